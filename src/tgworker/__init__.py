@@ -1,0 +1,19 @@
+"""tgworker: a Telegram worker that heals itself, and the supervision library inside it.
+
+The rooms, highest first; imports go downwards only (the contracts in ``pyproject.toml`` hold this)::
+
+    cli            commands; the only importer of sandbox
+    app            composition root: settings -> adapters -> the nursery tree
+    settings       the only reader of the environment
+    telegram       adapter: Telethon over trio-asyncio; the only importer of both
+    supabase       adapter: Supabase's REST API through httpx
+    embedded       adapter: SQLite, the default store
+    operations     logs, status socket
+    messaging      what the worker means: models, ports, outcomes, loops; standard library and trio
+    supervision    THE LIBRARY: standard library and trio; knows nobody
+    sandbox        a loopback Telegram server; knows nobody
+
+This module imports nothing, so that ``import tgworker.supervision`` stays cheap.
+"""
+
+__version__ = "0.1.0.dev0"

@@ -1,0 +1,49 @@
+"""The error tree of the messaging core.
+
+::
+
+    Away                    an outage: waited for with capped backoff, never counted as a failure
+     ├ StoreAway            the database does not answer
+     └ TelegramAway         Telegram, or the line to it, does not answer
+    AccountRefused          Telegram's final no to an account: a person must act
+    SessionUnreadable       a stored session cannot be decrypted: a person must act
+    StoreMismatch           the store has another schema version: the worker must not run (exit code 3)
+
+Every message is one line that names the thing and the remedy, and holds no secret and no message text.
+"""
+
+from tgworker.messaging.models import AccountState
+
+
+class Away(Exception):
+    """Something outside is not there. Wait and ask again: an outage is an outcome, not a failure."""
+
+
+class StoreAway(Away):
+    """The store did not answer, or answered that it cannot now. Everything about it may be repeated."""
+
+
+class TelegramAway(Away):
+    """The line to Telegram broke or was never made. The connection is of no more use: make a new one."""
+
+
+class AccountRefused(Exception):
+    """Telegram will not have this account. Nothing is retried until a person has acted.
+
+    Args:
+        state: What the account now is (``needs_login``, ``banned``, …).
+        reason: Telegram's error name, with the remedy.
+    """
+
+    def __init__(self, state: AccountState, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+        self.reason = reason
+
+
+class SessionUnreadable(Exception):
+    """A stored session opens under none of the keys. Remedy: the right ``ENCRYPTION_KEY``, or login."""
+
+
+class StoreMismatch(Exception):
+    """The store's schema has another version than this program. Remedy: ``tgworker migrate``, or upgrade."""

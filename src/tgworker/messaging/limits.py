@@ -1,0 +1,36 @@
+"""How long anything may take. Seconds of trio's clock."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The deadlines of the plan, and the pace of the loops.
+
+    Attributes:
+        send_s: One message handed to Telegram and acknowledged.
+        entity_s: One name, phone or id resolved to a peer.
+        media_s: Without progress in a file, either way.
+        database_s: One call to the store.
+        cycle_s: One turn of a loop.
+        connect_s: A connection made, from the first byte to the account's own state.
+        ping_s: An answer to a ping.
+        ping_idle_s: A line that has been silent this long is asked whether it lives.
+        ping_busy_s: The same with a request in flight.
+        accounts_every_s: How often accounts are compared with the table.
+        heartbeat_every_s: How often the heartbeat is written.
+        outbound_every_s: How often the outbox is asked while there is nothing to do.
+    """
+
+    send_s: float = 30
+    entity_s: float = 15
+    media_s: float = 60
+    database_s: float = 10
+    cycle_s: float = 120
+    connect_s: float = 30
+    ping_s: float = 5
+    ping_idle_s: float = 60
+    ping_busy_s: float = 5
+    accounts_every_s: float = 60
+    heartbeat_every_s: float = 15
+    outbound_every_s: float = 0.1

@@ -1,0 +1,246 @@
+"""The nouns of the inbox, as frozen values.
+
+Ids of rows (accounts, conversations, messages) are UUIDs in text form, as the application's tables hold them.
+``chat_id`` is Telegram's *marked* id: a user's id as it is, ``-id`` for a basic group, ``-100…id`` for a
+channel or supergroup, so that one integer names the chat and its kind
+(https://core.telegram.org/api/bots/ids).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+AccountId = NewType("AccountId", str)
+"""``integration_accounts.id``."""
+
+ConversationId = NewType("ConversationId", str)
+"""``conversations.id``."""
+
+MessageId = NewType("MessageId", str)
+"""``messages.id``: the application's id of a message, not Telegram's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A string that shows itself to nobody: not in ``repr``, ``str``, logs or tracebacks."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "Secret(…)"
+
+
+class AccountState(StrEnum):
+    """What an account is doing, as ``tgworker_accounts.state`` stores it."""
+
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    WAITING = "waiting"
+    RECONNECTING = "reconnecting"
+    NEEDS_LOGIN = "needs_login"
+    BANNED = "banned"
+    DISABLED = "disabled"
+    ELSEWHERE = "elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A Telegram account that this worker should hold online.
+
+    Attributes:
+        id: The row's id.
+        owner_id: The person in the application whose account it is.
+        workspace_id: The owner's workspace, if the application has workspaces.
+        name: What ``login --name`` called it; for people, unique where it is set.
+        secrets_encrypted: A Fernet token of the session string, as the table holds it.
+        config: The account's own settings (``proxy``, device identity), as the table holds them.
+    """
+
+    id: AccountId
+    owner_id: str
+    workspace_id: str | None
+    name: str | None
+    secrets_encrypted: str = field(repr=False)
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+
+class PeerKind(StrEnum):
+    """The three address spaces of Telegram (https://core.telegram.org/api/peers)."""
+
+    USER = "user"
+    CHAT = "chat"
+    CHANNEL = "channel"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A chat as one account may address it.
+
+    Attributes:
+        chat_id: The marked id.
+        kind: Which address space the id belongs to.
+        access_hash: Telegram's permission for *this account* to address the peer; ``None`` for basic groups,
+            which need none.
+        first_name: Of a user.
+        last_name: Of a user.
+        title: Of a group or channel.
+        username: Without the ``@``, in Telegram's spelling.
+        phone: Of a user whose phone number the account may see, digits only.
+        is_self: Whether the peer is the account's own user.
+    """
+
+    chat_id: int
+    kind: PeerKind
+    access_hash: int | None = field(default=None, repr=False)
+    first_name: str | None = field(default=None, repr=False)
+    last_name: str | None = field(default=None, repr=False)
+    title: str | None = field(default=None, repr=False)
+    username: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+    is_self: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One claimed outbox row: the claim *is* the stored attempt, committed before any byte leaves.
+
+    Attributes:
+        message_id: The ``messages`` row.
+        account_id: The account that sends it.
+        conversation_id: The lane: at most one attempt of a conversation exists at a time.
+        to: Whom the conversation is with: a marked id in decimal, ``@username``, or ``+`` and a phone number.
+        peer: The chat as this account may address it, if the store knows it.
+        text: What to send. Empty text is refused by the worker, not by Telegram.
+        part: Which part of a split message this is, from 0.
+        random_id: Telegram's idempotency key: a function of message and part, the same in every attempt
+            (https://core.telegram.org/api/errors, ``RANDOM_ID_DUPLICATE``).
+        number: Which attempt this is, from 1.
+        fence: The fencing token of the claim; a settle with an older one changes nothing.
+    """
+
+    message_id: MessageId
+    account_id: AccountId
+    conversation_id: ConversationId
+    to: str = field(repr=False)
+    peer: Peer | None
+    text: str = field(repr=False)
+    part: int
+    random_id: int
+    number: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an account has read its update log (https://core.telegram.org/api/updates).
+
+    Attributes:
+        pts: Of the account's own messages (private chats and basic groups).
+        qts: Of secret chats and bot events.
+        date: Telegram's time of the state, in seconds since 1970.
+        seq: Of updates without a ``pts``.
+        channels: The ``pts`` of each channel by its bare id.
+    """
+
+    pts: int
+    qts: int
+    date: int
+    seq: int
+    channels: Mapping[int, int] = field(default_factory=dict[int, int])
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """A message as Telegram delivered it, either direction.
+
+    Attributes:
+        chat_id: The chat it stands in.
+        telegram_id: Telegram's message id: per account in private chats and basic groups, per channel else.
+        sender_id: Marked id of who wrote it; ``None`` where Telegram does not say.
+        outgoing: Whether the account's owner wrote it, here or on another device.
+        text: The text, or the caption.
+        message_type: ``text``, or what else it is (``photo``, ``voice``, ``service_…``).
+        sent_at: Telegram's time of sending, aware, UTC.
+        raw_payload: What else the application may want, JSON-ready.
+    """
+
+    chat_id: int
+    telegram_id: int
+    sender_id: int | None
+    outgoing: bool
+    text: str = field(repr=False)
+    message_type: str
+    sent_at: datetime
+    raw_payload: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateBatch:
+    """What one step of Telegram's update log brought, in order.
+
+    Attributes:
+        messages: New messages.
+        peers: The users and chats that came with it, with their access hashes.
+        sent_ids: ``(random_id, telegram_id)`` of messages that this account sent: Telegram's
+            ``updateMessageID``, by which a send is recognised whose answer was lost.
+        position: Where the log stands *after* this batch; ``None`` where nothing of it is known. It may
+            be stored only together with, or after, everything above.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    peers: tuple[Peer, ...]
+    sent_ids: tuple[tuple[int, int], ...]
+    position: Position | None
+
+
+class WorkerStatus(StrEnum):
+    """``worker_heartbeats.status``."""
+
+    STARTING = "starting"
+    ONLINE = "online"
+    DEGRADED = "degraded"
+    STALLED = "stalled"
+    FROZEN = "frozen"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """One loop in ``worker_heartbeats.loops_status``.
+
+    Attributes:
+        last_ping_ago: Seconds since the loop's last beat.
+        alive: Whether an incarnation of the loop runs.
+        restarts: How often it was restarted since the worker started.
+        operation: What it is waiting for just now, if it said so.
+        verdict: How its last incarnation ended; ``None`` while none has.
+    """
+
+    last_ping_ago: float
+    alive: bool
+    restarts: int
+    operation: str | None
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """One write of the worker's heartbeat row.
+
+    Attributes:
+        worker_id: The row's key.
+        status: What the worker is.
+        loops: The plan's four loops: ``sync``, ``outbound``, ``history``, ``jobs``.
+        incarnation: Grows with every start of the worker.
+        seq: Grows with every write of an incarnation: with it, an older write never overwrites a newer one.
+    """
+
+    worker_id: str
+    status: WorkerStatus
+    loops: Mapping[str, LoopStatus]
+    incarnation: int
+    seq: int

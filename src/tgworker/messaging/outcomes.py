@@ -1,0 +1,77 @@
+"""What can become of an attempt to send. Expected outcomes are values, matched exhaustively."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tgworker.messaging.models import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Telegram has the message.
+
+    Attributes:
+        telegram_id: Telegram's message id; ``None`` where Telegram only said "already sent"
+            (``RANDOM_ID_DUPLICATE``) and the id could not be read back yet.
+        sent_at: Telegram's time of sending, aware, UTC; ``None`` where the answer did not carry it.
+    """
+
+    telegram_id: int | None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Telegram said "later": a flood wait, slow mode. No attempt is counted as failed.
+
+    Attributes:
+        retry_after_s: Seconds, as Telegram announced them.
+        reason: Telegram's error name.
+    """
+
+    retry_after_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A final no: by Telegram, or because the row cannot be sent. The row is dead-lettered.
+
+    Attributes:
+        reason: Telegram's error name or one clear phrase.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows whether Telegram has it: a deadline, a lost line. Repeated with the same ``random_id``.
+
+    Attributes:
+        reason: What happened.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """No byte left: the account went away first. The row waits again as if it had never been claimed.
+
+    Attributes:
+        reason: Why it was given back.
+    """
+
+    reason: str
+
+
+Outcome = Sent | Deferred | Refused | Unknown | Released
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An attempt and what became of it: what the store is told."""
+
+    attempt: Attempt
+    outcome: Outcome

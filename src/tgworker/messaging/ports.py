@@ -1,0 +1,206 @@
+"""What the loops ask of the outside, as small Protocols. Adapters fill them without knowing each other.
+
+Every method of a store may raise `StoreAway` (an outage) and may be repeated after any doubt: a call that was
+cancelled or timed out may still commit, so each is idempotent. Every method of a connection may raise
+`TelegramAway`. Cancellation: nothing is left half-done inside the store (each call is one transaction).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Protocol
+
+import trio
+
+from tgworker.messaging.models import (
+    Account,
+    AccountId,
+    AccountState,
+    Attempt,
+    Heartbeat,
+    MessageId,
+    Peer,
+    Position,
+    Secret,
+    UpdateBatch,
+)
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Settled
+
+
+class Deadline(Protocol):
+    """An open `Pulse.deadline`; the code after the block asks it what happened."""
+
+    @property
+    def expired(self) -> bool:
+        """Whether the block was cut off at its deadline. Meaningful after the block."""
+        ...
+
+
+class Pulse(Protocol):
+    """A loop's sign of life, as supervision hands it to each child."""
+
+    def beat(self) -> None:
+        """Say "alive". Costs next to nothing."""
+        ...
+
+    def deadline(self, operation: str, seconds: float) -> AbstractContextManager[Deadline]:
+        """Run the block for at most ``seconds``; an expiry raises nothing, is recorded, and can be asked."""
+        ...
+
+    def cycle(self, seconds: float) -> AbstractContextManager[None]:
+        """Run one turn of a loop; a turn that takes longer ends the child with the verdict ``deadline``."""
+        ...
+
+    def expect(self, within_s: float) -> None:
+        """Announce silence: no beat need come before ``within_s`` from now."""
+        ...
+
+
+class AccountStore(Protocol):
+    """Which accounts should be ours."""
+
+    async def active_accounts(self) -> Sequence[Account]:
+        """All accounts that this worker should hold, in a stable order."""
+        ...
+
+    async def record_account(
+        self,
+        account_id: AccountId,
+        state: AccountState,
+        *,
+        last_error: str | None,
+        user_id: int | None = None,
+    ) -> None:
+        """Store what an account is; sets ``last_sync_at`` (the store's clock) and ``last_error``.
+
+        ``user_id`` is the account's own Telegram id, once it is known.
+        """
+        ...
+
+
+class OutboxStore(Protocol):
+    """The queue of what should be sent."""
+
+    async def claim(
+        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    ) -> Sequence[Attempt]:
+        """Claim lane heads that are due: the stored attempts, committed.
+
+        At most ``slots[account]`` for each account, at most one for a conversation, oldest first. Rows that
+        are claimed under the current fence but not in ``known`` (their answer was lost, or the worker
+        crashed), and rows claimed under an older fence, are handed over again with the same ``random_id`` and
+        the next attempt number. Rows that cannot be sent at all (no account) are dead-lettered on the way.
+        """
+        ...
+
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        """Store what became of attempts, in one transaction. Attempts of an older fence change nothing."""
+        ...
+
+
+class InboundStore(Protocol):
+    """Where what arrives is kept."""
+
+    async def position(self, account_id: AccountId) -> Position | None:
+        """How far this account's update log was committed; ``None`` for an account never seen."""
+        ...
+
+    async def peers(self, account_id: AccountId) -> Sequence[Peer]:
+        """Every peer with an access hash that this account has met."""
+        ...
+
+    async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
+        """Remember peers that were resolved, not received."""
+        ...
+
+    async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
+        """Commit a batch and its position in one transaction; returns how many messages were new.
+
+        Idempotent on ``(account, chat, message id)``. A message that this worker sent is not stored again,
+        whichever comes first, the answer to the send or the update.
+        """
+        ...
+
+
+class HeartbeatWriter(Protocol):
+    """Where heartbeats go."""
+
+    async def write(self, heartbeat: Heartbeat) -> None:
+        """Commit one heartbeat; an older ``(incarnation, seq)`` never overwrites a newer one."""
+        ...
+
+
+class Vault(Protocol):
+    """Decrypts session strings."""
+
+    def decrypt(self, token: str) -> Secret:
+        """The session string in ``token``; raises `SessionUnreadable`."""
+        ...
+
+
+class Connection(Protocol):
+    """One account's line to Telegram. Disposable: after any doubt, close it and open a new one."""
+
+    async def connect(self, position: Position | None, peers: Sequence[Peer]) -> Peer:
+        """Make the line and catch up from ``position``; returns the account's own user.
+
+        Raises `TelegramAway` when there is no line, `AccountRefused` when Telegram will not have the account.
+        If it is cancelled or raises, the connection is of no more use.
+        """
+        ...
+
+    async def send_text(self, peer: Peer, text: str, *, random_id: int) -> Outcome:
+        """One attempt, no private retries. A line that breaks under it is `Unknown`, not an exception.
+
+        If it is cancelled, Telegram may or may not have the message; it is never delivered later by a
+        reconnect ("ghost send").
+        """
+        ...
+
+    async def resolve(self, to: str) -> Peer | Refused | Deferred:
+        """Find whom ``to`` names: a marked id in decimal, ``@username``, or ``+`` and a phone number."""
+        ...
+
+    async def ping(self) -> None:
+        """Ask the line whether it lives; returns when Telegram has answered."""
+        ...
+
+    @property
+    def updates(self) -> trio.MemoryReceiveChannel[UpdateBatch]:
+        """What arrives, in order; bounded, so that a slow store slows Telegram down."""
+        ...
+
+    @property
+    def last_heard_at(self) -> float:
+        """Time on trio's clock at which the last packet came in."""
+        ...
+
+    async def wait_lost(self) -> str:
+        """Wait until the line is no more; returns why. Never returns while the line lives."""
+        ...
+
+
+class Telegram(Protocol):
+    """Opens lines to Telegram."""
+
+    def open(self, account: Account, session: Secret) -> AbstractAsyncContextManager[Connection]:
+        """Prepare a line for one account; nothing is sent before `Connection.connect`.
+
+        Leaving the context closes it at once (milliseconds), whatever state it is in.
+        """
+        ...
+
+
+class AccountChildren(Protocol):
+    """The account children that run under the supervisor."""
+
+    def running(self) -> Mapping[AccountId, Account]:
+        """What was started and not stopped, with the account as it was at its start."""
+        ...
+
+    def start(self, account: Account) -> None:
+        """Start a child for the account; it is restarted on failure until it is stopped."""
+        ...
+
+    async def stop(self, account_id: AccountId) -> None:
+        """Stop the child in order and forget it; returns once it is dead."""
+        ...
