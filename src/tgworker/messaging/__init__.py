@@ -2,11 +2,14 @@
 
 Lowest last::
 
-    accounts outbound account history jobs heartbeat    the loops: one supervised child each
-    dispatch                                            attempts between claim and settle
-    backoff keepalive                                   decisions, pure
-    ports                                               Protocols that adapters and the composition root fill
-    outcomes models errors limits                       values
+    accounts outbound heartbeat pending    loops, one supervised child each
+    account                                a child for each account, made of
+        keepalive inbound sender           its parts: they share the account's line
+    dispatch                               attempts between claim and settle
+    bounded                                calls to the store under their deadline, outages outlasted
+    ports                                  Protocols that adapters and the composition root fill
+    events                                 what the loops report
+    outcomes models errors limits          values
 
 Standard library and trio only: the room knows neither Telethon nor a database nor `tgworker.supervision`.
 """

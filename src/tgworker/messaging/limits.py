@@ -20,6 +20,7 @@ class Limits:
         accounts_every_s: How often accounts are compared with the table.
         heartbeat_every_s: How often the heartbeat is written.
         outbound_every_s: How often the outbox is asked while there is nothing to do.
+        jobs_every_s: How often the tables of jobs are asked.
     """
 
     send_s: float = 30
@@ -34,3 +35,4 @@ class Limits:
     accounts_every_s: float = 60
     heartbeat_every_s: float = 15
     outbound_every_s: float = 0.1
+    jobs_every_s: float = 5

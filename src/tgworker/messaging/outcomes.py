@@ -75,3 +75,8 @@ class Settled:
 
     attempt: Attempt
     outcome: Outcome
+
+
+def reason_of(outcome: Outcome) -> str | None:
+    """Why it came to this; ``None`` for what went well."""
+    return None if isinstance(outcome, Sent) else outcome.reason

@@ -42,7 +42,7 @@ class Pulse(Protocol):
         """Say "alive". Costs next to nothing."""
         ...
 
-    def deadline(self, operation: str, seconds: float) -> AbstractContextManager[Deadline]:
+    def deadline(self, operation: str, seconds: float) -> AbstractContextManager[Deadline, bool]:
         """Run the block for at most ``seconds``; an expiry raises nothing, is recorded, and can be asked."""
         ...
 
@@ -74,6 +74,10 @@ class AccountStore(Protocol):
 
         ``user_id`` is the account's own Telegram id, once it is known.
         """
+        ...
+
+    async def record_synced(self, account_ids: Collection[AccountId]) -> None:
+        """Set ``last_sync_at`` of accounts that are online to the store's clock, in one call."""
         ...
 
 
@@ -121,8 +125,17 @@ class InboundStore(Protocol):
         ...
 
 
+class AccountChildStore(AccountStore, InboundStore, Protocol):
+    """What one account's child needs of a store."""
+
+
 class HeartbeatWriter(Protocol):
     """Where heartbeats go."""
+
+    @property
+    def name(self) -> str:
+        """Which writer this is, for logs: ``embedded``, ``supabase``."""
+        ...
 
     async def write(self, heartbeat: Heartbeat) -> None:
         """Commit one heartbeat; an older ``(incarnation, seq)`` never overwrites a newer one."""

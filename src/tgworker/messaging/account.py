@@ -1,0 +1,210 @@
+"""One account's child: its line to Telegram, what comes in over it, and what goes out.
+
+A line is disposable. When it is lost the account is *reconnecting*: an outage, waited for with capped backoff
+for as long as it takes. When Telegram refuses the account for good, the child returns; a person must act.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from tgworker.messaging.bounded import Delays, Outage, within
+from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.errors import AccountRefused, SessionUnreadable, StoreAway, TelegramAway
+from tgworker.messaging.events import AccountChanged, Report, StoreUnavailable
+from tgworker.messaging.inbound import run_inbound
+from tgworker.messaging.keepalive import keep_alive
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import Account, AccountState, Secret
+from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Telegram, Vault
+from tgworker.messaging.sender import run_sender
+
+FINAL = frozenset({AccountState.NEEDS_LOGIN, AccountState.BANNED})
+"""States that end the child: they are stored however long the store is away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountContext:
+    """What the children of all accounts share.
+
+    Attributes:
+        telegram: Opens lines.
+        vault: Decrypts sessions.
+        store: Where positions, peers and what arrives are kept.
+        dispatch: Where claimed attempts come from, and outcomes go to.
+        limits: The deadlines.
+        delays: Backoff between two lines, and while the store is away.
+        report: Hears what happens.
+        in_flight: To how many chats one account sends at the same time.
+    """
+
+    telegram: Telegram
+    vault: Vault
+    store: AccountChildStore
+    dispatch: Dispatch
+    limits: Limits
+    delays: Delays
+    report: Report
+    in_flight: int = 10
+
+
+async def run_account(
+    pulse: Pulse,
+    *,
+    account: Account,
+    context: AccountContext,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Hold one account online; returns only when a person must act (refused, or an unreadable session).
+
+    Args:
+        pulse: The child's sign of life.
+        account: The account, as the store had it.
+        context: What all accounts share.
+        task_status: Started at once: an account that is not online yet is waiting, not failing.
+
+    Cancellation: the line is closed within milliseconds; sends that were in flight are filed as `Unknown` and
+    repeated with the same ``random_id``; updates that were not committed come again from the stored position.
+    """
+    task_status.started()
+    try:
+        session = context.vault.decrypt(account.secrets_encrypted)
+    except SessionUnreadable as error:
+        await _Child(pulse, account, context).record(AccountState.NEEDS_LOGIN, str(error))
+    else:
+        await _Child(pulse, account, context).run(session)
+
+
+class _Child:
+    """What an account's child remembers between its lines."""
+
+    def __init__(self, pulse: Pulse, account: Account, context: AccountContext) -> None:
+        self._pulse = pulse
+        self._account = account
+        self._context = context
+        self._outage = Outage(pulse, context.report, context.delays, account=account.id)
+        self._losses = 0
+
+    async def run(self, session: Secret) -> None:
+        await self.record(AccountState.CONNECTING, None)
+        while True:
+            try:
+                reason = await self._hold_line(session)
+            except AccountRefused as refusal:
+                await self.record(refusal.state, refusal.reason)
+                return
+            self._losses += 1
+            delay_s = self._context.delays(self._losses)
+            await self.record(AccountState.RECONNECTING, reason, retry_in_s=delay_s)
+            self._pulse.expect(delay_s)
+            await trio.sleep(delay_s)
+
+    async def record(
+        self,
+        state: AccountState,
+        reason: str | None,
+        *,
+        retry_in_s: float | None = None,
+        user_id: int | None = None,
+    ) -> None:
+        """Report and store what the account is now; a final state is stored for certain."""
+        self._context.report(AccountChanged(self._account.id, state, reason, retry_in_s))
+        call = partial(
+            self._context.store.record_account, self._account.id, state, last_error=reason, user_id=user_id
+        )
+        limit_s = self._context.limits.database_s
+        if state in FINAL:
+            await self._outage.insist("database.record_account", limit_s, call)
+            return
+        try:
+            await within(self._pulse, "database.record_account", limit_s, call)
+        except StoreAway as error:
+            # A passing state, overwritten by the next: no reason to keep the account waiting for a database.
+            self._context.report(StoreUnavailable("database.record_account", str(error), 0, self._account.id))
+
+    async def _hold_line(self, session: Secret) -> str:
+        """Make one line and hold it; returns why it was lost. Raises `AccountRefused`."""
+        ending: str | AccountRefused
+        async with self._context.telegram.open(self._account, session) as connection:
+            # Caught inside: on its way out of the line's own nursery it would be wrapped into a group.
+            try:
+                ending = await self._use(connection)
+            except TelegramAway as away:
+                ending = str(away)
+            except AccountRefused as refusal:
+                ending = refusal
+        return _reason(ending)
+
+    async def _use(self, connection: Connection) -> str:
+        context, pulse = self._context, self._pulse
+        account_id, limit_s = self._account.id, context.limits.database_s
+        position = await self._outage.insist(
+            "database.position", limit_s, partial(context.store.position, account_id)
+        )
+        peers = await self._outage.insist("database.peers", limit_s, partial(context.store.peers, account_id))
+        pulse.beat()
+        me = None
+        with pulse.deadline("telegram.connect", context.limits.connect_s):
+            me = await connection.connect(position, peers)
+        if me is None:
+            return f"no connection within {context.limits.connect_s:g} s"
+        self._losses = 0
+        pulse.beat()
+        await self.record(AccountState.ONLINE, None, user_id=me.chat_id)
+        with context.dispatch.open_desk(self._account.id) as desk:
+            return await self._serve(connection, desk)
+
+    async def _serve(self, connection: Connection, desk: Desk) -> str:
+        """Run everything that needs the line, until one part says that the line is lost."""
+        context, pulse = self._context, self._pulse
+        endings: list[str | AccountRefused] = []
+
+        async def end_with(lost: Callable[[], Awaitable[str]]) -> None:
+            try:
+                endings.append(await lost())
+            except TelegramAway as away:
+                endings.append(str(away))
+            except AccountRefused as refusal:
+                endings.append(refusal)
+            nursery.cancel_scope.cancel(reason=f"account {self._account.id} lost its line")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end_with, connection.wait_lost, name="line")
+            nursery.start_soon(
+                end_with, partial(keep_alive, pulse, connection, desk, context.limits), name="keepalive"
+            )
+            nursery.start_soon(
+                partial(
+                    run_inbound,
+                    pulse,
+                    account_id=self._account.id,
+                    updates=connection.updates,
+                    store=context.store,
+                    limits=context.limits,
+                    outage=self._outage,
+                    report=context.report,
+                ),
+                name="inbound",
+            )
+            for _ in range(context.in_flight):
+                nursery.start_soon(
+                    partial(
+                        run_sender,
+                        pulse,
+                        desk=desk,
+                        connection=connection,
+                        store=context.store,
+                        limits=context.limits,
+                        report=context.report,
+                    ),
+                    name="sender",
+                )
+        return _reason(endings[0])
+
+
+def _reason(ending: str | AccountRefused) -> str:
+    if isinstance(ending, AccountRefused):
+        raise ending
+    return ending

@@ -1,0 +1,92 @@
+"""The account sync: which accounts should be ours, compared with which are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from tgworker.messaging.bounded import Delays, Outage, within
+from tgworker.messaging.dispatch import Dispatch
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.events import Report
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import Account, AccountId
+from tgworker.messaging.ports import AccountChildren, AccountStore, Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the account sync has to do: first stop, then start."""
+
+    stop: tuple[AccountId, ...]
+    start: tuple[Account, ...]
+
+
+def changes(active: Sequence[Account], running: Mapping[AccountId, Account]) -> Changes:
+    """Compare what should run with what was started: a pure decision.
+
+    An account whose row changed (a new login, another proxy) is stopped and started anew. One whose child has
+    ended by itself because Telegram refused it counts as running: only a changed row gives it another chance.
+    """
+    wanted = {account.id: account for account in active}
+    stop = tuple(account_id for account_id, account in running.items() if wanted.get(account_id) != account)
+    start = tuple(account for account in active if running.get(account.id) != account)
+    return Changes(stop, start)
+
+
+async def run_accounts(
+    pulse: Pulse,
+    *,
+    store: AccountStore,
+    children: AccountChildren,
+    dispatch: Dispatch,
+    limits: Limits,
+    delays: Delays,
+    report: Report,
+    synced: trio.Event,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Keep one child for each account that should be ours; returns never.
+
+    Args:
+        pulse: This loop's sign of life.
+        store: Says which accounts are active; is told which are online.
+        children: Starts and stops the account children.
+        dispatch: Knows which accounts are online.
+        limits: ``accounts_every_s`` and the deadlines.
+        delays: Backoff while the store is away; accounts that run go on meanwhile.
+        report: Hears of outages.
+        synced: Set once the accounts were read and their children started.
+        task_status: Started at once.
+
+    Cancellation: children that were started go on; a new incarnation of this loop finds them in ``children``.
+    """
+    task_status.started()
+    outage = Outage(pulse, report, delays)
+    while True:
+        pulse.beat()
+        try:
+            with pulse.cycle(limits.cycle_s):
+                await _turn(pulse, store, children, dispatch, limits)
+        except StoreAway as error:
+            await outage.wait("accounts", error)
+            continue
+        outage.over("accounts")
+        synced.set()
+        pulse.expect(limits.accounts_every_s)
+        await trio.sleep(limits.accounts_every_s)
+
+
+async def _turn(
+    pulse: Pulse, store: AccountStore, children: AccountChildren, dispatch: Dispatch, limits: Limits
+) -> None:
+    active = await within(pulse, "database.active_accounts", limits.database_s, store.active_accounts)
+    todo = changes(active, children.running())
+    for account_id in todo.stop:
+        await children.stop(account_id)
+        pulse.beat()
+    for account in todo.start:
+        children.start(account)
+    online = dispatch.online()
+    if online:
+        await within(pulse, "database.record_synced", limits.database_s, lambda: store.record_synced(online))

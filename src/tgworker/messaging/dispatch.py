@@ -1,0 +1,161 @@
+"""Attempts between claim and settle.
+
+`outbound` claims attempts and hands them over; the account's senders take them from their `Desk`; outcomes
+lie here until the store has committed them. The dispatch outlives every loop: an `outbound` that is restarted
+finds the outcomes of its predecessor, and nothing that was claimed is ever forgotten by this process.
+"""
+
+import math
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+
+import trio
+
+from tgworker.messaging.models import AccountId, Attempt, MessageId
+from tgworker.messaging.outcomes import Outcome, Released, Settled, Unknown
+
+
+class Flight:
+    """One attempt in a sender's hands. A flight that ends without an outcome is `Unknown`."""
+
+    def __init__(self, attempt: Attempt, started_at: float) -> None:
+        self.attempt = attempt
+        self.started_at = started_at
+        self.outcome: Outcome = Unknown("the send was cut off")
+
+    def land(self, outcome: Outcome) -> None:
+        """Say what became of the attempt."""
+        self.outcome = outcome
+
+
+class Desk:
+    """One online account's hand-over point: a bounded queue, and what is in flight."""
+
+    def __init__(self, dispatch: "Dispatch", slots: int) -> None:
+        self._dispatch = dispatch
+        self._slots = slots
+        self._send, self._receive = trio.open_memory_channel[Attempt](slots)
+        self._flights: dict[MessageId, Flight] = {}
+        self._work_began = trio.Event()
+
+    @property
+    def free_slots(self) -> int:
+        """How many more attempts this desk takes now."""
+        return self._slots - len(self._flights) - self._send.statistics().current_buffer_used
+
+    @property
+    def busy_since(self) -> float:
+        """When the oldest flight started, on trio's clock; infinity with nothing in flight."""
+        return min((flight.started_at for flight in self._flights.values()), default=math.inf)
+
+    async def wait_work_begins(self) -> None:
+        """Wait until something is in flight that was not before."""
+        await self._work_began.wait()
+
+    def hand_over(self, attempt: Attempt) -> None:
+        """Queue an attempt for the account's senders; never blocks (`free_slots` was asked first)."""
+        self._send.send_nowait(attempt)
+
+    async def take(self) -> Attempt:
+        """The next attempt, in the order of the hand-overs."""
+        return await self._receive.receive()
+
+    @contextmanager
+    def fly(self, attempt: Attempt) -> Generator[Flight]:
+        """Hold an attempt while it is being sent; its outcome is filed however the block ends."""
+        flight = Flight(attempt, trio.current_time())
+        self._flights[attempt.message_id] = flight
+        if len(self._flights) == 1:
+            self._work_began.set()
+            self._work_began = trio.Event()
+        try:
+            yield flight
+        finally:
+            del self._flights[attempt.message_id]
+            self._dispatch.file(Settled(attempt, flight.outcome))
+
+    def close(self, reason: str) -> None:
+        """Give back what no sender has taken."""
+        while True:
+            try:
+                attempt = self._receive.receive_nowait()
+            except trio.WouldBlock:
+                return
+            self._dispatch.file(Settled(attempt, Released(reason)))
+
+
+class Dispatch:
+    """Everything that this process has claimed and the store has not settled.
+
+    Args:
+        slots: How many attempts one account may hold at a time, queued and in flight together.
+    """
+
+    def __init__(self, slots: int = 20) -> None:
+        self._slots = slots
+        self._desks: dict[AccountId, Desk] = {}
+        self._known: set[MessageId] = set()
+        self._unsettled: list[Settled] = []
+        self._news = trio.Event()
+
+    @contextmanager
+    def open_desk(self, account_id: AccountId) -> Generator[Desk]:
+        """Take attempts for an account while the block runs: the account is online."""
+        desk = Desk(self, self._slots)
+        self._desks[account_id] = desk
+        self._ring()  # an account that came online may have rows waiting
+        try:
+            yield desk
+        finally:
+            del self._desks[account_id]
+            desk.close("the account went offline")
+
+    def online(self) -> frozenset[AccountId]:
+        """The accounts with an open desk."""
+        return frozenset(self._desks)
+
+    def slots(self) -> Mapping[AccountId, int]:
+        """The free slots of each account that has any: what a claim may ask for."""
+        return {account: desk.free_slots for account, desk in self._desks.items() if desk.free_slots > 0}
+
+    def known(self) -> frozenset[MessageId]:
+        """Every message that was claimed by this process and is not settled yet."""
+        return frozenset(self._known)
+
+    def hand_over(self, attempts: Iterable[Attempt]) -> None:
+        """Give claimed attempts to their accounts; never blocks.
+
+        An account that went offline since the claim gets its attempts back as `Released`.
+        """
+        for attempt in attempts:
+            self._known.add(attempt.message_id)
+            desk = self._desks.get(attempt.account_id)
+            if desk is None or desk.free_slots < 1:
+                self.file(Settled(attempt, Released("the account went offline")))
+            else:
+                desk.hand_over(attempt)
+
+    def file(self, settled: Settled) -> None:
+        """Keep an outcome until the store has committed it."""
+        self._unsettled.append(settled)
+        self._ring()
+
+    def unsettled(self) -> tuple[Settled, ...]:
+        """The outcomes that the store has not committed yet, oldest first."""
+        return tuple(self._unsettled)
+
+    def forget(self, settled: tuple[Settled, ...]) -> None:
+        """The store has committed these: the first ``len(settled)`` of `unsettled`."""
+        del self._unsettled[: len(settled)]
+        self._known.difference_update(item.attempt.message_id for item in settled)
+
+    async def wait_news(self) -> None:
+        """Wait for an outcome or for an account that comes online; no wait while outcomes lie here."""
+        if self._unsettled:
+            await trio.lowlevel.checkpoint()
+            return
+        await self._news.wait()
+
+    def _ring(self) -> None:
+        self._news.set()
+        self._news = trio.Event()

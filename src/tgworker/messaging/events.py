@@ -1,0 +1,112 @@
+"""What the loops report: frozen events to one observer. They carry no secret and no message text.
+
+``account`` is the row's id, times are seconds of trio's clock. `CATALOGUE` lists every event; the reference
+in ``docs/`` is checked against it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tgworker.messaging.models import AccountId, AccountState, MessageId
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """An account is something else than before (online, reconnecting, needs_login, …)."""
+
+    account: AccountId
+    state: AccountState
+    reason: str | None
+    retry_in_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUnavailable:
+    """A call to the store failed or was cut by its deadline; it is repeated after ``retry_in_s``."""
+
+    operation: str
+    reason: str
+    retry_in_s: float
+    account: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBack:
+    """The store answers again after ``away_s`` seconds."""
+
+    operation: str
+    away_s: float
+    account: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendFinished:
+    """An attempt ended. ``outcome`` is the outcome's class in lower case, ``reason`` Telegram's word."""
+
+    account: AccountId
+    message: MessageId
+    attempt: int
+    outcome: str
+    duration_s: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """Updates were committed: how many messages came, and how many of them were new."""
+
+    account: AccountId
+    messages: int
+    new: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatWritten:
+    """A heartbeat was committed by one of its writers."""
+
+    writer: str
+    seq: int
+    status: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatMissed:
+    """A heartbeat could not be written; the next one is due as always."""
+
+    writer: str
+    seq: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobsWaiting:
+    """The number of rows that wait in a table of jobs changed."""
+
+    table: str
+    waiting: int
+
+
+Event = (
+    AccountChanged
+    | StoreUnavailable
+    | StoreBack
+    | SendFinished
+    | Ingested
+    | HeartbeatWritten
+    | HeartbeatMissed
+    | JobsWaiting
+)
+Report = Callable[[Event], None]
+
+CATALOGUE: tuple[type[Event], ...] = (
+    AccountChanged,
+    StoreUnavailable,
+    StoreBack,
+    SendFinished,
+    Ingested,
+    HeartbeatWritten,
+    HeartbeatMissed,
+    JobsWaiting,
+)

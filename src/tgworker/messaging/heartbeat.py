@@ -1,0 +1,95 @@
+"""The heartbeat: what the worker is, written every 15 s, whatever the loops do.
+
+It waits for nothing but the clock and its writers, and for those only until the next heartbeat is due.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import trio
+
+from tgworker.messaging.bounded import within
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.events import HeartbeatMissed, HeartbeatWritten, Report
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import Heartbeat, LoopStatus, WorkerStatus
+from tgworker.messaging.ports import HeartbeatWriter, Pulse
+
+STALLED_VERDICTS = frozenset({"silent", "deadline", "wedged", "start-timeout"})
+"""How a loop ended that hung, in supervision's words."""
+
+
+def worker_status(loops: Mapping[str, LoopStatus], *, accounts_away: int) -> WorkerStatus:
+    """What the worker as a whole is: a pure decision.
+
+    Args:
+        loops: The loops as they are now.
+        accounts_away: How many accounts should be online and are not.
+    """
+    down = [loop for loop in loops.values() if not loop.alive]
+    if any(loop.verdict in STALLED_VERDICTS for loop in down):
+        return WorkerStatus.STALLED
+    if down or accounts_away:
+        return WorkerStatus.DEGRADED
+    return WorkerStatus.ONLINE
+
+
+async def run_heartbeat(
+    pulse: Pulse,
+    *,
+    writers: Sequence[HeartbeatWriter],
+    compose: Callable[[int], Heartbeat],
+    limits: Limits,
+    report: Report,
+    first_seq: int = 1,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Write a heartbeat every ``limits.heartbeat_every_s`` seconds, on the second; returns never.
+
+    Args:
+        pulse: This loop's sign of life.
+        writers: Where it goes; one that hangs delays neither the others nor the next heartbeat.
+        compose: Makes the heartbeat with the given number.
+        limits: The interval, and the database deadline.
+        report: Hears of every heartbeat, written or missed.
+        first_seq: The number of the first heartbeat.
+        task_status: Started after the first heartbeat was written or missed.
+    """
+    due = trio.current_time()
+    seq = first_seq
+    while True:
+        pulse.beat()
+        await write_heartbeat(pulse, writers, compose(seq), limits, report)
+        if seq == first_seq:
+            task_status.started()
+        seq += 1
+        due += limits.heartbeat_every_s
+        pulse.expect(max(0, due - trio.current_time()))
+        await trio.sleep_until(due)
+
+
+async def write_heartbeat(
+    pulse: Pulse,
+    writers: Sequence[HeartbeatWriter],
+    heartbeat: Heartbeat,
+    limits: Limits,
+    report: Report,
+) -> None:
+    """Give one heartbeat to all writers at once, each for 10 s at most, and until the next is due."""
+    limit_s = min(limits.database_s, limits.heartbeat_every_s)
+    async with trio.open_nursery() as nursery:
+        for writer in writers:
+            nursery.start_soon(_write, pulse, writer, heartbeat, limit_s, report)
+
+
+async def _write(
+    pulse: Pulse, writer: HeartbeatWriter, heartbeat: Heartbeat, limit_s: float, report: Report
+) -> None:
+    started_at = trio.current_time()
+    try:
+        await within(pulse, f"heartbeat.{writer.name}", limit_s, partial(writer.write, heartbeat))
+    except StoreAway as error:
+        report(HeartbeatMissed(writer.name, heartbeat.seq, str(error)))
+    else:
+        took_s = trio.current_time() - started_at
+        report(HeartbeatWritten(writer.name, heartbeat.seq, heartbeat.status.value, took_s))

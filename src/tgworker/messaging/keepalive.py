@@ -1,0 +1,50 @@
+"""When a line is asked whether it lives: a pure decision, and the loop that executes it.
+
+Telethon notices a black hole after 120 s and says "connected" throughout (measured), so the worker asks by
+itself: soon when work is waiting for an answer, seldom on an idle line.
+"""
+
+import math
+
+import trio
+
+from tgworker.messaging.dispatch import Desk
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.ports import Connection, Pulse
+
+
+def next_ping_at(last_heard_at: float, busy_since: float, limits: Limits) -> float:
+    """When the next ping is due, on trio's clock.
+
+    Args:
+        last_heard_at: When the last packet came in.
+        busy_since: When the oldest request that waits for an answer was sent; infinity if there is none.
+        limits: ``ping_busy_s`` and ``ping_idle_s``.
+    """
+    idle_due = last_heard_at + limits.ping_idle_s
+    busy_due = max(last_heard_at, busy_since) + limits.ping_busy_s
+    return min(idle_due, busy_due)
+
+
+async def keep_alive(pulse: Pulse, connection: Connection, desk: Desk, limits: Limits) -> str:
+    """Ask the line whenever it has been silent for too long; returns why it is lost.
+
+    This is also what beats for the account: between two looks the silence is announced.
+
+    Raises:
+        TelegramAway: The line broke under the ping.
+    """
+    while True:
+        pulse.beat()
+        due = next_ping_at(connection.last_heard_at, desk.busy_since, limits)
+        wait_s = due - trio.current_time()
+        if wait_s > 0:
+            if wait_s < math.inf:
+                pulse.expect(wait_s)
+            with trio.move_on_after(wait_s):
+                await desk.wait_work_begins()
+            continue
+        with pulse.deadline("telegram.ping", limits.ping_s) as deadline:
+            await connection.ping()
+        if deadline.expired:
+            return f"no answer to a ping within {limits.ping_s:g} s"

@@ -1,0 +1,69 @@
+"""The outbound loop: claim what is due, hand it to the accounts' senders, settle what came of it."""
+
+import trio
+
+from tgworker.messaging.bounded import Delays, Outage, within
+from tgworker.messaging.dispatch import Dispatch
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.events import Report
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.ports import OutboxStore, Pulse
+
+
+async def run_outbound(
+    pulse: Pulse,
+    *,
+    store: OutboxStore,
+    dispatch: Dispatch,
+    limits: Limits,
+    delays: Delays,
+    report: Report,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Keep the outbox moving; returns never.
+
+    One direction: claimed attempts go to the desks, outcomes come back through the dispatch and are settled
+    in bulk. Polling is the truth; an outcome or an account that comes online only wakes the loop early.
+
+    Args:
+        pulse: This loop's sign of life; each turn is one cycle of at most ``limits.cycle_s``.
+        store: The queue.
+        dispatch: Shared with the accounts' senders.
+        limits: The deadlines.
+        delays: Backoff while the store is away.
+        report: Hears of outages.
+        task_status: Started at once: the loop has nothing to wait for.
+
+    Cancellation: what was claimed and not settled stays in the dispatch; a new incarnation settles it.
+    """
+    task_status.started()
+    outage = Outage(pulse, report, delays)
+    while True:
+        pulse.beat()
+        try:
+            with pulse.cycle(limits.cycle_s):
+                more = await _turn(pulse, store, dispatch, limits)
+        except StoreAway as error:
+            await outage.wait("outbound", error)
+            continue
+        outage.over("outbound")
+        if not more:
+            with trio.move_on_after(limits.outbound_every_s):
+                await dispatch.wait_news()
+
+
+async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Limits) -> bool:
+    """Settle, claim, hand over; returns whether the store probably has more for us right now."""
+    settled = dispatch.unsettled()
+    if settled:
+        await within(pulse, "database.settle", limits.database_s, lambda: store.settle(settled))
+        dispatch.forget(settled)
+    slots = dispatch.slots()
+    if not slots:
+        return False
+    known = dispatch.known()
+    attempts = await within(
+        pulse, "database.claim", limits.database_s, lambda: store.claim(slots, known=known)
+    )
+    dispatch.hand_over(attempts)
+    return len(attempts) >= sum(slots.values())

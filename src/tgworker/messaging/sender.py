@@ -1,0 +1,88 @@
+"""A sender: takes attempts from its account's desk and turns each into an outcome."""
+
+import trio
+
+from tgworker.messaging.bounded import within
+from tgworker.messaging.dispatch import Desk
+from tgworker.messaging.errors import StoreAway, TelegramAway
+from tgworker.messaging.events import Report, SendFinished, StoreUnavailable
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import Attempt, Peer
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Unknown, reason_of
+from tgworker.messaging.ports import Connection, InboundStore, Pulse
+
+
+async def run_sender(
+    pulse: Pulse,
+    *,
+    desk: Desk,
+    connection: Connection,
+    store: InboundStore,
+    limits: Limits,
+    report: Report,
+) -> None:
+    """Send what the desk holds, one attempt at a time; returns never.
+
+    Several senders share one desk: the store never claims two attempts of one conversation at a time, so that
+    order holds however many there are, and a chat that waits delays no other.
+
+    Cancellation: the attempt in hand is filed as `Unknown`.
+    """
+    while True:
+        attempt = await desk.take()
+        with desk.fly(attempt) as flight:
+            outcome = await _send(pulse, attempt, connection, store, limits, report)
+            flight.land(outcome)
+        pulse.beat()
+        report(
+            SendFinished(
+                attempt.account_id,
+                attempt.message_id,
+                attempt.number,
+                type(outcome).__name__.lower(),
+                trio.current_time() - flight.started_at,
+                reason_of(outcome),
+            )
+        )
+
+
+async def _send(
+    pulse: Pulse,
+    attempt: Attempt,
+    connection: Connection,
+    store: InboundStore,
+    limits: Limits,
+    report: Report,
+) -> Outcome:
+    if not attempt.text.strip():
+        return Refused("the message has no text")
+    peer = attempt.peer
+    if peer is None:
+        found = await _resolve(pulse, attempt, connection, limits)
+        if not isinstance(found, Peer):
+            return found
+        peer = found
+        try:
+            await within(
+                pulse,
+                "database.save_peers",
+                limits.database_s,
+                lambda: store.save_peers(attempt.account_id, (found,)),
+            )
+        except StoreAway as error:
+            # Nothing is lost: the next message to this chat resolves it again.
+            report(StoreUnavailable("database.save_peers", str(error), 0, attempt.account_id))
+    with pulse.deadline("telegram.send", limits.send_s):
+        return await connection.send_text(peer, attempt.text, random_id=attempt.random_id)
+    return Unknown(f"no answer within {limits.send_s:g} s")
+
+
+async def _resolve(
+    pulse: Pulse, attempt: Attempt, connection: Connection, limits: Limits
+) -> Peer | Refused | Deferred | Released:
+    try:
+        with pulse.deadline("telegram.entity", limits.entity_s):
+            return await connection.resolve(attempt.to)
+    except TelegramAway as away:
+        return Released(str(away))
+    return Deferred(limits.entity_s, f"no answer within {limits.entity_s:g} s to who this is")
