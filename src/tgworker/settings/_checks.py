@@ -1,0 +1,96 @@
+"""What a value must look like. No message holds the value: it may be a secret."""
+
+import base64
+import binascii
+import json
+import re
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from environs import ValidationError
+
+FERNET_KEY_BYTES = 32
+"""128 bits to sign, 128 bits to encrypt (https://github.com/fernet/spec)."""
+
+
+def short_name(value: str) -> None:
+    """One printable line, short enough to be the key of a row."""
+    if not value.strip().isprintable() or len(value) > 200:
+        raise ValidationError("is not a short printable name")
+
+
+def header_word(value: str) -> None:
+    """What may stand in an HTTP header as it is: visible ASCII characters, no blanks."""
+    if not re.fullmatch(r"[!-~]+", value.strip()):
+        raise ValidationError("holds blanks or characters beyond ASCII")
+
+
+def api_hash(value: str) -> None:
+    """Telegram's: 32 hexadecimal digits."""
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", value.strip()):
+        raise ValidationError("is not 32 hexadecimal digits")
+
+
+def is_fernet_key(value: str) -> bool:
+    """Whether the value is 32 bytes in URL-safe base64."""
+    try:
+        return len(base64.b64decode(value, altchars=b"-_", validate=True)) == FERNET_KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False
+
+
+def project_url(value: str) -> None:
+    """An http(s) URL with a host, and nothing behind its path."""
+    try:
+        parts = urlsplit(value.strip())
+        _ = parts.port  # raises where it is no number
+    except ValueError:
+        raise ValidationError("is not a URL") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not value.strip().isprintable():
+        raise ValidationError("is not an http:// or https:// URL")
+    if parts.username is not None or parts.query or parts.fragment or " " in value.strip():
+        raise ValidationError("holds more than scheme, host, port and path")
+
+
+def service_key(value: str) -> None:
+    """A key that is allowed to write. PostgREST answers a lesser one with empty lists, not with an error."""
+    header_word(value)
+    key = value.strip()
+    if key.startswith("sb_publishable_"):
+        raise ValidationError("is the publishable key")
+    role = _jwt_role(key)
+    if role is not None and role != "service_role":
+        raise ValidationError("is a key of another role than service_role")
+
+
+def _jwt_role(token: str) -> str | None:
+    """The role that a JWT claims; ``None`` for anything that is not a JWT with a role."""
+    match token.split("."):
+        case [_, payload, _]:
+            try:
+                padded = payload + "=" * (-len(payload) % 4)
+                claims = json.loads(base64.urlsafe_b64decode(padded))
+            except (binascii.Error, ValueError):
+                return None
+            role = cast("dict[str, Any]", claims).get("role") if isinstance(claims, dict) else None
+            return role if isinstance(role, str) else None
+        case _:
+            return None
+
+
+def host_and_port(value: str, *, lowest_port: int = 1) -> tuple[str, int]:
+    """``host:port``; an IPv6 address stands in brackets.
+
+    Raises:
+        ValidationError: With what is wrong.
+    """
+    host, colon, port = value.strip().rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValidationError("is not host:port (an IPv6 address stands in [brackets])")
+    if not colon or not re.fullmatch(r"[!-~]+", host):
+        raise ValidationError("is not host:port")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not lowest_port <= int(port) <= 65535:
+        raise ValidationError(f"has a port that is not {lowest_port} to 65535")
+    return host, int(port)

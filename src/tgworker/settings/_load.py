@@ -1,0 +1,211 @@
+"""The environment, read as a whole: frozen values, or every problem at once."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from environs import ValidationError
+
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import Secret
+from tgworker.settings import _checks as checks
+from tgworker.settings._dotenv import read_dotenv
+from tgworker.settings._reader import Reader
+from tgworker.settings._values import (
+    LogFormat,
+    LogLevel,
+    Pacing,
+    Settings,
+    SettingsError,
+    StatusBind,
+    SupabaseSettings,
+    TelegramServer,
+    TelegramSettings,
+)
+
+Requirement = Literal["telegram", "encryption"]
+"""A part of the environment that a command cannot do without."""
+
+EVERYTHING: frozenset[Requirement] = frozenset({"telegram", "encryption"})
+"""What the worker needs."""
+
+DEFAULT_STATUS_BIND = StatusBind(host="127.0.0.1", port=8787, configured=False)
+DEFAULT_DC = 2
+"""The data centre that new Telegram clients begin with."""
+
+
+def load_settings(
+    environ: Mapping[str, str],
+    dotenv: Path | None = None,
+    *,
+    require: Collection[Requirement] = EVERYTHING,
+) -> Settings:
+    """Read the environment.
+
+    A variable that is set to nothing counts as unset.
+
+    Args:
+        environ: The real environment; it wins over the file.
+        dotenv: A ``.env`` file; it need not exist.
+        require: What the command cannot do without. What is not required is not read either, so that
+            ``outbox list`` works where Telegram's settings are wrong.
+
+    Raises:
+        SettingsError: With every problem, one line each.
+    """
+    problems: list[str] = []
+    from_file = read_dotenv(dotenv, problems) if dotenv else {}
+    set_values = {name: value for name, value in environ.items() if value.strip()}
+    reader = Reader(from_file | set_values, problems)
+    limits = Limits()
+    settings = Settings(
+        telegram=_telegram(reader) if "telegram" in require else None,
+        encryption_keys=_encryption_keys(reader) if "encryption" in require else (),
+        supabase=_supabase(reader),
+        data_dir=_data_dir(reader),
+        worker_id=reader.text("TGWORKER_WORKER_ID", "telegram-main", checks.short_name),
+        limits=replace(
+            limits,
+            send_s=reader.seconds("TGWORKER_DEADLINE_SEND_S", limits.send_s),
+            entity_s=reader.seconds("TGWORKER_DEADLINE_ENTITY_S", limits.entity_s),
+            media_s=reader.seconds("TGWORKER_DEADLINE_MEDIA_S", limits.media_s),
+            database_s=reader.seconds("TGWORKER_DEADLINE_DB_S", limits.database_s),
+            cycle_s=reader.seconds("TGWORKER_DEADLINE_CYCLE_S", limits.cycle_s),
+            heartbeat_every_s=reader.seconds("TGWORKER_HEARTBEAT_S", limits.heartbeat_every_s),
+        ),
+        stall_after_s=reader.seconds("TGWORKER_STALL_AFTER_S", 60),
+        freeze_after_s=reader.seconds("TGWORKER_FREEZE_AFTER_S", 10),
+        pacing=_pacing(reader),
+        give_up=reader.flag("TGWORKER_GIVE_UP"),
+        memory_limit_mb=_memory_limit_mb(reader),
+        status_bind=_status_bind(reader),
+        status_token=_status_token(reader),
+        log_format=reader.choice("TGWORKER_LOG_FORMAT", LogFormat.CONSOLE),
+        log_level=reader.choice("TGWORKER_LOG_LEVEL", LogLevel.INFO),
+    )
+    if problems:
+        raise SettingsError(tuple(problems))
+    return settings
+
+
+def _telegram(reader: Reader) -> TelegramSettings:
+    server = _server(reader)
+    if reader.has("TGWORKER_TELEGRAM_SERVER"):  # a test server takes any application
+        api_id = reader.whole("TELEGRAM_API_ID", 1)
+        api_hash = reader.secret("TELEGRAM_API_HASH", "sandbox", checks.header_word)
+    else:
+        if not reader.has("TELEGRAM_API_ID"):
+            reader.refuse("TELEGRAM_API_ID", "is not set")
+        api_id = reader.whole("TELEGRAM_API_ID", 1)
+        api_hash = reader.secret("TELEGRAM_API_HASH", check=checks.api_hash)
+    return TelegramSettings(api_id=api_id, api_hash=api_hash, server=server)
+
+
+def _server(reader: Reader) -> TelegramServer | None:
+    name, key_name = "TGWORKER_TELEGRAM_SERVER", "TGWORKER_TELEGRAM_SERVER_KEY"
+    if not reader.has(name):
+        if reader.has(key_name):
+            reader.refuse(name, f"is not set, but {key_name} is")
+        return None
+    dc = reader.whole("TGWORKER_TELEGRAM_DC", DEFAULT_DC)
+    public_key = _public_key(reader, key_name)
+    try:
+        host, port = checks.host_and_port(reader.text(name))
+    except ValidationError as error:
+        reader.refuse(name, str(error.messages[0]))
+        return None
+    return TelegramServer(host=host, port=port, public_key=public_key, dc=dc)
+
+
+def _public_key(reader: Reader, name: str) -> str:
+    path = reader.text(name)
+    if not path:
+        return ""
+    try:
+        pem = Path(path).read_text(encoding="ascii")
+    except OSError as error:
+        reader.refuse(name, f"cannot be read ({error.strerror})")
+    except UnicodeDecodeError:
+        reader.refuse(name, "is not a PEM file")
+    else:
+        if "-----BEGIN RSA PUBLIC KEY-----" in pem or "-----BEGIN PUBLIC KEY-----" in pem:
+            return pem
+        reader.refuse(name, "holds no public key in PEM form")
+    return ""
+
+
+def _encryption_keys(reader: Reader) -> tuple[Secret, ...]:
+    keys = [key.strip() for key in reader.text("ENCRYPTION_KEY").split(",")]
+    if keys == [""]:
+        return ()
+    for number, key in enumerate(keys, 1):
+        if not checks.is_fernet_key(key):
+            which = f"key {number} of {len(keys)} is" if len(keys) > 1 else "is"
+            reader.refuse("ENCRYPTION_KEY", f"{which} not a Fernet key (32 bytes in URL-safe base64)")
+    return tuple(Secret(key) for key in keys)
+
+
+def _supabase(reader: Reader) -> SupabaseSettings | None:
+    if not reader.has("SUPABASE_URL"):
+        if reader.has("SUPABASE_SERVICE_ROLE_KEY"):
+            reader.refuse("SUPABASE_URL", "is not set, but SUPABASE_SERVICE_ROLE_KEY is")
+        return None
+    url = reader.text("SUPABASE_URL", check=checks.project_url)
+    key = reader.secret("SUPABASE_SERVICE_ROLE_KEY", check=checks.service_key)
+    return SupabaseSettings(url=url.rstrip("/"), service_role_key=key)
+
+
+def _data_dir(reader: Reader) -> Path:
+    """The first of: our own variable, systemd's, the XDG folder, the place that XDG names as its default."""
+    name = "TGWORKER_DATA_DIR"
+    home = reader.text("HOME", "")
+    state = reader.text("XDG_STATE_HOME", "")
+    if reader.has(name):
+        given = reader.text(name)
+        # A shell would have expanded it; a .env file is read by no shell.
+        folder = Path(home, given[2:]) if given.startswith("~/") else Path(given)
+    elif reader.has("STATE_DIRECTORY"):
+        folder = Path(reader.text("STATE_DIRECTORY").split(":")[0])  # systemd.exec(5): a list with colons
+    elif Path(state).is_absolute():  # the XDG specification has relative paths ignored
+        folder = Path(state, "tgworker")
+    else:
+        if not home:
+            reader.refuse(name, "is not set, and neither is HOME")
+        folder = Path(home, ".local/state/tgworker")
+    if folder.exists() and not folder.is_dir():
+        reader.refuse(name, f"would be {folder}, which is not a folder")
+    return folder.absolute()
+
+
+def _pacing(reader: Reader) -> Pacing:
+    pacing = reader.choice("TGWORKER_PACING", Pacing.TELEGRAM)
+    if pacing is Pacing.OFF and not reader.has("TGWORKER_TELEGRAM_SERVER"):
+        reader.refuse("TGWORKER_PACING", "is off, which only a test server may see")
+    return pacing
+
+
+def _memory_limit_mb(reader: Reader) -> int | None:
+    name = "TGWORKER_MEMORY_LIMIT_MB"
+    return reader.whole(name, 1) if reader.has(name) else None
+
+
+def _status_bind(reader: Reader) -> StatusBind | None:
+    name = "TGWORKER_STATUS_BIND"
+    match reader.text(name, ""):
+        case "":
+            return DEFAULT_STATUS_BIND
+        case "off":
+            return None
+        case given:
+            try:
+                host, port = checks.host_and_port(given, lowest_port=0)
+            except ValidationError as error:
+                reader.refuse(name, str(error.messages[0]))
+                return None
+            return StatusBind(host=host, port=port, configured=True)
+
+
+def _status_token(reader: Reader) -> Secret | None:
+    name = "TGWORKER_STATUS_TOKEN"
+    return reader.secret(name, check=checks.header_word) if reader.has(name) else None

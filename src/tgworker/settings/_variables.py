@@ -1,0 +1,74 @@
+"""Every environment variable: one table for the reader's remedies and for the reference."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable, for the reference and for error messages.
+
+    Attributes:
+        name: As it stands in the environment.
+        default: What holds while it is unset, in words or as its value.
+        meaning: What it decides.
+        remedy: What to do when it is missing or malformed.
+    """
+
+    name: str
+    default: str
+    meaning: str
+    remedy: str
+
+
+_PUT_IT = "put it into the environment or .env"
+_SECONDS = "give seconds above 0, for example {}"
+
+
+def _seconds(name: str, default: str, meaning: str) -> Variable:
+    return Variable(name, default, meaning, _SECONDS.format(default))
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("TELEGRAM_API_ID", "none; 1 with a test server", "The application's number at Telegram",
+             f"get one at https://my.telegram.org/apps and {_PUT_IT}"),
+    Variable("TELEGRAM_API_HASH", "none; `sandbox` with a test server",
+             "The application's secret at Telegram",
+             f"get it at https://my.telegram.org/apps and {_PUT_IT}"),
+    Variable("ENCRYPTION_KEY", "none", "Fernet keys, comma-separated: the first encrypts, all decrypt",
+             f"make one with `python -m tgworker keygen` and {_PUT_IT}"),
+    Variable("SUPABASE_URL", "none: the embedded store", "The Supabase project",
+             "give the project's URL, for example https://abc.supabase.co"),
+    Variable("SUPABASE_SERVICE_ROLE_KEY", "none", "The project's service_role or secret key",
+             "copy the service_role (or sb_secret_…) key from the project's API settings"),
+    Variable("TGWORKER_DATA_DIR", "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/tgworker`, "
+             "else `~/.local/state/tgworker`", "The data folder", "give the path of a folder"),
+    Variable("TGWORKER_WORKER_ID", "telegram-main", "The key of the heartbeat row",
+             "give a short name, for example telegram-main"),
+    Variable("TGWORKER_TELEGRAM_SERVER", "none: Telegram itself", "A test server",
+             "give host:port as `python -m tgworker sandbox --json` prints it"),
+    Variable("TGWORKER_TELEGRAM_SERVER_KEY", "none", "PEM file with the test server's public key",
+             "give the key_file that `python -m tgworker sandbox --json` prints"),
+    Variable("TGWORKER_TELEGRAM_DC", "2", "The test server's data centre number",
+             "give the dc that `python -m tgworker sandbox --json` prints"),
+    Variable("TGWORKER_STATUS_BIND", "127.0.0.1:8787", "Where the status page is served, or `off`",
+             "give host:port, for example 127.0.0.1:8787, or off"),
+    Variable("TGWORKER_STATUS_TOKEN", "none", "What the status page asks for", "give a word without spaces"),
+    _seconds("TGWORKER_DEADLINE_SEND_S", "30", "One message handed to Telegram and acknowledged"),
+    _seconds("TGWORKER_DEADLINE_ENTITY_S", "15", "One name, phone or id resolved"),
+    _seconds("TGWORKER_DEADLINE_MEDIA_S", "60", "Without progress in a file"),
+    _seconds("TGWORKER_DEADLINE_DB_S", "10", "One call to the store"),
+    _seconds("TGWORKER_DEADLINE_CYCLE_S", "120", "One turn of a loop"),
+    _seconds("TGWORKER_STALL_AFTER_S", "60", "Silence after which a loop is taken for hung"),
+    _seconds("TGWORKER_HEARTBEAT_S", "15", "Between two heartbeats"),
+    _seconds("TGWORKER_FREEZE_AFTER_S", "10", "Silence after which the interpreter is taken for frozen"),
+    Variable("TGWORKER_PACING", "telegram", "`telegram`, or `off` (only with a test server)",
+             "leave it unset, or set TGWORKER_TELEGRAM_SERVER"),
+    Variable("TGWORKER_GIVE_UP", "0", "1: the guard exits with 70 once its budget is spent", "give 1 or 0"),
+    Variable("TGWORKER_MEMORY_LIMIT_MB", "none", "The worker is recycled above it, in MiB",
+             "give a whole number above 0, or leave it unset"),
+    Variable("TGWORKER_LOG_FORMAT", "console", "`console` or `json`", "give console or json"),
+    Variable("TGWORKER_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`",
+             "give debug, info, warning or error"),
+)  # fmt: skip  # a table: one variable, one entry
+
+REMEDIES: dict[str, str] = {variable.name: variable.remedy for variable in VARIABLES}
