@@ -1,0 +1,9 @@
+"""What an operator sees: logs and the status socket.
+
+Lowest last::
+
+    event_log        events of supervision and messaging as log lines
+    status_socket    a running worker's answers over a Unix socket, and who asks
+    logs             the logger
+    redaction        the second line of defence against secrets in logs
+"""
