@@ -195,6 +195,56 @@ class UpdateBatch:
     position: Position | None
 
 
+JobId = NewType("JobId", str)
+"""``sync_history_jobs.id`` or ``message_jobs.id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryJob:
+    """A claimed row of ``sync_history_jobs``: fetch what a chat held before we saw it.
+
+    Attributes:
+        id: The row's id.
+        account_id: The account that fetches.
+        to: Whom the chat is with, as in `Attempt`.
+        peer: The chat as this account may address it, if the store knows it.
+        is_group: Whether the application takes it for a group.
+        limit_messages: At most so many messages.
+        messages_synced: So many were new so far (a job that is handed over again has some).
+    """
+
+    id: JobId
+    account_id: AccountId
+    to: str = field(repr=False)
+    peer: Peer | None
+    is_group: bool
+    limit_messages: int
+    messages_synced: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageJob:
+    """A claimed row of ``message_jobs``: something to be done about a message or its chat.
+
+    Attributes:
+        id: The row's id.
+        account_id: The account that does it.
+        action: ``edit``, ``delete`` or ``typing``; what else stands there is refused by the worker.
+        payload: What the action needs, as the table holds it.
+        to: Whom the chat is with, as in `Attempt`; ``None`` if the row names no message and no chat.
+        peer: The chat as this account may address it, if the store knows it.
+        telegram_ids: Telegram's ids of the message, one for each part; empty while it has none.
+    """
+
+    id: JobId
+    account_id: AccountId
+    action: str
+    payload: Mapping[str, Any] = field(repr=False)
+    to: str | None = field(repr=False)
+    peer: Peer | None
+    telegram_ids: tuple[int, ...]
+
+
 class WorkerStatus(StrEnum):
     """``worker_heartbeats.status``."""
 

@@ -16,14 +16,19 @@ from tgworker.messaging.models import (
     AccountId,
     AccountState,
     Attempt,
+    ChatMessage,
     Heartbeat,
+    HistoryJob,
+    JobId,
     MessageId,
+    MessageJob,
     Peer,
     Position,
     Secret,
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Settled
+from tgworker.messaging.records import AccountRecord, HeartbeatRecord, OutboxRecord, OutboxState
 
 
 class Deadline(Protocol):
@@ -127,6 +132,108 @@ class InboundStore(Protocol):
 
 class AccountChildStore(AccountStore, InboundStore, Protocol):
     """What one account's child needs of a store."""
+
+
+class HistoryStore(Protocol):
+    """Requests for what a chat held before we saw it (``sync_history_jobs``)."""
+
+    async def claim_history(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
+    ) -> Sequence[HistoryJob]:
+        """Claim up to ``limit`` pending jobs of these accounts, oldest first.
+
+        Jobs in ``processing`` that were claimed under an older fence, or under this one but are not in
+        ``known``, are handed over again first: a crash leaves nothing in ``processing``.
+        """
+        ...
+
+    async def save_history(
+        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
+    ) -> int:
+        """Store messages that the job found and add the new ones to ``messages_synced``; returns how many.
+
+        Idempotent as `InboundStore.ingest`; moves no position and counts nothing as unread.
+        """
+        ...
+
+    async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
+        """End a job: ``completed``, or ``failed`` with its reason."""
+        ...
+
+
+class JobStore(Protocol):
+    """Things to be done about messages (``message_jobs``)."""
+
+    async def claim_jobs(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
+    ) -> Sequence[MessageJob]:
+        """Claim up to ``limit`` pending jobs, oldest first; handed over again as in `HistoryStore`."""
+        ...
+
+    async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
+        """End a job: ``completed``, or ``failed`` with its reason."""
+        ...
+
+
+class AccountBook(Protocol):
+    """Accounts as the commands handle them."""
+
+    async def add_account(
+        self,
+        name: str | None,
+        owner_id: str,
+        secrets_encrypted: str,
+        *,
+        user_id: int,
+        phone: str | None = None,
+    ) -> AccountId:
+        """Add an account, active; for a Telegram user that is there already, replace its session.
+
+        Args:
+            name: What people call it; unique.
+            owner_id: The person in the application.
+            secrets_encrypted: A Fernet token of the session string.
+            user_id: The account's own Telegram id: what makes the call idempotent.
+            phone: Digits, with or without ``+``.
+        """
+        ...
+
+    async def find_account(self, text: str) -> AccountRecord | None:
+        """The account that ``text`` names: its uuid, its phone, or its name."""
+        ...
+
+    async def list_accounts(self) -> Sequence[AccountRecord]:
+        """Every Telegram account, in a stable order."""
+        ...
+
+
+class OutboxBook(Protocol):
+    """The outbox as the commands handle it."""
+
+    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+        """Do what the application does when a person sends messages to one chat, in their order.
+
+        ``to`` is a Telegram id (marked), ``@username``, ``+`` and a phone number, or a conversation's uuid.
+        """
+        ...
+
+    async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
+        """Where these rows stand; rows that the outbox does not know (any more) are missing."""
+        ...
+
+    async def list_outbox(
+        self, states: Collection[OutboxState] | None = None, *, limit: int = 100
+    ) -> Sequence[OutboxRecord]:
+        """Rows in these states, oldest first; without states, everything that is not sent."""
+        ...
+
+
+class HeartbeatReader(Protocol):
+    """Where heartbeats are read."""
+
+    async def read(self, worker_id: str) -> HeartbeatRecord | None:
+        """A worker's row, if it ever wrote one."""
+        ...
 
 
 class HeartbeatWriter(Protocol):

@@ -1,0 +1,109 @@
+"""What the commands read and list: rows as people ask for them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from tgworker.messaging.models import Account, AccountId, AccountState, ConversationId, MessageId
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """An account as ``accounts list`` shows it.
+
+    Attributes:
+        account: The account itself.
+        is_active: The owner's switch.
+        state: What it was doing when somebody last said.
+        user_id: Its own Telegram id, once known.
+        phone: Digits only.
+        last_sync_at: When a worker last said that it is well, aware, UTC.
+        last_error: Why it is not, with the remedy.
+    """
+
+    account: Account
+    is_active: bool
+    state: AccountState
+    user_id: int | None
+    phone: str | None = field(repr=False)
+    last_sync_at: datetime | None
+    last_error: str | None
+
+
+class OutboxState(StrEnum):
+    """``tgworker_outbox.state``."""
+
+    WAITING = "waiting"
+    RESOLVING = "resolving"
+    DEFERRED = "deferred"
+    HELD = "held"
+    SENDING = "sending"
+    SENT = "sent"
+    UNSURE = "unsure"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def settled(self) -> bool:
+        """Whether the worker will do no more about it by itself."""
+        return self in _SETTLED
+
+
+_SETTLED = frozenset(
+    {OutboxState.SENT, OutboxState.UNSURE, OutboxState.DEAD, OutboxState.CANCELLED, OutboxState.EXPIRED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRecord:
+    """A row of the outbox as ``outbox list`` and ``send --wait`` show it; without its text.
+
+    Attributes:
+        message_id: The ``messages`` row.
+        conversation_id: Its lane.
+        account_id: The account that sends it; ``None`` before one was found.
+        seq: Its place in the order.
+        state: What it is.
+        attempts: How often it was claimed.
+        created_at: When it came, aware, UTC.
+        not_before: When it may be tried, if it waits for a time.
+        expires_at: When it is of no more use, if the application said so.
+        telegram_id: Telegram's id of its first part, once known.
+        error: Why it was put off, refused, or is in doubt.
+    """
+
+    message_id: MessageId
+    conversation_id: ConversationId
+    account_id: AccountId | None
+    seq: int
+    state: OutboxState
+    attempts: int
+    created_at: datetime
+    not_before: datetime | None
+    expires_at: datetime | None
+    telegram_id: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatRecord:
+    """A row of ``worker_heartbeats``.
+
+    Attributes:
+        worker_id: The row's key.
+        status: `WorkerStatus`, or what a newer worker says.
+        last_heartbeat_at: By the store's clock, aware, UTC.
+        age_s: Seconds since then, by the store's clock.
+        loops_status: The plan's column, decoded.
+        incarnation: Of the worker that wrote it.
+        seq: Of the write.
+    """
+
+    worker_id: str
+    status: str
+    last_heartbeat_at: datetime
+    age_s: float
+    loops_status: dict[str, dict[str, object]]
+    incarnation: int
+    seq: int
