@@ -245,8 +245,7 @@ async def test_an_unknown_command_is_told_to_who_asks(tmp_path: Path) -> None:
 async def test_a_client_that_never_comes_to_an_end_is_hung_up_on(tmp_path: Path) -> None:
     async with serving(tmp_path) as path, connected(path) as endless:
         with pytest.raises(trio.BrokenResourceError):
-            while True:
-                await endless.send_all(b"x" * 10_000)
+            await endless.send_all(b"x" * 10_000_000)
         assert await ask(tmp_path, "status") is not None
 
 

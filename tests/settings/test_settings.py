@@ -273,7 +273,7 @@ def test_a_test_server_must_have_an_address(server: str, phrase: str, server_key
     [
         (None, "cannot be read (No such file or directory)"),
         (b"\xff\xfe", "is not a PEM file"),
-        (b"-----BEGIN RSA PRIVATE KEY-----\nMIIB\n", "holds no public key in PEM form"),
+        (b"-----BEGIN RSA PRIVATE KEY-----\nMIIB\n", "holds no RSA public key in PEM form"),
     ],
 )
 def test_a_test_server_must_have_a_key(content: bytes | None, phrase: str, tmp_path: Path) -> None:

@@ -129,9 +129,9 @@ def _public_key(reader: Reader, name: str) -> str:
     except UnicodeDecodeError:
         reader.refuse(name, "is not a PEM file")
     else:
-        if "-----BEGIN RSA PUBLIC KEY-----" in pem or "-----BEGIN PUBLIC KEY-----" in pem:
+        if "-----BEGIN RSA PUBLIC KEY-----" in pem:
             return pem
-        reader.refuse(name, "holds no public key in PEM form")
+        reader.refuse(name, "holds no RSA public key in PEM form")
     return ""
 
 
