@@ -1,0 +1,140 @@
+"""How supervisors come to be: as the root of a tree, inside a child, or as a child."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import final
+
+import trio
+
+from tgworker.supervision._child import Child
+from tgworker.supervision._errors import Wedged
+from tgworker.supervision._events import Announcer, Observer
+from tgworker.supervision._evidence import Dump, task_stacks
+from tgworker.supervision._pulse import Pulse
+from tgworker.supervision._spec import SupervisorSpec
+from tgworker.supervision._supervisor import Supervisor, Tree
+
+
+def open_supervisor(
+    spec: SupervisorSpec,
+    *,
+    rng: Random,
+    observers: Iterable[Observer] = (),
+    dump: Dump | None = task_stacks,
+    on_wedged: Callable[[Wedged], object] | None = None,
+) -> AbstractAsyncContextManager[Supervisor]:
+    """Run a supervisor, the root of a tree, for the length of a block.
+
+    Entering starts the static children in their order, in the background (`Supervisor.wait_ready` waits for
+    them). Leaving the block, an exception in it, or a cancellation from outside stops all children, in the
+    reverse order, each within its budget; what did not stop is named in `SupervisorStopped`.
+
+    Args:
+        spec: What to run.
+        rng: Gives the jitter of every restart in the tree.
+        observers: Told of every event in the tree, in this order.
+        dump: Describes a child before it is cancelled for cause; ``None``: no evidence is collected.
+        on_wedged: Called when everything has been stopped that can be, and a wedged task is left. The
+            supervisor cannot return while that lives: flush what must be flushed, and end the process
+            (`os._exit`).
+
+    Returns:
+        An async context manager for the `Supervisor`.
+
+    Raises:
+        IntensityExceeded: Restarting did not help. The block was cancelled, all children are dead.
+        Wedged: A child was wedged, and ended after all.
+        KeyboardInterrupt, SystemExit: A child raised it; the block was cancelled, all children are dead.
+        BaseExceptionGroup: More than one of these, or one of these and what the block raised. What the block
+            alone raised passes unchanged.
+    """
+    return _open(spec, spec.id, Tree(rng, Announcer(observers), dump, on_wedged), None)
+
+
+def open_nested(spec: SupervisorSpec, pulse: Pulse) -> AbstractAsyncContextManager[Supervisor]:
+    """Run a supervisor inside a child, for the length of a block.
+
+    It shares the random numbers, the observers and the dump of its tree; its path is the child's. If it
+    escalates, the exception ends the child, which counts as ``raised`` at the supervisor above; a wedged
+    child below wedges it.
+
+    Args:
+        spec: What to run; its ``id`` has no meaning here.
+        pulse: That of the child in which it runs. A child contains one supervisor at a time.
+
+    Returns:
+        An async context manager for the `Supervisor`.
+
+    Raises:
+        RuntimeError: The pulse belongs to no running child, or the child already contains a supervisor.
+        SupervisorFailed: And the others, as from `open_supervisor`.
+    """
+    host = pulse.keeper
+    if not isinstance(host, Child) or host.run is None or host.run.pulse is not pulse:
+        raise RuntimeError(f"{pulse.path}: this pulse belongs to no running child")
+    if host.nested is not None:
+        raise RuntimeError(f"{pulse.path} already contains a supervisor")
+    return _open(spec, pulse.path, host.owner.tree, host)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Subtree:
+    """A supervisor as a child: ``ChildSpec("accounts", start=Subtree(SupervisorSpec(...)), ...)``.
+
+    It is ready when each of its static children has been ready once. Give the child a ``stop_within_s`` of
+    `math.inf`, or of more than the budgets below it sum up to, and no `Silence`: the supervisor itself never
+    beats.
+
+    Attributes:
+        spec: What to run.
+    """
+
+    spec: SupervisorSpec
+
+    async def __call__(self, pulse: Pulse, /, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run the supervisor until it is cancelled or escalates."""
+        async with open_nested(self.spec, pulse) as supervisor:
+            await supervisor.wait_ready()
+            task_status.started()
+            await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def _open(
+    spec: SupervisorSpec, path: str, tree: Tree, host: Child | None
+) -> AsyncGenerator[Supervisor]:
+    supervisor = Supervisor(spec, path, tree, host)
+    if host is not None:
+        host.nested = supervisor
+    raised: list[BaseException] = []
+    try:
+        async with trio.open_nursery() as nursery:
+            supervisor.begin(nursery)
+            with supervisor.body:
+                yield supervisor
+            supervisor.request_stop("its block has ended")
+    except BaseExceptionGroup as group:
+        # A strict nursery wraps whatever leaves it in exactly one group: that layer is ours, and comes off
+        # again.
+        raised.extend(group.exceptions)
+    finally:
+        if host is not None:
+            host.nested = None
+    raised.extend(supervisor.fatal)
+    if supervisor.failure is not None:
+        raised.append(supervisor.failure)
+    if raised:
+        raise _as_one(path, raised)
+
+
+def _as_one(path: str, raised: list[BaseException]) -> BaseException:
+    # The supervisor's own task is cancelled with the block: its Cancelled says nothing that the block's does
+    # not.
+    cancelled = [error for error in raised if isinstance(error, trio.Cancelled)]
+    errors = [error for error in raised if not isinstance(error, trio.Cancelled)] + cancelled[:1]
+    if len(errors) == 1:
+        return errors[0]
+    return BaseExceptionGroup(f"supervisor {path}", errors)

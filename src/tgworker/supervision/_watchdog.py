@@ -1,0 +1,176 @@
+"""When a child must be looked at next, and what to think of it then.
+
+`look_again_at_s` and `judge` are pure. A beat changes nothing but a stored time: `Alarm` wakes up when
+something could be due by what was known before, and whoever it wakes computes what is really due, and arms it
+again.
+"""
+
+import heapq
+import math
+from dataclasses import dataclass
+from itertools import count
+from typing import final
+
+import trio
+
+from tgworker.supervision._child import Child, ChildState, Run
+from tgworker.supervision._pulse import Pulse
+from tgworker.supervision._spec import ChildSpec
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """It took longer than its ``start_within_s``."""
+
+    limit_s: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CycleTooLong:
+    """A turn of its loop took longer than it may."""
+
+    limit_s: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """It passed the hard limit of silence."""
+
+    limit_s: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """It passed the soft limit of silence, which began at ``since_s``."""
+
+    since_s: float
+
+
+Finding = NotReady | CycleTooLong | Silent | Quiet
+
+
+def silent_since_s(pulse: Pulse) -> float:
+    """When the silence that counts began: the last sign of life, or the end of what was announced."""
+    since_s = max(pulse.beat_at_s, pulse.announced_until_s)
+    for operation in pulse.open:
+        since_s = max(since_s, operation.expires_at_s)
+    return since_s
+
+
+def look_again_at_s(child: Child, now_s: float) -> float:
+    """The earliest time at which something can be due for the child, whatever it does; `math.inf` for never.
+
+    (Except a `Pulse.cycle` that it opens meanwhile, which arms the alarm itself.)
+    """
+    match child.state, child.run:
+        case ChildState.BACKING_OFF, _:
+            return child.restart_at_s
+        case ChildState.STOPPING, Run(kill=kill) if kill is not None:
+            return kill.dead_by_s
+        case ((ChildState.STARTING | ChildState.READY), Run() as run):
+            return min(
+                _start_due_s(child, run), _cycle_due_s(run.pulse), _silence_look_s(run, child.spec, now_s)
+            )
+        case _:
+            return math.inf
+
+
+def judge(child: Child, run: Run, now_s: float) -> Finding | None:
+    """What is wrong with a running incarnation; what the child said itself goes first."""
+    pulse = run.pulse
+    for cycle in pulse.cycles:
+        if cycle.due_s <= now_s:
+            return CycleTooLong(cycle.limit_s)
+    if _start_due_s(child, run) <= now_s:
+        assert child.spec.start_within_s is not None
+        return NotReady(child.spec.start_within_s)
+    silence = child.spec.silence
+    if silence is not None:
+        since_s = silent_since_s(pulse)
+        if since_s + silence.stall_after_s <= now_s:
+            return Silent(silence.stall_after_s)
+        if (
+            silence.evidence_after_s is not None
+            and run.evidence_since_s != since_s
+            and since_s + silence.evidence_after_s <= now_s
+        ):
+            return Quiet(since_s)
+    return None
+
+
+def _start_due_s(child: Child, run: Run) -> float:
+    if child.state is not ChildState.STARTING or child.spec.start_within_s is None:
+        return math.inf
+    return run.started_at_s + child.spec.start_within_s
+
+
+def _cycle_due_s(pulse: Pulse) -> float:
+    return min((cycle.due_s for cycle in pulse.cycles), default=math.inf)
+
+
+def _silence_look_s(run: Run, spec: ChildSpec, now_s: float) -> float:
+    silence = spec.silence
+    if silence is None:
+        return math.inf
+    since_s = silent_since_s(run.pulse)
+    if silence.evidence_after_s is None:
+        first_limit_s = silence.stall_after_s
+        due_s = since_s + silence.stall_after_s
+    else:
+        first_limit_s = silence.evidence_after_s
+        taken = run.evidence_since_s == since_s
+        due_s = since_s + (silence.stall_after_s if taken else silence.evidence_after_s)
+    # What was announced may be withdrawn: an operation ends early, a beat ends an announcement. Silence then
+    # counts from that moment, so that nothing can be due before the first limit has passed from now.
+    return min(due_s, now_s + first_limit_s)
+
+
+@final
+class Alarm:
+    """The one sleeper of a supervisor: a heap of times at which children must be looked at."""
+
+    __slots__ = ("_heap", "_order", "_scope")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Child]] = []
+        self._order = count()  # children of one time are looked at in the order of arming
+        self._scope = trio.CancelScope()
+
+    def arm(self, child: Child, due_s: float) -> None:
+        """Wake up for the child at ``due_s``, or earlier if it was armed for earlier."""
+        if due_s >= child.armed_at_s:
+            return
+        child.armed_at_s = due_s
+        heapq.heappush(self._heap, (due_s, next(self._order), child))
+        if due_s < self._scope.deadline:
+            self._scope.deadline = due_s
+
+    async def wait(self) -> None:
+        """Wait until the earliest time. Cancellation: nothing is lost."""
+        self._scope = trio.CancelScope(deadline=self._heap[0][0] if self._heap else math.inf)
+        with self._scope:
+            await trio.sleep_forever()
+
+    def take_due(self, now_s: float) -> list[Child]:
+        """The children whose time has come; each must be armed again if anything else can become due."""
+        due: list[Child] = []
+        while self._heap and self._heap[0][0] <= now_s:
+            at_s, _, child = heapq.heappop(self._heap)
+            if at_s == child.armed_at_s:  # else it was armed for an earlier time since, and that entry counts
+                child.armed_at_s = math.inf
+                due.append(child)
+        return due
+
+    def forget(self, child: Child) -> None:
+        """The child is gone; what was armed for it is stale."""
+        child.armed_at_s = math.inf
+
+    def tidy(self, children: int) -> None:
+        """Drop stale entries once they outnumber the children."""
+        if len(self._heap) > 2 * children + 16:
+            self._heap = [entry for entry in self._heap if entry[0] == entry[2].armed_at_s]
+            heapq.heapify(self._heap)
