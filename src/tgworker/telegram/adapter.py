@@ -1,0 +1,156 @@
+"""Opens lines to Telegram: one asyncio loop inside trio for each."""
+
+import traceback
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+import trio_asyncio
+from telethon.crypto import rsa
+
+from tgworker.messaging.errors import TelegramAway
+from tgworker.messaging.models import Account, AccountId, Peer, Secret
+from tgworker.telegram.connection import KEY_DOUBTED, TelethonConnection
+from tgworker.telegram.doubts import KeyDoubts
+from tgworker.telegram.events import LoopFailed, Observer, ignore
+from tgworker.telegram.session import AccountSession
+from tgworker.telegram.settings import Device, TelegramSettings
+from tgworker.telegram.wait_for import wait_for_is_safe
+
+LOGIN = AccountId("login")
+"""Stands for the account in events while nobody knows yet whose session it is."""
+
+
+class TelethonTelegram:
+    """Fills `tgworker.messaging.ports.Telegram` with Telethon under trio-asyncio.
+
+    A server override adds its public key to Telethon's, which are the process's: a test server is trusted by
+    every connection of the process, so the composition root makes one of these, not several.
+
+    Args:
+        settings: The application and, for tests, the server.
+        observer: Gets what happens inside and concerns no single call.
+
+    Raises:
+        RuntimeError: `install_wait_for` was not called on a Python older than 3.12.
+    """
+
+    def __init__(self, settings: TelegramSettings, observer: Observer = ignore) -> None:
+        if not wait_for_is_safe():
+            raise RuntimeError(
+                "call tgworker.telegram.install_wait_for() first: leaving a connection could hang"
+            )
+        self._settings = settings
+        self._observer = observer
+        self._doubts = KeyDoubts()
+        if settings.server is not None:
+            rsa.add_key(settings.server.public_key_pem, old=False)
+
+    @asynccontextmanager
+    async def open(self, account: Account, session: Secret) -> AsyncGenerator[TelethonConnection]:
+        """Prepare a line for one account; nothing is sent before `TelethonConnection.connect`.
+
+        Leaving the context closes the line in milliseconds, whatever state it is in; cancellation does too.
+
+        Raises:
+            NotASession: The session cannot be read.
+            ConfigUnusable: The account's ``config`` asks for what cannot be done.
+        """
+        device = Device.of(account.config)
+        async with self._opened(account.id, session, device, listens=True) as connection:
+            yield connection
+
+    async def describe_session(self, session: Secret) -> Peer:
+        """Find out whose session a text is. Nothing is received, stored or sent.
+
+        While it runs nobody else may be connected with this session: Telegram would end it for ever
+        (``AUTH_KEY_DUPLICATED``).
+
+        Returns:
+            The account's own user.
+
+        Raises:
+            NotASession: The text is not a StringSession.
+            AccountRefused: Nobody is logged in with it, or the account is banned.
+            TelegramAway: There is no line.
+        """
+        try:
+            return await self._describe(session)
+        except TelegramAway as away:
+            if str(away) != KEY_DOUBTED:
+                raise
+        return await self._describe(session)  # the second -404 is final
+
+    async def _describe(self, session: Secret) -> Peer:
+        async with self._opened(LOGIN, session, Device(), listens=False) as connection:
+            return await connection.connect(None, ())
+
+    @asynccontextmanager
+    async def _opened(
+        self, account_id: AccountId, session: Secret, device: Device, *, listens: bool
+    ) -> AsyncGenerator[TelethonConnection]:
+        AccountSession(session, self._settings.server)  # raises before anything is opened
+        failure: BaseException | None = None
+        try:
+            async with trio_asyncio.open_loop() as loop:
+                loop.set_exception_handler(lambda _, context: self._loop_failed(account_id, context))
+                connection = TelethonConnection(
+                    account_id,
+                    session,
+                    self._settings,
+                    device,
+                    loop=loop,
+                    observer=self._observer,
+                    doubts=self._doubts,
+                    listens=listens,
+                )
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(connection.run)
+                    try:
+                        yield connection
+                    except BaseException as error:
+                        failure = error
+                        raise
+                    finally:
+                        await connection.aclose()
+                        nursery.cancel_scope.cancel("the connection was left")
+        except BaseExceptionGroup as group:
+            if failure is None or not _is_only(failure, group):
+                raise
+        if failure is not None:
+            raise failure
+
+    def _loop_failed(self, account_id: AccountId, context: dict[str, Any]) -> None:
+        """What trio-asyncio would raise out of ``open_loop()``, killing the account; asyncio only logs it."""
+        message = str(context.get("message") or "unhandled error")
+        what = next((known for known in _LOOP_MESSAGES if message.startswith(known)), "unhandled error")
+        self._observer(LoopFailed(account_id, what, _where(context.get("exception"))))
+
+
+_LOOP_MESSAGES = (
+    "Exception in callback",
+    "Task exception was never retrieved",
+    "Future exception was never retrieved",
+    "Task was destroyed but it is pending",
+    "Fatal",
+)
+"""How asyncio begins to speak of an error. The rest of its sentence quotes arguments and results."""
+
+
+def _where(error: BaseException | None) -> str:
+    if error is None:
+        return "no exception"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+    return f"{type(error).__name__}{place}"
+
+
+def _is_only(failure: BaseException, group: BaseExceptionGroup[BaseException]) -> bool:
+    """Whether a group, made by the nurseries in between, holds ``failure`` and nothing else of interest."""
+    return all(
+        inner is failure
+        or isinstance(inner, trio.Cancelled)
+        or (isinstance(inner, BaseExceptionGroup) and _is_only(failure, inner))
+        for inner in group.exceptions
+    )

@@ -1,0 +1,198 @@
+"""Telethon's client, reduced to what is wanted of it: keys, the wire, and the order of updates."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from telethon import TelegramClient
+from telethon._updates import SessionState
+from telethon.errors import RPCError
+from telethon.tl import functions, types
+
+from tgworker.messaging.errors import AccountRefused
+from tgworker.telegram.invoke import invoke_aio
+from tgworker.telegram.line import LineConnection, LineSender
+from tgworker.telegram.quiet_log import QuietLogger
+from tgworker.telegram.raw_updates import RawUpdates
+from tgworker.telegram.rpc_errors import account_refusal, error_name, is_passing, wait_of
+from tgworker.telegram.session import AccountSession
+from tgworker.telegram.settings import Device, TelegramSettings
+
+DIFFERENCE_RETRY_MAX_S = 60.0
+"""Longest pause before Telegram, in trouble, is asked again for what was missed. From 1 s, it doubles."""
+
+KNOWN_CHANNELS = 50_000
+"""Access hashes of channels held in memory; Telethon drops those of users at the same size."""
+
+
+class ClientHooks:
+    """What a client tells its connection. All is called from asyncio code and must not block.
+
+    Args:
+        on_updates_aio: Gets ``(updates, users, chats)`` in order; the client waits for it.
+        on_lost: The line is over, and why (``None``: it was closed).
+        on_refused: Telegram's final no to the account, in answer to any request.
+        on_heard: Something came in.
+        on_difference_delayed: Seconds until Telegram is asked again what was missed, and its error name.
+        on_skipped: Something was missed for good, in a channel (bare id) or elsewhere (``None``).
+        on_overflow: Packets of updates that were dropped to be asked for again.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_updates_aio: Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], Awaitable[None]],
+        on_lost: Callable[[BaseException | None], None],
+        on_refused: Callable[[AccountRefused], None],
+        on_heard: Callable[[], None],
+        on_difference_delayed: Callable[[float, str], None],
+        on_skipped: Callable[[int | None], None],
+        on_overflow: Callable[[int], None],
+    ) -> None:
+        self.on_updates_aio = on_updates_aio
+        self.on_lost = on_lost
+        self.on_refused = on_refused
+        self.on_heard = on_heard
+        self.on_difference_delayed = on_difference_delayed
+        self.on_skipped = on_skipped
+        self.on_overflow = on_overflow
+
+
+class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no types
+    """A disposable client: one line, one attempt per request, no event handlers.
+
+    Args:
+        session: Key, server and position.
+        settings: The application.
+        device: What the account claims to run on.
+        hooks: Whom it tells.
+        logger: What Telethon logs to.
+        listens: Whether updates are wanted. Without them the account is only asked who it is.
+    """
+
+    def __init__(
+        self,
+        session: AccountSession,
+        settings: TelegramSettings,
+        device: Device,
+        hooks: ClientHooks,
+        logger: QuietLogger,
+        *,
+        listens: bool = True,
+    ) -> None:
+        super().__init__(
+            session,
+            settings.api_id,
+            settings.api_hash,
+            connection=LineConnection,
+            use_ipv6=":" in str(session.server_address),  # otherwise Telethon puts its own address in place
+            base_logger=logger,
+            catch_up=True,
+            receive_updates=listens,
+            auto_reconnect=False,
+            flood_sleep_threshold=0,
+            entity_cache_limit=KNOWN_CHANNELS,
+            device_model=device.device_model,
+            system_version=device.system_version,
+            app_version=device.app_version,
+            lang_code=device.lang_code,
+            system_lang_code=device.system_lang_code,
+        )
+        self._hooks = hooks
+        self._listens = listens
+        self._updates_queue = RawUpdates(hooks.on_overflow)
+        self._sender = LineSender(
+            session.auth_key,
+            loggers=self._log,
+            updates_queue=self._updates_queue,
+            on_heard=hooks.on_heard,
+            on_lost=hooks.on_lost,
+        )
+
+    async def _call(
+        self,
+        sender: Any,
+        request: Any,
+        ordered: bool = False,  # noqa: ARG002, FBT # Telethon's
+        flood_sleep_threshold: int | None = None,  # noqa: ARG002 # there are no sleeps
+    ) -> Any:
+        """Every request of Telethon's own comes here: one attempt, and no flood wait is remembered."""
+        self._flood_waited_requests.clear()
+        match request:
+            case functions.updates.GetDifferenceRequest() | functions.updates.GetChannelDifferenceRequest():
+                return await self._difference_aio(sender, request)
+            case _:
+                return await self.ask_aio(request, sender=sender)
+
+    async def ask_aio(self, request: Any, *, sender: Any = None) -> Any:
+        """One attempt of one request; see `invoke_aio`. A final no to the account is told to the hooks."""
+        try:
+            return await invoke_aio(self._sender if sender is None else sender, request)
+        except RPCError as error:
+            refusal = account_refusal(error)
+            if refusal is not None:
+                self._hooks.on_refused(refusal)
+            raise
+
+    async def _difference_aio(self, sender: Any, request: Any) -> Any:
+        # Telethon gives a difference up at the first error, for 15 minutes or until the next update comes.
+        pause_s = 1.0
+        difference: Any = None
+        while difference is None:
+            try:
+                difference = await self.ask_aio(request, sender=sender)
+                continue
+            except RPCError as error:
+                wait_s = wait_of(error)
+                if wait_s is None:
+                    if not is_passing(error):
+                        raise
+                    wait_s, pause_s = pause_s, min(2 * pause_s, DIFFERENCE_RETRY_MAX_S)
+                self._hooks.on_difference_delayed(wait_s, error_name(error))
+            await asyncio.sleep(wait_s)
+        if isinstance(difference, types.updates.DifferenceTooLong):
+            self._hooks.on_skipped(None)
+        elif isinstance(difference, types.updates.ChannelDifferenceTooLong):
+            self._hooks.on_skipped(request.channel.channel_id)
+        return difference
+
+    async def _on_login(self, user: Any) -> Any:
+        """Start an account that has no position from the server's current state.
+
+        Telethon's own also asks for the difference from there and throws it away, and with it whatever came
+        in between the two requests. Here the update loop asks for it, and nothing is thrown away.
+        """
+        self._mb_entity_cache.set_self_user(user.id, user.bot, user.access_hash)
+        self._authorized = True
+        if not self._listens:
+            return user
+        state: Any = await self(functions.updates.GetStateRequest())
+        self._message_box.load(
+            SessionState(0, 0, False, state.pts, state.qts, int(state.date.timestamp()), state.seq, None), []
+        )
+        await self._hooks.on_updates_aio((), (), ())
+        return user
+
+    async def _preprocess_updates(
+        self, updates: Sequence[Any], users: Sequence[Any], chats: Sequence[Any]
+    ) -> Sequence[Any]:
+        """The seam: batches in order, the message box standing after this one. Nothing is left to dispatch."""
+        self._mb_entity_cache.extend(users, chats)
+        await self._hooks.on_updates_aio(updates, users, chats)
+        return ()
+
+    async def _update_loop(self) -> None:
+        if self._listens:
+            await super()._update_loop()
+        else:
+            await asyncio.get_running_loop().create_future()  # until it is cancelled
+
+    async def _keepalive_loop(self) -> None:
+        """Nothing: Telethon's own pings would reconnect by themselves, or notice a dead line after 120 s."""
+
+    async def _save_states_and_entities(self) -> None:
+        """Nothing: positions are stored with the messages before them."""
+
+    async def disconnect(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] # awaited by Telethon
+        """What Telethon calls after a fatal error in its update loop: end the line with that error."""
+        self._sender.lose(self._updates_error)

@@ -1,0 +1,344 @@
+"""One account's line to Telegram, as trio code sees it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import trio
+from telethon.errors import RPCError, SecurityError, TypeNotFoundError
+from telethon.tl import functions, types
+
+from tgworker.messaging.errors import AccountRefused, TelegramAway
+from tgworker.messaging.models import AccountId, AccountState, Peer, Position, Secret, UpdateBatch
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
+from tgworker.telegram.batches import batch_of, date_of, position_of, spoken_of
+from tgworker.telegram.books import LineLost
+from tgworker.telegram.client import AccountClient, ClientHooks
+from tgworker.telegram.closing import hard_close_aio, sever
+from tgworker.telegram.doubts import KeyDoubts
+from tgworker.telegram.events import (
+    CloseWedged,
+    DifferenceDelayed,
+    Observer,
+    TelethonWarned,
+    UpdatesOverflowed,
+    UpdatesSkipped,
+)
+from tgworker.telegram.evidence import asyncio_stacks
+from tgworker.telegram.inbox import Inbox
+from tgworker.telegram.line import is_key_unknown, is_transport_flood
+from tgworker.telegram.peers import peer_of, peers_of
+from tgworker.telegram.quiet_log import QuietLogger
+from tgworker.telegram.resolving import PeerBook, Resolver
+from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, error_name
+from tgworker.telegram.sending import Sender
+from tgworker.telegram.session import AccountSession
+from tgworker.telegram.settings import Device, TelegramSettings
+
+T = TypeVar("T")
+
+CLOSED = "the connection was closed here"
+KEY_DOUBTED = "Telegram does not know the session's key (-404); it is asked once more before that is believed"
+FLOODED = "Telegram accepts no connections from here for now (-429)"
+
+CLOSE_PATIENCE_S = 1.0
+"""How long the tasks of a closed connection have to die. They take milliseconds."""
+
+INTRODUCTION_UPDATES = 100
+"""How long a difference may be that is only asked for because it names a stranger."""
+
+
+class TelethonConnection:
+    """Fills `tgworker.messaging.ports.Connection`. Made by `TelethonTelegram.open`, never by hand.
+
+    Args:
+        account_id: Whose connection it is, for events.
+        session: The account's StringSession.
+        settings: The application.
+        device: What the account claims to run on.
+        loop: The account's own asyncio loop.
+        observer: Gets what happens.
+        doubts: Keys that Telegram did not know the last time.
+        listens: Whether updates are wanted.
+    """
+
+    def __init__(
+        self,
+        account_id: AccountId,
+        session: Secret,
+        settings: TelegramSettings,
+        device: Device,
+        *,
+        loop: Any,
+        observer: Observer,
+        doubts: KeyDoubts,
+        listens: bool,
+    ) -> None:
+        self._account_id = account_id
+        self._session = session
+        self._settings = settings
+        self._device = device
+        self._loop = loop
+        self._observer = observer
+        self._doubts = doubts
+        self._listens = listens
+        self._inbox = Inbox()
+        self._book = PeerBook()
+        self._client: AccountClient | None = None
+        self._resolver: Resolver | None = None
+        self._sender: Sender | None = None
+        self._self_id = 0
+        self._identified = asyncio.Event()
+        self._key: tuple[AccountId, int] | None = None
+        self._lost = trio.Event()
+        self._loss: str | AccountRefused = ""
+        self._closed = False
+        self._last_heard_at = trio.current_time()
+
+    # ------------------------------------------------ the port
+
+    async def connect(self, position: Position | None, peers: Sequence[Peer]) -> Peer:
+        """See the port. A second call raises `TelegramAway`: a connection connects once."""
+        if self._client is not None:
+            raise TelegramAway("a connection connects once: open a new one")
+        return await self._cross(self._connect_aio, position, peers)
+
+    async def send_text(self, peer: Peer, text: str, *, random_id: int) -> Outcome:
+        """See the port. `Released` where the line was gone before any byte of the message left."""
+        try:
+            return await self._cross(self._send_text_aio, peer, text, random_id)
+        except TelegramAway as away:
+            return Unknown(str(away))
+
+    async def resolve(self, to: str) -> Peer | Refused | Deferred:
+        """See the port. Ids are looked for among known peers, then contacts, then dialogs."""
+        return await self._cross(self._resolve_aio, to)
+
+    async def ping(self) -> None:
+        """See the port."""
+        await self._cross(self._ping_aio)
+
+    @property
+    def updates(self) -> trio.MemoryReceiveChannel[UpdateBatch]:
+        """See the port. It ends when the connection is closed, not when the line is lost."""
+        return self._inbox.updates
+
+    @property
+    def last_heard_at(self) -> float:
+        """See the port."""
+        return self._last_heard_at
+
+    async def wait_lost(self) -> str:
+        """See the port."""
+        await self._lost.wait()
+        if isinstance(self._loss, AccountRefused):
+            raise AccountRefused(self._loss.state, self._loss.reason)
+        return self._loss
+
+    # ------------------------------------------------ beyond the port
+
+    def stacks(self) -> str:
+        """What the connection's asyncio tasks wait for right now: evidence for a hang."""
+        return asyncio_stacks(self._loop)
+
+    async def run(self) -> None:
+        """Hand on what arrives, until cancelled."""
+        await self._inbox.run()
+
+    async def aclose(self) -> None:
+        """Get rid of everything at once, in any state. Shielded: it takes milliseconds."""
+        self._closed = True
+        self._lose(CLOSED)
+        if self._client is None:
+            return
+        wedged: tuple[str, ...] = ()
+        with trio.CancelScope(shield=True):
+            wedged = await self._loop.run_aio_coroutine(
+                hard_close_aio(self._client, patience_s=CLOSE_PATIENCE_S)
+            )
+        if wedged:
+            self._observer(CloseWedged(self._account_id, wedged))
+
+    # ------------------------------------------------ over the bridge
+
+    async def _cross(self, function_aio: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run an asyncio function in the account's loop; a line that is gone is `TelegramAway`.
+
+        Cancellation reaches the function in the same step, and this returns when the function has.
+        """
+        if self._closed:
+            raise TelegramAway(CLOSED)
+        try:
+            result: T = await self._loop.run_aio_coroutine(function_aio(*args))
+        except asyncio.CancelledError:  # a BaseException, in a task that nobody cancelled: close() did
+            raise TelegramAway(CLOSED) from None
+        except LineLost as error:
+            raise TelegramAway(str(error)) from None
+        except RPCError as error:
+            raise TelegramAway(error_name(error)) from None
+        return result
+
+    def _ready(self) -> AccountClient:
+        if self._client is None or not self._identified.is_set():
+            raise TelegramAway("not connected")
+        return self._client
+
+    async def _connect_aio(self, position: Position | None, peers: Sequence[Peer]) -> Peer:
+        self._book.learn(peers)
+        session = AccountSession(self._session, self._settings.server, position, peers)
+        self._key = (self._account_id, session.key_id)
+        client = AccountClient(
+            session,
+            self._settings,
+            self._device,
+            ClientHooks(
+                on_updates_aio=self._on_updates_aio,
+                on_lost=self._on_lost,
+                on_refused=self._lose,
+                on_heard=self._on_heard,
+                on_difference_delayed=lambda s, name: self._observer(
+                    DifferenceDelayed(self._account_id, s, name)
+                ),
+                on_skipped=lambda channel: self._observer(UpdatesSkipped(self._account_id, channel)),
+                on_overflow=lambda dropped: self._observer(UpdatesOverflowed(self._account_id, dropped)),
+            ),
+            QuietLogger(
+                lambda level, text, error: self._observer(
+                    TelethonWarned(self._account_id, level, text, error)
+                )
+            ),
+            listens=self._listens,
+        )
+        self._client = client
+        try:
+            await client.connect()
+            self._watch(client)
+            (user,) = await client.ask_aio(functions.users.GetUsersRequest([types.InputUserSelf()]))
+        except BaseException as error:
+            sever(client)  # cancelled or failed: a half-made client is worth nothing, and must not linger
+            if isinstance(self._loss, AccountRefused):
+                raise AccountRefused(self._loss.state, self._loss.reason) from None
+            match error:
+                case OSError() | EOFError() | BufferError() | SecurityError() | TypeNotFoundError():
+                    raise TelegramAway(_words(error)) from None
+                case _:
+                    raise
+        me = peer_of(user)
+        if me is None:
+            sever(client)
+            raise TelegramAway("Telegram did not say whose session this is")
+        self._doubts.clear(self._key)
+        self._self_id = me.chat_id
+        self._book.learn([me])
+        self._resolver = Resolver(client, self._book)
+        self._sender = Sender(client, position or position_of(client._message_box.session_state()))
+        self._identified.set()
+        return me
+
+    async def _send_text_aio(self, peer: Peer, text: str, random_id: int) -> Outcome:
+        client = self._ready()
+        assert self._sender is not None
+        return await self._sender.send_text_aio(
+            peer, text, random_id, position_of(client._message_box.session_state())
+        )
+
+    async def _resolve_aio(self, to: str) -> Peer | Refused | Deferred:
+        self._ready()
+        assert self._resolver is not None
+        return await self._resolver.resolve_aio(to)
+
+    async def _ping_aio(self) -> None:
+        client = self._ready()
+        future = client._sender.ping()
+        await future
+
+    # ------------------------------------------------ what the client tells
+
+    async def _on_updates_aio(
+        self, updates: Sequence[Any], users: Sequence[Any], chats: Sequence[Any]
+    ) -> None:
+        client = self._client
+        assert client is not None
+        position = position_of(client._message_box.session_state())
+        if updates:
+            await self._identified.wait()  # who wrote an outgoing message is "self", by number
+        met = await self._introduced_aio(client, updates, position)
+        batch = batch_of(updates, users, chats, position=position, self_id=self._self_id, more_peers=met)
+        self._book.learn(batch.peers)
+        if self._sender is not None:
+            self._sender.learn(batch.sent_ids)
+        await self._inbox.put_aio(batch)
+
+    async def _introduced_aio(
+        self, client: AccountClient, updates: Sequence[Any], position: Position
+    ) -> tuple[Peer, ...]:
+        """Strangers whom short updates speak of: the difference over those updates names them."""
+        shorts = [u for u in updates if any(user not in self._book for user in spoken_of([u]))]
+        if not shorts:
+            return ()
+        request = functions.updates.GetDifferenceRequest(
+            pts=min(u.pts - u.pts_count for u in shorts),
+            date=date_of(position),
+            qts=position.qts,
+            pts_total_limit=INTRODUCTION_UPDATES,
+        )
+        try:
+            difference = await client.ask_aio(request)
+        except (LineLost, RPCError, TypeNotFoundError):
+            return ()  # the messages count more than the names; whoever answers them resolves the peer
+        return (*peers_of(getattr(difference, "users", ())), *peers_of(getattr(difference, "chats", ())))
+
+    def _on_heard(self) -> None:
+        self._last_heard_at = trio.current_time()
+
+    def _on_lost(self, error: BaseException | None) -> None:
+        if is_key_unknown(error):
+            if self._doubts.confirms(self._key):
+                self._lose(AccountRefused(AccountState.NEEDS_LOGIN, KEY_NOT_FOUND))
+            else:
+                self._lose(KEY_DOUBTED)
+        elif is_transport_flood(error):
+            self._lose(FLOODED)
+        else:
+            self._lose(CLOSED if error is None else _words(error))
+
+    def _watch(self, client: AccountClient) -> None:
+        """Notice each of the client's loops that ends: Telethon says nothing, and later calls would hang."""
+        sender = client._sender
+        connection = sender._connection
+        for name, task in (
+            ("send loop", sender._send_loop_handle),
+            ("receive loop", sender._recv_loop_handle),
+            ("line's send loop", connection._send_task if connection else None),
+            ("line's receive loop", connection._recv_task if connection else None),
+            ("update loop", client._updates_handle),
+        ):
+            if task is not None:
+                task.add_done_callback(partial(self._task_ended, client, name))
+
+    def _task_ended(self, client: AccountClient, name: str, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        self._lose(f"Telethon's {name} ended" + (f": {type(error).__name__}" if error else ""))
+        sever(client)
+
+    def _lose(self, loss: str | AccountRefused) -> None:
+        """The first reason stays."""
+        if not self._lost.is_set():
+            self._loss = loss
+            self._lost.set()
+
+
+def _words(error: BaseException) -> str:
+    """What an operator may read about an error of the line: no text that could quote what was sent."""
+    match error:
+        case LineLost():
+            return str(error)
+        case asyncio.IncompleteReadError():
+            return "Telegram closed the line"
+        case OSError() if error.strerror:
+            return f"the line broke: {error.strerror}"
+        case RPCError():
+            return error_name(error)
+        case _:
+            return f"the line broke: {type(error).__name__}"

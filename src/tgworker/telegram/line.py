@@ -1,0 +1,125 @@
+"""Telethon's TCP line and sender, with one change of mind: a line that breaks is over.
+
+Telethon reconnects by itself, sends what it thinks was not answered again, gives up after a while and says
+nothing. Here the first sign of trouble ends the line at once, fails whatever was on its way, and is reported;
+making a new line is the business of whoever opened this one.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from telethon.errors import AuthKeyNotFound, InvalidBufferError
+from telethon.network import ConnectionTcpFull, MTProtoSender
+from telethon.network.requeststate import RequestState
+from telethon.tl.functions import PingRequest
+
+from tgworker.telegram.books import Answer, NeverSent, fail_all
+
+
+class LineConnection(ConnectionTcpFull):  # type: ignore[misc] # Telethon has no types
+    """A TCP line that closes at once."""
+
+    async def disconnect(self) -> None:
+        """Drop the line. `StreamWriter.close` would wait up to 10 s for a peer that does not read."""
+        self._connected = False
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+
+class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
+    """Sends requests and receives answers over one line, once.
+
+    Args:
+        auth_key: The session's key.
+        loggers: Telethon's loggers.
+        updates_queue: Where the server's updates go.
+        on_heard: Called for each message that comes in.
+        on_lost: Called once, with what ended the line (``None``: somebody closed it).
+    """
+
+    def __init__(
+        self,
+        auth_key: Any,
+        *,
+        loggers: Any,
+        updates_queue: asyncio.Queue[Any],
+        on_heard: Callable[[], None],
+        on_lost: Callable[[BaseException | None], None],
+    ) -> None:
+        super().__init__(
+            auth_key, loggers=loggers, retries=0, delay=0, auto_reconnect=False, updates_queue=updates_queue
+        )
+        self._on_heard = on_heard
+        self._on_lost = on_lost
+        self._ping_ids = iter(range(1, 2**63))
+        self.over = False
+
+    def send(self, request: Any, ordered: bool = False) -> "asyncio.Future[Any]":  # noqa: ARG002, FBT # Telethon's
+        """Put a request into the queue; returns what its answer will arrive in.
+
+        Raises:
+            NeverSent: The line is not open.
+        """
+        if not self._user_connected:
+            raise NeverSent("the line is not open")
+        state = RequestState(request)
+        answer = Answer(self, loop=asyncio.get_running_loop())
+        state.future = answer
+        self._send_queue.append(state)
+        return answer
+
+    def ping(self) -> "asyncio.Future[Any]":
+        """Ask the server for a sign of life (https://core.telegram.org/mtproto/service_messages#ping)."""
+        return self.send(PingRequest(next(self._ping_ids)))
+
+    def lose(self, error: BaseException | None) -> None:
+        """End the line in this very step: no flush, no farewell. Whoever waits for an answer is told.
+
+        Args:
+            error: What happened; ``None`` if somebody closed the line.
+        """
+        self._user_connected = (
+            False  # also the condition of the loops: a swallowed cancellation ends them too
+        )
+        fail_all(self, "the line was closed" if error is None else f"the line broke: {type(error).__name__}")
+        connection = self._connection
+        if connection is not None:
+            connection._connected = False
+            if connection._writer is not None:
+                connection._writer.transport.abort()
+        if not self.over:
+            self.over = True
+            self._on_lost(error)
+
+    # What Telethon calls when something is wrong.
+
+    def _start_reconnect(self, error: BaseException | None) -> None:
+        self.lose(error if error is not None else ConnectionError("no answer to a ping"))
+
+    async def _disconnect(self, error: BaseException | None = None) -> None:
+        self.lose(error)
+
+    async def disconnect(self) -> None:
+        """Close the line."""
+        self.lose(None)
+
+    async def _try_connect(self, attempt: int) -> bool:  # noqa: ARG002 # Telethon's
+        # Telethon would hide the error behind "failed 1 time(s)". No timeout: deadlines are the caller's.
+        connection: Any = self._connection
+        await connection.connect(timeout=None)
+        return True
+
+    async def _process_message(self, message: Any) -> None:
+        self._on_heard()
+        await super()._process_message(message)
+
+
+def is_key_unknown(error: BaseException | None) -> bool:
+    """Whether the server said -404: it has no such key (https://core.telegram.org/mtproto/mtproto-transports)."""
+    return isinstance(error, AuthKeyNotFound) or (isinstance(error, InvalidBufferError) and error.code == 404)
+
+
+def is_transport_flood(error: BaseException | None) -> bool:
+    """Whether the server said -429: too many connections from here."""
+    return isinstance(error, InvalidBufferError) and error.code == 429

@@ -1,0 +1,183 @@
+"""Telegram's messages as the inbox knows them."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from telethon.tl import types
+
+from tgworker.messaging.models import ChatMessage
+from tgworker.telegram.peers import marked_id
+
+_SERVICE_NAMES = {
+    "ChatJoinedByLink": "join",
+    "ChatJoinedByRequest": "join",
+    "ChatDeleteUser": "kick",
+    "ChatAddUser": "add",
+    "ChatCreate": "create",
+    "ChannelCreate": "create",
+    "ChatEditTitle": "title",
+    "ChatEditPhoto": "photo",
+    "ChatDeletePhoto": "photo_removed",
+    "PinMessage": "pin",
+    "ChatMigrateTo": "migrate",
+    "ChannelMigrateFrom": "migrate",
+    "PhoneCall": "call",
+}
+"""Names of service messages that the application knows; any other action keeps its own, in snake case."""
+
+_MEDIA_NAMES = {
+    "Photo": "photo",
+    "Geo": "location",
+    "GeoLive": "location",
+    "Venue": "location",
+    "Contact": "contact",
+    "Poll": "poll",
+    "Dice": "dice",
+    "Game": "game",
+    "Invoice": "invoice",
+    "Story": "story",
+    "WebPage": "text",
+    "Empty": "text",
+}
+"""What a message with each kind of media is called. Documents have many kinds: see `_document_type`."""
+
+
+def message_of(message: Any, self_id: int) -> ChatMessage | None:
+    """A ``message`` or ``messageService`` as a value; ``None`` for an empty one.
+
+    Args:
+        message: Telegram's object.
+        self_id: The account's own user id: in private chats Telegram leaves out who wrote a message.
+    """
+    match message:
+        case types.Message():
+            message_type, media = _media(message.media)
+            raw: dict[str, Any] = {}
+            if media:
+                raw["media"] = media
+            if message.grouped_id is not None:
+                raw["grouped_id"] = str(message.grouped_id)  # 64 bits: more than a JSON number may hold
+            text = message.message or ""
+        case types.MessageService():
+            message_type, raw = _service(message, self_id)
+            text = ""
+        case _:
+            return None
+    reply_to = getattr(message.reply_to, "reply_to_msg_id", None)
+    if reply_to is not None:
+        raw["reply_to"] = reply_to
+    chat_id = marked_id(message.peer_id)
+    outgoing = bool(message.out)
+    return ChatMessage(
+        chat_id=chat_id,
+        telegram_id=message.id,
+        sender_id=_sender_id(message, chat_id, outgoing, self_id),
+        outgoing=outgoing,
+        text=text,
+        message_type=message_type,
+        sent_at=_utc(message.date),
+        raw_payload=raw,
+    )
+
+
+def short_message_of(update: Any, self_id: int) -> ChatMessage:
+    """An ``updateShortMessage`` or ``updateShortChatMessage`` as a value: a text in its shortest form."""
+    outgoing = bool(update.out)
+    if isinstance(update, types.UpdateShortMessage):
+        chat_id = int(update.user_id)
+        sender_id = self_id if outgoing else chat_id
+    else:
+        chat_id = -int(update.chat_id)
+        sender_id = int(update.from_id)
+    reply_to = getattr(update.reply_to, "reply_to_msg_id", None)
+    return ChatMessage(
+        chat_id=chat_id,
+        telegram_id=update.id,
+        sender_id=sender_id,
+        outgoing=outgoing,
+        text=update.message,
+        message_type="text",
+        sent_at=_utc(update.date),
+        raw_payload={} if reply_to is None else {"reply_to": reply_to},
+    )
+
+
+def _sender_id(message: Any, chat_id: int, outgoing: bool, self_id: int) -> int | None:
+    if message.from_id is not None:
+        return marked_id(message.from_id)
+    if outgoing and chat_id > 0:
+        return self_id
+    return chat_id if chat_id > 0 or message.post else None
+
+
+def _utc(when: Any) -> datetime:
+    moment: datetime = when  # Telethon's constructors allow None, Telegram's schema does not
+    return moment.astimezone(UTC)
+
+
+def _media(media: Any) -> tuple[str, dict[str, Any]]:
+    """The message's type, and what else is worth keeping about its media."""
+    if media is None:
+        return "text", {}
+    if isinstance(media, types.MessageMediaDocument):
+        document = media.document
+        if not isinstance(document, types.Document):
+            return "document", {}  # it has expired: Telegram keeps the message and forgets the file
+        return _document_type(document), _document_facts(document)
+    kind = type(media).__name__.removeprefix("MessageMedia")
+    return _MEDIA_NAMES.get(kind, "unsupported"), {}
+
+
+def _document_type(document: Any) -> str:
+    found = "document"
+    for attribute in document.attributes:
+        match attribute:
+            case types.DocumentAttributeSticker():
+                return "sticker"
+            case types.DocumentAttributeAnimated():
+                return "animation"
+            case types.DocumentAttributeVideo():
+                found = "video_note" if attribute.round_message else "video"
+            case types.DocumentAttributeAudio():
+                found = "voice" if attribute.voice else "audio"
+            case _:
+                pass
+    return found
+
+
+def _document_facts(document: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {"mime_type": document.mime_type, "byte_size": document.size}
+    for attribute in document.attributes:
+        match attribute:
+            case types.DocumentAttributeFilename():
+                facts["file_name"] = attribute.file_name
+            case types.DocumentAttributeVideo() | types.DocumentAttributeAudio():
+                facts["duration_s"] = attribute.duration
+            case _:
+                pass
+    return facts
+
+
+def _service(message: Any, self_id: int) -> tuple[str, dict[str, Any]]:
+    action = message.action
+    kind = type(action).__name__.removeprefix("MessageAction")
+    name = _SERVICE_NAMES.get(kind) or _snake(kind)
+    users = [int(user) for user in getattr(action, "users", None) or ()]
+    user = getattr(action, "user_id", None)
+    if user is not None:
+        users = [int(user)]
+    author = _sender_id(message, marked_id(message.peer_id), bool(message.out), self_id)
+    if users == [author]:  # who adds or removes but oneself has joined or left
+        name = {"add": "join", "kick": "leave"}.get(name, name)
+    raw: dict[str, Any] = {"action": kind}
+    if users:
+        raw["users"] = users
+    title = getattr(action, "title", None)
+    if isinstance(title, str):
+        raw["title"] = title
+    return f"service_{name}", raw
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,119 @@
+"""One attempt to send a text, and what is known afterwards."""
+
+from collections import OrderedDict
+from typing import Any
+
+from telethon.errors import BadMessageError, RPCError, TypeNotFoundError
+from telethon.tl import functions, types
+
+from tgworker.messaging.models import Peer, Position
+from tgworker.messaging.outcomes import Outcome, Refused, Released, Sent, Unknown
+from tgworker.telegram.answers import sent_id, sent_of
+from tgworker.telegram.batches import date_of
+from tgworker.telegram.books import LineLost, NeverSent
+from tgworker.telegram.client import AccountClient
+from tgworker.telegram.peers import input_peer
+from tgworker.telegram.rpc_errors import RANDOM_ID_DUPLICATE, error_name, send_outcome
+
+REMEMBERED = 10_000
+"""How many sends a connection remembers the beginning of, and how many ids it remembers to have read."""
+
+READ_BACK_UPDATES = 1000
+READ_BACK_SLICES = 10
+"""How far a lost id is looked for in the update log: beyond this the chat's history is the better place."""
+
+
+class Sender:
+    """Sends texts, once each, and knows where the update log stood before each of them.
+
+    Args:
+        client: A connected client.
+        start: Where the log stood when the connection began.
+    """
+
+    def __init__(self, client: AccountClient, start: Position) -> None:
+        self._client = client
+        self._start = start
+        self._begun_at: OrderedDict[int, Position] = OrderedDict()
+        self._ids: OrderedDict[int, int] = OrderedDict()
+
+    def learn(self, sent_ids: tuple[tuple[int, int], ...]) -> None:
+        """Remember ids that the update log told of: ``(random_id, telegram_id)``."""
+        for random_id, telegram_id in sent_ids:
+            _remember(self._ids, random_id, telegram_id)
+
+    async def send_text_aio(self, peer: Peer, text: str, random_id: int, now_at: Position) -> Outcome:
+        """One attempt. See `tgworker.messaging.ports.Connection.send_text`.
+
+        Args:
+            peer: Whom to send to.
+            text: What to send.
+            random_id: Telegram's idempotency key.
+            now_at: Where the update log stands now, before the attempt.
+        """
+        if random_id not in self._begun_at:
+            _remember(self._begun_at, random_id, now_at)
+        request = functions.messages.SendMessageRequest(input_peer(peer), text, random_id=random_id)
+        try:
+            answer = await self._client.ask_aio(request)
+        except NeverSent as error:
+            return Released(str(error))
+        except LineLost as error:
+            return Unknown(str(error))
+        except RPCError as error:
+            if error_name(error) == RANDOM_ID_DUPLICATE:
+                return await self._read_back_aio(random_id)
+            return send_outcome(error)
+        except (BadMessageError, TypeNotFoundError) as error:
+            # The server did not take the envelope, or its answer is of a type that this Telethon cannot read.
+            return Unknown(type(error).__name__)
+        except ValueError:
+            return Refused("MESSAGE_TOO_LONG")  # Telethon's packer: more than 1 MB
+        sent = sent_of(answer, random_id)
+        if sent.telegram_id is not None:
+            _remember(self._ids, random_id, sent.telegram_id)
+        return sent
+
+    async def _read_back_aio(self, random_id: int) -> Sent:
+        """The id of a message that Telegram already had: from what the log told, else by asking it again.
+
+        First from before the first attempt on this connection, then, since the message may be older than the
+        connection, from where the connection began.
+        """
+        if random_id in self._ids:
+            return Sent(self._ids[random_id])
+        begun_at = self._begun_at.get(random_id, self._start)
+        try:
+            found = await self._search_log_aio(random_id, begun_at)
+            if found is None and begun_at.pts != self._start.pts:
+                found = await self._search_log_aio(random_id, self._start)
+        except (LineLost, RPCError, TypeNotFoundError):
+            return Sent(None)  # it is sent, that much is certain; the id can be found in the history
+        return Sent(found)
+
+    async def _search_log_aio(self, random_id: int, at: Position) -> int | None:
+        pts, qts, date = at.pts, at.qts, date_of(at)
+        for _ in range(READ_BACK_SLICES):
+            difference: Any = await self._client.ask_aio(
+                functions.updates.GetDifferenceRequest(
+                    pts=pts, date=date, qts=qts, pts_total_limit=READ_BACK_UPDATES
+                )
+            )
+            match difference:
+                case types.updates.Difference():
+                    return sent_id(difference.other_updates, random_id)
+                case types.updates.DifferenceSlice():
+                    found = sent_id(difference.other_updates, random_id)
+                    if found is not None:
+                        return found
+                    state: Any = difference.intermediate_state
+                    pts, qts, date = state.pts, state.qts, state.date
+                case _:
+                    return None
+        return None
+
+
+def _remember(memory: OrderedDict[int, Any], key: int, value: Any) -> None:
+    memory[key] = value
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,87 @@
+"""What the adapter is told: which application it is, which server it talks to, which device it seems."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tgworker.messaging.errors import AccountRefused
+from tgworker.messaging.models import AccountState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOverride:
+    """A server that stands in for Telegram, for example ``python -m tgworker sandbox``.
+
+    Attributes:
+        host: An IP address or a name. Tests on a mock clock use an address: a name is looked up in a thread.
+        port: TCP port.
+        dc: The number of the data centre that the server claims to be.
+        public_key_pem: The server's RSA public key, PKCS#1 PEM (``-----BEGIN RSA PUBLIC KEY-----``).
+    """
+
+    host: str
+    port: int
+    dc: int
+    public_key_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelegramSettings:
+    """What does not differ from account to account.
+
+    Attributes:
+        api_id: The application's id, from https://my.telegram.org.
+        api_hash: The application's secret, from the same place.
+        server: Replaces the address in every session; ``None`` for Telegram itself.
+    """
+
+    api_id: int
+    api_hash: str = field(repr=False)
+    server: ServerOverride | None = None
+
+
+class ConfigUnusable(AccountRefused):
+    """An account's ``config`` asks for something that cannot be done. Remedy: correct the account's config.
+
+    Args:
+        reason: What is wrong with it, without any value from it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(AccountState.DISABLED, reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """The device that an account claims to run on: its own, and stable across hosts and restarts.
+
+    Telegram shows it to the account's owner under "Devices", and notices when it changes.
+    """
+
+    device_model: str = "tgworker"
+    system_version: str = "Linux"
+    app_version: str = "1.0"
+    lang_code: str = "en"
+    system_lang_code: str = "en"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Device":
+        """Read the device from an account's ``config``; what it does not name has a fixed default.
+
+        Raises:
+            ConfigUnusable: A field is not a text, or the account wants a proxy. A proxy is never silently
+                ignored: the account would show its owner's address to Telegram.
+        """
+        if config.get("proxy"):
+            raise ConfigUnusable(
+                "config.proxy is not supported yet: remove it, or wait for a release that has it"
+            )
+        chosen: dict[str, str] = {}
+        for name in cls.__dataclass_fields__:
+            value = config.get(name)
+            if value is None:
+                continue
+            if not isinstance(value, str) or not value.strip():
+                raise ConfigUnusable(f"config.{name} must be a text: correct it or remove it")
+            chosen[name] = value
+        return cls(**chosen)
