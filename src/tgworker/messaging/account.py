@@ -35,7 +35,8 @@ class AccountContext:
         store: Where positions, peers and what arrives are kept.
         dispatch: Where claimed attempts come from, and outcomes go to.
         limits: The deadlines.
-        delays: Backoff between two lines, and while the store is away.
+        line_delays: Backoff between two lines.
+        store_delays: Backoff while the store is away.
         report: Hears what happens.
         in_flight: To how many chats one account sends at the same time.
     """
@@ -45,7 +46,8 @@ class AccountContext:
     store: AccountChildStore
     dispatch: Dispatch
     limits: Limits
-    delays: Delays
+    line_delays: Delays
+    store_delays: Delays
     report: Report
     in_flight: int = 10
 
@@ -84,7 +86,7 @@ class _Child:
         self._pulse = pulse
         self._account = account
         self._context = context
-        self._outage = Outage(pulse, context.report, context.delays, account=account.id)
+        self._outage = Outage(pulse, context.report, context.store_delays, account=account.id)
         self._losses = 0
 
     async def run(self, session: Secret) -> None:
@@ -96,7 +98,7 @@ class _Child:
                 await self.record(refusal.state, refusal.reason)
                 return
             self._losses += 1
-            delay_s = self._context.delays(self._losses)
+            delay_s = self._context.line_delays(self._losses)
             await self.record(AccountState.RECONNECTING, reason, retry_in_s=delay_s)
             self._pulse.expect(delay_s)
             await trio.sleep(delay_s)

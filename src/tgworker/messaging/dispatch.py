@@ -8,11 +8,29 @@ finds the outcomes of its predecessor, and nothing that was claimed is ever forg
 import math
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import trio
 
 from tgworker.messaging.models import AccountId, Attempt, MessageId
 from tgworker.messaging.outcomes import Outcome, Released, Settled, Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchStatistics:
+    """How much lies between claim and settle.
+
+    Attributes:
+        online: Accounts that take attempts.
+        claimed: Messages that were claimed and are not settled, in whatever state.
+        in_flight: Of these, in a sender's hands.
+        unsettled: Of these, with an outcome that the store has not committed.
+    """
+
+    online: int
+    claimed: int
+    in_flight: int
+    unsettled: int
 
 
 class Flight:
@@ -42,6 +60,11 @@ class Desk:
     def free_slots(self) -> int:
         """How many more attempts this desk takes now."""
         return self._slots - len(self._flights) - self._send.statistics().current_buffer_used
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts senders hold."""
+        return len(self._flights)
 
     @property
     def busy_since(self) -> float:
@@ -148,6 +171,15 @@ class Dispatch:
         """The store has committed these: the first ``len(settled)`` of `unsettled`."""
         del self._unsettled[: len(settled)]
         self._known.difference_update(item.attempt.message_id for item in settled)
+
+    def statistics(self) -> "DispatchStatistics":
+        """How much of it there is, now."""
+        return DispatchStatistics(
+            online=len(self._desks),
+            claimed=len(self._known),
+            in_flight=sum(desk.in_flight for desk in self._desks.values()),
+            unsettled=len(self._unsettled),
+        )
 
     async def wait_news(self) -> None:
         """Wait for an outcome or for an account that comes online; no wait while outcomes lie here."""

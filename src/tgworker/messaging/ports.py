@@ -134,6 +134,18 @@ class AccountChildStore(AccountStore, InboundStore, Protocol):
     """What one account's child needs of a store."""
 
 
+class PendingStore(Protocol):
+    """How much waits in the tables of jobs."""
+
+    async def pending_history(self) -> int:
+        """Rows of ``sync_history_jobs`` that are pending."""
+        ...
+
+    async def pending_jobs(self) -> int:
+        """Rows of ``message_jobs`` that are pending."""
+        ...
+
+
 class HistoryStore(Protocol):
     """Requests for what a chat held before we saw it (``sync_history_jobs``)."""
 

@@ -1,0 +1,11 @@
+"""The composition root: settings -> adapters -> the nursery tree.
+
+Lowest last::
+
+    run          one process's worker: the data folder, signals, the exit code
+    adapters     what settings choose: store, Telegram, heartbeat writers
+    worker       the nursery tree of a worker, and the handle of a running one
+    children     the account children under a supervisor of their own
+    parts        what a worker is made of, as values and ports
+    status       what a worker says about itself
+"""

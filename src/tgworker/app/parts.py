@@ -1,0 +1,72 @@
+"""What a worker is made of, as values and ports: settings chose them, tests and the demo bring their own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from tgworker.messaging.events import Report
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.ports import (
+    AccountChildStore,
+    HeartbeatWriter,
+    OutboxStore,
+    PendingStore,
+    Telegram,
+    Vault,
+)
+from tgworker.supervision import Backoff, ChildSpec, Dump, Observer, Wedged, task_stacks
+
+LINE_BACKOFF = Backoff(initial_s=0.5, factor=2, cap_s=60)
+"""Between two lines of one account: Telegram floods whoever knocks too often."""
+
+RESTART_BACKOFF = Backoff()
+"""Between two incarnations of a child: supervision's own."""
+
+
+class Store(AccountChildStore, OutboxStore, PendingStore, Protocol):
+    """Everything that the tree asks of a store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a worker is made of.
+
+    Attributes:
+        worker_id: The key of its heartbeat row.
+        incarnation: Grows with every start; the first half of a heartbeat's order.
+        data_dir: Where its status socket is; it exists.
+        limits: The deadlines.
+        stall_after_s: Silence after which a loop counts as hung, seconds.
+        store: Accounts, outbox, inbox.
+        telegram: Opens lines.
+        vault: Decrypts sessions.
+        heartbeats: Where heartbeats go.
+        rng: All randomness: backoff and jitter.
+        report: Hears what the loops do.
+        observers: Hear what supervision does.
+        adjust: The last word on every child's spec; the demo's saboteur comes in here.
+        line_backoff: Between two lines of one account.
+        restart_backoff: Between two incarnations of a child.
+        dump: Evidence of a hung child.
+        on_wedged: Ends the process: a task that does not die cannot be waited for.
+    """
+
+    worker_id: str
+    incarnation: int
+    data_dir: Path
+    limits: Limits
+    stall_after_s: float
+    store: Store
+    telegram: Telegram
+    vault: Vault
+    heartbeats: Sequence[HeartbeatWriter]
+    rng: Random
+    report: Report
+    observers: Sequence[Observer] = ()
+    adjust: Callable[[ChildSpec], ChildSpec] = lambda spec: spec
+    line_backoff: Backoff = LINE_BACKOFF
+    restart_backoff: Backoff = RESTART_BACKOFF
+    dump: Dump | None = task_stacks
+    on_wedged: Callable[[Wedged], object] | None = None

@@ -1,0 +1,67 @@
+"""What a worker says about itself: pure translations of supervision's snapshot, and the accounts' states."""
+
+import math
+from collections.abc import Mapping
+
+from tgworker.messaging.events import AccountChanged, Event
+from tgworker.messaging.models import AccountId, AccountState, LoopStatus
+from tgworker.supervision import ChildSnapshot, Snapshot
+
+PLAN_NAMES: Mapping[str, str] = {
+    "sync": "accounts",
+    "outbound": "outbound",
+    "history": "history",
+    "jobs": "jobs",
+}
+"""The plan's names in ``worker_heartbeats.loops_status``, and the children that they stand for."""
+
+AWAY = frozenset({AccountState.CONNECTING, AccountState.RECONNECTING, AccountState.WAITING})
+"""An account in these states should be online and is not. What only a person can cure does not count."""
+
+
+class AccountStates:
+    """The last reported state of each account. Its `note` is an observer of messaging events."""
+
+    def __init__(self) -> None:
+        self._last: dict[AccountId, AccountChanged] = {}
+
+    def note(self, event: Event) -> None:
+        """Remember what an account said."""
+        if isinstance(event, AccountChanged):
+            self._last[event.account] = event
+
+    def forget(self, account_id: AccountId) -> None:
+        """The account is no longer ours."""
+        self._last.pop(account_id, None)
+
+    def away(self) -> int:
+        """How many accounts should be online and are not."""
+        return sum(1 for last in self._last.values() if last.state in AWAY)
+
+    def last(self, account_id: AccountId) -> AccountChanged | None:
+        """What an account last said."""
+        return self._last.get(account_id)
+
+
+def loops_of(snapshot: Snapshot) -> dict[str, LoopStatus]:
+    """The plan's four loops, from the root's snapshot."""
+    children = {child.id: child for child in snapshot.children}
+    return {
+        name: _loop(children[child], snapshot.at_s) for name, child in PLAN_NAMES.items() if child in children
+    }
+
+
+def _loop(child: ChildSnapshot, now_s: float) -> LoopStatus:
+    if child.beat_age_s is not None:
+        silent_s = child.beat_age_s
+    elif child.last is not None:
+        silent_s = now_s - child.last.ended_at_s
+    else:
+        silent_s = math.inf
+    return LoopStatus(
+        last_ping_ago=round(silent_s, 3) if silent_s < math.inf else -1,
+        alive=child.alive,
+        restarts=child.restarts,
+        operation=child.operation,
+        verdict=child.verdict.value if child.verdict is not None else None,
+    )

@@ -1,0 +1,271 @@
+"""The nursery tree of a worker, readable in one function, and the handle of a running one."""
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import partial
+from random import Random
+from typing import Any
+
+import trio
+
+from tgworker import __version__
+from tgworker.app.children import SupervisedAccounts
+from tgworker.app.parts import Parts
+from tgworker.app.status import AccountStates, loops_of
+from tgworker.messaging.account import AccountContext
+from tgworker.messaging.accounts import run_accounts
+from tgworker.messaging.bounded import Delays
+from tgworker.messaging.dispatch import Dispatch
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.events import Event, HeartbeatMissed, StoreUnavailable
+from tgworker.messaging.heartbeat import run_heartbeat, worker_status
+from tgworker.messaging.models import Account, Heartbeat, WorkerStatus
+from tgworker.messaging.outbound import run_outbound
+from tgworker.messaging.pending import run_pending
+from tgworker.messaging.ports import HeartbeatWriter
+from tgworker.operations.status_socket import serve_status
+from tgworker.supervision import (
+    Backoff,
+    ChildSpec,
+    Intensity,
+    Pulse,
+    Silence,
+    Snapshot,
+    StartFunction,
+    Supervisor,
+    SupervisorSpec,
+    open_supervisor,
+)
+
+STORE_BACKOFF = Backoff(initial_s=0.1, factor=2, cap_s=1)
+"""While the store is away: its return is noticed within a second."""
+
+FAREWELL_S = 2.0
+"""Once the tree has stopped, settling what is left and the last heartbeat may take this long each, seconds."""
+
+
+class Worker:
+    """A running worker: its tree, and what it says about itself.
+
+    Args:
+        parts: What it is made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.dispatch = Dispatch()
+        self.states = AccountStates()
+        self._synced = trio.Event()
+        self._heartbeats = 0
+        self._supervisor: Supervisor | None = None
+        self._store_delays = _delays(STORE_BACKOFF, parts.rng)
+        self.accounts = SupervisedAccounts(
+            AccountContext(
+                telegram=parts.telegram,
+                vault=parts.vault,
+                store=parts.store,
+                dispatch=self.dispatch,
+                limits=parts.limits,
+                line_delays=_delays(parts.line_backoff, parts.rng),
+                store_delays=self._store_delays,
+                report=self._report,
+            ),
+            child=self._child,
+            forgotten=self.states.forget,
+        )
+
+    # ---------------------------------------------------------------- the tree
+
+    def tree(self) -> SupervisorSpec:
+        """The root: children in the order of their start; they stop in the reverse order.
+
+        It never gives up by itself: what is wrong is retried at the longest backoff, and shows in the heartbeat.
+        """
+        parts, limits, report, delays = self.parts, self.parts.limits, self._report, self._store_delays
+        return SupervisorSpec(
+            "root",
+            intensity=Intensity.unlimited(),
+            children=(
+                self._child(
+                    "heartbeat",
+                    partial(
+                        run_heartbeat,
+                        writers=parts.heartbeats,
+                        compose=self._heartbeat,
+                        limits=limits,
+                        report=report,
+                    ),
+                ),
+                self._child("status", self._serve_status, watched=False),
+                self._child(
+                    "outbound",
+                    partial(
+                        run_outbound,
+                        store=parts.store,
+                        dispatch=self.dispatch,
+                        limits=limits,
+                        delays=delays,
+                        report=report,
+                    ),
+                ),
+                self._child(
+                    "history",
+                    partial(
+                        run_pending,
+                        table="sync_history_jobs",
+                        count=parts.store.pending_history,
+                        limits=limits,
+                        delays=delays,
+                        report=report,
+                    ),
+                ),
+                self._child(
+                    "jobs",
+                    partial(
+                        run_pending,
+                        table="message_jobs",
+                        count=parts.store.pending_jobs,
+                        limits=limits,
+                        delays=delays,
+                        report=report,
+                    ),
+                ),
+                self._child("account", self.accounts.hold, watched=False),
+                self._child(
+                    "accounts",
+                    partial(
+                        run_accounts,
+                        store=parts.store,
+                        children=self.accounts,
+                        dispatch=self.dispatch,
+                        synced=self._synced,
+                        limits=limits,
+                        delays=delays,
+                        report=report,
+                    ),
+                ),
+            ),
+        )
+
+    def _child(self, child_id: str, start: StartFunction, *, watched: bool = True) -> ChildSpec:
+        parts = self.parts
+        spec = ChildSpec(
+            child_id,
+            start,
+            backoff=parts.restart_backoff,
+            silence=Silence(parts.stall_after_s, evidence_after_s=parts.stall_after_s / 2)
+            if watched
+            else None,
+        )
+        return parts.adjust(spec)
+
+    async def _serve_status(self, pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ARG002
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                partial(serve_status, {"status": self.describe}, data_dir=self.parts.data_dir)
+            )
+            task_status.started()
+
+    # ---------------------------------------------------------------- life
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator["Worker"]:
+        """Run the worker for the length of the block.
+
+        Leaving it stops the tree in order, settles what came back last, and says ``offline`` in the heartbeat.
+        """
+        parts = self.parts
+        try:
+            async with open_supervisor(
+                self.tree(),
+                rng=parts.rng,
+                observers=parts.observers,
+                dump=parts.dump,
+                on_wedged=parts.on_wedged,
+            ) as supervisor:
+                self._supervisor = supervisor
+                yield self
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._farewell()
+
+    async def _farewell(self) -> None:
+        unsettled = self.dispatch.unsettled()
+        if unsettled:
+            with trio.move_on_after(FAREWELL_S):
+                try:
+                    await self.parts.store.settle(unsettled)
+                    self.dispatch.forget(unsettled)
+                except StoreAway as error:
+                    # The next start claims these rows again, with the same random_id.
+                    self._report(StoreUnavailable("database.settle", str(error), 0))
+        async with trio.open_nursery() as nursery:
+            last = self._heartbeat(self._heartbeats + 1, WorkerStatus.OFFLINE)
+            for writer in self.parts.heartbeats:
+                nursery.start_soon(self._say_offline, writer, last)
+
+    async def _say_offline(self, writer: HeartbeatWriter, last: Heartbeat) -> None:
+        with trio.move_on_after(FAREWELL_S):
+            try:
+                await writer.write(last)
+            except StoreAway as error:
+                self._report(HeartbeatMissed(writer.name, last.seq, str(error)))
+
+    def _report(self, event: Event) -> None:
+        self.states.note(event)
+        self.parts.report(event)
+
+    # ---------------------------------------------------------------- what it says about itself
+
+    def snapshot(self) -> Snapshot:
+        """The tree as it is now."""
+        if self._supervisor is None:
+            raise RuntimeError("the worker was not opened")
+        return self._supervisor.snapshot()
+
+    def status(self) -> WorkerStatus:
+        """What the worker as a whole is."""
+        if not self._synced.is_set():
+            return WorkerStatus.STARTING
+        return worker_status(loops_of(self.snapshot()), accounts_away=self.states.away())
+
+    def describe(self) -> Mapping[str, Any]:
+        """What ``status --json`` shows: JSON-ready, without a secret, a message text or a phone number."""
+        snapshot = self.snapshot()
+        return {
+            "worker_id": self.parts.worker_id,
+            "status": self.status().value,
+            "version": __version__,
+            "pid": os.getpid(),
+            "incarnation": self.parts.incarnation,
+            "heartbeats": self._heartbeats,
+            "loops": {name: asdict(loop) for name, loop in loops_of(snapshot).items()},
+            "accounts": [self._account(account) for account in self.accounts.running().values()],
+            "queues": asdict(self.dispatch.statistics()),
+            "tree": snapshot.to_dict(),
+        }
+
+    def _account(self, account: Account) -> Mapping[str, Any]:
+        last = self.states.last(account.id)
+        return {
+            "id": account.id,
+            "name": account.name,
+            "state": last.state.value if last else None,
+            "reason": last.reason if last else None,
+        }
+
+    def _heartbeat(self, seq: int, status: WorkerStatus | None = None) -> Heartbeat:
+        self._heartbeats = seq
+        return Heartbeat(
+            worker_id=self.parts.worker_id,
+            status=status or self.status(),
+            loops=loops_of(self.snapshot()),
+            incarnation=self.parts.incarnation,
+            seq=seq,
+        )
+
+
+def _delays(backoff: Backoff, rng: Random) -> Delays:
+    return lambda attempt: rng.uniform(0, backoff.bound_s(attempt))
