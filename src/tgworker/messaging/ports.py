@@ -283,7 +283,8 @@ class Connection(Protocol):
     async def send_text(self, peer: Peer, text: str, *, random_id: int) -> Outcome:
         """One attempt, no private retries. A line that breaks under it is `Unknown`, not an exception.
 
-        If it is cancelled, Telegram may or may not have the message; it is never delivered later by a
+        `Released` says that Telegram certainly does not have the message: the line was gone before any byte
+        left, or the account itself was refused (`wait_lost` then raises). If it is cancelled, Telegram may or may not have the message; it is never delivered later by a
         reconnect ("ghost send").
         """
         ...
@@ -307,7 +308,10 @@ class Connection(Protocol):
         ...
 
     async def wait_lost(self) -> str:
-        """Wait until the line is no more; returns why. Never returns while the line lives."""
+        """Wait until the line is no more; returns why. Never returns while the line lives.
+
+        Raises `AccountRefused` when it was Telegram's final no to the account that ended it.
+        """
         ...
 
 
