@@ -43,7 +43,7 @@ STORE_BACKOFF = Backoff(initial_s=0.1, factor=2, cap_s=1)
 """While the store is away: its return is noticed within a second."""
 
 FAREWELL_S = 2.0
-"""Once the tree has stopped, settling what is left and the last heartbeat may take this long each, seconds."""
+"""Once the tree has stopped: seconds for settling what is left, and as many for the last heartbeat."""
 
 
 class Worker:
@@ -81,7 +81,7 @@ class Worker:
     def tree(self) -> SupervisorSpec:
         """The root: children in the order of their start; they stop in the reverse order.
 
-        It never gives up by itself: what is wrong is retried at the longest backoff, and shows in the heartbeat.
+        It never gives up by itself: what is wrong is retried at the longest backoff, and the heartbeat shows it.
         """
         parts, limits, report, delays = self.parts, self.parts.limits, self._report, self._store_delays
         return SupervisorSpec(
@@ -151,15 +151,9 @@ class Worker:
 
     def _child(self, child_id: str, start: StartFunction, *, watched: bool = True) -> ChildSpec:
         parts = self.parts
-        spec = ChildSpec(
-            child_id,
-            start,
-            backoff=parts.restart_backoff,
-            silence=Silence(parts.stall_after_s, evidence_after_s=parts.stall_after_s / 2)
-            if watched
-            else None,
-        )
-        return parts.adjust(spec)
+        stall_after_s = parts.stall_after_s
+        silence = Silence(stall_after_s, evidence_after_s=stall_after_s / 2) if watched else None
+        return parts.adjust(ChildSpec(child_id, start, backoff=parts.restart_backoff, silence=silence))
 
     async def _serve_status(self, pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ARG002
         async with trio.open_nursery() as nursery:
@@ -174,7 +168,7 @@ class Worker:
     async def open(self) -> AsyncGenerator["Worker"]:
         """Run the worker for the length of the block.
 
-        Leaving it stops the tree in order, settles what came back last, and says ``offline`` in the heartbeat.
+        Leaving it stops the tree in order, settles what came back last, and writes ``offline``.
         """
         parts = self.parts
         try:
