@@ -284,8 +284,8 @@ class Connection(Protocol):
         """One attempt, no private retries. A line that breaks under it is `Unknown`, not an exception.
 
         `Released` says that Telegram certainly does not have the message: the line was gone before any byte
-        left, or the account itself was refused (`wait_lost` then raises). If it is cancelled, Telegram may or may not have the message; it is never delivered later by a
-        reconnect ("ghost send").
+        left, or the account itself was refused (`wait_lost` then raises). If it is cancelled, Telegram may or
+        may not have the message; it is never delivered later by a reconnect ("ghost send").
         """
         ...
 
@@ -299,7 +299,11 @@ class Connection(Protocol):
 
     @property
     def updates(self) -> trio.MemoryReceiveChannel[UpdateBatch]:
-        """What arrives, in order; bounded, so that a slow store slows Telegram down."""
+        """What arrives, in order; bounded, so that a slow store slows Telegram down.
+
+        Ends when the connection is left. An account that was never seen (no position) gets a first batch that
+        holds nothing but the position it starts from: store it, and nothing after it can be missed.
+        """
         ...
 
     @property

@@ -176,7 +176,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
     async def _preprocess_updates(
         self, updates: Sequence[Any], users: Sequence[Any], chats: Sequence[Any]
     ) -> Sequence[Any]:
-        """The seam: batches in order, the message box standing after this one. Nothing is left to dispatch."""
+        """The seam: batches in order, the message box standing after this one. Nothing is left over."""
         self._mb_entity_cache.extend(users, chats)
         await self._hooks.on_updates_aio(updates, users, chats)
         return ()
