@@ -1,0 +1,217 @@
+"""One SQLite file, one connection, one call at a time; calls that can be cut off."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import trio
+
+from tgworker.embedded.errors import translated
+from tgworker.messaging.errors import StoreAway
+
+T = TypeVar("T")
+
+BUSY_S = 5.0
+"""Seconds to wait for another process's lock: well under the database's deadline of 10 s, so that "locked" is
+said by SQLite and not guessed by the deadline."""
+
+
+class RunSync(Protocol):
+    """How a blocking call is run. It must run one call at a time, and return or raise what the call does."""
+
+    async def __call__(self, call: Callable[[], T], /) -> T:
+        """Run ``call``. When this is cancelled, the call has not begun, or is left to end by itself."""
+        ...
+
+
+def in_threads() -> RunSync:
+    """Blocking calls in a thread, one after the other: for production.
+
+    A cancelled call returns at once; its thread is left to end by itself, and the next call waits for that
+    (the limiter's only token goes with the thread), so that two never overlap.
+    """
+    limiter = trio.CapacityLimiter(1)
+
+    async def run_sync(call: Callable[[], T], /) -> T:
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+
+    return run_sync
+
+
+async def inline(call: Callable[[], T], /) -> T:
+    """Blocking calls on the spot: for tests on a mock clock, which does not wait for threads."""
+    await trio.lowlevel.checkpoint()
+    return call()
+
+
+class _Call:
+    """A call in progress, and whether anybody still waits for it."""
+
+    def __init__(self) -> None:
+        self.abandoned = False
+
+    def ending(self) -> str:
+        """How its transaction ends: what nobody waits for is better undone than done in secret."""
+        return "rollback" if self.abandoned else "commit"
+
+
+class Database:
+    """One file. Calls are functions of a connection; each is one transaction.
+
+    Args:
+        path: The file.
+        run_sync: How calls are run.
+        prepare: Makes a fresh connection ready (pragmas, temporary tables); it may be called again after an
+            error of the disk.
+        busy_s: Seconds to wait for another process's lock.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        run_sync: RunSync,
+        prepare: Callable[[sqlite3.Connection], None],
+        busy_s: float = BUSY_S,
+    ) -> None:
+        self.path = path
+        self._run_sync = run_sync
+        self._prepare = prepare
+        self._busy_s = busy_s
+        self._connection: sqlite3.Connection | None = None
+        self._using = threading.Lock()  # held while a call uses the connection
+        self._changing = threading.Lock()  # guards _running and abandoned; held for moments only
+        self._running: _Call | None = None
+        self._closed = False
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in a read transaction: it sees one state of the file.
+
+        Raises:
+            StoreAway: An outage.
+            StoreDamaged: The file is damaged.
+        """
+        return await self._submit(work, "begin")
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in a write transaction; when this returns, it is on the disk.
+
+        Raises: as `read`.
+
+        Cancellation: nothing is half-done. The call may still commit if it was cancelled in its last moment.
+        """
+        return await self._submit(work, "begin immediate")
+
+    async def write_unless(
+        self, idle: Callable[[sqlite3.Connection], bool], work: Callable[[sqlite3.Connection], T]
+    ) -> T | None:
+        """As `write`, but ask ``idle`` first, without a lock; if it says yes, do nothing: ``None``."""
+
+        def unless_idle(connection: sqlite3.Connection) -> T | None:
+            if idle(connection):
+                return None
+            connection.execute("begin immediate")
+            return work(connection)
+
+        return await self._submit(unless_idle, None)
+
+    def now(self, work: Callable[[sqlite3.Connection], T], *, writing: bool | None) -> T:
+        """The same, blocking: for the time before and after the loops, and for processes without any.
+
+        Args:
+            work: As in `read`.
+            writing: `write` or `read`; ``None`` leaves transactions to ``work``.
+        """
+        begin = {True: "begin immediate", False: "begin", None: None}[writing]
+        return self._perform(_Call(), work, begin)
+
+    def close(self) -> None:
+        """Close the connection. A call that still runs is interrupted; one that does not heed it keeps it."""
+        self._closed = True
+        with self._changing:
+            if self._running is not None and self._connection is not None:
+                self._running.abandoned = True
+                self._connection.interrupt()
+        if self._using.acquire(timeout=1):
+            try:
+                self._disconnect()
+            finally:
+                self._using.release()
+
+    async def _submit(self, work: Callable[[sqlite3.Connection], T], begin: str | None) -> T:
+        call = _Call()
+        try:
+            return await self._run_sync(lambda: self._perform(call, work, begin))
+        except trio.Cancelled:
+            with self._changing:
+                call.abandoned = True
+                # Under the lock: it is this call's statement that is interrupted, never its successor's.
+                if self._running is call and self._connection is not None:
+                    self._connection.interrupt()
+            raise
+
+    def _perform(self, call: _Call, work: Callable[[sqlite3.Connection], T], begin: str | None) -> T:
+        with self._using, translated(self.path):
+            if call.abandoned or self._closed:
+                raise StoreAway(f"{self.path}: closed")
+            connection = self._connect()
+            with self._changing:
+                self._running = call
+            try:
+                if begin is not None:
+                    connection.execute(begin)
+                result = work(connection)
+                if connection.in_transaction:
+                    connection.execute(call.ending())
+            except BaseException as error:
+                self._undo(connection, error)
+                raise
+            finally:
+                with self._changing:
+                    self._running = None
+            return result
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = sqlite3.connect(
+                self.path,
+                timeout=self._busy_s,
+                isolation_level=None,
+                check_same_thread=False,  # one call at a time, but not always from the same thread
+                cached_statements=256,
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        """Leave a connection that the next call may use, or none."""
+        try:
+            if connection.in_transaction:
+                connection.execute("rollback")
+        except sqlite3.Error:
+            self._disconnect()
+            return
+        code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+        if isinstance(error, sqlite3.Error) and code not in _CONNECTION_IS_WELL:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+#: After these the connection serves on; after anything else a new one is made.
+_CONNECTION_IS_WELL = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_FULL,
+}

@@ -1,0 +1,320 @@
+"""What arrives: updates and history into contacts, conversations, messages; and the position after them."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from tgworker.embedded import settling
+from tgworker.embedded.errors import AccountGone
+from tgworker.embedded.peers import METADATA, save_peers
+from tgworker.embedded.settling import PREVIEW_CHARACTERS
+from tgworker.embedded.values import iso, new_id, storable, to_json
+from tgworker.messaging.models import AccountId, ChatMessage, Peer, Position, UpdateBatch
+
+_INCOMING = """
+insert into temp.incoming (chat_id, telegram_id, sender_id, outgoing, text, message_type, sent_at,
+    raw_payload, message_id)
+select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+    json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]')
+from json_each(?)
+"""
+
+# Telegram tells under which id it has a message that we sent: the same as an answer to the send.
+_STAGE_SENT_IDS = """
+insert or replace into temp.settling (seq, message_id, part, state, telegram_id, chat_id, sent_at)
+select o.seq, o.message_id, p.part, 'sent', json_extract(j.value, '$[1]'), coalesce(i.chat_id, o.chat_id),
+    i.sent_at
+from json_each(:sent_ids) j
+cross join tgworker_outbox_parts p on p.random_id = json_extract(j.value, '$[0]')
+join tgworker_outbox o on o.message_id = p.message_id
+left join temp.incoming i on i.telegram_id = json_extract(j.value, '$[1]') and i.outgoing
+where o.integration_account_id = :account and p.telegram_id is null
+"""
+
+# Telegram said "already sent" without an id, and here is a message of ours with that text in that chat.
+_STAGE_AWAITED = """
+insert or ignore into temp.settling (seq, message_id, part, state, telegram_id, chat_id, sent_at)
+select min(o.seq), o.message_id, 0, 'sent', i.telegram_id, i.chat_id, i.sent_at
+from tgworker_outbox o
+join messages m on m.id = o.message_id
+cross join temp.incoming i on i.outgoing and i.chat_id = o.chat_id and i.text = m.text
+where o.integration_account_id = :account and o.awaiting_id = 1
+    and not exists (select 1 from tgworker_message_keys k
+        where k.scope = :account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id)
+    and not exists (select 1 from temp.settling s where s.telegram_id = i.telegram_id
+        and s.chat_id = i.chat_id)
+group by i.chat_id, i.telegram_id
+having count(*) = 1
+"""
+
+# Sent to a name whose chat nobody could tell at the time: the update tells it.
+_KEYS_OF_NAMED = """
+insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id)
+select :account, i.telegram_id, i.chat_id, o.message_id
+from temp.incoming i
+join tgworker_outbox o on o.integration_account_id = :account and o.chat_id is null and o.state = 'sent'
+join tgworker_outbox_parts p on p.message_id = o.message_id and p.telegram_id = i.telegram_id
+where i.outgoing
+on conflict do nothing
+"""
+
+_KEYS = """
+insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id)
+select :account, telegram_id, chat_id, message_id from temp.incoming where true
+order by n
+on conflict do nothing
+"""
+
+_FORGET_KNOWN = """
+delete from temp.incoming
+where message_id <> (select k.message_id from tgworker_message_keys k
+    where k.scope = :account and k.telegram_id = incoming.telegram_id and k.chat_id = incoming.chat_id)
+"""
+
+_IDENTITIES = f"""
+insert into contact_identities (owner_id, type, value, metadata)
+select :owner, 'telegram_user', cast(c.id as text),
+    case when p.chat_id is null
+        then json_object('is_group', json(case when c.id < 0 then 'true' else 'false' end))
+        else {METADATA} end
+from (
+    select chat_id as id from temp.incoming
+    union
+    select sender_id from temp.incoming where not outgoing and sender_id is not null
+) c
+left join tgworker_peers p on p.integration_account_id = :account and p.chat_id = c.id
+where not exists (select 1 from contact_identities i
+    where i.owner_id = :owner and i.type = 'telegram_user' and i.value = cast(c.id as text))
+"""  # noqa: S608 - put together from constants
+
+_CHATS = """
+insert into temp.chats (chat_id, identity_id, conversation_id)
+select c.chat_id, i.id, (
+    select v.id from conversations v where v.primary_identity_id = i.id and v.owner_id = :owner
+    order by v.last_message_at desc limit 1)
+from (select distinct chat_id from temp.incoming) c
+cross join contact_identities i on i.owner_id = :owner and i.type = 'telegram_user'
+    and i.value = cast(c.chat_id as text)
+"""
+
+_CONVERSATIONS = """
+insert into conversations (owner_id, workspace_id, contact_id, primary_identity_id, last_channel)
+select :owner, :workspace, i.contact_id, i.id, 'telegram'
+from temp.chats c cross join contact_identities i on i.id = c.identity_id
+where c.conversation_id is null
+"""
+
+_CHATS_AGAIN = """
+update temp.chats set conversation_id = (select v.id from conversations v
+    where v.primary_identity_id = identity_id
+    and v.owner_id = :owner)
+where conversation_id is null
+"""
+
+_MESSAGES = """
+insert into messages (id, owner_id, conversation_id, integration_account_id, identity_id, channel,
+    direction, text,
+    message_type, sent_at, external_message_id, raw_payload)
+select i.message_id, :owner, c.conversation_id, :account,
+    case when i.outgoing or i.sender_id is null or i.sender_id = i.chat_id then c.identity_id else (
+        select s.id from contact_identities s
+        where s.owner_id = :owner and s.type = 'telegram_user' and s.value = cast(i.sender_id as text)) end,
+    'telegram', case when i.outgoing then 'outbound' else 'inbound' end, i.text, i.message_type, i.sent_at,
+    cast(i.telegram_id as text), i.raw_payload
+from temp.incoming i cross join temp.chats c on c.chat_id = i.chat_id
+order by i.n
+"""
+
+_LATEST = f"""
+update conversations as v
+set unread_count = v.unread_count + case when :unread then latest.inbound else 0 end,
+    last_channel = 'telegram',
+    last_message_at = case when latest.newer then latest.sent_at else v.last_message_at end,
+    last_message_preview = case when latest.newer
+        then coalesce(nullif(substr(latest.text, 1, {PREVIEW_CHARACTERS}), ''),
+            '[' || latest.message_type || ']')
+        else v.last_message_preview end
+from (
+    select c.conversation_id, sum(not i.outgoing) as inbound, max(i.sent_at || printf('#%020d',
+        i.telegram_id)),
+        i.sent_at, i.text, i.message_type,
+        (select o.last_message_at is null or julianday(i.sent_at) >= julianday(o.last_message_at)
+            from conversations o where o.id = c.conversation_id) as newer
+    from temp.incoming i cross join temp.chats c on c.chat_id = i.chat_id
+    group by c.conversation_id
+) latest
+where v.id = latest.conversation_id
+"""  # noqa: S608 - put together from constants
+
+_POSITION = """
+insert into tgworker_positions (integration_account_id, pts, qts, date, seq) values (?, ?, ?, ?, ?)
+on conflict (integration_account_id) do update set
+    pts = excluded.pts, qts = excluded.qts, date = excluded.date, seq = excluded.seq
+"""
+
+_CHANNELS = """
+insert into tgworker_channel_positions (integration_account_id, channel_id, pts)
+select :account, json_extract(value, '$[0]'), json_extract(value, '$[1]') from json_each(:channels) where true
+on conflict (integration_account_id, channel_id) do update set pts = excluded.pts where pts <> excluded.pts
+"""
+
+_CHANNELS_LEFT = """
+delete from tgworker_channel_positions
+where integration_account_id = :account and channel_id in (select value from json_each(:channels))
+"""
+
+
+class Ingest:
+    """Stores what arrives. Remembers the channel positions that it stored, to write only what moved."""
+
+    def __init__(self) -> None:
+        self._channels: dict[AccountId, Mapping[int, int]] = {}
+
+    def ingest(
+        self, connection: sqlite3.Connection, account_id: AccountId, batch: UpdateBatch, now: datetime
+    ) -> int:
+        """Store a batch and its position; see `tgworker.messaging.ports.InboundStore.ingest`."""
+        owner_id, workspace_id = owner_of(connection, account_id)
+        save_peers(connection, account_id, owner_id, batch.peers)
+        new = 0
+        if batch.messages or batch.sent_ids:
+            _stage(connection, batch.messages)
+            _recognise(connection, account_id, batch.sent_ids, now)
+            new = _store(connection, account_id, owner_id, workspace_id, unread=True)
+        if batch.position is not None:
+            self._save_position(connection, account_id, batch.position)
+        return new
+
+    def committed(self, account_id: AccountId, position: Position | None) -> None:
+        """A batch was committed: remember its channel positions."""
+        if position is not None:
+            self._channels[account_id] = dict(position.channels)
+
+    def _save_position(
+        self, connection: sqlite3.Connection, account_id: AccountId, position: Position
+    ) -> None:
+        connection.execute(_POSITION, (account_id, position.pts, position.qts, position.date, position.seq))
+        before = self._channels.get(account_id)
+        if before is None:
+            before = channel_positions(connection, account_id)
+        after = position.channels
+        if before == after:
+            return
+        moved = [(channel, pts) for channel, pts in after.items() if before.get(channel) != pts]
+        left = [channel for channel in before if channel not in after]
+        if moved:
+            connection.execute(_CHANNELS, {"account": account_id, "channels": to_json(moved)})
+        if left:
+            connection.execute(_CHANNELS_LEFT, {"account": account_id, "channels": to_json(left)})
+
+
+def store_history(
+    connection: sqlite3.Connection,
+    account_id: AccountId,
+    messages: Sequence[ChatMessage],
+    peers: Sequence[Peer],
+    now: datetime,
+) -> int:
+    """Store what a history job found: nothing is unread, no position moves; returns how many were new."""
+    owner_id, workspace_id = owner_of(connection, account_id)
+    save_peers(connection, account_id, owner_id, peers)
+    if not messages:
+        return 0
+    _stage(connection, messages)
+    _recognise(connection, account_id, (), now)
+    return _store(connection, account_id, owner_id, workspace_id, unread=False)
+
+
+def load_position(connection: sqlite3.Connection, account_id: AccountId) -> Position | None:
+    """How far an account's update log was committed."""
+    row = connection.execute(
+        "select pts, qts, date, seq from tgworker_positions where integration_account_id = ?", (account_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    pts, qts, date, seq = row
+    return Position(pts, qts, date, seq, channel_positions(connection, account_id))
+
+
+def channel_positions(connection: sqlite3.Connection, account_id: AccountId) -> dict[int, int]:
+    """The ``pts`` of each channel of an account, as stored."""
+    rows: Iterable[tuple[int, int]] = connection.execute(
+        "select channel_id, pts from tgworker_channel_positions where integration_account_id = ?",
+        (account_id,),
+    )
+    return dict(rows)
+
+
+def owner_of(connection: sqlite3.Connection, account_id: AccountId) -> tuple[str, str | None]:
+    """The owner of an account, and the workspace.
+
+    Raises:
+        AccountGone: There is no such account any more.
+    """
+    row: tuple[str, str | None] | None = connection.execute(
+        "select owner_id, workspace_id from integration_accounts where id = ?", (account_id,)
+    ).fetchone()
+    if row is None:
+        raise AccountGone(f"the account {account_id} was removed")
+    return row
+
+
+def _stage(connection: sqlite3.Connection, messages: Sequence[ChatMessage]) -> None:
+    rows = [
+        (
+            message.chat_id,
+            message.telegram_id,
+            message.sender_id,
+            int(message.outgoing),
+            storable(message.text),
+            message.message_type,
+            iso(message.sent_at),
+            to_json(message.raw_payload) if message.raw_payload else None,
+            new_id(),
+        )
+        for message in messages
+    ]
+    connection.execute("delete from temp.incoming")
+    connection.execute(_INCOMING, (to_json(rows),))
+
+
+def _recognise(
+    connection: sqlite3.Connection, account_id: AccountId, sent_ids: Sequence[tuple[int, int]], now: datetime
+) -> None:
+    """Find messages among the staged ones that this worker sent, and settle them."""
+    settling.begin(connection)
+    if sent_ids:
+        connection.execute(_STAGE_SENT_IDS, {"account": account_id, "sent_ids": to_json(sent_ids)})
+    connection.execute(_STAGE_AWAITED, {"account": account_id})
+    if connection.execute("select 1 from temp.settling limit 1").fetchone() is not None:
+        settling.apply(connection, now)
+
+
+def _store(
+    connection: sqlite3.Connection,
+    account_id: AccountId,
+    owner_id: str,
+    workspace_id: str | None,
+    *,
+    unread: bool,
+) -> int:
+    """Store the staged messages that are not known; returns how many were new."""
+    owned = {"account": account_id, "owner": owner_id}
+    connection.execute(_KEYS_OF_NAMED, {"account": account_id})
+    connection.execute(_KEYS, {"account": account_id})
+    connection.execute(_FORGET_KNOWN, {"account": account_id})
+    if connection.execute("select 1 from temp.incoming limit 1").fetchone() is None:
+        return 0
+    connection.execute(_IDENTITIES, owned)
+    connection.execute("delete from temp.chats")
+    connection.execute(_CHATS, {"owner": owner_id})
+    if (
+        connection.execute("select 1 from temp.chats where conversation_id is null limit 1").fetchone()
+        is not None
+    ):
+        connection.execute(_CONVERSATIONS, {"owner": owner_id, "workspace": workspace_id})
+        connection.execute(_CHATS_AGAIN, {"owner": owner_id})
+    new = connection.execute(_MESSAGES, owned).rowcount
+    connection.execute(_LATEST, {"unread": unread})
+    return new

@@ -1,0 +1,169 @@
+"""The application's tables of jobs: ``sync_history_jobs`` and ``message_jobs``."""
+
+import sqlite3
+from collections.abc import Collection
+from datetime import datetime
+
+from tgworker.embedded.peers import find_peer
+from tgworker.embedded.values import iso, json_object, to_json
+from tgworker.messaging.models import AccountId, HistoryJob, JobId, MessageJob
+
+HISTORY = "sync_history_jobs"
+MESSAGE = "message_jobs"
+
+MOST_MESSAGES = 500
+"""A history job fetches at most so many, whatever it asks for."""
+
+# First what somebody held who is no more: claimed under an older fence, or under this one and forgotten.
+_OPEN = """
+select j.id from {table} j left join tgworker_job_claims c on c.job_id = j.id
+where j.integration_account_id in (select value from json_each(:accounts))
+    and (j.status = 'pending' or (j.status = 'processing' and (c.fence is null or c.fence <> :fence
+        or j.id not in (select value from json_each(:known)))))
+order by j.status = 'pending', j.created_at, j.rowid limit :limit
+"""
+
+_CLAIM = """
+insert into tgworker_job_claims (job_id, fence) select value, :fence from json_each(:jobs) where true
+on conflict (job_id) do update set fence = excluded.fence
+"""
+
+_HISTORY_ROWS = """
+select j.id, j.integration_account_id, coalesce(nullif(j.telegram_id, ''), i.value), j.is_group,
+    j.limit_messages,
+    j.messages_synced
+from json_each(?) picked cross join sync_history_jobs j on j.id = picked.value
+left join conversations c on c.id = j.conversation_id
+left join contact_identities i on i.id = c.primary_identity_id and i.type = 'telegram_user'
+order by picked.key
+"""
+
+_MESSAGE_ROWS = """
+select j.id, j.integration_account_id, j.action, j.payload, i.value,
+    (select json_group_array(k.telegram_id) from (
+        select telegram_id from tgworker_message_keys where message_id = j.message_id order by telegram_id) k)
+from json_each(?) picked cross join message_jobs j on j.id = picked.value
+left join messages m on m.id = j.message_id
+left join conversations c on c.id = coalesce(m.conversation_id,
+    case when json_valid(j.payload) then json_extract(j.payload, '$.conversation_id') end)
+left join contact_identities i on i.id = c.primary_identity_id and i.type = 'telegram_user'
+order by picked.key
+"""
+
+
+def count_pending(connection: sqlite3.Connection, table: str) -> int:
+    """How many jobs of a table wait."""
+    open_ones = "status in ('pending', 'processing')"
+    query = f"select count(*) from {table} where {open_ones}"  # noqa: S608 - constants
+    count: int = connection.execute(query).fetchone()[0]
+    return count
+
+
+def claim_history(
+    connection: sqlite3.Connection,
+    fence: int,
+    account_ids: Collection[AccountId],
+    known: Collection[JobId],
+    limit: int,
+    now: datetime,
+) -> list[HistoryJob]:
+    """Claim history jobs; one that names no chat fails on the way."""
+    claimed: list[HistoryJob] = []
+    picked = _claim(connection, HISTORY, fence, account_ids, known, limit)
+    for job_id, account_id, to, is_group, limit_messages, synced in connection.execute(
+        _HISTORY_ROWS, (to_json(picked),)
+    ).fetchall():
+        if to is None:
+            finish(connection, HISTORY, JobId(job_id), "the job names no chat", now)
+            continue
+        claimed.append(
+            HistoryJob(
+                id=JobId(job_id),
+                account_id=AccountId(account_id),
+                to=to,
+                peer=find_peer(connection, AccountId(account_id), to),
+                is_group=bool(is_group),
+                limit_messages=max(0, min(limit_messages, MOST_MESSAGES)),
+                messages_synced=synced,
+            )
+        )
+    return claimed
+
+
+def claim_jobs(
+    connection: sqlite3.Connection,
+    fence: int,
+    account_ids: Collection[AccountId],
+    known: Collection[JobId],
+    limit: int,
+) -> list[MessageJob]:
+    """Claim message jobs."""
+    picked = _claim(connection, MESSAGE, fence, account_ids, known, limit)
+    return [
+        MessageJob(
+            id=JobId(job_id),
+            account_id=AccountId(account_id),
+            action=action,
+            payload=json_object(payload),
+            to=to,
+            peer=None if to is None else find_peer(connection, AccountId(account_id), to),
+            telegram_ids=tuple(_numbers(telegram_ids)),
+        )
+        for job_id, account_id, action, payload, to, telegram_ids in connection.execute(
+            _MESSAGE_ROWS, (to_json(picked),)
+        ).fetchall()
+    ]
+
+
+def add_synced(connection: sqlite3.Connection, job_id: JobId, new: int) -> None:
+    """Add to what a history job has found."""
+    connection.execute(
+        "update sync_history_jobs set messages_synced = messages_synced + ? where id = ?", (new, job_id)
+    )
+
+
+def finish(
+    connection: sqlite3.Connection, table: str, job_id: JobId, error: str | None, now: datetime
+) -> None:
+    """End a job that is being processed; one that has ended stays as it is."""
+    connection.execute(
+        f"update {table} set status = ?, error_message = ?, processed_at = ?"  # noqa: S608 - a constant
+        " where id = ? and status = 'processing'",
+        ("completed" if error is None else "failed", error, iso(now), job_id),
+    )
+    connection.execute("delete from tgworker_job_claims where job_id = ?", (job_id,))
+
+
+def _claim(
+    connection: sqlite3.Connection,
+    table: str,
+    fence: int,
+    account_ids: Collection[AccountId],
+    known: Collection[JobId],
+    limit: int,
+) -> list[str]:
+    picked = [
+        job_id
+        for (job_id,) in connection.execute(
+            _OPEN.format(table=table),
+            {
+                "accounts": to_json(sorted(account_ids)),
+                "fence": fence,
+                "known": to_json(sorted(known)),
+                "limit": limit,
+            },
+        )
+    ]
+    jobs = to_json(picked)
+    connection.execute(_CLAIM, {"fence": fence, "jobs": jobs})
+    connection.execute(
+        f"update {table} set status = 'processing'"  # noqa: S608 - a constant
+        " where id in (select value from json_each(?))",
+        (jobs,),
+    )
+    return picked
+
+
+def _numbers(text: str) -> list[int]:
+    inner = text.strip("[]")
+    return [int(number) for number in inner.split(",")] if inner else []

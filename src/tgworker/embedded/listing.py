@@ -1,0 +1,68 @@
+"""The outbox as people ask for it."""
+
+import sqlite3
+from collections.abc import Collection, Mapping
+
+from tgworker.embedded.values import from_seconds, to_json
+from tgworker.messaging.models import AccountId, ConversationId, MessageId
+from tgworker.messaging.records import OutboxRecord, OutboxState
+
+_SELECT = """
+select o.message_id, o.conversation_id, o.integration_account_id, o.seq, o.state, o.attempts, o.created_at,
+    o.not_before, o.expires_at, o.error,
+    (select p.telegram_id from tgworker_outbox_parts p where p.message_id = o.message_id and p.part = 0)
+from tgworker_outbox o
+"""
+
+
+def outcomes(
+    connection: sqlite3.Connection, message_ids: Collection[MessageId]
+) -> Mapping[MessageId, OutboxRecord]:
+    """Where these rows stand."""
+    rows = connection.execute(
+        f"{_SELECT} where o.message_id in (select value from json_each(?))",  # noqa: S608 - constants
+        (to_json(list(message_ids)),),
+    )
+    records = map(_record, rows)
+    return {record.message_id: record for record in records}
+
+
+def list_outbox(
+    connection: sqlite3.Connection, states: Collection[OutboxState] | None, limit: int
+) -> list[OutboxRecord]:
+    """Rows in these states (without: all that are not sent), oldest first."""
+    if states is None:
+        rows = connection.execute(_SELECT + " where o.state <> 'sent' order by o.seq limit ?", (limit,))
+    else:
+        rows = connection.execute(
+            f"{_SELECT} where o.state in (select value from json_each(?))"  # noqa: S608 - constants
+            " order by o.seq limit ?",
+            (to_json([state.value for state in states]), limit),
+        )
+    return [_record(row) for row in rows]
+
+
+def _record(row: tuple[object, ...]) -> OutboxRecord:
+    message_id, conversation_id, account_id, seq, state, attempts = row[:6]
+    created_at, not_before, expires_at, error, telegram_id = row[6:]
+    assert isinstance(seq, int)
+    assert isinstance(attempts, int)
+    assert isinstance(created_at, float)
+    assert not_before is None or isinstance(not_before, float)
+    assert expires_at is None or isinstance(expires_at, float)
+    assert telegram_id is None or isinstance(telegram_id, int)
+    created = from_seconds(created_at)
+    assert created is not None
+    return OutboxRecord(
+        message_id=MessageId(str(message_id)),
+        conversation_id=ConversationId(str(conversation_id)),
+        account_id=None if account_id is None else AccountId(str(account_id)),
+        seq=seq,
+        state=OutboxState(str(state)),
+        attempts=attempts,
+        created_at=created,
+        not_before=from_seconds(not_before),
+        expires_at=from_seconds(expires_at),
+        telegram_id=telegram_id,
+        error=None if error is None else str(error),
+    )

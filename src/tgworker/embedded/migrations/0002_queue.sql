@@ -1,0 +1,246 @@
+-- What the worker adds: the queue, the keys of messages, positions, peers. Times are seconds since 1970.
+-- No decision here asks the clock: what "now" is, the worker says.
+
+create table tgworker_meta (
+    key text primary key not null,
+    value integer not null
+) without rowid;
+insert into tgworker_meta (key, value) values ('fence', 0); -- grows with each start of a worker
+
+create table tgworker_accounts (
+    integration_account_id text primary key not null references integration_accounts (id) on delete cascade,
+    name text,
+    phone text, -- digits only
+    user_id integer,
+    state text not null default 'waiting',
+    last_error text,
+    changed_at text
+) without rowid;
+create unique index tgworker_accounts_name on tgworker_accounts (name) where name is not null;
+create index tgworker_accounts_user on tgworker_accounts (user_id);
+
+create table tgworker_peers (
+    integration_account_id text not null references integration_accounts (id) on delete cascade,
+    chat_id integer not null, -- marked: -id for basic groups, -100…id for channels
+    kind text not null check (kind in ('user', 'chat', 'channel')),
+    access_hash integer,
+    first_name text,
+    last_name text,
+    title text,
+    username text,
+    phone text,
+    is_self integer not null default 0,
+    primary key (integration_account_id, chat_id)
+) without rowid;
+create index tgworker_peers_username on tgworker_peers (integration_account_id, lower(username))
+    where username is not null;
+create index tgworker_peers_phone on tgworker_peers (integration_account_id, phone) where phone is not null;
+
+create table tgworker_positions (
+    integration_account_id text primary key not null references integration_accounts (id) on delete cascade,
+    pts integer not null,
+    qts integer not null,
+    date integer not null,
+    seq integer not null
+) without rowid;
+
+create table tgworker_channel_positions (
+    integration_account_id text not null references integration_accounts (id) on delete cascade,
+    channel_id integer not null, -- bare
+    pts integer not null,
+    primary key (integration_account_id, channel_id)
+) without rowid;
+
+-- Which row of `messages` is which message of Telegram. `scope` is whose message ids they are: the account's
+-- for private chats and basic groups (and, until accounts share the rows of a channel, for channels). A key outlives
+-- its message, so that what a person deleted does not come back with the next history.
+create table tgworker_message_keys (
+    scope text not null,
+    telegram_id integer not null, -- before the chat: a delete in a private chat names no chat
+    chat_id integer not null,
+    message_id text not null,
+    primary key (scope, telegram_id, chat_id)
+) without rowid;
+create index tgworker_message_keys_message on tgworker_message_keys (message_id);
+
+create table tgworker_outbox (
+    seq integer primary key autoincrement, -- the order
+    message_id text not null unique, -- no reference: a row that is in flight outlives its message
+    conversation_id text not null,
+    integration_account_id text, -- null: not decided yet, or unknown; the next claim decides
+    local_id text not null, -- the application's `local-…`
+    state text not null default 'waiting' check (state in (
+        'waiting', 'resolving', 'deferred', 'held', 'sending', 'sent', 'unsure', 'dead', 'cancelled', 'expired')),
+    not_before real,
+    expires_at real,
+    attempts integer not null default 0,
+    fence integer, -- of the last claim
+    claimed_at real,
+    doubt_since real, -- the first attempt of which nobody knows whether Telegram has it
+    chat_id integer,
+    awaiting_id integer not null default 0, -- Telegram has it, under an id that we have not seen yet
+    error text,
+    created_at real not null default ((julianday('now') - 2440587.5) * 86400.0),
+    settled_at real,
+    -- Whether the row takes part in its conversation's order. A row that was never tried and asks for a later
+    -- time does not: it holds nobody up.
+    in_lane integer generated always as (
+        state in ('waiting', 'resolving', 'sending') or (state = 'deferred' and attempts > 0)) virtual
+);
+create index tgworker_outbox_lane on tgworker_outbox (conversation_id, seq) where in_lane = 1;
+create unique index tgworker_outbox_in_flight on tgworker_outbox (conversation_id) where state = 'sending';
+create index tgworker_outbox_deferred on tgworker_outbox (not_before) where state = 'deferred';
+create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
+    where expires_at is not null and state in ('waiting', 'resolving', 'deferred');
+create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
+create index tgworker_outbox_settled on tgworker_outbox (settled_at) where settled_at is not null;
+create index tgworker_outbox_unsettled on tgworker_outbox (state) where state <> 'sent';
+
+create table tgworker_outbox_parts (
+    message_id text not null references tgworker_outbox (message_id) on delete cascade,
+    part integer not null,
+    random_id integer not null,
+    telegram_id integer,
+    primary key (message_id, part)
+) without rowid;
+create index tgworker_outbox_parts_random on tgworker_outbox_parts (random_id);
+
+-- One row for a conversation with something to send: its head, kept by the triggers below, so that a claim costs
+-- the same whatever the backlog.
+create table tgworker_lanes (
+    conversation_id text primary key not null,
+    integration_account_id text, -- the head's
+    head_seq integer not null,
+    wake_at real, -- the head waits until then; null: it may be claimed
+    fence integer -- of the claim that holds the head; null: nobody
+) without rowid;
+create index tgworker_lanes_ready on tgworker_lanes (integration_account_id, head_seq)
+    where wake_at is null and fence is null;
+create index tgworker_lanes_claimed on tgworker_lanes (integration_account_id, head_seq) where fence is not null;
+
+create trigger tgworker_outbox_added after insert on tgworker_outbox
+begin
+    insert into tgworker_lanes (conversation_id, integration_account_id, head_seq)
+    select new.conversation_id, new.integration_account_id, new.seq
+    where new.state = 'waiting'
+        and not exists (select 1 from tgworker_lanes l where l.conversation_id = new.conversation_id);
+end;
+
+create trigger tgworker_outbox_claimed
+after update of state, integration_account_id, not_before on tgworker_outbox
+when new.state = 'sending'
+begin
+    update tgworker_lanes
+    set integration_account_id = new.integration_account_id, head_seq = new.seq, wake_at = null, fence = new.fence
+    where conversation_id = new.conversation_id;
+end;
+
+-- The row in flight is the head whatever its number (an older row may come back while it flies).
+create trigger tgworker_outbox_moved
+after update of state, integration_account_id, not_before on tgworker_outbox
+when new.state <> 'sending'
+begin
+    delete from tgworker_lanes where conversation_id = new.conversation_id;
+    insert into tgworker_lanes (conversation_id, integration_account_id, head_seq, wake_at, fence)
+    select o.conversation_id, o.integration_account_id, o.seq,
+        case o.state when 'deferred' then o.not_before end,
+        case o.state when 'sending' then o.fence end
+    from tgworker_outbox o
+    where o.seq = coalesce(
+        (select f.seq from tgworker_outbox f where f.conversation_id = new.conversation_id and f.state = 'sending'),
+        (select min(w.seq) from tgworker_outbox w where w.conversation_id = new.conversation_id and w.in_lane = 1));
+end;
+
+create trigger tgworker_outbox_removed after delete on tgworker_outbox
+when old.settled_at is null
+begin
+    delete from tgworker_lanes where conversation_id = old.conversation_id;
+    insert into tgworker_lanes (conversation_id, integration_account_id, head_seq, wake_at, fence)
+    select o.conversation_id, o.integration_account_id, o.seq,
+        case o.state when 'deferred' then o.not_before end,
+        case o.state when 'sending' then o.fence end
+    from tgworker_outbox o
+    where o.seq = coalesce(
+        (select f.seq from tgworker_outbox f where f.conversation_id = old.conversation_id and f.state = 'sending'),
+        (select min(w.seq) from tgworker_outbox w where w.conversation_id = old.conversation_id and w.in_lane = 1));
+end;
+
+-- The application writes `messages` only; these carry over what it means for the queue.
+
+create trigger tgworker_message_inserted after insert on messages
+when new.direction = 'outbound' and new.channel = 'telegram' and new.external_message_id like 'local-%'
+begin
+    insert into tgworker_outbox
+        (message_id, conversation_id, integration_account_id, local_id, state, not_before, expires_at)
+    select new.id, new.conversation_id,
+        (select a.id from integration_accounts a
+            where a.id = new.integration_account_id and a.type = 'telegram_user'),
+        new.external_message_id,
+        case when asked.not_before is null then 'waiting' else 'deferred' end,
+        asked.not_before, asked.expires_at
+    from (
+        select
+            case json_type(payload, '$.telegram.not_before') when 'text' then
+                (julianday(json_extract(payload, '$.telegram.not_before')) - 2440587.5) * 86400.0 end as not_before,
+            case json_type(payload, '$.telegram.expires_at') when 'text' then
+                (julianday(json_extract(payload, '$.telegram.expires_at')) - 2440587.5) * 86400.0 end as expires_at
+        from (select case when json_valid(new.raw_payload) then new.raw_payload else '{}' end as payload)
+    ) asked
+    where not exists (select 1 from tgworker_outbox o where o.message_id = new.id);
+end;
+
+-- A row that becomes `local-…` again is to be sent again; what Telegram refused once may be asked once more.
+create trigger tgworker_message_returned after update of external_message_id on messages
+when new.direction = 'outbound' and new.channel = 'telegram' and new.external_message_id like 'local-%'
+    and old.external_message_id is not new.external_message_id
+begin
+    update tgworker_outbox
+    set state = 'waiting', local_id = new.external_message_id, error = null, not_before = null, settled_at = null
+    where message_id = new.id and state in ('unsure', 'dead', 'cancelled', 'expired');
+    insert into tgworker_outbox (message_id, conversation_id, integration_account_id, local_id)
+    select new.id, new.conversation_id,
+        (select a.id from integration_accounts a
+            where a.id = new.integration_account_id and a.type = 'telegram_user'),
+        new.external_message_id
+    where not exists (select 1 from tgworker_outbox o where o.message_id = new.id);
+end;
+
+-- A row that is `local-…` no more was withdrawn, or somebody else sent it.
+create trigger tgworker_message_withdrawn after update of external_message_id on messages
+when old.external_message_id like 'local-%' and new.external_message_id is not old.external_message_id
+    and (new.external_message_id is null or new.external_message_id not like 'local-%')
+begin
+    update tgworker_outbox
+    set state = 'cancelled', error = 'withdrawn by the application', not_before = null,
+        settled_at = (julianday('now') - 2440587.5) * 86400.0
+    where message_id = new.id and state in ('waiting', 'resolving', 'deferred', 'held');
+end;
+
+create trigger tgworker_message_deleted after delete on messages
+begin
+    update tgworker_outbox
+    set state = 'cancelled', error = 'deleted by the application', not_before = null,
+        settled_at = (julianday('now') - 2440587.5) * 86400.0
+    where message_id = old.id and state in ('waiting', 'resolving', 'deferred', 'held');
+end;
+
+create trigger tgworker_account_removed after delete on integration_accounts
+begin
+    update messages set external_message_id = 'error-' || substr(external_message_id, 7)
+    where id in (
+        select o.message_id from tgworker_outbox o where o.integration_account_id = old.id
+            and o.state in ('waiting', 'resolving', 'deferred', 'held'))
+        and external_message_id like 'local-%';
+    update tgworker_outbox
+    set state = 'dead', error = 'its account was removed', not_before = null,
+        settled_at = (julianday('now') - 2440587.5) * 86400.0
+    where integration_account_id = old.id
+        and (state in ('waiting', 'resolving', 'deferred', 'held')
+            or (state = 'cancelled' and error = 'withdrawn by the application'));
+end;
+
+-- Which worker holds a job of `sync_history_jobs` or `message_jobs`.
+create table tgworker_job_claims (
+    job_id text primary key not null,
+    fence integer not null
+) without rowid;

@@ -1,0 +1,158 @@
+"""Peers: whom an account may address, and how the names that people use lead to them."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from tgworker.embedded.values import to_json
+from tgworker.messaging.models import AccountId, Peer, PeerKind
+
+_COLUMNS = "chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self"
+
+# A peer that comes without any name (Telegram's "min" ones) does not take away the names that we know.
+_UPSERT = """
+insert into tgworker_peers (integration_account_id, chat_id, kind, access_hash,
+    first_name, last_name, title, username, phone, is_self)
+select :account, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+    json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]')
+from json_each(:peers)
+where true
+on conflict (integration_account_id, chat_id) do update set
+    kind = excluded.kind,
+    access_hash = coalesce(excluded.access_hash, access_hash),
+    first_name = case when {named} then excluded.first_name else first_name end,
+    last_name = case when {named} then excluded.last_name else last_name end,
+    title = case when {named} then excluded.title else title end,
+    username = case when {named} then excluded.username else username end,
+    phone = coalesce(excluded.phone, phone),
+    is_self = excluded.is_self
+where (excluded.access_hash is not null and excluded.access_hash is not access_hash)
+    or excluded.kind is not kind
+    or excluded.is_self is not is_self
+    or (excluded.phone is not null and excluded.phone is not phone)
+    or ({named} and (excluded.first_name is not first_name or excluded.last_name is not last_name
+        or excluded.title is not title or excluded.username is not username))
+returning chat_id
+""".format(
+    named="coalesce(excluded.first_name, excluded.last_name, excluded.title, excluded.username) is not null"
+)
+
+# What the application shows of a contact. As a merge patch (RFC 7396) a null takes the key away.
+_NAMES = """json_object(
+    'first_name', p.first_name, 'last_name', p.last_name, 'username', p.username, 'title', p.title,
+    'is_group', json(case when p.kind = 'user' then 'false' else 'true' end))"""
+
+METADATA = f"json_patch('{{}}', {_NAMES})"
+"""SQL for a new contact's metadata from a peer ``p``."""
+
+_RENAME = f"""
+update contact_identities as i
+set metadata = json_patch(i.metadata, {_NAMES})
+from json_each(:chats) j cross join tgworker_peers p
+where p.integration_account_id = :account and p.chat_id = j.value
+    and i.owner_id = :owner and i.type = 'telegram_user' and i.value = cast(j.value as text)
+    and json_valid(i.metadata) and json_patch(i.metadata, {_NAMES}) <> i.metadata
+"""  # noqa: S608 - put together from constants
+
+# Somebody wrote to "@name" or "+phone" before the id was known: it is the same person.
+_RECOGNISE = """
+update contact_identities as i
+set value = cast(p.chat_id as text)
+from json_each(:chats) j cross join tgworker_peers p
+where p.integration_account_id = :account and p.chat_id = j.value
+    and i.owner_id = :owner and i.type = 'telegram_user'
+    and i.value in ('@' || p.username, '@' || lower(p.username), '+' || p.phone)
+    and not exists (select 1 from contact_identities known
+        where known.owner_id = :owner and known.type = 'telegram_user'
+            and known.value = cast(p.chat_id as text))
+"""
+
+
+def save_peers(
+    connection: sqlite3.Connection, account_id: AccountId, owner_id: str, peers: Sequence[Peer]
+) -> None:
+    """Remember peers; contacts whose names changed, or whose id became known, are updated."""
+    if not peers:
+        return
+    rows = [
+        (
+            peer.chat_id,
+            peer.kind.value,
+            peer.access_hash,
+            peer.first_name,
+            peer.last_name,
+            peer.title,
+            peer.username,
+            peer.phone.lstrip("+") if peer.phone else None,
+            int(peer.is_self),
+        )
+        for peer in peers
+    ]
+    changed = [row[0] for row in connection.execute(_UPSERT, {"account": account_id, "peers": to_json(rows)})]
+    if changed:
+        arguments = {"account": account_id, "owner": owner_id, "chats": to_json(changed)}
+        connection.execute(_RECOGNISE, arguments)
+        connection.execute(_RENAME, arguments)
+
+
+def list_peers(connection: sqlite3.Connection, account_id: AccountId) -> list[Peer]:
+    """Every peer of an account that it may address."""
+    rows = connection.execute(
+        f"select {_COLUMNS} from tgworker_peers"  # noqa: S608 - a constant
+        " where integration_account_id = ? and (access_hash is not null or kind = 'chat') order by chat_id",
+        (account_id,),
+    )
+    return [peer_from(row) for row in rows]
+
+
+def find_peer(connection: sqlite3.Connection, account_id: AccountId, to: str) -> Peer | None:
+    """The peer that ``to`` names: a marked id, ``@username``, or ``+`` and a phone number."""
+    condition, value = _named(to)
+    row = connection.execute(
+        f"select {_COLUMNS} from tgworker_peers"  # noqa: S608 - constants
+        f" where integration_account_id = ? and {condition} order by chat_id limit 1",
+        (account_id, value),
+    ).fetchone()
+    return None if row is None else peer_from(row)
+
+
+def _named(to: str) -> tuple[str, str | int]:
+    if to.startswith("@"):
+        return "username is not null and lower(username) = lower(?)", to[1:]
+    if to.startswith("+"):
+        return "phone is not null and phone = ?", to[1:]
+    return "chat_id = ?", int(to) if is_marked_id(to) else 0
+
+
+def is_marked_id(to: str) -> bool:
+    """Whether ``to`` is a marked id in decimal, of a size that Telegram has."""
+    digits = to.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) <= 18
+
+
+def peer_from(row: Iterable[object]) -> Peer:
+    """A peer from a row of ``chat_id, kind, access_hash, first_name, …`` in the table's order."""
+    chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self = row
+    assert isinstance(chat_id, int)
+    assert isinstance(kind, str)
+    return Peer(
+        chat_id=chat_id,
+        kind=PeerKind(kind),
+        access_hash=_number(access_hash),
+        first_name=_text(first_name),
+        last_name=_text(last_name),
+        title=_text(title),
+        username=_text(username),
+        phone=_text(phone),
+        is_self=bool(is_self),
+    )
+
+
+def _text(value: object) -> str | None:
+    assert value is None or isinstance(value, str)
+    return value
+
+
+def _number(value: object) -> int | None:
+    assert value is None or isinstance(value, int)
+    return value

@@ -1,0 +1,220 @@
+"""What became of attempts, written to the outbox, the messages, their keys and their conversations.
+
+Whoever learns something (a settle, an update that carries a ``random_id``, a claim that finds a row that
+cannot be sent) stages rows in ``temp.settling``; `apply` does the rest, in the transaction of the caller.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from tgworker.embedded.peers import find_peer, is_marked_id
+from tgworker.embedded.retry import retry_delay_s
+from tgworker.embedded.values import iso, seconds, to_json
+from tgworker.messaging.models import AccountId
+from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown
+from tgworker.messaging.records import OutboxState
+
+PREVIEW_CHARACTERS = 100
+"""How much of a text ``conversations.last_message_preview`` shows."""
+
+_STAGE_SETTLED = """
+insert or replace into temp.settling
+    (seq, message_id, part, state, telegram_id, chat_id, sent_at, not_before, error, doubtful, unclaimed)
+select o.seq, o.message_id, json_extract(i.value, '$[3]'), json_extract(i.value, '$[4]'),
+    json_extract(i.value, '$[5]'), coalesce(json_extract(i.value, '$[6]'), o.chat_id),
+    json_extract(i.value, '$[7]'), json_extract(i.value, '$[8]'), json_extract(i.value, '$[9]'),
+    json_extract(i.value, '$[10]'), json_extract(i.value, '$[11]')
+from json_each(:items) i cross join tgworker_outbox o
+where o.message_id = json_extract(i.value, '$[0]') and o.state = 'sending'
+    and o.fence = json_extract(i.value, '$[1]') and o.attempts = json_extract(i.value, '$[2]')
+"""
+
+_OUTBOX = """
+update tgworker_outbox as o
+set state = s.state,
+    not_before = s.not_before,
+    error = s.error,
+    attempts = o.attempts - s.unclaimed,
+    doubt_since = case
+        when s.state = 'sent' then null
+        when s.doubtful then coalesce(o.doubt_since, o.claimed_at)
+        else o.doubt_since end,
+    chat_id = coalesce(s.chat_id, o.chat_id),
+    awaiting_id = (s.state = 'sent' and s.telegram_id is null),
+    settled_at = case when s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired') then :now end
+from temp.settling s
+where o.seq = s.seq
+"""
+
+_PARTS = """
+update tgworker_outbox_parts as p
+set telegram_id = s.telegram_id
+from temp.settling s
+where s.telegram_id is not null and p.message_id = s.message_id and p.part = s.part
+"""
+
+# The update came before the answer and was stored as a message from another device.
+_TWINS = """
+select k.message_id, s.message_id, o.integration_account_id, s.telegram_id, s.chat_id
+from temp.settling s
+join tgworker_outbox o on o.seq = s.seq
+join tgworker_message_keys k on k.scope = o.integration_account_id and k.telegram_id = s.telegram_id
+    and k.chat_id = s.chat_id
+where s.telegram_id is not null and k.message_id <> s.message_id
+    and not exists (select 1 from tgworker_outbox other where other.message_id = k.message_id)
+"""
+
+_KEYS = """
+insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id)
+select o.integration_account_id, s.telegram_id, s.chat_id, s.message_id
+from temp.settling s join tgworker_outbox o on o.seq = s.seq
+where s.telegram_id is not null and s.chat_id is not null
+on conflict do nothing
+"""
+
+_MESSAGES = """
+update messages as m
+set external_message_id = case s.state
+        when 'sent' then coalesce(cast(s.telegram_id as text), 'sent-' || substr(o.local_id, 7))
+        else 'error-' || substr(o.local_id, 7) end,
+    sent_at = case s.state when 'sent' then coalesce(s.sent_at, :now_iso) else m.sent_at end
+from temp.settling s join tgworker_outbox o on o.seq = s.seq
+where m.id = s.message_id and s.part = 0 and s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired')
+    and (s.state = 'sent' or m.external_message_id like 'local-%')
+"""
+
+_CONVERSATIONS = f"""
+update conversations as c
+set last_message_at = m.sent_at, last_channel = m.channel,
+    last_message_preview = coalesce(nullif(substr(m.text, 1, {PREVIEW_CHARACTERS}), ''),
+        '[' || m.message_type || ']')
+from temp.settling s join messages m on m.id = s.message_id
+where s.state = 'sent' and c.id = m.conversation_id
+    and (c.last_message_at is null or julianday(m.sent_at) >= julianday(c.last_message_at))
+"""  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to become of a row of the outbox that nobody is sending.
+
+    Attributes:
+        seq: The row.
+        state: Its new state.
+        error: Why.
+    """
+
+    seq: int
+    state: OutboxState
+    error: str
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Empty the staging table."""
+    connection.execute("delete from temp.settling")
+
+
+def stage_settled(connection: sqlite3.Connection, settled: Sequence[Settled], now: datetime) -> None:
+    """Stage what became of attempts; those of an older claim than the row's last are left out."""
+    items = [_staged(item, seconds(now)) for item in settled]
+    connection.execute(_STAGE_SETTLED, {"items": to_json(items)})
+    strangers = [item for item in settled if isinstance(item.outcome, Sent) and item.attempt.peer is None]
+    for item in strangers:
+        _name_chat(connection, item)
+
+
+def stage_verdicts(connection: sqlite3.Connection, verdicts: Sequence[Verdict]) -> None:
+    """Stage rows that end, or wait, without an attempt."""
+    connection.executemany(
+        "insert or replace into temp.settling (seq, message_id, part, state, error)"
+        " select seq, message_id, 0, ?2, ?3 from tgworker_outbox where seq = ?1",
+        [(verdict.seq, verdict.state.value, verdict.error) for verdict in verdicts],
+    )
+
+
+def apply(connection: sqlite3.Connection, now: datetime) -> None:
+    """Write what is staged."""
+    connection.execute(_OUTBOX, {"now": seconds(now)})
+    connection.execute(_PARTS)
+    for twin in connection.execute(_TWINS).fetchall():
+        _merge(connection, twin)
+    connection.execute(_KEYS)
+    connection.execute(_MESSAGES, {"now_iso": iso(now)})
+    connection.execute(_CONVERSATIONS)
+
+
+def _staged(item: Settled, now_s: float) -> tuple[object, ...]:
+    attempt = item.attempt
+    telegram_id: int | None = None
+    sent_at: str | None = None
+    not_before: float | None = None
+    error: str | None = None
+    doubtful = unclaimed = 0
+    match item.outcome:
+        case Sent():
+            state = OutboxState.SENT
+            telegram_id = item.outcome.telegram_id
+            sent_at = iso(item.outcome.sent_at) if item.outcome.sent_at is not None else None
+        case Deferred():
+            state = OutboxState.DEFERRED
+            not_before, error = now_s + item.outcome.retry_after_s, item.outcome.reason
+        case Refused():
+            state, error = OutboxState.DEAD, item.outcome.reason
+        case Unknown():
+            state = OutboxState.DEFERRED
+            not_before, error = now_s + retry_delay_s(attempt.number), item.outcome.reason
+            doubtful = 1
+        case Released():
+            state, unclaimed = OutboxState.WAITING, 1
+        case _:
+            assert_never(item.outcome)
+    chat_id = attempt.peer.chat_id if attempt.peer is not None else None
+    return (
+        attempt.message_id,
+        attempt.fence,
+        attempt.number,
+        attempt.part,
+        state.value,
+        telegram_id,
+        chat_id,
+        sent_at,
+        not_before,
+        error,
+        doubtful,
+        unclaimed,
+    )
+
+
+def _name_chat(connection: sqlite3.Connection, item: Settled) -> None:
+    """Find out which chat a message went to that was addressed by name, from the peer that was resolved."""
+    attempt = item.attempt
+    chat_id = chat_of(connection, attempt.account_id, attempt.to)
+    if chat_id is None:
+        return
+    connection.execute(
+        "update temp.settling set chat_id = ? where message_id = ? and chat_id is null",
+        (chat_id, attempt.message_id),
+    )
+
+
+def chat_of(connection: sqlite3.Connection, account_id: AccountId, to: str) -> int | None:
+    """The marked id that ``to`` means for an account, if that is known."""
+    if is_marked_id(to):
+        return int(to)
+    peer = find_peer(connection, account_id, to)
+    return None if peer is None else peer.chat_id
+
+
+def _merge(connection: sqlite3.Connection, twin: tuple[str, str, str, int, int]) -> None:
+    """Make one message of two: what hangs on the second one moves to the row that the application wrote."""
+    second, first, scope, telegram_id, chat_id = twin
+    connection.execute("update attachments set message_id = ? where message_id = ?", (first, second))
+    connection.execute("update message_events set message_id = ? where message_id = ?", (first, second))
+    connection.execute("delete from messages where id = ?", (second,))
+    connection.execute(
+        "update tgworker_message_keys set message_id = ? where scope = ? and telegram_id = ? and chat_id = ?",
+        (first, scope, telegram_id, chat_id),
+    )

@@ -1,0 +1,345 @@
+"""The embedded store: the ports of the messaging core, filled by one SQLite file."""
+
+import sqlite3
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from tgworker.embedded import accounts, inbound, jobs, listing, peers, settling
+from tgworker.embedded.connection import prepare_store
+from tgworker.embedded.database import Database, RunSync, in_threads
+from tgworker.embedded.enqueue import enqueue
+from tgworker.embedded.errors import StoreSuperseded
+from tgworker.embedded.folder import DataFolder
+from tgworker.embedded.outbox import Claims
+from tgworker.embedded.schema import ensure_schema
+from tgworker.embedded.values import new_id
+from tgworker.messaging.models import (
+    Account,
+    AccountId,
+    AccountState,
+    Attempt,
+    ChatMessage,
+    HistoryJob,
+    JobId,
+    MessageId,
+    MessageJob,
+    Peer,
+    Position,
+    UpdateBatch,
+)
+from tgworker.messaging.outcomes import Settled
+from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
+
+T = TypeVar("T")
+
+LINES_AT_ONCE = 500
+"""How many messages one transaction of `EmbeddedStore.enqueue` inserts."""
+
+_NEXT_FENCE = "update tgworker_meta set value = value + 1 where key = 'fence' returning value"
+_FENCE = "select value from tgworker_meta where key = 'fence'"
+
+
+def utc_now() -> datetime:
+    """The calendar's time, aware, UTC."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def open_store(
+    folder: DataFolder,
+    *,
+    as_worker: bool,
+    run_sync: RunSync | None = None,
+    now: Callable[[], datetime] = utc_now,
+) -> Generator["EmbeddedStore"]:
+    """Open the store in a data folder; makes what is missing.
+
+    Blocking, a few milliseconds; call it where no loop suffers from that.
+
+    Args:
+        folder: The data folder.
+        as_worker: Whether this is the folder's only worker, which holds its lock (`DataFolder.hold`): an
+            older schema is upgraded, and the fence grows, so that claims of the worker before are handed
+            over again.
+        run_sync: How blocking calls are run; in threads if nothing else is said.
+        now: The calendar's time, aware: what "due" and "later" mean in the queue.
+
+    Raises:
+        DataFolderUnusable: The folder cannot be used.
+        StoreMismatch: The file has another schema version.
+        StoreDamaged: The file is damaged or no database.
+        StoreAway: The file is locked for long, or the disk is full or broken.
+    """
+    folder.prepare()
+    database = Database(folder.database, run_sync=run_sync or in_threads(), prepare=prepare_store)
+    try:
+        upgrade(database, allowed=as_worker)
+        sql = _NEXT_FENCE if as_worker else _FENCE
+        fence = database.now(lambda connection: int(connection.execute(sql).fetchone()[0]), writing=as_worker)
+        yield EmbeddedStore(database, fence=fence, now=now)
+    finally:
+        database.close()
+
+
+def migrate(folder: DataFolder) -> int:
+    """Create or upgrade the schema of a data folder that no worker holds; returns how many steps it took.
+
+    Raises: as `open_store`, and `DataFolderInUse`.
+    """
+    with folder.hold():
+        database = Database(folder.database, run_sync=in_threads(), prepare=prepare_store)
+        try:
+            return upgrade(database, allowed=True)
+        finally:
+            database.close()
+
+
+def upgrade(database: Database, *, allowed: bool) -> int:
+    """Bring the schema to the newest version, an older one only if that is allowed; returns the steps."""
+
+    def run(connection: sqlite3.Connection) -> int:
+        return ensure_schema(connection, database.path, upgrade=allowed)
+
+    return database.now(run, writing=None)
+
+
+class EmbeddedStore:
+    """One data folder's store, made by `open_store`.
+
+    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `HistoryStore`, `JobStore`, `AccountBook` and
+    `OutboxBook`.
+
+    Every method is one transaction (`enqueue`: one for every 500 messages) and may raise
+
+    * `StoreAway`: an outage; ask again,
+    * `StoreDamaged`: the file is damaged,
+    * `StoreSuperseded`, those that a worker uses: a newer worker has opened the store.
+
+    Cancellation: nothing is half-done; a call that was cancelled in its last moment may still have
+    committed, and each may be repeated.
+    """
+
+    def __init__(self, database: Database, *, fence: int, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._fence = fence
+        self._now = now
+        self._claims = Claims(fence)
+        self._ingest = inbound.Ingest()
+
+    @property
+    def incarnation(self) -> int:
+        """The fence of this opening: grows with every worker that opens the store."""
+        return self._fence
+
+    # AccountStore
+
+    async def active_accounts(self) -> Sequence[Account]:
+        """See `tgworker.messaging.ports.AccountStore`."""
+        return await self._database.read(accounts.active_accounts)
+
+    async def record_account(
+        self,
+        account_id: AccountId,
+        state: AccountState,
+        *,
+        last_error: str | None,
+        user_id: int | None = None,
+    ) -> None:
+        """See `tgworker.messaging.ports.AccountStore`."""
+        await self._write(
+            partial(
+                accounts.record_account,
+                account_id=account_id,
+                state=state,
+                last_error=last_error,
+                user_id=user_id,
+                now=self._now(),
+            )
+        )
+
+    async def record_synced(self, account_ids: Collection[AccountId]) -> None:
+        """See `tgworker.messaging.ports.AccountStore`."""
+        await self._write(partial(accounts.record_synced, account_ids=account_ids, now=self._now()))
+
+    # OutboxStore
+
+    async def claim(
+        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    ) -> Sequence[Attempt]:
+        """See `tgworker.messaging.ports.OutboxStore`. Costs next to nothing while nothing changes."""
+        now = self._now()
+        claimed = await self._database.write_unless(
+            lambda connection: self._claims.nothing_new(connection, slots, known, now),
+            self._fenced(lambda connection: self._claims.claim(connection, slots, known, now)),
+        )
+        return claimed or ()
+
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        """See `tgworker.messaging.ports.OutboxStore`."""
+        now = self._now()
+
+        def work(connection: sqlite3.Connection) -> None:
+            settling.begin(connection)
+            settling.stage_settled(connection, settled, now)
+            settling.apply(connection, now)
+
+        await self._database.write(work)
+
+    # InboundStore
+
+    async def position(self, account_id: AccountId) -> Position | None:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        return await self._database.read(lambda connection: inbound.load_position(connection, account_id))
+
+    async def peers(self, account_id: AccountId) -> Sequence[Peer]:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        return await self._database.read(lambda connection: peers.list_peers(connection, account_id))
+
+    async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        await self._write(lambda connection: _save_peers(connection, account_id, peers))
+
+    async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        now = self._now()
+        new = await self._write(lambda connection: self._ingest.ingest(connection, account_id, batch, now))
+        self._ingest.committed(account_id, batch.position)
+        return new
+
+    # HistoryStore
+
+    async def claim_history(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
+    ) -> Sequence[HistoryJob]:
+        """See `tgworker.messaging.ports.HistoryStore`."""
+        return await self._write(
+            lambda connection: jobs.claim_history(
+                connection, self._fence, account_ids, known, limit, self._now()
+            )
+        )
+
+    async def save_history(
+        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
+    ) -> int:
+        """See `tgworker.messaging.ports.HistoryStore`."""
+        now = self._now()
+
+        def work(connection: sqlite3.Connection) -> int:
+            new = inbound.store_history(connection, job.account_id, messages, peers, now)
+            jobs.add_synced(connection, job.id, new)
+            return new
+
+        return await self._write(work)
+
+    async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
+        """See `tgworker.messaging.ports.HistoryStore`."""
+        now = self._now()
+        await self._write(lambda connection: jobs.finish(connection, jobs.HISTORY, job_id, error, now))
+
+    async def count_history(self) -> int:
+        """How many history jobs are open."""
+        return await self._database.read(lambda connection: jobs.count_pending(connection, jobs.HISTORY))
+
+    # JobStore
+
+    async def claim_jobs(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
+    ) -> Sequence[MessageJob]:
+        """See `tgworker.messaging.ports.JobStore`."""
+        return await self._write(
+            lambda connection: jobs.claim_jobs(connection, self._fence, account_ids, known, limit)
+        )
+
+    async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
+        """See `tgworker.messaging.ports.JobStore`."""
+        now = self._now()
+        await self._write(lambda connection: jobs.finish(connection, jobs.MESSAGE, job_id, error, now))
+
+    async def count_jobs(self) -> int:
+        """How many message jobs are open."""
+        return await self._database.read(lambda connection: jobs.count_pending(connection, jobs.MESSAGE))
+
+    # AccountBook
+
+    async def add_account(
+        self,
+        name: str | None,
+        owner_id: str,
+        secrets_encrypted: str,
+        *,
+        user_id: int,
+        phone: str | None = None,
+    ) -> AccountId:
+        """See `tgworker.messaging.ports.AccountBook`.
+
+        Raises:
+            AccountNameTaken: Another account has the name.
+        """
+        fresh, now = AccountId(new_id()), self._now()
+        return await self._database.write(
+            lambda connection: accounts.add_account(
+                connection, fresh, name, owner_id, secrets_encrypted, user_id, phone, now
+            )
+        )
+
+    async def find_account(self, text: str) -> AccountRecord | None:
+        """See `tgworker.messaging.ports.AccountBook`."""
+        return await self._database.read(lambda connection: accounts.find_account(connection, text))
+
+    async def list_accounts(self) -> Sequence[AccountRecord]:
+        """See `tgworker.messaging.ports.AccountBook`."""
+        return await self._database.read(accounts.list_accounts)
+
+    # OutboxBook
+
+    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+        """See `tgworker.messaging.ports.OutboxBook`.
+
+        Raises:
+            RecipientUnknown: ``to`` is malformed, or no conversation of this owner.
+            AccountGone: There is no such account.
+
+        Cancellation: what was inserted before stays.
+        """
+        now = self._now()
+        message_ids: list[MessageId] = []
+        for start in range(0, len(texts), LINES_AT_ONCE):
+            some = texts[start : start + LINES_AT_ONCE]
+            message_ids += await self._database.write(
+                partial(enqueue, account_id=account_id, to=to, texts=some, now=now)
+            )
+        return message_ids
+
+    async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
+        """See `tgworker.messaging.ports.OutboxBook`."""
+        return await self._database.read(lambda connection: listing.outcomes(connection, message_ids))
+
+    async def list_outbox(
+        self, states: Collection[OutboxState] | None = None, *, limit: int = 100
+    ) -> Sequence[OutboxRecord]:
+        """See `tgworker.messaging.ports.OutboxBook`."""
+        return await self._database.read(lambda connection: listing.list_outbox(connection, states, limit))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._database.write(self._fenced(work))
+
+    def _fenced(self, work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+        """``work``, if no newer worker has opened the store."""
+
+        def fenced(connection: sqlite3.Connection) -> T:
+            current = connection.execute(_FENCE).fetchone()[0]
+            if current != self._fence:
+                raise StoreSuperseded(
+                    f"{self._database.path} belongs to a newer worker (fence {current}, not {self._fence})"
+                )
+            return work(connection)
+
+        return fenced
+
+
+def _save_peers(connection: sqlite3.Connection, account_id: AccountId, some: Sequence[Peer]) -> None:
+    owner_id, _ = inbound.owner_of(connection, account_id)
+    peers.save_peers(connection, account_id, owner_id, some)

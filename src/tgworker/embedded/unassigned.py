@@ -1,0 +1,79 @@
+"""Rows of the outbox without an account: whose they are."""
+
+import sqlite3
+
+from tgworker.embedded import settling
+from tgworker.embedded.settling import Verdict
+from tgworker.messaging.records import OutboxState
+
+_UNASSIGNED = """
+select l.head_seq, m.owner_id, m.integration_account_id, l.conversation_id
+from tgworker_lanes l
+join tgworker_outbox o on o.seq = l.head_seq
+left join messages m on m.id = o.message_id
+where l.integration_account_id is null and l.wake_at is null and l.fence is null
+order by l.head_seq limit ?
+"""
+
+_LAST_OF_CONVERSATION = """
+select m.integration_account_id from messages m
+join integration_accounts a on a.id = m.integration_account_id and a.type = 'telegram_user'
+where m.conversation_id = ? order by m.sent_at desc limit 1
+"""
+
+_ACTIVE_OF_OWNER = """
+select id from integration_accounts where owner_id = ? and type = 'telegram_user' and is_active limit 2
+"""
+
+_ASSIGN = "update tgworker_outbox set integration_account_id = ? where seq = ?"
+
+_TELL = """
+update messages set integration_account_id = ?
+where id = (select message_id from tgworker_outbox where seq = ?) and integration_account_id is null
+"""
+
+
+def assign_accounts(connection: sqlite3.Connection, limit: int) -> None:
+    """Give up to ``limit`` lane heads without an account one, or stage their end.
+
+    A row takes its conversation's last account, else its owner's only active one, else it is dead-lettered.
+    One that names an account which does not exist is dead-lettered: it was not meant for another.
+    """
+    verdicts: list[Verdict] = []
+    for seq, owner_id, named, conversation_id in connection.execute(_UNASSIGNED, (limit,)).fetchall():
+        if owner_id is None:
+            verdicts.append(Verdict(seq, OutboxState.CANCELLED, "deleted by the application"))
+            continue
+        if named is not None and not _is_telegram(connection, named):
+            verdicts.append(Verdict(seq, OutboxState.DEAD, f"there is no Telegram account {named}"))
+            continue
+        account = named or _account_for(connection, owner_id, conversation_id)
+        if account is None:
+            verdicts.append(
+                Verdict(
+                    seq,
+                    OutboxState.DEAD,
+                    "no account: the conversation had none, and its owner has not just one",
+                )
+            )
+            continue
+        connection.execute(_ASSIGN, (account, seq))
+        connection.execute(_TELL, (account, seq))
+    settling.stage_verdicts(connection, verdicts)
+
+
+def _is_telegram(connection: sqlite3.Connection, account_id: str) -> bool:
+    return (
+        connection.execute(
+            "select 1 from integration_accounts where id = ? and type = 'telegram_user'", (account_id,)
+        ).fetchone()
+        is not None
+    )
+
+
+def _account_for(connection: sqlite3.Connection, owner_id: str, conversation_id: str) -> str | None:
+    last = connection.execute(_LAST_OF_CONVERSATION, (conversation_id,)).fetchone()
+    if last is not None:
+        return str(last[0])
+    active = connection.execute(_ACTIVE_OF_OWNER, (owner_id,)).fetchall()
+    return str(active[0][0]) if len(active) == 1 else None

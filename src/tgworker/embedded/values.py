@@ -1,0 +1,81 @@
+"""How values stand in SQLite's columns: times, JSON, and the ids that we make up."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from tgworker.messaging.models import MessageId
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso(moment: datetime) -> str:
+    """A time as the application's columns hold it: ISO 8601, UTC, milliseconds; sorts as text."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_iso(text: str | None) -> datetime | None:
+    """The time in one of the application's columns, aware; ``None`` for what is no time."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def seconds(moment: datetime) -> float:
+    """A time as our own columns hold it: seconds since 1970."""
+    return (moment - _EPOCH).total_seconds()
+
+
+def from_seconds(value: float | None) -> datetime | None:
+    """The time in one of our own columns, aware, UTC; ``None`` for one that no calendar has."""
+    if value is None or not math.isfinite(value):
+        return None
+    try:
+        return _EPOCH + timedelta(seconds=value)
+    except OverflowError:
+        return None
+
+
+def to_json(value: object) -> str:
+    """Plain values as JSON text."""
+    return msgspec.json.encode(value).decode()
+
+
+def json_object(text: str | None) -> Mapping[str, Any]:
+    """A JSON object that the application wrote; empty where there is none or it is something else."""
+    if not text:
+        return {}
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def storable(text: str) -> str:
+    """A text without NUL, which neither JSON functions of SQLite nor PostgreSQL keep."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
+
+
+def new_id() -> str:
+    """A fresh id for a row."""
+    return str(uuid4())
+
+
+def random_id(message_id: MessageId, part: int) -> int:
+    """Telegram's idempotency key of one part of a message: a function of both, the same in every attempt.
+
+    Returns:
+        A signed 64-bit integer, as ``random_id`` of ``messages.sendMessage`` is one.
+    """
+    digest = blake2b(f"{message_id}:{part}".encode(), digest_size=8, person=b"tgworker").digest()
+    return int.from_bytes(digest, "big", signed=True)
