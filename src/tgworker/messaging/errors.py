@@ -4,6 +4,7 @@
 
     Away                    an outage: waited for with capped backoff, never counted as a failure
      ├ StoreAway            the database does not answer
+     │  └ StoreRefused      it answers, and says no: a person must act, and nothing need be restarted then
      └ TelegramAway         Telegram, or the line to it, does not answer
     AccountRefused          Telegram's final no to an account: a person must act
     SessionUnreadable       a stored session cannot be decrypted: a person must act
@@ -21,6 +22,14 @@ class Away(Exception):
 
 class StoreAway(Away):
     """The store did not answer, or answered that it cannot now. Everything about it may be repeated."""
+
+
+class StoreRefused(StoreAway):
+    """The store is there and will not have what it is told: a wrong key, a missing table.
+
+    Remedy: in the message. It counts as an outage, so that the worker goes on, asks again, and is well by
+    itself once a person has acted.
+    """
 
 
 class TelegramAway(Away):
