@@ -81,7 +81,7 @@ class Worker:
     def tree(self) -> SupervisorSpec:
         """The root: children in the order of their start; they stop in the reverse order.
 
-        It never gives up by itself: what is wrong is retried at the longest backoff, and the heartbeat shows it.
+        It never gives up by itself: what is wrong is retried at the longest backoff, and shown.
         """
         parts, limits, report, delays = self.parts, self.parts.limits, self._report, self._store_delays
         return SupervisorSpec(
@@ -115,7 +115,7 @@ class Worker:
                     partial(
                         run_pending,
                         table="sync_history_jobs",
-                        count=parts.store.pending_history,
+                        count=parts.store.count_history,
                         limits=limits,
                         delays=delays,
                         report=report,
@@ -126,7 +126,7 @@ class Worker:
                     partial(
                         run_pending,
                         table="message_jobs",
-                        count=parts.store.pending_jobs,
+                        count=parts.store.count_jobs,
                         limits=limits,
                         delays=delays,
                         report=report,

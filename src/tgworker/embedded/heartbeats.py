@@ -49,6 +49,8 @@ class HeartbeatFile:
         run_sync: How blocking calls are run; in threads if nothing else is said.
     """
 
+    name = "embedded"
+
     def __init__(self, path: Path, *, run_sync: RunSync | None = None) -> None:
         create_private(path)
         self._database = Database(path, run_sync=run_sync or in_threads(), prepare=_prepare, busy_s=BUSY_S)

@@ -42,6 +42,21 @@ def list_outbox(
     return [_record(row) for row in rows]
 
 
+def transcript(
+    connection: sqlite3.Connection, account_id: AccountId, direction: str
+) -> list[tuple[int, str]]:
+    """``(chat_id, text)`` of an account's messages in one direction, in the order of their rows."""
+    rows = connection.execute(
+        """
+        select k.chat_id, coalesce(m.text, '') from messages m
+        join tgworker_message_keys k on k.message_id = m.id
+        where m.integration_account_id = ? and m.direction = ? order by m.rowid
+        """,
+        (account_id, direction),
+    )
+    return [(int(chat_id), str(text)) for chat_id, text in rows]
+
+
 def _record(row: tuple[object, ...]) -> OutboxRecord:
     message_id, conversation_id, account_id, seq, state, attempts = row[:6]
     created_at, not_before, expires_at, error, telegram_id = row[6:]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from tgworker.embedded import accounts, inbound, jobs, listing, peers, settling
 from tgworker.embedded.connection import prepare_store
@@ -322,6 +322,17 @@ class EmbeddedStore:
     ) -> Sequence[OutboxRecord]:
         """See `tgworker.messaging.ports.OutboxBook`."""
         return await self._database.read(lambda connection: listing.list_outbox(connection, states, limit))
+
+    async def transcript(
+        self, account_id: AccountId, *, direction: Literal["inbound", "outbound"]
+    ) -> Sequence[tuple[int, str]]:
+        """``(chat_id, text)`` of what Telegram and the store agree on, in the order in which it was stored.
+
+        For the demo and the tests, which count on both sides; it reads everything.
+        """
+        return await self._database.read(
+            lambda connection: listing.transcript(connection, account_id, direction)
+        )
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._database.write(self._fenced(work))

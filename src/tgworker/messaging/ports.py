@@ -137,11 +137,11 @@ class AccountChildStore(AccountStore, InboundStore, Protocol):
 class PendingStore(Protocol):
     """How much waits in the tables of jobs."""
 
-    async def pending_history(self) -> int:
+    async def count_history(self) -> int:
         """Rows of ``sync_history_jobs`` that are pending."""
         ...
 
-    async def pending_jobs(self) -> int:
+    async def count_jobs(self) -> int:
         """Rows of ``message_jobs`` that are pending."""
         ...
 

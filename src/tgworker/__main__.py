@@ -1,0 +1,7 @@
+"""``python -m tgworker``."""
+
+import sys
+
+from tgworker.cli import main
+
+sys.exit(main())

@@ -1,0 +1,73 @@
+"""What settings choose: the store, Telegram, the vault, and where heartbeats go."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from tgworker.app.parts import Store
+from tgworker.app.telegram import make_telegram
+from tgworker.embedded import DataFolder, HeartbeatFile, open_store, utc_now
+from tgworker.messaging.ports import HeartbeatWriter, Telegram, Vault
+from tgworker.settings import Settings
+from tgworker.telegram import Observer
+from tgworker.vault import FernetVault
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The outside of a worker.
+
+    Attributes:
+        store: The data folder's store; this worker is its only one.
+        incarnation: Grows with every worker that opens the store.
+        telegram: Opens lines.
+        vault: Decrypts sessions.
+        heartbeats: Where heartbeats go.
+    """
+
+    store: Store
+    incarnation: int
+    telegram: Telegram
+    vault: Vault
+    heartbeats: Sequence[HeartbeatWriter]
+
+
+@asynccontextmanager
+async def open_adapters(settings: Settings, *, observer: Observer) -> AsyncGenerator[Adapters]:
+    """Open what a worker needs, in an order that connects nothing before the data folder is ours alone.
+
+    Args:
+        settings: With ``telegram`` and ``encryption`` required.
+        observer: Hears what the Telegram adapter notices.
+
+    Raises:
+        StoreFault: The data folder cannot be used, or another worker holds it.
+        StoreMismatch: The store is newer than this program.
+        TelethonMoved: The installed Telethon is not one that the adapter knows.
+    """
+    telegram = settings.telegram
+    if telegram is None:
+        raise ValueError("settings without telegram: load them with require={'telegram', 'encryption'}")
+    folder = DataFolder(settings.data_dir)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(folder.hold())
+        store = stack.enter_context(open_store(folder, as_worker=True))
+        heartbeats = HeartbeatFile(folder.heartbeats)
+        stack.callback(heartbeats.close)
+        writers: list[HeartbeatWriter] = [heartbeats]
+        if settings.supabase is not None:
+            # Imported only where it is used: httpx costs a fifth of a second.
+            from tgworker.supabase.heartbeat import SupabaseHeartbeat
+            from tgworker.supabase.rest import open_rest
+
+            rest = await stack.enter_async_context(
+                open_rest(settings.supabase.url, settings.supabase.service_role_key)
+            )
+            writers.append(SupabaseHeartbeat(rest, now=utc_now))
+        yield Adapters(
+            store=store,
+            incarnation=store.incarnation,
+            telegram=make_telegram(telegram, observer),
+            vault=FernetVault(settings.encryption_keys),
+            heartbeats=tuple(writers),
+        )

@@ -1,0 +1,52 @@
+"""The store as one-shot commands use it, beside a running worker or without one."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tgworker.embedded import DataFolder, HeartbeatFile, migrate, open_store
+from tgworker.messaging.ports import AccountBook, HeartbeatReader, OutboxBook
+from tgworker.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What commands read and write.
+
+    Attributes:
+        accounts: Added, found, listed.
+        outbox: Filled as the application fills it, listed.
+        heartbeats: Read.
+    """
+
+    accounts: AccountBook
+    outbox: OutboxBook
+    heartbeats: HeartbeatReader
+
+
+@asynccontextmanager
+async def open_books(settings: Settings) -> AsyncGenerator[Books]:
+    """Open the store without being its worker.
+
+    Raises:
+        StoreFault: The data folder cannot be used.
+        StoreMismatch: The store has another schema version.
+        StoreAway: It is locked for long, or the disk is full or broken.
+    """
+    folder = DataFolder(settings.data_dir)
+    with open_store(folder, as_worker=False) as store:
+        heartbeats = HeartbeatFile(folder.heartbeats)
+        try:
+            yield Books(accounts=store, outbox=store, heartbeats=heartbeats)
+        finally:
+            heartbeats.close()
+
+
+def migrate_store(settings: Settings) -> int:
+    """Create the store's schema or bring it to this program's version; returns how many steps that took.
+
+    Raises:
+        StoreFault: The data folder cannot be used, or a worker holds it.
+        StoreMismatch: The store is newer than this program.
+    """
+    return migrate(DataFolder(settings.data_dir))

@@ -1,0 +1,95 @@
+"""One process's worker: the data folder, the parts, the signals, the exit code."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from random import Random
+from typing import TextIO
+
+import trio
+
+from tgworker.app.adapters import open_adapters
+from tgworker.app.parts import Parts
+from tgworker.app.worker import Worker
+from tgworker.messaging.models import AccountId
+from tgworker.operations.event_log import EventLog
+from tgworker.operations.logs import Logger, foreign_logs, make_logger
+from tgworker.settings import LogFormat, Settings
+from tgworker.supervision import Wedged
+
+EXIT_STOPPED = 0
+EXIT_RESTART_ME = 75
+
+
+def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
+    """Run a worker in this process until SIGTERM or SIGINT; returns its exit code.
+
+    Args:
+        settings: What the environment says.
+        stderr: Where log lines go.
+
+    Raises:
+        StoreFault: The data folder cannot be used, or another worker uses it; nothing was connected.
+        StoreMismatch: The store has another schema version.
+        TelethonMoved: The installed Telethon is not one that the worker knows.
+    """
+    log = make_logger(
+        stderr,
+        json=settings.log_format is LogFormat.JSON,
+        level=settings.log_level.value,
+        now=lambda: datetime.now(UTC),
+    )
+    with foreign_logs(log):
+        return trio.run(_run, settings, log, restrict_keyboard_interrupt_to_checkpoints=True)
+
+
+async def _run(settings: Settings, log: Logger) -> int:
+    events = EventLog(log, account_of=account_of)
+    async with open_adapters(settings, observer=events.adapter) as adapters:
+        worker = Worker(
+            Parts(
+                worker_id=settings.worker_id,
+                incarnation=adapters.incarnation,
+                data_dir=settings.data_dir,
+                limits=settings.limits,
+                stall_after_s=settings.stall_after_s,
+                store=adapters.store,
+                telegram=adapters.telegram,
+                vault=adapters.vault,
+                heartbeats=adapters.heartbeats,
+                rng=Random(),
+                report=events.messaging,
+                observers=(events.supervision,),
+                on_wedged=_exit_wedged(log),
+            )
+        )
+        async with worker.open():
+            log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
+            name = await _wait_signal()
+            log.info("worker stopping", signal=name)
+    log.info("worker stopped")
+    return EXIT_STOPPED
+
+
+async def _wait_signal() -> str:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            return signal.Signals(number).name
+    raise AssertionError("signals end only with the program")
+
+
+def _exit_wedged(log: Logger) -> Callable[[Wedged], None]:
+    def end(failure: Wedged) -> None:
+        # The wedged task cannot be killed and its thread of control is this one: only the process can end.
+        log.error("worker exits, because a task does not die", child=failure.path, reason=failure.cause)
+        os._exit(EXIT_RESTART_ME)
+
+    return end
+
+
+def account_of(path: str) -> AccountId | None:
+    """The account that a child's path belongs to: ``root.account.<id>``."""
+    level = path.split(".")
+    return AccountId(level[2]) if level[1:2] == ["account"] and len(level) > 2 else None

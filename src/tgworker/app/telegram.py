@@ -1,0 +1,37 @@
+"""The Telegram adapter as settings describe it."""
+
+from tgworker.settings import TelegramSettings as Wanted
+from tgworker.telegram import (
+    Observer,
+    ServerOverride,
+    TelegramSettings,
+    TelethonTelegram,
+    check_telethon,
+    install_wait_for,
+)
+from tgworker.telegram.events import ignore
+
+
+def make_telegram(wanted: Wanted, observer: Observer = ignore) -> TelethonTelegram:
+    """The adapter, ready to open lines.
+
+    Args:
+        wanted: The application and the server, as the environment names them.
+        observer: Hears what concerns no single call.
+
+    Raises:
+        TelethonMoved: The installed Telethon is not one that the adapter knows.
+    """
+    check_telethon()
+    install_wait_for()
+    server = None
+    if wanted.server is not None:
+        server = ServerOverride(
+            host=wanted.server.host,
+            port=wanted.server.port,
+            dc=wanted.server.dc,
+            public_key_pem=wanted.server.public_key,
+        )
+    return TelethonTelegram(
+        TelegramSettings(api_id=wanted.api_id, api_hash=wanted.api_hash.value, server=server), observer
+    )

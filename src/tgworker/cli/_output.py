@@ -1,0 +1,67 @@
+"""What a command says on standard output: lines for people, or JSON for machines. Logs go elsewhere."""
+
+import json as _json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class Output:
+    """Standard output of one command.
+
+    With ``json`` a listing prints one JSON array on one line, any other command one object as its last line;
+    lines for people are left out.
+
+    Args:
+        json: Whether ``--json`` was given.
+    """
+
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+
+    def line(self, text: str) -> None:
+        """Something for people."""
+        if not self.json:
+            print(text, flush=True)
+
+    def result(self, value: Mapping[str, Any], text: str | None = None) -> None:
+        """How it ended: ``value`` for machines, ``text`` for people."""
+        if self.json:
+            print(_json.dumps(value, ensure_ascii=False, default=str), flush=True)
+        elif text is not None:
+            print(text, flush=True)
+
+    def listing(self, rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], empty: str) -> None:
+        """A table for people, or one JSON array on one line.
+
+        Args:
+            rows: What to list; a machine gets every field.
+            columns: The fields that people see, in order.
+            empty: What people see instead of an empty table.
+        """
+        if self.json:
+            print(_json.dumps(list(rows), ensure_ascii=False, default=str), flush=True)
+            return
+        if not rows:
+            print(empty, flush=True)
+            return
+        cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+        widths = [
+            max(len(column), *(len(line[index]) for line in cells)) for index, column in enumerate(columns)
+        ]
+        for line in [list(columns), *cells]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        sys.stdout.flush()
+
+
+def complain(message: str) -> None:
+    """One clear line on standard error."""
+    print(f"tgworker: {message}", file=sys.stderr, flush=True)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(str(value).split())

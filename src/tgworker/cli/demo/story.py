@@ -1,0 +1,203 @@
+"""The demo's story: traffic both ways from start to end, three faults on the way, the count at the end."""
+
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from tgworker.cli.demo.figures import Figures, Span, longest_gap, percentile, untouched
+from tgworker.cli.demo.stage import Actor, Stage
+from tgworker.cli.demo.view import LiveView, PlainView, Scene
+from tgworker.cli.demo.watch import Happening
+from tgworker.messaging.events import AccountChanged, HeartbeatWritten
+from tgworker.messaging.models import AccountState
+from tgworker.supervision import ChildReady
+
+GIVE_EVERY_S = 0.05
+CALM_S = 3.0
+BLACK_HOLE_S = 4.0
+RECOVER_WITHIN_S = 15.0
+"""A fault that is not cured within this time counts as not recovered."""
+FINISH_WITHIN_S = 20.0
+"""What is on its way at the end has this long to arrive."""
+
+
+class Story:
+    """Tells the story on a stage, and keeps what the figures need.
+
+    Args:
+        stage: The worker, the sandbox and the traffic between them.
+        view: Where it is told.
+        scene: What the live view draws.
+        rng: Chooses who writes to whom.
+    """
+
+    def __init__(self, stage: Stage, view: PlainView | LiveView, scene: Scene, rng: random.Random) -> None:
+        self._stage = stage
+        self._view = view
+        self._scene = scene
+        self._rng = rng
+        self._faults: list[Span] = []
+        self._hangs = self._hangs_cured = 0
+        self._crashes = self._crashes_cured = 0
+        self._outages = self._outages_cured = 0
+        self._five_s: float | None = None
+
+    async def tell(self) -> Figures:
+        """Tell it from start to end; returns what was found."""
+        started_at = trio.current_time()
+        await self._online()
+        await self._five_messages()
+        async with self._traffic():
+            await self._calm("messages both ways over several chats")
+            self._hangs += 1
+            self._hangs_cured += await self._fault("the outbound loop hangs in an endless sleep", self._hang)
+            self._crashes += 1
+            self._crashes_cured += await self._fault("an account's child crashes", self._crash)
+            self._outages += 1
+            self._outages_cured += await self._fault(
+                f"the network is a black hole for {BLACK_HOLE_S:g} s", self._black_hole
+            )
+            await self._calm("all is well again")
+        return await self._count(started_at)
+
+    # ---------------------------------------------------------------- acts
+
+    async def _online(self) -> None:
+        self._act("two accounts log in")
+        for account in self._stage.accounts:
+            online = await self._becomes(account, AccountState.ONLINE, since=0)
+            self._view.tell(f"{account.name}: {'online' if online else 'NOT online'}")
+
+    async def _five_messages(self) -> None:
+        self._act("the plan's five messages in a row")
+        account, partner = self._stage.accounts[0], self._stage.partners[0]
+        started_at = trio.current_time()
+        ids = [await self._stage.give_outbound(account, partner) for _ in range(5)]
+        if await self._stage.wait_sent(ids, within_s=10):
+            self._five_s = trio.current_time() - started_at
+            self._view.tell(f"five messages are with Telegram after {self._five_s * 1000:.0f} ms")
+        else:
+            self._view.tell("five messages were NOT sent within 10 s")
+
+    async def _calm(self, title: str) -> None:
+        self._act(title)
+        await trio.sleep(CALM_S)
+        sends = len(self._stage.answered_at_s())
+        self._view.tell(f"{self._stage.given} messages given so far, {sends} sends acknowledged")
+
+    async def _hang(self) -> bool:
+        since = len(self._stage.watch.notes)
+        self._stage.hang("outbound")
+        return await self._replaced("outbound", since)
+
+    async def _crash(self) -> bool:
+        since = len(self._stage.watch.notes)
+        account = self._stage.accounts[0]
+        self._stage.crash(account)
+        return await self._becomes(account, AccountState.ONLINE, since=since)
+
+    async def _black_hole(self) -> bool:
+        since = len(self._stage.watch.notes)
+        with self._stage.black_hole():
+            await trio.sleep(BLACK_HOLE_S)
+        for account in self._stage.accounts:
+            if not await self._becomes(account, AccountState.RECONNECTING, since=since):
+                return False
+            if not await self._becomes(account, AccountState.ONLINE, since=len(self._stage.watch.notes) - 1):
+                return False
+        return True
+
+    # ---------------------------------------------------------------- parts of acts
+
+    async def _fault(self, title: str, inject: Callable[[], Awaitable[bool]]) -> bool:
+        """Inject a fault; it is cured when what broke is back and a message given afterwards has left."""
+        self._act(title)
+        started_at = trio.current_time()
+        cured = await inject()
+        if cured:
+            account, partner = self._stage.accounts[0], self._stage.partners[-1]
+            proof = await self._stage.give_outbound(account, partner)
+            cured = await self._stage.wait_sent([proof], within_s=RECOVER_WITHIN_S)
+        ended_at = trio.current_time()
+        self._faults.append(Span(started_at, ended_at))
+        took_s = ended_at - started_at
+        self._view.tell(f"recovered after {took_s:.1f} s" if cured else f"NOT recovered after {took_s:.1f} s")
+        return cured
+
+    async def _becomes(self, account: Actor, state: AccountState, *, since: int) -> bool:
+        def wanted(event: Happening) -> bool:
+            return isinstance(event, AccountChanged) and event.account == account.id and event.state is state
+
+        return await self._stage.watch.wait_for(wanted, since=since, within_s=RECOVER_WITHIN_S)
+
+    async def _replaced(self, child: str, since: int) -> bool:
+        def again(event: Happening) -> bool:
+            return isinstance(event, ChildReady) and event.path.endswith(f".{child}")
+
+        return await self._stage.watch.wait_for(again, since=since, within_s=RECOVER_WITHIN_S)
+
+    @asynccontextmanager
+    async def _traffic(self) -> AsyncGenerator[None]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_giving)
+            yield
+            nursery.cancel_scope.cancel(reason="the story is over")
+
+    async def _keep_giving(self) -> None:
+        while True:
+            account = self._rng.choice(self._stage.accounts)
+            partner = self._rng.choice(self._stage.partners)
+            if self._rng.random() < 0.5:
+                await self._stage.give_outbound(account, partner)
+            else:
+                self._stage.give_inbound(account, partner)
+            await trio.sleep(GIVE_EVERY_S)
+
+    async def _count(self, started_at: float) -> Figures:
+        self._act("counting on both sides")
+        await self._stage.wait_all_arrived(within_s=FINISH_WITHIN_S)
+        out, inn = await self._stage.counts()
+        both = out + inn
+        notes = self._stage.watch.notes
+        beats = [noted.at_s for noted in notes if isinstance(noted.event, HeartbeatWritten)]
+        calm_s = untouched(self._stage.sends(), self._faults)
+        cured = (
+            self._hangs == self._hangs_cured
+            and self._crashes == self._crashes_cured
+            and self._outages == self._outages_cured
+        )
+        return Figures(
+            ok=both.clean and cured and self._five_s is not None,
+            sent=out.arrived,
+            received=inn.arrived,
+            lost=both.lost,
+            duplicated=both.duplicated,
+            out_of_order=both.out_of_order,
+            unexpected=both.unexpected,
+            five_messages_s=_rounded(self._five_s),
+            send_p50_ms=_milliseconds(percentile(calm_s, 0.5)),
+            send_p99_ms=_milliseconds(percentile(calm_s, 0.99)),
+            hangs_injected=self._hangs,
+            hangs_recovered=self._hangs_cured,
+            crashes_injected=self._crashes,
+            crashes_recovered=self._crashes_cured,
+            outages_injected=self._outages,
+            outages_recovered=self._outages_cured,
+            heartbeats=len(beats),
+            heartbeat_max_gap_s=_rounded(longest_gap(beats)),
+            seconds=round(trio.current_time() - started_at, 2),
+        )
+
+    def _act(self, title: str) -> None:
+        self._scene.act = title
+        self._view.tell(f"-- {title}")
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)

@@ -1,0 +1,18 @@
+"""``tgworker run``: the worker."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tgworker.app.run import run_worker
+from tgworker.cli._options import settings_for
+
+
+def run(*, no_guard: Annotated[bool, Parameter(negative="")] = False) -> int:  # noqa: ARG001 - see below
+    """Hold the accounts online until SIGTERM or Ctrl-C.
+
+    Args:
+        no_guard: Without the parent process that restarts a frozen worker. Accepted, and without effect until
+            that parent exists: the worker runs alone.
+    """
+    return run_worker(settings_for("telegram", "encryption"))
