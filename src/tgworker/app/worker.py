@@ -196,7 +196,7 @@ class Worker:
                     # The next start claims these rows again, with the same random_id.
                     self._report(StoreUnavailable("database.settle", str(error), 0))
         async with trio.open_nursery() as nursery:
-            last = self._heartbeat(self._heartbeats + 1, WorkerStatus.OFFLINE)
+            last = self._heartbeat(WorkerStatus.OFFLINE)
             for writer in self.parts.heartbeats:
                 nursery.start_soon(self._say_offline, writer, last)
 
@@ -250,14 +250,14 @@ class Worker:
             "reason": last.reason if last else None,
         }
 
-    def _heartbeat(self, seq: int, status: WorkerStatus | None = None) -> Heartbeat:
-        self._heartbeats = seq
+    def _heartbeat(self, status: WorkerStatus | None = None) -> Heartbeat:
+        self._heartbeats += 1
         return Heartbeat(
             worker_id=self.parts.worker_id,
             status=status or self.status(),
             loops=loops_of(self.snapshot()),
             incarnation=self.parts.incarnation,
-            seq=seq,
+            seq=self._heartbeats,
         )
 
 

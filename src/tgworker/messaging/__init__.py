@@ -4,9 +4,9 @@ Lowest last::
 
     accounts outbound heartbeat pending    loops, one supervised child each
     account                                a child for each account, made of
-        keepalive inbound sender           its parts: they share the account's line
+        keepalive inbound sender recorder  its parts: they share the account's line
     dispatch                               attempts between claim and settle
-    bounded                                calls to the store under their deadline, outages outlasted
+    bounded side_pulse                     calls to the store under their deadline, outages outlasted
     ports                                  Protocols that adapters and the composition root fill
     events                                 what the loops report
     outcomes models errors limits          values

@@ -10,19 +10,18 @@ from functools import partial
 
 import trio
 
-from tgworker.messaging.bounded import Delays, Outage, within
+from tgworker.messaging.bounded import Delays, Outage
 from tgworker.messaging.dispatch import Desk, Dispatch
-from tgworker.messaging.errors import AccountRefused, SessionUnreadable, StoreAway, TelegramAway
-from tgworker.messaging.events import AccountChanged, Report, StoreUnavailable
+from tgworker.messaging.errors import AccountRefused, SessionUnreadable, TelegramAway
+from tgworker.messaging.events import AccountChanged, Report
 from tgworker.messaging.inbound import run_inbound
 from tgworker.messaging.keepalive import keep_alive
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountState, Secret
 from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Telegram, Vault
+from tgworker.messaging.recorder import StateRecorder
 from tgworker.messaging.sender import run_sender
-
-FINAL = frozenset({AccountState.NEEDS_LOGIN, AccountState.BANNED})
-"""States that end the child: they are stored however long the store is away."""
+from tgworker.messaging.side_pulse import SidePulse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,22 +60,31 @@ async def run_account(
 ) -> None:
     """Hold one account online; returns only when a person must act (refused, or an unreadable session).
 
+    That final state is stored for certain, however long the store is away.
+
     Args:
         pulse: The child's sign of life.
         account: The account, as the store had it.
         context: What all accounts share.
         task_status: Started at once: an account that is not online yet is waiting, not failing.
 
-    Cancellation: the line is closed within milliseconds; sends that were in flight are filed as `Unknown` and
-    repeated with the same ``random_id``; updates that were not committed come again from the stored position.
+    Cancellation: the line is closed within milliseconds. What no sender had begun to send is filed as
+    `Released`; what was on its way as `Unknown`, to be repeated with the same ``random_id``. Updates that were
+    not committed come again from the stored position.
     """
     task_status.started()
     try:
         session = context.vault.decrypt(account.secrets_encrypted)
     except SessionUnreadable as error:
-        await _Child(pulse, account, context).record(AccountState.NEEDS_LOGIN, str(error))
+        refusal = AccountRefused(AccountState.NEEDS_LOGIN, str(error))
     else:
-        await _Child(pulse, account, context).run(session)
+        refusal = await _Child(pulse, account, context).run(session)
+    context.report(AccountChanged(account.id, refusal.state, refusal.reason))
+    await Outage(pulse, context.report, context.store_delays, account=account.id).insist(
+        "database.record_account",
+        context.limits.database_s,
+        partial(context.store.record_account, account.id, refusal.state, last_error=refusal.reason),
+    )
 
 
 class _Child:
@@ -86,24 +94,50 @@ class _Child:
         self._pulse = pulse
         self._account = account
         self._context = context
-        self._outage = Outage(pulse, context.report, context.store_delays, account=account.id)
+        self._outage = self._new_outage(pulse)
+        # While a line is held, its keepalive beats for the child; the recorder never does.
+        self._side = SidePulse(pulse)
+        self._inbound_outage = self._new_outage(self._side)
+        self._recorder = StateRecorder(
+            account.id, store=context.store, limits=context.limits, outage=self._new_outage(self._side)
+        )
         self._losses = 0
+        self._online_at: float | None = None
 
-    async def run(self, session: Secret) -> None:
-        await self.record(AccountState.CONNECTING, None)
+    def _new_outage(self, pulse: Pulse) -> Outage:
+        return Outage(pulse, self._context.report, self._context.store_delays, account=self._account.id)
+
+    async def run(self, session: Secret) -> AccountRefused:
+        """Hold one line after the other; returns Telegram's final no."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._recorder.run, name="recorder")
+            refusal = await self._hold_lines(session)
+            nursery.cancel_scope.cancel(reason=f"account {self._account.id} was refused")
+        return refusal
+
+    async def _hold_lines(self, session: Secret) -> AccountRefused:
+        self._become(AccountState.CONNECTING, None)
         while True:
+            self._online_at = None
             try:
                 reason = await self._hold_line(session)
             except AccountRefused as refusal:
-                await self.record(refusal.state, refusal.reason)
-                return
+                return refusal
+            if self._was_stable():
+                self._losses = 0
             self._losses += 1
             delay_s = self._context.line_delays(self._losses)
-            await self.record(AccountState.RECONNECTING, reason, retry_in_s=delay_s)
+            self._become(AccountState.RECONNECTING, reason, retry_in_s=delay_s)
+            self._pulse.beat()
             self._pulse.expect(delay_s)
             await trio.sleep(delay_s)
 
-    async def record(
+    def _was_stable(self) -> bool:
+        # A line that is made and lost again at once, over and over, must not be made ever faster for that.
+        stable_s = self._context.limits.line_stable_s
+        return self._online_at is not None and trio.current_time() - self._online_at >= stable_s
+
+    def _become(
         self,
         state: AccountState,
         reason: str | None,
@@ -111,20 +145,8 @@ class _Child:
         retry_in_s: float | None = None,
         user_id: int | None = None,
     ) -> None:
-        """Report and store what the account is now; a final state is stored for certain."""
         self._context.report(AccountChanged(self._account.id, state, reason, retry_in_s))
-        call = partial(
-            self._context.store.record_account, self._account.id, state, last_error=reason, user_id=user_id
-        )
-        limit_s = self._context.limits.database_s
-        if state in FINAL:
-            await self._outage.insist("database.record_account", limit_s, call)
-            return
-        try:
-            await within(self._pulse, "database.record_account", limit_s, call)
-        except StoreAway as error:
-            # A passing state, overwritten by the next: no reason to keep the account waiting for a database.
-            self._context.report(StoreUnavailable("database.record_account", str(error), 0, self._account.id))
+        self._recorder.record(state, reason, user_id=user_id)
 
     async def _hold_line(self, session: Secret) -> str:
         """Make one line and hold it; returns why it was lost. Raises `AccountRefused`."""
@@ -152,10 +174,10 @@ class _Child:
             me = await connection.connect(position, peers)
         if me is None:
             return f"no connection within {context.limits.connect_s:g} s"
-        self._losses = 0
+        self._online_at = trio.current_time()
         pulse.beat()
-        await self.record(AccountState.ONLINE, None, user_id=me.chat_id)
-        with context.dispatch.open_desk(self._account.id) as desk:
+        self._become(AccountState.ONLINE, None, user_id=me.chat_id)
+        with context.dispatch.open_desk(account_id) as desk:
             return await self._serve(connection, desk)
 
     async def _serve(self, connection: Connection, desk: Desk) -> str:
@@ -180,12 +202,11 @@ class _Child:
             nursery.start_soon(
                 partial(
                     run_inbound,
-                    pulse,
                     account_id=self._account.id,
                     updates=connection.updates,
                     store=context.store,
                     limits=context.limits,
-                    outage=self._outage,
+                    outage=self._inbound_outage,
                     report=context.report,
                 ),
                 name="inbound",
@@ -194,7 +215,7 @@ class _Child:
                 nursery.start_soon(
                     partial(
                         run_sender,
-                        pulse,
+                        self._side,
                         desk=desk,
                         connection=connection,
                         store=context.store,
@@ -203,7 +224,8 @@ class _Child:
                     ),
                     name="sender",
                 )
-        return _reason(endings[0])
+        # Several parts may notice in the same step. Telegram's final no explains the others.
+        return _reason(next((one for one in endings if isinstance(one, AccountRefused)), endings[0]))
 
 
 def _reason(ending: str | AccountRefused) -> str:

@@ -34,12 +34,19 @@ class DispatchStatistics:
 
 
 class Flight:
-    """One attempt in a sender's hands. A flight that ends without an outcome is `Unknown`."""
+    """One attempt in a sender's hands.
+
+    A flight that ends without an outcome is `Released` while it has not taken off, and `Unknown` afterwards.
+    """
 
     def __init__(self, attempt: Attempt, started_at: float) -> None:
         self.attempt = attempt
         self.started_at = started_at
-        self.outcome: Outcome = Unknown("the send was cut off")
+        self.outcome: Outcome = Released("it was cut off before anything was sent")
+
+    def take_off(self) -> None:
+        """Say that bytes may leave from now on."""
+        self.outcome = Unknown("the send was cut off")
 
     def land(self, outcome: Outcome) -> None:
         """Say what became of the attempt."""
@@ -53,13 +60,16 @@ class Desk:
         self._dispatch = dispatch
         self._slots = slots
         self._send, self._receive = trio.open_memory_channel[Attempt](slots)
+        # Queued or in flight. Counted by itself: what the channel has given to a sender that has not run yet
+        # is in neither.
+        self._held: set[MessageId] = set()
         self._flights: dict[MessageId, Flight] = {}
         self._work_began = trio.Event()
 
     @property
     def free_slots(self) -> int:
         """How many more attempts this desk takes now."""
-        return self._slots - len(self._flights) - self._send.statistics().current_buffer_used
+        return self._slots - len(self._held)
 
     @property
     def in_flight(self) -> int:
@@ -78,6 +88,7 @@ class Desk:
     def hand_over(self, attempt: Attempt) -> None:
         """Queue an attempt for the account's senders; never blocks (`free_slots` was asked first)."""
         self._send.send_nowait(attempt)
+        self._held.add(attempt.message_id)
 
     async def take(self) -> Attempt:
         """The next attempt, in the order of the hand-overs."""
@@ -95,7 +106,7 @@ class Desk:
             yield flight
         finally:
             del self._flights[attempt.message_id]
-            self._dispatch.file(Settled(attempt, flight.outcome))
+            self._put_back(attempt, flight.outcome)
 
     def close(self, reason: str) -> None:
         """Give back what no sender has taken."""
@@ -104,7 +115,11 @@ class Desk:
                 attempt = self._receive.receive_nowait()
             except trio.WouldBlock:
                 return
-            self._dispatch.file(Settled(attempt, Released(reason)))
+            self._put_back(attempt, Released(reason))
+
+    def _put_back(self, attempt: Attempt, outcome: Outcome) -> None:
+        self._held.discard(attempt.message_id)
+        self._dispatch.file(Settled(attempt, outcome))
 
 
 class Dispatch:
@@ -148,13 +163,20 @@ class Dispatch:
     def hand_over(self, attempts: Iterable[Attempt]) -> None:
         """Give claimed attempts to their accounts; never blocks.
 
-        An account that went offline since the claim gets its attempts back as `Released`.
+        What an account that went offline since the claim, or whose desk is full, cannot take is `Released`. A
+        message that is here already is left out: an earlier attempt of it is on its way, and one message has
+        one outcome. Should the store insist on the newer attempt, it hands it over again once the earlier one
+        is settled and no more `known`.
         """
         for attempt in attempts:
+            if attempt.message_id in self._known:
+                continue
             self._known.add(attempt.message_id)
             desk = self._desks.get(attempt.account_id)
-            if desk is None or desk.free_slots < 1:
+            if desk is None:
                 self.file(Settled(attempt, Released("the account went offline")))
+            elif desk.free_slots < 1:
+                self.file(Settled(attempt, Released("the account's desk is full")))
             else:
                 desk.hand_over(attempt)
 
@@ -172,7 +194,7 @@ class Dispatch:
         del self._unsettled[: len(settled)]
         self._known.difference_update(item.attempt.message_id for item in settled)
 
-    def statistics(self) -> "DispatchStatistics":
+    def statistics(self) -> DispatchStatistics:
         """How much of it there is, now."""
         return DispatchStatistics(
             online=len(self._desks),

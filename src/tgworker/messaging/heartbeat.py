@@ -38,10 +38,9 @@ async def run_heartbeat(
     pulse: Pulse,
     *,
     writers: Sequence[HeartbeatWriter],
-    compose: Callable[[int], Heartbeat],
+    compose: Callable[[], Heartbeat],
     limits: Limits,
     report: Report,
-    first_seq: int = 1,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Write a heartbeat every ``limits.heartbeat_every_s`` seconds, on the second; returns never.
@@ -49,21 +48,20 @@ async def run_heartbeat(
     Args:
         pulse: This loop's sign of life.
         writers: Where it goes; one that hangs delays neither the others nor the next heartbeat.
-        compose: Makes the heartbeat with the given number.
+        compose: Makes the next heartbeat. It counts them, because the numbers must go on growing when this
+            loop is restarted: a store takes a smaller one for an old one, and ignores it.
         limits: The interval, and the database deadline.
         report: Hears of every heartbeat, written or missed.
-        first_seq: The number of the first heartbeat.
-        task_status: Started after the first heartbeat was written or missed.
+        task_status: Started at once: a writer that hangs holds up nobody's start.
     """
+    task_status.started()
+    every_s = limits.heartbeat_every_s
     due = trio.current_time()
-    seq = first_seq
     while True:
         pulse.beat()
-        await write_heartbeat(pulse, writers, compose(seq), limits, report)
-        if seq == first_seq:
-            task_status.started()
-        seq += 1
-        due += limits.heartbeat_every_s
+        await write_heartbeat(pulse, writers, compose(), limits, report)
+        # What a sleeping machine missed is not made up for: one heartbeat, and the next on the old grid.
+        due += every_s * max(1, (trio.current_time() - due) // every_s)
         pulse.expect(max(0, due - trio.current_time()))
         await trio.sleep_until(due)
 

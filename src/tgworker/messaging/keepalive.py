@@ -4,8 +4,6 @@ Telethon notices a black hole after 120 s and says "connected" throughout (measu
 itself: soon when work is waiting for an answer, seldom on an idle line.
 """
 
-import math
-
 import trio
 
 from tgworker.messaging.dispatch import Desk
@@ -39,8 +37,7 @@ async def keep_alive(pulse: Pulse, connection: Connection, desk: Desk, limits: L
         due = next_ping_at(connection.last_heard_at, desk.busy_since, limits)
         wait_s = due - trio.current_time()
         if wait_s > 0:
-            if wait_s < math.inf:
-                pulse.expect(wait_s)
+            pulse.expect(wait_s)
             with trio.move_on_after(wait_s):
                 await desk.wait_work_begins()
             continue

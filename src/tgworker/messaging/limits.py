@@ -14,6 +14,7 @@ class Limits:
         database_s: One call to the store.
         cycle_s: One turn of a loop.
         connect_s: A connection made, from the first byte to the account's own state.
+        line_stable_s: A line that was held this long ends a series of losses: backoff begins anew.
         ping_s: An answer to a ping.
         ping_idle_s: A line that has been silent this long is asked whether it lives.
         ping_busy_s: The same with a request in flight.
@@ -29,6 +30,7 @@ class Limits:
     database_s: float = 10
     cycle_s: float = 120
     connect_s: float = 30
+    line_stable_s: float = 60
     ping_s: float = 5
     ping_idle_s: float = 60
     ping_busy_s: float = 5

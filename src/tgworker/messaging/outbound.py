@@ -48,6 +48,7 @@ async def run_outbound(
             continue
         outage.over("outbound")
         if not more:
+            pulse.expect(limits.outbound_every_s)
             with trio.move_on_after(limits.outbound_every_s):
                 await dispatch.wait_news()
 

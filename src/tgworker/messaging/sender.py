@@ -3,7 +3,7 @@
 import trio
 
 from tgworker.messaging.bounded import within
-from tgworker.messaging.dispatch import Desk
+from tgworker.messaging.dispatch import Desk, Flight
 from tgworker.messaging.errors import StoreAway, TelegramAway
 from tgworker.messaging.events import Report, SendFinished, StoreUnavailable
 from tgworker.messaging.limits import Limits
@@ -26,14 +26,13 @@ async def run_sender(
     Several senders share one desk: the store never claims two attempts of one conversation at a time, so that
     order holds however many there are, and a chat that waits delays no other.
 
-    Cancellation: the attempt in hand is filed as `Unknown`.
+    Cancellation: the attempt in hand is filed, as `Released` until bytes may have left, then as `Unknown`.
     """
     while True:
         attempt = await desk.take()
         with desk.fly(attempt) as flight:
-            outcome = await _send(pulse, attempt, connection, store, limits, report)
+            outcome = await _send(pulse, flight, connection, store, limits, report)
             flight.land(outcome)
-        pulse.beat()
         report(
             SendFinished(
                 attempt.account_id,
@@ -48,12 +47,15 @@ async def run_sender(
 
 async def _send(
     pulse: Pulse,
-    attempt: Attempt,
+    flight: Flight,
     connection: Connection,
     store: InboundStore,
     limits: Limits,
     report: Report,
 ) -> Outcome:
+    attempt = flight.attempt
+    # A cancellation that came while the attempt was handed over must not put it in doubt.
+    await trio.lowlevel.checkpoint_if_cancelled()
     if not attempt.text.strip():
         return Refused("the message has no text")
     peer = attempt.peer
@@ -72,6 +74,7 @@ async def _send(
         except StoreAway as error:
             # Nothing is lost: the next message to this chat resolves it again.
             report(StoreUnavailable("database.save_peers", str(error), 0, attempt.account_id))
+    flight.take_off()
     with pulse.deadline("telegram.send", limits.send_s):
         return await connection.send_text(peer, attempt.text, random_id=attempt.random_id)
     return Unknown(f"no answer within {limits.send_s:g} s")
