@@ -18,6 +18,9 @@ BUSY_S = 5.0
 said by SQLite and not guessed by the deadline."""
 
 
+_BEGIN_WRITING = "begin immediate"  # the lock now, not at the first statement that writes: no deadlock
+
+
 class RunSync(Protocol):
     """How a blocking call is run. It must run one call at a time, and return or raise what the call does."""
 
@@ -84,6 +87,7 @@ class Database:
         self._using = threading.Lock()  # held while a call uses the connection
         self._changing = threading.Lock()  # guards _running and abandoned; held for moments only
         self._running: _Call | None = None
+        self._durable: bool | None = None  # what the connection was last told; None: what `prepare` said
         self._closed = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -93,16 +97,21 @@ class Database:
             StoreAway: An outage.
             StoreDamaged: The file is damaged.
         """
-        return await self._submit(work, "begin")
+        return await self._submit(work, "begin", durable=None)
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` in a write transaction; when this returns, it is on the disk.
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Run ``work`` in a write transaction; when this returns, it is committed.
+
+        Args:
+            work: As in `read`.
+            durable: Whether it survives a power failure too, at the price of one ``fsync``, and not only the
+                death of the process.
 
         Raises: as `read`.
 
         Cancellation: nothing is half-done. The call may still commit if it was cancelled in its last moment.
         """
-        return await self._submit(work, "begin immediate")
+        return await self._submit(work, _BEGIN_WRITING, durable=durable)
 
     async def write_unless(
         self, idle: Callable[[sqlite3.Connection], bool], work: Callable[[sqlite3.Connection], T]
@@ -112,10 +121,10 @@ class Database:
         def unless_idle(connection: sqlite3.Connection) -> T | None:
             if idle(connection):
                 return None
-            connection.execute("begin immediate")
+            connection.execute(_BEGIN_WRITING)
             return work(connection)
 
-        return await self._submit(unless_idle, None)
+        return await self._submit(unless_idle, None, durable=True)
 
     def now(self, work: Callable[[sqlite3.Connection], T], *, writing: bool | None) -> T:
         """The same, blocking: for the time before and after the loops, and for processes without any.
@@ -124,8 +133,8 @@ class Database:
             work: As in `read`.
             writing: `write` or `read`; ``None`` leaves transactions to ``work``.
         """
-        begin = {True: "begin immediate", False: "begin", None: None}[writing]
-        return self._perform(_Call(), work, begin)
+        begin = {True: _BEGIN_WRITING, False: "begin", None: None}[writing]
+        return self._perform(_Call(), work, begin, durable=None)
 
     def close(self) -> None:
         """Close the connection. A call that still runs is interrupted; one that does not heed it keeps it."""
@@ -140,10 +149,12 @@ class Database:
             finally:
                 self._using.release()
 
-    async def _submit(self, work: Callable[[sqlite3.Connection], T], begin: str | None) -> T:
+    async def _submit(
+        self, work: Callable[[sqlite3.Connection], T], begin: str | None, *, durable: bool | None
+    ) -> T:
         call = _Call()
         try:
-            return await self._run_sync(lambda: self._perform(call, work, begin))
+            return await self._run_sync(lambda: self._perform(call, work, begin, durable=durable))
         except trio.Cancelled:
             with self._changing:
                 call.abandoned = True
@@ -152,7 +163,14 @@ class Database:
                     self._connection.interrupt()
             raise
 
-    def _perform(self, call: _Call, work: Callable[[sqlite3.Connection], T], begin: str | None) -> T:
+    def _perform(
+        self,
+        call: _Call,
+        work: Callable[[sqlite3.Connection], T],
+        begin: str | None,
+        *,
+        durable: bool | None,
+    ) -> T:
         with self._using, translated(self.path):
             if call.abandoned or self._closed:
                 raise StoreAway(f"{self.path}: closed")
@@ -160,6 +178,9 @@ class Database:
             with self._changing:
                 self._running = call
             try:
+                if durable is not None and durable is not self._durable:
+                    connection.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
+                    self._durable = durable
                 if begin is not None:
                     connection.execute(begin)
                 result = work(connection)
@@ -203,7 +224,9 @@ class Database:
             self._disconnect()
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
+        with self._changing:
+            connection, self._connection = self._connection, None
+            self._durable = None
         if connection is not None:
             connection.close()
 

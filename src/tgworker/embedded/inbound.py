@@ -180,8 +180,9 @@ class Ingest:
         new = 0
         if batch.messages or batch.sent_ids:
             _stage(connection, batch.messages)
-            _recognise(connection, account_id, batch.sent_ids, now)
-            new = _store(connection, account_id, owner_id, workspace_id, unread=True)
+            if batch.sent_ids or any(message.outgoing for message in batch.messages):
+                _recognise(connection, account_id, batch.sent_ids, now)
+            new = _store(connection, account_id, owner_id, workspace_id, len(batch.messages), unread=True)
         if batch.position is not None:
             self._save_position(connection, account_id, batch.position)
         return new
@@ -223,7 +224,7 @@ def store_history(
         return 0
     _stage(connection, messages)
     _recognise(connection, account_id, (), now)
-    return _store(connection, account_id, owner_id, workspace_id, unread=False)
+    return _store(connection, account_id, owner_id, workspace_id, len(messages), unread=False)
 
 
 def load_position(connection: sqlite3.Connection, account_id: AccountId) -> Position | None:
@@ -289,6 +290,7 @@ def _recognise(
     connection.execute(_STAGE_AWAITED, {"account": account_id})
     if connection.execute("select 1 from temp.settling limit 1").fetchone() is not None:
         settling.apply(connection, now)
+    connection.execute(_KEYS_OF_NAMED, {"account": account_id})
 
 
 def _store(
@@ -296,16 +298,17 @@ def _store(
     account_id: AccountId,
     owner_id: str,
     workspace_id: str | None,
+    staged: int,
     *,
     unread: bool,
 ) -> int:
     """Store the staged messages that are not known; returns how many were new."""
     owned = {"account": account_id, "owner": owner_id}
-    connection.execute(_KEYS_OF_NAMED, {"account": account_id})
-    connection.execute(_KEYS, {"account": account_id})
-    connection.execute(_FORGET_KNOWN, {"account": account_id})
-    if connection.execute("select 1 from temp.incoming limit 1").fetchone() is None:
+    new = connection.execute(_KEYS, {"account": account_id}).rowcount
+    if new == 0:
         return 0
+    if new != staged:
+        connection.execute(_FORGET_KNOWN, {"account": account_id})
     connection.execute(_IDENTITIES, owned)
     connection.execute("delete from temp.chats")
     connection.execute(_CHATS, {"owner": owner_id})
@@ -315,6 +318,6 @@ def _store(
     ):
         connection.execute(_CONVERSATIONS, {"owner": owner_id, "workspace": workspace_id})
         connection.execute(_CHATS_AGAIN, {"owner": owner_id})
-    new = connection.execute(_MESSAGES, owned).rowcount
+    connection.execute(_MESSAGES, owned)
     connection.execute(_LATEST, {"unread": unread})
     return new

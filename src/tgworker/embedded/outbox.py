@@ -21,11 +21,13 @@ REPEAT_WINDOW_S = 3600.0
 undocumented (repeats were seen recognised after 70 minutes); beyond ours the row is ``unsure``, for a
 person."""
 
-_DUE = """
+_SURVEY = """
 select
     (select min(not_before) from tgworker_outbox where state = 'deferred'),
     (select min(expires_at) from tgworker_outbox
-        where expires_at is not null and state in ('waiting', 'resolving', 'deferred'))
+        where expires_at is not null and state in ('waiting', 'resolving', 'deferred')),
+    exists (select 1 from tgworker_lanes
+        where integration_account_id is null and wake_at is null and fence is null)
 """
 
 _WAKE = """
@@ -40,27 +42,36 @@ where expires_at is not null and state in ('waiting', 'resolving', 'deferred') a
 order by expires_at limit ?
 """
 
-# Jumps from account to account through the index, however many lanes each has.
+FEW_ACCOUNTS = 8
+"""With more accounts online, a claim first finds out which of them have anything to send."""
+
+# Jumps from account to account through the two indexes, however many lanes each has.
 _ACCOUNTS = """
-with recursive account (id) as (
-    select min(integration_account_id) from tgworker_lanes where {which}
+with recursive
+ready (id) as (
+    select min(integration_account_id) from tgworker_lanes where wake_at is null and fence is null
     union all
     select (select min(integration_account_id) from tgworker_lanes
-        where {which} and integration_account_id > account.id)
-    from account where account.id is not null)
-select id from account where id is not null
+        where wake_at is null and fence is null and integration_account_id > ready.id)
+    from ready where ready.id is not null),
+claimed (id) as (
+    select min(integration_account_id) from tgworker_lanes where fence is not null
+    union all
+    select (select min(integration_account_id) from tgworker_lanes
+        where fence is not null and integration_account_id > claimed.id)
+    from claimed where claimed.id is not null)
+select id from ready where id is not null union select id from claimed where id is not null
 """
-_ACCOUNTS_READY = _ACCOUNTS.format(which="wake_at is null and fence is null")
-_ACCOUNTS_CLAIMED = _ACCOUNTS.format(which="fence is not null")
 
-_READY = """
-select head_seq from tgworker_lanes
-where integration_account_id = ? and wake_at is null and fence is null order by head_seq limit ?
-"""
-
-_CLAIMED = """
-select l.head_seq, o.message_id, o.fence from tgworker_lanes l join tgworker_outbox o on o.seq = l.head_seq
-where l.integration_account_id = ? and l.fence is not null order by l.head_seq
+_LANES = """
+select l.head_seq, l.fence, o.message_id
+from tgworker_lanes l join tgworker_outbox o on o.seq = l.head_seq
+where l.integration_account_id = :account and l.fence is not null
+union all
+select * from (
+    select head_seq, null, null from tgworker_lanes
+    where integration_account_id = :account and wake_at is null and fence is null
+    order by head_seq limit :free)
 """
 
 _ROWS = """
@@ -69,7 +80,7 @@ select r.*, p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title
 from (
     select o.seq, o.message_id, o.integration_account_id as account_id, o.conversation_id, o.attempts,
         o.state,
-        o.claimed_at, o.doubt_since, m.text, m.external_message_id,
+        o.claimed_at, o.doubt_since, o.expires_at, m.text, m.external_message_id,
         coalesce(own.value, named.value, (
             select i.value from contact_identities i
             where i.contact_id = c.contact_id and i.type = 'telegram_user' and i.owner_id = c.owner_id limit 1
@@ -155,65 +166,71 @@ class Claims:
         """Claim what is due; see `tgworker.messaging.ports.OutboxStore.claim`."""
         known = frozenset(known)
         data_version, changes = _data_version(connection), connection.total_changes
-        settling.begin(connection)
-        _sweep(connection, now)
-        assign_accounts(connection, SWEEP)
+        wake_at, expire_at, unassigned = connection.execute(_SURVEY).fetchone()
+        now_s = seconds(now)
+        verdicts: list[Verdict] = []
+        if wake_at is not None and wake_at <= now_s:
+            connection.execute(_WAKE, (now_s, SWEEP))
+        if expire_at is not None and expire_at <= now_s:
+            verdicts += [_expired(*row) for row in connection.execute(_EXPIRED, (now_s, SWEEP))]
+        if unassigned:
+            verdicts += assign_accounts(connection, SWEEP)
         picked = self._pick(connection, slots, known)
-        attempts = self._take(connection, picked, now) if picked else []
-        settling.apply(connection, now)
+        attempts = self._take(connection, picked, now_s, verdicts) if picked else []
+        settling.conclude(connection, verdicts, now)
         self._quiet = None
-        if not picked and connection.total_changes == changes:
-            until = min(
-                (due for due in connection.execute(_DUE).fetchone() if due is not None), default=float("inf")
-            )
+        if connection.total_changes == changes:
+            until = min((due for due in (wake_at, expire_at) if due is not None), default=float("inf"))
             self._quiet = _Quiet(connection, data_version, changes, frozenset(slots), known, until)
         return attempts
 
     def _pick(
         self, connection: sqlite3.Connection, slots: Mapping[AccountId, int], known: frozenset[MessageId]
     ) -> list[int]:
+        """Lane heads to send: first those whose claim was lost, then those that are ready, oldest first."""
+        accounts = list(slots)
+        if len(accounts) > FEW_ACCOUNTS:
+            accounts = [account for (account,) in connection.execute(_ACCOUNTS) if account in slots]
         picked: list[int] = []
-        free = dict(slots)
-        for (account,) in connection.execute(_ACCOUNTS_CLAIMED).fetchall():
-            if free.get(account, 0) < 1:
-                continue
-            lost = [
-                seq
-                for seq, message_id, fence in connection.execute(_CLAIMED, (account,))
-                if fence != self._fence or message_id not in known
-            ][: free[account]]
-            free[account] -= len(lost)
-            picked += lost
-        for (account,) in connection.execute(_ACCOUNTS_READY).fetchall():
-            if free.get(account, 0) > 0:
-                picked += [seq for (seq,) in connection.execute(_READY, (account, free[account]))]
+        for account in accounts:
+            lost: list[int] = []
+            ready: list[int] = []
+            for seq, fence, message_id in connection.execute(
+                _LANES, {"account": account, "free": slots[account]}
+            ):
+                if fence is None:
+                    ready.append(seq)
+                elif fence != self._fence or message_id not in known:
+                    lost.append(seq)
+            picked += (lost + ready)[: slots[account]]
         return picked
 
-    def _take(self, connection: sqlite3.Connection, picked: list[int], now: datetime) -> list[Attempt]:
+    def _take(
+        self, connection: sqlite3.Connection, picked: list[int], now_s: float, verdicts: list[Verdict]
+    ) -> list[Attempt]:
+        """Store the attempts at these rows; the end of those that are not sent is added to ``verdicts``."""
         attempts: list[Attempt] = []
         claimed: list[tuple[int, int | None]] = []
-        verdicts: list[Verdict] = []
         for row in connection.execute(_ROWS, (to_json(picked),)).fetchall():
-            judged = self._judge(connection, row, now)
+            judged = self._judge(connection, row, now_s)
             if isinstance(judged, Verdict):
                 verdicts.append(judged)
             else:
                 attempts.append(judged)
                 claimed.append((row[0], judged.peer.chat_id if judged.peer is not None else None))
         if claimed:
-            connection.execute(_CLAIM, {"fence": self._fence, "now": seconds(now), "rows": to_json(claimed)})
+            connection.execute(_CLAIM, {"fence": self._fence, "now": now_s, "rows": to_json(claimed)})
             parts = [(attempt.message_id, attempt.part, attempt.random_id) for attempt in attempts]
             connection.execute(_PARTS, (to_json(parts),))
-        settling.stage_verdicts(connection, verdicts)
         return attempts
 
     def _judge(
-        self, connection: sqlite3.Connection, row: tuple[object, ...], now: datetime
+        self, connection: sqlite3.Connection, row: tuple[object, ...], now_s: float
     ) -> Attempt | Verdict:
         """Whether a picked row is sent now, and if not, what becomes of it."""
         seq, message_id, account_id, conversation_id, number, state = row[:6]
-        claimed_at, doubt_since, text, external_id, to = row[6:11]
-        peer_row = row[11:]
+        claimed_at, doubt_since, expires_at, text, external_id, to = row[6:12]
+        peer_row = row[12:]
         assert isinstance(seq, int)
         assert isinstance(number, int)
         doubt = doubt_since if doubt_since is not None or state != "sending" else claimed_at
@@ -221,7 +238,9 @@ class Claims:
         if external_id is None or not str(external_id).lower().startswith("local-"):
             # The message went away, or is somebody else's now, while it was in flight.
             return Verdict(seq, OutboxState.CANCELLED, "withdrawn by the application")
-        if doubt is not None and seconds(now) - doubt > REPEAT_WINDOW_S:
+        if isinstance(expires_at, float) and expires_at <= now_s:
+            return _expired(seq, doubt)
+        if doubt is not None and now_s - doubt > REPEAT_WINDOW_S:
             return Verdict(
                 seq, OutboxState.UNSURE, "nobody knows whether Telegram has it, and it is too late to ask"
             )
@@ -247,26 +266,10 @@ class Claims:
         )
 
 
-def _sweep(connection: sqlite3.Connection, now: datetime) -> None:
-    """Wake what has waited long enough, and end what is of no more use."""
-    wake_at, expire_at = connection.execute(_DUE).fetchone()
-    now_s = seconds(now)
-    if expire_at is not None and expire_at <= now_s:
-        settling.stage_verdicts(
-            connection,
-            [
-                Verdict(seq, OutboxState.EXPIRED, "it was not sent in time")
-                if doubt_since is None
-                else Verdict(
-                    seq, OutboxState.UNSURE, "its time ran out while nobody knew whether Telegram has it"
-                )
-                for seq, doubt_since in connection.execute(_EXPIRED, (now_s, SWEEP))
-            ],
-        )
-        settling.apply(connection, now)
-        settling.begin(connection)
-    if wake_at is not None and wake_at <= now_s:
-        connection.execute(_WAKE, (now_s, SWEEP))
+def _expired(seq: int, doubt_since: float | None) -> Verdict:
+    if doubt_since is None:
+        return Verdict(seq, OutboxState.EXPIRED, "it was not sent in time")
+    return Verdict(seq, OutboxState.UNSURE, "its time ran out while nobody knew whether Telegram has it")
 
 
 def _data_version(connection: sqlite3.Connection) -> int:

@@ -32,6 +32,12 @@ where o.message_id = json_extract(i.value, '$[0]') and o.state = 'sending'
     and o.fence = json_extract(i.value, '$[1]') and o.attempts = json_extract(i.value, '$[2]')
 """
 
+_STAGE_VERDICTS = """
+insert or replace into temp.settling (seq, message_id, part, state, error)
+select o.seq, o.message_id, 0, json_extract(i.value, '$[1]'), json_extract(i.value, '$[2]')
+from json_each(?) i cross join tgworker_outbox o where o.seq = json_extract(i.value, '$[0]')
+"""
+
 _OUTBOX = """
 update tgworker_outbox as o
 set state = s.state,
@@ -46,8 +52,8 @@ set state = s.state,
     awaiting_id = (s.state = 'sent' and s.telegram_id is null),
     settled_at = case when s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired') then :now end
 from temp.settling s
-where o.seq = s.seq
-"""
+where o.seq = +s.seq
+"""  # the plus keeps the planner from walking the outbox and searching here
 
 _PARTS = """
 update tgworker_outbox_parts as p
@@ -126,13 +132,14 @@ def stage_settled(connection: sqlite3.Connection, settled: Sequence[Settled], no
         _name_chat(connection, item)
 
 
-def stage_verdicts(connection: sqlite3.Connection, verdicts: Sequence[Verdict]) -> None:
-    """Stage rows that end, or wait, without an attempt."""
-    connection.executemany(
-        "insert or replace into temp.settling (seq, message_id, part, state, error)"
-        " select seq, message_id, 0, ?2, ?3 from tgworker_outbox where seq = ?1",
-        [(verdict.seq, verdict.state.value, verdict.error) for verdict in verdicts],
-    )
+def conclude(connection: sqlite3.Connection, verdicts: Sequence[Verdict], now: datetime) -> None:
+    """Stage and write rows that end without an attempt."""
+    if not verdicts:
+        return
+    begin(connection)
+    items = [(verdict.seq, verdict.state.value, verdict.error) for verdict in verdicts]
+    connection.execute(_STAGE_VERDICTS, (to_json(items),))
+    apply(connection, now)
 
 
 def apply(connection: sqlite3.Connection, now: datetime) -> None:

@@ -162,7 +162,9 @@ class EmbeddedStore:
 
     async def record_synced(self, account_ids: Collection[AccountId]) -> None:
         """See `tgworker.messaging.ports.AccountStore`."""
-        await self._write(partial(accounts.record_synced, account_ids=account_ids, now=self._now()))
+        await self._write(
+            partial(accounts.record_synced, account_ids=account_ids, now=self._now()), durable=False
+        )
 
     # OutboxStore
 
@@ -186,7 +188,8 @@ class EmbeddedStore:
             settling.stage_settled(connection, settled, now)
             settling.apply(connection, now)
 
-        await self._database.write(work)
+        # What a power failure takes away of this is asked again, under the claim that it did not take.
+        await self._database.write(work, durable=False)
 
     # InboundStore
 
@@ -200,12 +203,16 @@ class EmbeddedStore:
 
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
         """See `tgworker.messaging.ports.InboundStore`."""
-        await self._write(lambda connection: _save_peers(connection, account_id, peers))
+        await self._write(lambda connection: _save_peers(connection, account_id, peers), durable=False)
 
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         """See `tgworker.messaging.ports.InboundStore`."""
         now = self._now()
-        new = await self._write(lambda connection: self._ingest.ingest(connection, account_id, batch, now))
+        new = await self._write(
+            # Rows and position go together: what a power failure takes away, Telegram tells again.
+            lambda connection: self._ingest.ingest(connection, account_id, batch, now),
+            durable=False,
+        )
         self._ingest.committed(account_id, batch.position)
         return new
 
@@ -232,7 +239,7 @@ class EmbeddedStore:
             jobs.add_synced(connection, job.id, new)
             return new
 
-        return await self._write(work)
+        return await self._write(work, durable=False)
 
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
         """See `tgworker.messaging.ports.HistoryStore`."""
@@ -334,8 +341,8 @@ class EmbeddedStore:
             lambda connection: listing.transcript(connection, account_id, direction)
         )
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._database.write(self._fenced(work))
+    async def _write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        return await self._database.write(self._fenced(work), durable=durable)
 
     def _fenced(self, work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
         """``work``, if no newer worker has opened the store."""

@@ -2,7 +2,6 @@
 
 import sqlite3
 
-from tgworker.embedded import settling
 from tgworker.embedded.settling import Verdict
 from tgworker.messaging.records import OutboxState
 
@@ -33,8 +32,8 @@ where id = (select message_id from tgworker_outbox where seq = ?) and integratio
 """
 
 
-def assign_accounts(connection: sqlite3.Connection, limit: int) -> None:
-    """Give up to ``limit`` lane heads without an account one, or stage their end.
+def assign_accounts(connection: sqlite3.Connection, limit: int) -> list[Verdict]:
+    """Give up to ``limit`` lane heads without an account one; returns the end of those that get none.
 
     A row takes its conversation's last account, else its owner's only active one, else it is dead-lettered.
     One that names an account which does not exist is dead-lettered: it was not meant for another.
@@ -59,7 +58,7 @@ def assign_accounts(connection: sqlite3.Connection, limit: int) -> None:
             continue
         connection.execute(_ASSIGN, (account, seq))
         connection.execute(_TELL, (account, seq))
-    settling.stage_verdicts(connection, verdicts)
+    return verdicts
 
 
 def _is_telegram(connection: sqlite3.Connection, account_id: str) -> bool:

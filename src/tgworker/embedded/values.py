@@ -1,11 +1,12 @@
 """How values stand in SQLite's columns: times, JSON, and the ids that we make up."""
 
 import math
+import os
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
@@ -67,8 +68,14 @@ def storable(text: str) -> str:
 
 
 def new_id() -> str:
-    """A fresh id for a row."""
-    return str(uuid4())
+    """A fresh id for a row: a UUID of version 7 (RFC 9562); it grows with time, and indexes at one end."""
+    milliseconds = time.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10), "big")
+    number = (milliseconds & (1 << 48) - 1) << 80 | noise
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def random_id(message_id: MessageId, part: int) -> int:

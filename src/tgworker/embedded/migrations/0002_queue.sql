@@ -93,6 +93,8 @@ create index tgworker_outbox_deferred on tgworker_outbox (not_before) where stat
 create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
     where expires_at is not null and state in ('waiting', 'resolving', 'deferred');
 create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
+create index tgworker_outbox_chatless on tgworker_outbox (integration_account_id)
+    where state = 'sent' and chat_id is null;
 create index tgworker_outbox_settled on tgworker_outbox (settled_at) where settled_at is not null;
 create index tgworker_outbox_unsettled on tgworker_outbox (state) where state <> 'sent';
 
@@ -195,7 +197,8 @@ when new.direction = 'outbound' and new.channel = 'telegram' and new.external_me
     and old.external_message_id is not new.external_message_id
 begin
     update tgworker_outbox
-    set state = 'waiting', local_id = new.external_message_id, error = null, not_before = null, settled_at = null
+    set state = 'waiting', local_id = new.external_message_id, error = null, not_before = null, doubt_since = null,
+        settled_at = null
     where message_id = new.id and state in ('unsure', 'dead', 'cancelled', 'expired');
     insert into tgworker_outbox (message_id, conversation_id, integration_account_id, local_id)
     select new.id, new.conversation_id,
