@@ -77,8 +77,10 @@ _ensure_venv() {
     else
         set -- "${wanted:-$(any_python)}" -m pip --python "$venv/bin/python"
     fi
-    "$@" install --quiet --disable-pip-version-check --no-input --editable "$root[$extra]" >&2 </dev/null ||
-        die "the installation failed: see pip's lines above; it needs a package index (or PIP_FIND_LINKS)"
+    "$@" install --disable-pip-version-check --no-input --editable "$root[$extra]" >"$venv/install.log" 2>&1 </dev/null || {
+        tail -n 15 "$venv/install.log" >&2
+        die "the installation failed (all of it in $venv/install.log): is the package index reachable?"
+    }
     printf '%s\n' "$stamp" >"$venv/.installed-$extra"
 }
 
