@@ -11,16 +11,20 @@ from tgworker.messaging.limits import Limits
 from tgworker.messaging.ports import Connection, Pulse
 
 
-def next_ping_at(last_heard_at: float, busy_since: float, limits: Limits) -> float:
+def next_ping_at(*, last_heard_at: float, answered_at: float, busy_since: float, limits: Limits) -> float:
     """When the next ping is due, on trio's clock.
+
+    While a request waits, hearing *something* proves nothing: a line that has died in one direction only still
+    brings the server's updates. Only an answer to a ping puts the next one off then.
 
     Args:
         last_heard_at: When the last packet came in.
+        answered_at: When the last ping was answered.
         busy_since: When the oldest request that waits for an answer was sent; infinity if there is none.
         limits: ``ping_busy_s`` and ``ping_idle_s``.
     """
     idle_due = last_heard_at + limits.ping_idle_s
-    busy_due = max(last_heard_at, busy_since) + limits.ping_busy_s
+    busy_due = max(answered_at, busy_since) + limits.ping_busy_s
     return min(idle_due, busy_due)
 
 
@@ -32,9 +36,15 @@ async def keep_alive(pulse: Pulse, connection: Connection, desk: Desk, limits: L
     Raises:
         TelegramAway: The line broke under the ping.
     """
+    answered_at = trio.current_time()  # the line was just made
     while True:
         pulse.beat()
-        due = next_ping_at(connection.last_heard_at, desk.busy_since, limits)
+        due = next_ping_at(
+            last_heard_at=connection.last_heard_at,
+            answered_at=answered_at,
+            busy_since=desk.busy_since,
+            limits=limits,
+        )
         wait_s = due - trio.current_time()
         if wait_s > 0:
             pulse.expect(wait_s)
@@ -43,5 +53,6 @@ async def keep_alive(pulse: Pulse, connection: Connection, desk: Desk, limits: L
             continue
         with pulse.deadline("telegram.ping", limits.ping_s) as deadline:
             await connection.ping()
+        answered_at = trio.current_time()
         if deadline.expired:
             return f"no answer to a ping within {limits.ping_s:g} s"
