@@ -18,6 +18,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.platform == "win32":
         print("tgworker: Windows is not supported: run it on Linux, or in WSL", file=sys.stderr)
         return 2
-    from tgworker.cli._app import dispatch
-
+    try:
+        from tgworker.cli._app import dispatch
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("tgworker"):
+            raise
+        # `pip install tgworker` brings the supervision library alone.
+        print(f"tgworker: {error.name} is not installed: pip install 'tgworker[worker]'", file=sys.stderr)
+        return 2
     return dispatch(list(sys.argv[1:] if argv is None else argv))

@@ -1,0 +1,227 @@
+"""The scripts: which Python they find, what they install and when, and whose standard output is."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from project.checkout import ROOT
+
+TOOLS = ("cat", "cksum", "dirname", "env", "flock", "mkdir", "sh", "tail")
+
+# A Python as the scripts see it. It says its version, makes environments (with a Python like itself inside),
+# notes what pip is asked for, and runs modules by saying so.
+FAKE_PYTHON = """#!/bin/sh
+case "$1 $2" in
+"-c "*)
+    case "$2" in
+    *argv*) [ "$3" = {version} ] || exit 1; echo {path} ;;
+    *) echo {version} ;;
+    esac ;;
+"-m venv")
+    for last; do :; done
+    case "$*" in *--without-pip*) ;; *) [ -z "{no_ensurepip}" ] || exit 1; pip=yes ;; esac
+    mkdir -p "$last/bin"
+    cat {path} >"$last/bin/python"
+    chmod +x "$last/bin/python"
+    [ -z "$pip" ] || cat {path} >"$last/bin/pip"
+    [ -z "$pip" ] || chmod +x "$last/bin/pip" ;;
+"-m pip")
+    case "$*" in *--version*) exit 0 ;; esac
+    echo "pip: $*" >>{notes}
+    echo "pip talks"
+    exit {pip_status} ;;
+*) echo "ran: $*" ;;
+esac
+"""
+
+
+@dataclass
+class Clone:
+    """A checkout, and a machine with nothing but the tools and the Pythons that a test gives it."""
+
+    root: Path
+    machine: Path
+
+    def install_python(
+        self, version: str, *, name: str = "", pip_status: int = 0, no_ensurepip: bool = False
+    ) -> None:
+        path = self.machine / "bin" / (name or f"python{version}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            FAKE_PYTHON.format(
+                version=version,
+                path=path,
+                notes=self.machine / "notes",
+                pip_status=pip_status,
+                no_ensurepip="yes" if no_ensurepip else "",
+            )
+        )
+        path.chmod(0o755)
+
+    def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.root / script, *words],
+            env={"PATH": str(self.machine / "bin"), "HOME": str(self.machine)},
+            cwd=self.machine,
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+
+    def pip_calls(self) -> list[str]:
+        notes = self.machine / "notes"
+        return notes.read_text().splitlines() if notes.exists() else []
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    root, machine = tmp_path / "a clone", tmp_path / "machine"
+    shutil.copytree(ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", root)
+    (machine / "bin").mkdir(parents=True)
+    for tool in (*TOOLS, "chmod"):
+        found = shutil.which(tool)
+        if found is not None:
+            (machine / "bin" / tool).symlink_to(found)
+    return Clone(root, machine)
+
+
+def test_the_first_run_installs_and_later_ones_do_not(clone: Clone) -> None:
+    clone.install_python("3.12")
+    first = clone.run("scripts/run", "keygen", "--json")
+    assert (first.returncode, first.stdout) == (0, "ran: -m tgworker keygen --json\n")
+    assert "making" in first.stderr
+    assert f"installing .[worker] into {clone.root}/.venv" in first.stderr
+    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[worker]"]
+    again = clone.run("scripts/run", "status")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "ran: -m tgworker status\n", "")
+    assert len(clone.pip_calls()) == 1
+
+
+def test_arguments_arrive_as_they_were(clone: Clone) -> None:
+    clone.install_python("3.12")
+    clone.run("scripts/run")
+    assert clone.run("scripts/run", "send", "--text", "two  words").stdout == (
+        "ran: -m tgworker send --text two  words\n"
+    )
+
+
+def test_a_changed_pyproject_installs_again(clone: Clone) -> None:
+    clone.install_python("3.12")
+    clone.run("scripts/run")
+    with (clone.root / "pyproject.toml").open("a") as file:
+        file.write("\n# changed\n")
+    assert "installing" in clone.run("scripts/run").stderr
+    assert len(clone.pip_calls()) == 2
+
+
+def test_a_moved_checkout_installs_again(clone: Clone) -> None:
+    clone.install_python("3.12")
+    clone.run("scripts/run")
+    moved = clone.root.rename(clone.root.parent / "moved")
+    assert "installing" in Clone(moved, clone.machine).run("scripts/run").stderr
+
+
+def test_the_tests_environment_serves_the_worker(clone: Clone) -> None:
+    clone.install_python("3.12")
+    assert clone.run("scripts/test", "-x").stdout == "ran: -m pytest -x\n"
+    assert clone.run("scripts/run").stderr == ""
+    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[dev]"]
+
+
+def test_the_worker_s_environment_does_not_serve_the_tests(clone: Clone) -> None:
+    clone.install_python("3.12")
+    clone.run("scripts/run")
+    clone.run("scripts/test")
+    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[worker]", "clone[dev]"]
+
+
+def test_a_failed_installation_is_said_and_tried_again(clone: Clone) -> None:
+    clone.install_python("3.12", pip_status=1)
+    for _ in range(2):
+        failed = clone.run("scripts/run", "keygen")
+        assert (failed.returncode, failed.stdout) == (2, "")
+        assert "pip talks" in failed.stderr
+        assert "tgworker: the installation failed" in failed.stderr
+    assert len(clone.pip_calls()) == 2
+
+
+def test_without_a_fitting_python_one_line_says_so(clone: Clone) -> None:
+    for version in ("3.10", "3.14"):
+        clone.install_python(version)
+    clone.install_python("3.9", name="python3")
+    failed = clone.run("scripts/run", "keygen")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert failed.stderr == ("tgworker: no Python 3.11, 3.12 or 3.13 found: install one, or put it on PATH\n")
+
+
+@pytest.mark.parametrize(
+    ("pythons", "chosen"),
+    [
+        ({"python3": "3.11", "python3.13": "3.13"}, "python3"),
+        ({"python3": "3.14", "python3.11": "3.11", "python3.12": "3.12"}, "python3.12"),
+        ({"python": "3.12"}, "python"),
+    ],
+)
+def test_the_python_on_path_is_preferred_if_it_fits(
+    pythons: dict[str, str], chosen: str, clone: Clone
+) -> None:
+    for name, version in pythons.items():
+        clone.install_python(version, name=name)
+    assert f" with {clone.machine}/bin/{chosen} (" in clone.run("scripts/run").stderr
+
+
+def test_a_python_under_pyenv_is_found_although_its_shim_does_not_run(clone: Clone) -> None:
+    shim = clone.machine / "bin/python3.12"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    under = clone.machine / ".pyenv/versions/3.12.1/bin"
+    under.mkdir(parents=True)
+    clone.install_python("3.12", name="elsewhere")
+    (clone.machine / "bin/elsewhere").rename(under / "python")
+    (under / "python").write_text(
+        (under / "python").read_text().replace(f"{clone.machine}/bin/elsewhere", f"{under}/python")
+    )
+    found = clone.run("scripts/run")
+    assert f" with {under}/python (3.12)" in found.stderr
+    assert found.returncode == 0
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(clone: Clone) -> None:
+    clone.install_python("3.12")
+    clone.run("scripts/run")
+    (clone.root / ".venv/bin/python").write_text("#!/bin/sh\nexit 127\n")
+    healed = clone.run("scripts/run", "status")
+    assert (healed.returncode, healed.stdout) == (0, "ran: -m tgworker status\n")
+    assert "making" in healed.stderr
+
+
+def test_a_python_without_ensurepip_is_served_by_the_pip_beside_it(clone: Clone) -> None:
+    """Debian's, where python3-venv is not installed."""
+    clone.install_python("3.12", no_ensurepip=True)
+    served = clone.run("scripts/run", "status")
+    assert (served.returncode, served.stdout) == (0, "ran: -m tgworker status\n")
+    (call,) = clone.pip_calls()
+    assert call.startswith(f"pip: -m pip --python {clone.root}/.venv/bin/python install ")
+
+
+def test_two_first_runs_at_once_install_once(clone: Clone) -> None:
+    if shutil.which("flock") is None:
+        pytest.skip("without flock two first runs do not wait for each other")
+    clone.install_python("3.12")
+    environment = {"PATH": str(clone.machine / "bin"), "HOME": str(clone.machine)}
+    both = [
+        subprocess.Popen([clone.root / "scripts/run"], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [process.communicate(timeout=50)[0] for process in both] == ["ran: -m tgworker\n"] * 2
+    assert len(clone.pip_calls()) == 1
+
+
+@pytest.mark.parametrize("script", [".ci/run", "scripts/check", "scripts/run", "scripts/test"])
+def test_the_scripts_can_be_run(script: str) -> None:
+    assert os.access(ROOT / script, os.X_OK)
