@@ -1,0 +1,143 @@
+"""A whole worker in the test's own process: sandbox, embedded store, nursery tree, on whichever clock runs."""
+
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+from tgworker.sandbox import Sandbox, SandboxUser, open_sandbox
+
+from tgworker.app.parts import Parts
+from tgworker.app.telegram import make_telegram
+from tgworker.app.worker import Worker
+from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, inline, open_store
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import AccountId, MessageId, Secret
+from tgworker.messaging.ports import HeartbeatWriter
+from tgworker.messaging.records import OutboxState
+from tgworker.settings import TelegramServer, TelegramSettings
+from tgworker.supervision import Backoff, ChildSpec
+from tgworker.supervision.testing import Saboteur
+from tgworker.vault import FernetVault, new_key
+
+OWNER = "00000000-0000-0000-0000-000000000001"
+EventT = TypeVar("EventT")
+
+
+@dataclass
+class Noted:
+    at_s: float
+    event: object
+
+
+@dataclass
+class World:
+    """What a test sees and does; times are seconds since the world began."""
+
+    sandbox: Sandbox
+    store: EmbeddedStore
+    worker: Worker
+    saboteur: Saboteur
+    account: AccountId
+    me: SandboxUser
+    peer: SandboxUser
+    stranger: SandboxUser
+    began_at: float
+    notes: list[Noted] = field(default_factory=list[Noted])
+
+    @property
+    def now_s(self) -> float:
+        return trio.current_time() - self.began_at
+
+    async def until(self, at_s: float) -> None:
+        await trio.sleep_until(self.began_at + at_s)
+
+    def seen(self, kind: type[EventT]) -> list[tuple[float, EventT]]:
+        return [(noted.at_s, noted.event) for noted in self.notes if isinstance(noted.event, kind)]
+
+    async def give(self, text: str, to: str | None = None) -> MessageId:
+        (message_id,) = await self.store.enqueue(self.account, to or str(self.peer.id), [text])
+        return message_id
+
+    async def state_of(self, message_id: MessageId) -> OutboxState:
+        return (await self.store.outcomes([message_id]))[message_id].state
+
+    def arrived(self, at: SandboxUser | None = None) -> list[str]:
+        """What the other side (by default the peer) holds of what we sent."""
+        chat = self.sandbox.chat((at or self.peer).id, self.me.id)
+        return [line.text for line in chat if not line.outgoing]
+
+
+def calendar_on_the_clock() -> Callable[[], datetime]:
+    """Calendar time that passes as trio's clock does, mocked or not."""
+    start = datetime.now(UTC)
+    began_at = trio.current_time()
+    return lambda: start + timedelta(seconds=trio.current_time() - began_at)
+
+
+async def wait_until(condition: Callable[[], bool], *, every_s: float = 0.01) -> None:
+    while not condition():
+        await trio.sleep(every_s)
+
+
+@asynccontextmanager
+async def open_world(
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    stall_after_s: float = 60,
+    seed: int = 1,
+    heartbeats: Sequence[HeartbeatWriter] = (),
+    adjust: Callable[[ChildSpec], ChildSpec] | None = None,
+    line_backoff: Backoff | None = None,
+) -> AsyncGenerator[World]:
+    """A worker with one account, a peer and a stranger. The first heartbeat is due at 0 s."""
+    saboteur = Saboteur()
+    notes: list[Noted] = []
+    vault = FernetVault([new_key()])
+    data = DataFolder(folder)
+    async with open_sandbox(users=3) as sandbox:
+        me, peer, stranger = sandbox.users
+        with (
+            data.hold(),
+            open_store(data, as_worker=True, run_sync=inline, now=calendar_on_the_clock()) as store,
+        ):
+            own = HeartbeatFile(data.heartbeats, run_sync=inline)
+            account = await store.add_account(
+                "me", OWNER, vault.encrypt(me.session), user_id=me.id, phone=me.phone
+            )
+            began_at = trio.current_time()
+
+            def note(event: object) -> None:
+                notes.append(Noted(trio.current_time() - began_at, event))
+
+            server = TelegramServer(
+                host=sandbox.host, port=sandbox.port, dc=sandbox.dc, public_key=sandbox.public_key_pem
+            )
+            parts = Parts(
+                worker_id="test",
+                incarnation=store.incarnation,
+                data_dir=folder,
+                limits=limits or Limits(),
+                stall_after_s=stall_after_s,
+                store=store,
+                telegram=make_telegram(
+                    TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), note
+                ),
+                vault=vault,
+                heartbeats=(own, *heartbeats),
+                rng=random.Random(seed),
+                report=note,
+                observers=(note,),
+                adjust=adjust or saboteur.wrap,
+                line_backoff=line_backoff or Backoff(initial_s=0.5, cap_s=60),
+            )
+            try:
+                async with Worker(parts).open() as worker:
+                    yield World(sandbox, store, worker, saboteur, account, me, peer, stranger, began_at, notes)
+            finally:
+                own.close()
