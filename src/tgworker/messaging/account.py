@@ -69,8 +69,8 @@ async def run_account(
         task_status: Started at once: an account that is not online yet is waiting, not failing.
 
     Cancellation: the line is closed within milliseconds. What no sender had begun to send is filed as
-    `Released`; what was on its way as `Unknown`, to be repeated with the same ``random_id``. Updates that were
-    not committed come again from the stored position.
+    `Released`; what was on its way as `Unknown`, to be repeated with the same ``random_id``. Updates not
+    committed come again from the stored position.
     """
     task_status.started()
     try:

@@ -1,0 +1,441 @@
+"""What the loops of `tgworker.messaging` lean on, scripted and recorded: no Telegram, no database."""
+
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self, TypeVar
+
+import trio
+
+from tgworker.messaging.errors import AccountRefused, SessionUnreadable, StoreAway, TelegramAway
+from tgworker.messaging.events import Event
+from tgworker.messaging.models import (
+    Account,
+    AccountId,
+    AccountState,
+    Attempt,
+    ChatMessage,
+    ConversationId,
+    MessageId,
+    Peer,
+    PeerKind,
+    Position,
+    Secret,
+    UpdateBatch,
+)
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled
+
+ANNA = AccountId("anna")
+BERT = AccountId("bert")
+PEER = Peer(77, PeerKind.USER, access_hash=5)
+ME = Peer(1, PeerKind.USER, is_self=True)
+SENT = Sent(100)
+
+E = TypeVar("E")
+
+
+# ---------------------------------------------------------------- values
+
+
+def account(account_id: AccountId = ANNA, *, token: str = "sealed") -> Account:
+    return Account(account_id, "owner", None, None, token)
+
+
+def attempt(
+    name: str,
+    account_id: AccountId = ANNA,
+    *,
+    peer: Peer | None = PEER,
+    to: str = "77",
+    text: str = "hello",
+    chat: str | None = None,
+    number: int = 1,
+) -> Attempt:
+    """An attempt to send a message, each in a conversation of its own unless ``chat`` says otherwise."""
+    return Attempt(
+        MessageId(name), account_id, ConversationId(chat or name), to, peer, text, 0, len(name), number, 1
+    )
+
+
+def message(telegram_id: int) -> ChatMessage:
+    return ChatMessage(77, telegram_id, 77, False, "hi", "text", datetime(2026, 11, 1, tzinfo=UTC))
+
+
+def batch(*telegram_ids: int, pts: int | None = None, peers: Sequence[Peer] = ()) -> UpdateBatch:
+    position = None if pts is None else Position(pts, 0, 0, 0)
+    return UpdateBatch(tuple(map(message, telegram_ids)), tuple(peers), (), position)
+
+
+def growing(attempts: int) -> float:
+    """A backoff that is easy to add up: 1, 2, 3, … seconds."""
+    return float(attempts)
+
+
+def no_delay(attempts: int) -> float:
+    return 0.0
+
+
+# ---------------------------------------------------------------- what is heard
+
+
+class Reports:
+    """Keeps what the loops report, with the time."""
+
+    def __init__(self) -> None:
+        self.at: list[tuple[float, Event]] = []
+
+    def __call__(self, event: Event) -> None:
+        self.at.append((trio.current_time(), event))
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for _, event in self.at if isinstance(event, kind)]
+
+
+class Operation:
+    """Fills `ports.Deadline` with a plain `trio.CancelScope`."""
+
+    def __init__(self, pulse: "RecordingPulse", name: str, limit_s: float) -> None:
+        self._pulse = pulse
+        self._scope = trio.CancelScope()
+        self.name = name
+        self.limit_s = limit_s
+        self.opened_at = self.closed_at = math.nan
+        self.expired = False
+
+    def __enter__(self) -> Self:
+        self.opened_at = self._pulse.beat_at = trio.current_time()
+        self._scope.deadline = self.opened_at + self.limit_s
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self.closed_at = self._pulse.beat_at = trio.current_time()
+        swallow = self._scope.__exit__(exc_type, exc, traceback)
+        self.expired = self._scope.cancelled_caught
+        return swallow
+
+
+@dataclass
+class RecordingPulse:
+    """Fills `ports.Pulse` over plain `trio.move_on_after`; silence is counted as supervision counts it."""
+
+    beat_at: float = field(default_factory=trio.current_time)
+    announced_until: float = -math.inf
+    operations: list[Operation] = field(default_factory=list[Operation])
+    cycles: list[float] = field(default_factory=list[float])
+
+    def beat(self) -> None:
+        self.beat_at = trio.current_time()
+        self.announced_until = -math.inf
+
+    def expect(self, within_s: float) -> None:
+        self.beat_at = trio.current_time()
+        self.announced_until = self.beat_at + within_s
+
+    def deadline(self, operation: str, seconds: float) -> Operation:
+        self.operations.append(Operation(self, operation, seconds))
+        return self.operations[-1]
+
+    @contextmanager
+    def cycle(self, seconds: float) -> Generator[None]:
+        self.cycles.append(seconds)
+        yield
+
+    def named(self, operation: str) -> list[Operation]:
+        return [one for one in self.operations if one.name == operation]
+
+    def silent_since(self) -> float:
+        running = [one.opened_at + one.limit_s for one in self.operations if math.isnan(one.closed_at)]
+        return max(self.beat_at, self.announced_until, *running)
+
+    async def watch(self, stall_after_s: float = 60) -> None:
+        """Fail the test as soon as the loop is silent for so long; returns never."""
+        while True:
+            due = self.silent_since() + stall_after_s
+            if due <= trio.current_time():
+                raise AssertionError(f"silent since {self.silent_since():g}, now {trio.current_time():g}")
+            await trio.sleep_until(min(due, trio.current_time() + stall_after_s))
+
+
+# ---------------------------------------------------------------- a store
+
+
+class Weather:
+    """Whether calls are answered: each operation has a script of what happens to its next calls."""
+
+    def __init__(self) -> None:
+        self._scripts: dict[str, deque[str]] = {}
+        self.calls: list[tuple[float, str]] = []
+
+    def will(self, operation: str, *happenings: str) -> None:
+        """``ok``, ``away`` (says so at once), ``hang`` (no answer), ``lost`` (done, but no answer)."""
+        self._scripts.setdefault(operation, deque()).extend(happenings)
+
+    def times(self, operation: str) -> list[float]:
+        return [at for at, name in self.calls if name == operation]
+
+    async def face(self, operation: str, work: Callable[[], E]) -> E:
+        self.calls.append((trio.current_time(), operation))
+        script = self._scripts.get(operation)
+        match script.popleft() if script else "ok":
+            case "away":
+                await trio.lowlevel.checkpoint()
+                raise StoreAway("it is away")
+            case "hang":
+                await trio.sleep_forever()
+            case "lost":
+                work()
+                await trio.sleep_forever()
+            case _:
+                await trio.lowlevel.checkpoint()
+        return work()
+
+
+@dataclass
+class Row:
+    """A message to be sent, as a store keeps it."""
+
+    attempt: Attempt
+    state: str = "waiting"
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What was asked of `FakeOutbox.claim`."""
+
+    at: float
+    slots: Mapping[AccountId, int]
+    known: frozenset[MessageId]
+
+
+class FakeOutbox:
+    """Fills `ports.OutboxStore` in memory, with the rules of the port."""
+
+    def __init__(self, *attempts: Attempt) -> None:
+        self.weather = Weather()
+        self.rows: dict[MessageId, Row] = {}
+        self.claims: list[Claim] = []
+        self.settles: list[tuple[float, tuple[Settled, ...]]] = []
+        self.add(*attempts)
+
+    def add(self, *attempts: Attempt) -> None:
+        for one in attempts:
+            self.rows[one.message_id] = Row(replace(one, number=one.number - 1))
+
+    def states(self) -> dict[str, str]:
+        return {message_id: row.state for message_id, row in self.rows.items()}
+
+    async def claim(
+        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    ) -> Sequence[Attempt]:
+        asked = Claim(trio.current_time(), dict(slots), frozenset(known))
+        self.claims.append(asked)
+        return await self.weather.face("claim", lambda: self._claim(asked))
+
+    def _claim(self, asked: Claim) -> list[Attempt]:
+        free = dict(asked.slots)
+        busy = {row.attempt.conversation_id for row in self.rows.values() if row.state == "sending"}
+        claimed: list[Attempt] = []
+        for row in self.rows.values():
+            one = row.attempt
+            lost = row.state == "sending" and one.message_id not in asked.known
+            head = row.state == "waiting" and one.conversation_id not in busy
+            if (lost or head) and free.get(one.account_id, 0) > 0:
+                free[one.account_id] -= 1
+                busy.add(one.conversation_id)
+                row.state = "sending"
+                row.attempt = replace(one, number=one.number + 1)
+                claimed.append(row.attempt)
+        return claimed
+
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        self.settles.append((trio.current_time(), tuple(settled)))
+        await self.weather.face("settle", lambda: self._settle(tuple(settled)))
+
+    def _settle(self, settled: tuple[Settled, ...]) -> None:
+        for item in settled:
+            row = self.rows[item.attempt.message_id]
+            if row.state == "sending" and row.attempt.number == item.attempt.number:
+                row.outcomes.append(item.outcome)
+                match item.outcome:
+                    case Sent() | Refused():
+                        row.state = "done"
+                    case Deferred():
+                        row.state = "deferred"
+                    case _:
+                        row.state = "waiting"
+
+
+class FakeStore:
+    """Fills `ports.AccountChildStore` in memory."""
+
+    def __init__(self, *accounts: Account) -> None:
+        self.weather = Weather()
+        self.accounts = list(accounts)
+        self.states: list[tuple[AccountState, str | None, int | None]] = []
+        self.synced: list[tuple[float, frozenset[AccountId]]] = []
+        self.stored_position: Position | None = None
+        self.batches: list[UpdateBatch] = []
+        self.saved_peers: list[Peer] = []
+
+    def ingested(self) -> list[int]:
+        return [one.telegram_id for each in self.batches for one in each.messages]
+
+    async def active_accounts(self) -> Sequence[Account]:
+        return await self.weather.face("active_accounts", lambda: list(self.accounts))
+
+    async def record_account(
+        self,
+        account_id: AccountId,
+        state: AccountState,
+        *,
+        last_error: str | None,
+        user_id: int | None = None,
+    ) -> None:
+        await self.weather.face("record_account", lambda: self.states.append((state, last_error, user_id)))
+
+    async def record_synced(self, account_ids: Collection[AccountId]) -> None:
+        now = trio.current_time()
+        await self.weather.face("record_synced", lambda: self.synced.append((now, frozenset(account_ids))))
+
+    async def position(self, account_id: AccountId) -> Position | None:
+        return await self.weather.face("position", lambda: self.stored_position)
+
+    async def peers(self, account_id: AccountId) -> Sequence[Peer]:
+        return await self.weather.face("peers", lambda: tuple(self.saved_peers))
+
+    async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
+        await self.weather.face("save_peers", lambda: self.saved_peers.extend(peers))
+
+    async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
+        return await self.weather.face("ingest", lambda: self._ingest(batch))
+
+    def _ingest(self, batch: UpdateBatch) -> int:
+        there = set(self.ingested())
+        self.batches.append(batch)
+        if batch.position is not None:
+            self.stored_position = batch.position
+        return len([one for one in batch.messages if one.telegram_id not in there])
+
+
+# ---------------------------------------------------------------- Telegram
+
+
+class ScriptedConnection:
+    """Fills `ports.Connection`: answers at once unless told otherwise.
+
+    Attributes:
+        connects: What `connect` does: answer with the account's user, raise, or hang (``None``).
+        sends: What becomes of the text of that name; what is not named is `SENT`. ``None`` hangs.
+        resolves: What is found, raised, or ``None``: it hangs.
+        silent: The line is a black hole.
+    """
+
+    def __init__(self, *, connects: Peer | Exception | None = ME) -> None:
+        self.connects = connects
+        self.sends: dict[str, Outcome | Exception | None] = {}
+        self.resolves: Peer | Refused | Deferred | Exception | None = PEER
+        self.silent = False
+        self.last_heard_at = trio.current_time()
+        self.asked: list[tuple[Position | None, tuple[Peer, ...]]] = []
+        self.pings: list[float] = []
+        self.sent: list[tuple[float, int, str, int]] = []
+        self.inbox, self.updates = trio.open_memory_channel[UpdateBatch](1000)
+        self._lost = trio.Event()
+        self._loss: str | AccountRefused = ""
+
+    def lose(self, why: str | AccountRefused = "the line broke") -> None:
+        self._loss = why
+        self._lost.set()
+
+    def hear(self) -> None:
+        self.last_heard_at = trio.current_time()
+
+    async def connect(self, position: Position | None, peers: Sequence[Peer]) -> Peer:
+        self.asked.append((position, tuple(peers)))
+        found = await _played(self.connects)
+        self.hear()
+        return found
+
+    async def send_text(self, peer: Peer, text: str, *, random_id: int) -> Outcome:
+        self.sent.append((trio.current_time(), peer.chat_id, text, random_id))
+        return await _played(self.sends.get(text, SENT))
+
+    async def resolve(self, to: str) -> Peer | Refused | Deferred:
+        return await _played(self.resolves)
+
+    async def ping(self) -> None:
+        self.pings.append(trio.current_time())
+        if self.silent:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+        if self._lost.is_set():
+            raise TelegramAway("the line broke under the ping")
+        self.hear()
+
+    async def wait_lost(self) -> str:
+        await self._lost.wait()
+        if isinstance(self._loss, AccountRefused):
+            raise self._loss
+        return self._loss
+
+
+async def _played(what: E | Exception | None) -> E:
+    if what is None:
+        await trio.sleep_forever()
+        raise AssertionError("unreachable")
+    await trio.lowlevel.checkpoint()
+    if isinstance(what, Exception):
+        raise what
+    return what
+
+
+class ScriptedTelegram:
+    """Fills `ports.Telegram`: hands out the given lines one after the other, then makes well ones.
+
+    Each line has a nursery of its own, as in the adapter: what is raised through it arrives in a group.
+    """
+
+    def __init__(self, *lines: ScriptedConnection | Exception) -> None:
+        self._script = deque(lines)
+        self.lines: list[ScriptedConnection] = []
+        self.opened_at: list[float] = []
+        self.sessions: list[Secret] = []
+        self.open_now = 0
+
+    @asynccontextmanager
+    async def open(self, account: Account, session: Secret) -> AsyncGenerator[ScriptedConnection]:
+        self.opened_at.append(trio.current_time())
+        self.sessions.append(session)
+        line = self._script.popleft() if self._script else ScriptedConnection()
+        if isinstance(line, Exception):
+            raise line
+        line.hear()
+        self.lines.append(line)
+        self.open_now += 1
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                yield line
+                nursery.cancel_scope.cancel()
+        finally:
+            self.open_now -= 1
+
+
+class FakeVault:
+    """Fills `ports.Vault`: only ``sealed`` opens."""
+
+    def decrypt(self, token: str) -> Secret:
+        if token != "sealed":
+            raise SessionUnreadable("no key opens this session: set the right ENCRYPTION_KEY, or log in")
+        return Secret("the session")

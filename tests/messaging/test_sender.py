@@ -1,0 +1,227 @@
+"""A sender: what becomes of an attempt, at which second, whatever happens to it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from messaging.messaging_fakes import (
+    ANNA,
+    PEER,
+    SENT,
+    FakeStore,
+    RecordingPulse,
+    Reports,
+    ScriptedConnection,
+    attempt,
+)
+from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.errors import TelegramAway
+from tgworker.messaging.events import SendFinished, StoreUnavailable
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import AccountId, Attempt, Peer, PeerKind
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown
+from tgworker.messaging.sender import run_sender
+
+
+@dataclass
+class Stage:
+    """Senders at a desk."""
+
+    dispatch: Dispatch
+    desk: Desk
+    line: ScriptedConnection
+    store: FakeStore
+    pulse: RecordingPulse
+    report: Reports
+    senders: trio.CancelScope
+
+    async def outcome_of(self, one: Attempt) -> tuple[float, Outcome]:
+        """Hand one attempt over, and wait for what becomes of it and when."""
+        self.dispatch.hand_over([one])
+        await self.dispatch.wait_news()
+        (settled,) = self.dispatch.unsettled()
+        assert settled.attempt == one
+        self.dispatch.forget((settled,))
+        return trio.current_time(), settled.outcome
+
+
+@asynccontextmanager
+async def stage(senders: int = 1) -> AsyncGenerator[Stage]:
+    dispatch, line, store = Dispatch(), ScriptedConnection(), FakeStore()
+    pulse, report = RecordingPulse(), Reports()
+    async with trio.open_nursery() as nursery:
+        with dispatch.open_desk(ANNA) as desk:
+            for _ in range(senders):
+                nursery.start_soon(
+                    partial(
+                        run_sender,
+                        pulse,
+                        desk=desk,
+                        connection=line,
+                        store=store,
+                        limits=Limits(),
+                        report=report,
+                    )
+                )
+            await trio.testing.wait_all_tasks_blocked()
+            yield Stage(dispatch, desk, line, store, pulse, report, nursery.cancel_scope)
+            nursery.cancel_scope.cancel()
+
+
+OUTCOMES = [
+    SENT,
+    Sent(None),
+    Deferred(17, "FLOOD_WAIT_17"),
+    Refused("CHAT_WRITE_FORBIDDEN"),
+    Unknown("the line broke"),
+    Released("the line was gone"),
+]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=repr)
+async def test_what_telegram_says_is_filed_and_reported(
+    outcome: Outcome, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with stage() as here:
+        here.line.sends["hello"] = outcome
+        assert await here.outcome_of(attempt("1")) == (0, outcome)
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.line.sent == [(0, PEER.chat_id, "hello", attempt("1").random_id)]
+        reason = None if isinstance(outcome, Sent) else outcome.reason
+        name = type(outcome).__name__.lower()
+        assert here.report.of(SendFinished) == [
+            SendFinished(ANNA, attempt("1").message_id, 1, name, 0, reason)
+        ]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t "])
+async def test_a_message_without_text_is_refused_before_anything_is_sent(text: str) -> None:
+    async with stage() as here:
+        _, outcome = await here.outcome_of(attempt("1", text=text, peer=None))
+        assert outcome == Refused("the message has no text")
+        assert here.line.sent == []
+
+
+async def test_a_send_without_an_answer_is_cut_at_exactly_30_s(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with stage() as here:
+        here.line.sends["hello"] = None
+        assert await here.outcome_of(attempt("1")) == (30, Unknown("no answer within 30 s"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.report.of(SendFinished)[0].duration_s == 30
+        (operation,) = here.pulse.named("telegram.send")
+        assert (operation.closed_at, operation.expired) == (30, True)
+        assert await here.outcome_of(attempt("2", text="well")) == (30, SENT), "the sender goes on"
+
+
+async def test_a_name_that_is_not_resolved_is_cut_at_exactly_15_s(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with stage() as here:
+        here.line.resolves = None
+        at, outcome = await here.outcome_of(attempt("1", peer=None, to="@anna"))
+        assert (at, outcome) == (15, Deferred(15, "no answer within 15 s to who this is"))
+        (operation,) = here.pulse.named("telegram.entity")
+        assert (operation.closed_at, operation.expired) == (15, True)
+        assert here.line.sent == []
+
+
+@pytest.mark.parametrize("found", [Refused("USERNAME_NOT_OCCUPIED"), Deferred(9, "FLOOD_WAIT_9")], ids=repr)
+async def test_what_telegram_says_of_an_unknown_name_becomes_the_outcome(found: Refused | Deferred) -> None:
+    async with stage() as here:
+        here.line.resolves = found
+        assert (await here.outcome_of(attempt("1", peer=None)))[1] == found
+        assert here.line.sent == []
+
+
+async def test_a_line_that_breaks_while_a_name_is_resolved_releases_the_attempt() -> None:
+    async with stage() as here:
+        here.line.resolves = TelegramAway("the line broke")
+        assert (await here.outcome_of(attempt("1", peer=None)))[1] == Released("the line broke")
+
+
+async def test_a_resolved_peer_is_remembered_and_used() -> None:
+    found = Peer(-55, PeerKind.CHAT)
+    async with stage() as here:
+        here.line.resolves = found
+        assert (await here.outcome_of(attempt("1", peer=None)))[1] == SENT
+        assert here.store.saved_peers == [found]
+        assert here.line.sent[0][1] == -55
+
+
+@pytest.mark.parametrize(("happening", "sent_at"), [("away", 0), ("hang", 10)])
+async def test_a_store_that_will_not_remember_a_peer_does_not_stop_the_send(
+    happening: str, sent_at: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with stage() as here:
+        here.store.weather.will("save_peers", happening)
+        assert await here.outcome_of(attempt("1", peer=None)) == (sent_at, SENT)
+        assert [event.operation for event in here.report.of(StoreUnavailable)] == ["database.save_peers"]
+
+
+async def test_a_send_that_is_cancelled_is_unknown(autojump_clock: trio.testing.MockClock) -> None:
+    async with stage() as here:
+        here.line.sends["hello"] = None
+        here.dispatch.hand_over([attempt("1")])
+        await trio.sleep(1)
+        here.senders.cancel()
+    assert here.dispatch.unsettled() == (Settled(attempt("1"), Unknown("the send was cut off")),)
+    assert here.report.of(SendFinished) == []
+
+
+async def test_an_attempt_that_is_cancelled_before_its_send_is_released(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with stage() as here:
+        here.line.resolves = None
+        here.dispatch.hand_over([attempt("1", peer=None)])
+        await trio.sleep(1)
+        here.senders.cancel()
+    (settled,) = here.dispatch.unsettled()
+    assert settled.outcome == Released("it was cut off before anything was sent")
+
+
+async def test_an_attempt_that_is_handed_over_in_the_step_of_the_cancellation_is_released() -> None:
+    async with stage() as here:
+        here.dispatch.hand_over([attempt("1"), attempt("2")])
+        here.senders.cancel()
+    assert [type(item.outcome) for item in here.dispatch.unsettled()] == [Released, Released]
+    assert here.line.sent == []
+    assert here.dispatch.known() == {"1", "2"}
+
+
+async def test_a_chat_that_waits_delays_no_other(autojump_clock: trio.testing.MockClock) -> None:
+    async with stage(senders=2) as here:
+        here.line.sends["slow"] = None
+        here.dispatch.hand_over([attempt("slow", text="slow"), *map(attempt, "1234")])
+        await trio.sleep(1)
+        assert [item.attempt.message_id for item in here.dispatch.unsettled()] == list("1234")
+        assert here.desk.in_flight == 1
+
+
+async def test_as_many_attempts_are_in_flight_as_there_are_senders(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with stage(senders=3) as here:
+        here.line.sends["hello"] = None
+        here.dispatch.hand_over(map(attempt, "12345"))
+        await trio.sleep(1)
+        assert here.desk.in_flight == 3
+        await trio.sleep(30)
+        assert {item.attempt.message_id for item in here.dispatch.unsettled()} == set("123")
+        assert here.desk.in_flight == 2, "the queue moves up in its order"
+
+
+async def test_a_sender_takes_one_attempt_at_a_time_in_the_order_of_the_claims() -> None:
+    names = [f"{n:02}" for n in range(20)]
+    async with stage() as here:
+        here.dispatch.hand_over(attempt(name, text=name) for name in names)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [text for _, _, text, _ in here.line.sent] == names
+        assert {item.attempt.account_id for item in here.dispatch.unsettled()} == {AccountId("anna")}
