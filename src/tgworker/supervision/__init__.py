@@ -7,8 +7,11 @@ Lowest last::
 
     testing                      scripted children, an event recorder, a saboteur: a door of its own
     _open                        open_supervisor, open_nested, Subtree
-    _supervisor                  executes decisions and findings
-    _snapshot   _watchdog        a frozen picture; what is due, what is wrong, one sleeper
+    _supervisor                  starts in order, stops in reverse, escalates
+    _timekeeper _snapshot        acts on what is due; a frozen picture
+    _crew                        the children of one supervisor, each from start to end
+    _incarnation                 one run: from its first step to the record of its end
+    _watchdog   _alarm           what is due and what is wrong (pure); the one sleeper
     _child                       the state of one child, the table of its states
     _pulse      _policy          the child's handle; what follows an ending (pure)
     _events     _evidence        what observers are told; stacks and causes

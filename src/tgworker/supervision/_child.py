@@ -14,6 +14,7 @@ from tgworker.supervision._spec import ChildSpec
 from tgworker.supervision._verdicts import Ending, Verdict
 
 if TYPE_CHECKING:
+    from tgworker.supervision._crew import Crew
     from tgworker.supervision._supervisor import Supervisor
 
 
@@ -107,6 +108,7 @@ class Child:
 
     __slots__ = (
         "armed_at_s",
+        "armed_order",
         "attempt",
         "context",
         "doomed",
@@ -125,7 +127,7 @@ class Child:
         "state",
     )
 
-    def __init__(self, spec: ChildSpec, path: str, owner: "Supervisor", *, dynamic: bool) -> None:
+    def __init__(self, spec: ChildSpec, path: str, owner: "Crew", *, dynamic: bool) -> None:
         self.spec = spec
         self.path = path
         self.owner = owner
@@ -140,6 +142,8 @@ class Child:
         self.restart_at_s = math.inf
         self.armed_at_s = math.inf
         """When the supervisor will look at this child at the latest."""
+        self.armed_order = -1
+        """Which of the alarm's entries for this child counts."""
         self.doomed = False
         """Told to end for good: whatever its verdict, no incarnation follows."""
         self.nested: Supervisor | None = None
@@ -166,4 +170,4 @@ class Child:
     def sooner(self, due_s: float) -> None:
         """Be looked at earlier than planned."""
         if due_s < self.armed_at_s:
-            self.owner.arm(self, due_s)
+            self.owner.alarm.arm(self, due_s)

@@ -9,12 +9,13 @@ from typing import final
 import trio
 
 from tgworker.supervision._child import Child
+from tgworker.supervision._crew import Tree
 from tgworker.supervision._errors import Wedged
 from tgworker.supervision._events import Announcer, Observer
 from tgworker.supervision._evidence import Dump, task_stacks
 from tgworker.supervision._pulse import Pulse
 from tgworker.supervision._spec import SupervisorSpec
-from tgworker.supervision._supervisor import Supervisor, Tree
+from tgworker.supervision._supervisor import CANCELLED, Supervisor
 
 
 def open_supervisor(
@@ -112,10 +113,17 @@ async def _open(
     raised: list[BaseException] = []
     try:
         async with trio.open_nursery() as nursery:
-            supervisor.begin(nursery)
-            with supervisor.body:
-                yield supervisor
-            supervisor.request_stop("its block has ended")
+            try:
+                with trio.CancelScope() as block:
+                    supervisor._begin(nursery, block)
+                    yield supervisor
+            except BaseException as error:  # noqa: BLE001 (raised again, below)
+                raised.append(error)
+                cancelled = isinstance(error, trio.Cancelled)
+                cause = CANCELLED if cancelled else f"its block raised {type(error).__name__}"
+                supervisor._request_stop(cause)
+            else:
+                supervisor._request_stop("its block has ended")
     except BaseExceptionGroup as group:
         # A strict nursery wraps whatever leaves it in exactly one group: that layer is ours, and comes off
         # again.
@@ -123,16 +131,13 @@ async def _open(
     finally:
         if host is not None:
             host.nested = None
-    raised.extend(supervisor.fatal)
-    if supervisor.failure is not None:
-        raised.append(supervisor.failure)
+    raised.extend(supervisor._raised())
     if raised:
         raise _as_one(path, raised)
 
 
 def _as_one(path: str, raised: list[BaseException]) -> BaseException:
-    # The supervisor's own task is cancelled with the block: its Cancelled says nothing that the block's does
-    # not.
+    # A cancellation from outside reaches the block and the supervisor's own task: one Cancelled says it all.
     cancelled = [error for error in raised if isinstance(error, trio.Cancelled)]
     errors = [error for error in raised if not isinstance(error, trio.Cancelled)] + cancelled[:1]
     if len(errors) == 1:

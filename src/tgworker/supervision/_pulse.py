@@ -44,6 +44,7 @@ class Deadline:
         self.operation = operation
         self.limit_s = limit_s
         self.expired = False
+        self._scope = trio.CancelScope(relative_deadline=limit_s)
         self._opened_at_s = self._expires_at_s = math.nan
 
     @property
@@ -71,10 +72,9 @@ class Deadline:
     def __enter__(self) -> "Deadline":
         pulse = self._pulse
         # Opening and closing an operation are signs of life themselves.
-        pulse.beat_at_s = self._opened_at_s = now_s = pulse.now_s()
-        self._expires_at_s = expires_at_s = now_s + self.limit_s
-        self._scope = scope = trio.CancelScope(deadline=expires_at_s)
-        scope.__enter__()
+        self._scope.__enter__()
+        pulse.beat_at_s = self._opened_at_s = pulse.now_s()
+        self._expires_at_s = self._scope.deadline
         pulse.open[self] = None
         return self
 
@@ -93,7 +93,7 @@ class Deadline:
         finally:
             self.expired = scope.cancelled_caught
             if now_s >= self._expires_at_s:
-                if isinstance(exc, trio.Cancelled) and not self.expired:
+                if isinstance(exc, trio.Cancelled) and exc.source == "deadline" and not self.expired:
                     self.expired = self._wins_tie()
                 pulse.keeper.operation_expired(
                     OperationExpired(
@@ -121,16 +121,16 @@ class Deadline:
 class Cycle:
     """One turn of a loop under its limit. Made by `Pulse.cycle`, entered once."""
 
-    __slots__ = ("_pulse", "due_s", "limit_s")
+    __slots__ = ("_pulse", "due_s", "limit_s", "opened_at_s")
 
     def __init__(self, pulse: "Pulse", limit_s: float) -> None:
         self._pulse = pulse
         self.limit_s = limit_s
-        self.due_s = math.nan
+        self.opened_at_s = self.due_s = math.nan
 
     def __enter__(self) -> None:
         pulse = self._pulse
-        pulse.beat_at_s = now_s = pulse.now_s()
+        pulse.beat_at_s = self.opened_at_s = now_s = pulse.now_s()
         self.due_s = now_s + self.limit_s
         pulse.cycles[self] = None
         pulse.keeper.sooner(self.due_s)

@@ -106,7 +106,7 @@ class ChildSnapshot:
             "incarnation": self.incarnation,
             "restarts": self.restarts,
             "beat_age_s": self.beat_age_s,
-            "expects_within_s": self.expects_within_s,
+            "expects_within_s": _finite(self.expects_within_s),
             "operations": [operation.to_dict() for operation in self.operations],
             "cycle": self.cycle.to_dict() if self.cycle is not None else None,
             "last": _ending_to_dict(self.last) if self.last is not None else None,
@@ -182,8 +182,7 @@ def picture(child: Child, now_s: float) -> ChildSnapshot:
         )
         if pulse.cycles:
             first = min(pulse.cycles, key=lambda one: one.due_s)
-            remaining_s = first.due_s - now_s
-            cycle = Operation("cycle", first.limit_s, first.limit_s - remaining_s, remaining_s)
+            cycle = Operation("cycle", first.limit_s, now_s - first.opened_at_s, first.due_s - now_s)
     return ChildSnapshot(
         id=child.spec.id,
         path=child.path,
@@ -210,8 +209,10 @@ def _ending_to_dict(ending: Ending) -> dict[str, object]:
         "ended_at_s": ending.ended_at_s,
         "evidence": ending.evidence,
         "stack": ending.stack,
+        "attempt": ending.attempt,
+        "delay_s": ending.delay_s,
     }
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None  # JSON knows no infinity
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None  # JSON knows no infinity

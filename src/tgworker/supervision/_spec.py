@@ -103,10 +103,11 @@ class Backoff:
         """The longest delay, in seconds, before restart number ``attempt`` in a row (the first is 1)."""
         if self.initial_s == 0:
             return 0.0
-        # Compared as logarithms, because factor**attempt overflows after enough outages.
-        if self.factor > 1 and (attempt - 1) * math.log(self.factor) >= math.log(self.cap_s / self.initial_s):
+        try:
+            growth = self.factor ** (attempt - 1)
+        except OverflowError:  # an outage that was retried a thousand times
             return self.cap_s
-        return min(self.cap_s, self.initial_s * self.factor ** (attempt - 1))
+        return min(self.cap_s, self.initial_s * growth)
 
 
 @final

@@ -38,6 +38,8 @@ class Ending:
         ended_at_s: Trio's clock. For a wedged one: when it was declared so.
         evidence: What the injected dump said before the incarnation was cancelled; ``None`` if nothing was
             dumped.
+        attempt: Which restart in a row follows, without a stable run between; 0 if none follows.
+        delay_s: Seconds until the next incarnation starts; ``None`` if none will.
         stack: The traceback of what it raised, if it raised: text, no values of variables.
     """
 
@@ -48,3 +50,5 @@ class Ending:
     ended_at_s: float
     evidence: str | None = None
     stack: str | None = None
+    attempt: int = 0
+    delay_s: float | None = None

@@ -1,17 +1,8 @@
-"""When a child must be looked at next, and what to think of it then.
+"""When a child must be looked at next, and what to think of it then: pure functions."""
 
-`look_again_at_s` and `judge` are pure. A beat changes nothing but a stored time: `Alarm` wakes up when
-something could be due by what was known before, and whoever it wakes computes what is really due, and arms it
-again.
-"""
-
-import heapq
 import math
 from dataclasses import dataclass
-from itertools import count
 from typing import final
-
-import trio
 
 from tgworker.supervision._child import Child, ChildState, Run
 from tgworker.supervision._pulse import Pulse
@@ -127,50 +118,3 @@ def _silence_look_s(run: Run, spec: ChildSpec, now_s: float) -> float:
     # What was announced may be withdrawn: an operation ends early, a beat ends an announcement. Silence then
     # counts from that moment, so that nothing can be due before the first limit has passed from now.
     return min(due_s, now_s + first_limit_s)
-
-
-@final
-class Alarm:
-    """The one sleeper of a supervisor: a heap of times at which children must be looked at."""
-
-    __slots__ = ("_heap", "_order", "_scope")
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Child]] = []
-        self._order = count()  # children of one time are looked at in the order of arming
-        self._scope = trio.CancelScope()
-
-    def arm(self, child: Child, due_s: float) -> None:
-        """Wake up for the child at ``due_s``, or earlier if it was armed for earlier."""
-        if due_s >= child.armed_at_s:
-            return
-        child.armed_at_s = due_s
-        heapq.heappush(self._heap, (due_s, next(self._order), child))
-        if due_s < self._scope.deadline:
-            self._scope.deadline = due_s
-
-    async def wait(self) -> None:
-        """Wait until the earliest time. Cancellation: nothing is lost."""
-        self._scope = trio.CancelScope(deadline=self._heap[0][0] if self._heap else math.inf)
-        with self._scope:
-            await trio.sleep_forever()
-
-    def take_due(self, now_s: float) -> list[Child]:
-        """The children whose time has come; each must be armed again if anything else can become due."""
-        due: list[Child] = []
-        while self._heap and self._heap[0][0] <= now_s:
-            at_s, _, child = heapq.heappop(self._heap)
-            if at_s == child.armed_at_s:  # else it was armed for an earlier time since, and that entry counts
-                child.armed_at_s = math.inf
-                due.append(child)
-        return due
-
-    def forget(self, child: Child) -> None:
-        """The child is gone; what was armed for it is stale."""
-        child.armed_at_s = math.inf
-
-    def tidy(self, children: int) -> None:
-        """Drop stale entries once they outnumber the children."""
-        if len(self._heap) > 2 * children + 16:
-            self._heap = [entry for entry in self._heap if entry[0] == entry[2].armed_at_s]
-            heapq.heapify(self._heap)
