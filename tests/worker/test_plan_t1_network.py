@@ -6,19 +6,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 import trio
-from loopback_http import Answered, Asked, open_loopback_http
-from tgworker.sandbox import Fault
-from worker_world import World, open_world, wait_until
 
+from supabase.loopback_http import Answered, Asked, open_loopback_http
 from tgworker.messaging.events import HeartbeatMissed, SendFinished
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Secret
 from tgworker.messaging.records import OutboxState
-from tgworker.supervision import ChildEnded, OperationExpired
+from tgworker.sandbox import Fault
 from tgworker.supabase.heartbeat import SupabaseHeartbeat
 from tgworker.supabase.rest import open_rest
+from tgworker.supervision import ChildEnded, OperationExpired
+from worker.worker_world import World, open_world, wait_until
 
 
 @contextmanager

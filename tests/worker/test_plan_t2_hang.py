@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import trio
-from worker_world import open_world, wait_until
 
 from tgworker.messaging.limits import Limits
 from tgworker.supervision import (
@@ -18,6 +17,7 @@ from tgworker.supervision import (
     RestartScheduled,
     Verdict,
 )
+from worker.worker_world import open_world, wait_until
 
 
 def first_asleep(child_id: str) -> Callable[[ChildSpec], ChildSpec]:

@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import trio
-from worker_world import open_world
 
 from tgworker.messaging.events import HeartbeatWritten
 from tgworker.messaging.models import Heartbeat
 from tgworker.supervision import ChildSpec, RestartScheduled
 from tgworker.supervision.testing import Hangs, ScriptedChild
+from worker.worker_world import open_world
 
 
 class Rows:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import trio
-from worker_world import World, open_world
 
 from tgworker.messaging.events import SendFinished
+from worker.worker_world import World, open_world
 
 FIVE = [f"message {number}" for number in range(1, 6)]
 

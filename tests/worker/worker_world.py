@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import trio
-from tgworker.sandbox import Sandbox, SandboxUser, open_sandbox
 
 from tgworker.app.parts import Parts
 from tgworker.app.telegram import make_telegram
@@ -19,6 +18,7 @@ from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, MessageId, Secret
 from tgworker.messaging.ports import HeartbeatWriter
 from tgworker.messaging.records import OutboxState
+from tgworker.sandbox import Sandbox, SandboxUser, open_sandbox
 from tgworker.settings import TelegramServer, TelegramSettings
 from tgworker.supervision import Backoff, ChildSpec
 from tgworker.supervision.testing import Saboteur
