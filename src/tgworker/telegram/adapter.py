@@ -1,7 +1,7 @@
 """Opens lines to Telegram: one asyncio loop inside trio for each."""
 
 import traceback
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -147,10 +147,17 @@ def _where(error: BaseException | None) -> str:
 
 
 def _is_only(failure: BaseException, group: BaseExceptionGroup[BaseException]) -> bool:
-    """Whether a group, made by the nurseries in between, holds ``failure`` and nothing else of interest."""
-    return all(
-        inner is failure
-        or isinstance(inner, trio.Cancelled)
-        or (isinstance(inner, BaseExceptionGroup) and _is_only(failure, inner))
-        for inner in group.exceptions
-    )
+    """Whether a group, made by the nurseries in between, holds ``failure`` and nothing else of interest.
+
+    Compared leaf by leaf: ``open_loop()`` splits groups, which copies them.
+    """
+    wanted = {id(leaf) for leaf in _leaves(failure)}
+    return all(id(leaf) in wanted or isinstance(leaf, trio.Cancelled) for leaf in _leaves(group))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

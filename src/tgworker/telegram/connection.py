@@ -1,6 +1,8 @@
 """One account's line to Telegram, as trio code sees it."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -31,7 +33,7 @@ from tgworker.telegram.line import is_key_unknown, is_transport_flood
 from tgworker.telegram.peers import peer_of, peers_of
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.resolving import PeerBook, Resolver
-from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, error_name
+from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, account_refusal, error_name
 from tgworker.telegram.sending import Sender
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings
@@ -44,6 +46,9 @@ FLOODED = "Telegram accepts no connections from here for now (-429)"
 
 CLOSE_PATIENCE_S = 1.0
 """How long the tasks of a closed connection have to die. They take milliseconds."""
+
+_OF_THE_LINE = (OSError, EOFError, BufferError, RPCError, SecurityError, TypeNotFoundError)
+"""What ``connect`` may run into that is no bug of ours. `LineLost` is an OSError."""
 
 INTRODUCTION_UPDATES = 100
 """How long a difference may be that is only asked for because it names a stranger."""
@@ -132,9 +137,10 @@ class TelethonConnection:
     async def wait_lost(self) -> str:
         """See the port."""
         await self._lost.wait()
-        if isinstance(self._loss, AccountRefused):
-            raise AccountRefused(self._loss.state, self._loss.reason)
-        return self._loss
+        loss = self._loss_error()
+        if isinstance(loss, AccountRefused):
+            raise loss
+        return str(loss)
 
     # ------------------------------------------------ beyond the port
 
@@ -174,7 +180,7 @@ class TelethonConnection:
         except asyncio.CancelledError:  # a BaseException, in a task that nobody cancelled: close() did
             raise TelegramAway(CLOSED) from None
         except LineLost as error:
-            raise TelegramAway(str(error)) from None
+            raise TelegramAway(self._reason() or str(error)) from None
         except RPCError as error:
             raise TelegramAway(error_name(error)) from None
         return result
@@ -216,14 +222,11 @@ class TelethonConnection:
             self._watch(client)
             (user,) = await client.ask_aio(functions.users.GetUsersRequest([types.InputUserSelf()]))
         except BaseException as error:
+            self._note_failure(error)
             sever(client)  # cancelled or failed: a half-made client is worth nothing, and must not linger
-            if isinstance(self._loss, AccountRefused):
-                raise AccountRefused(self._loss.state, self._loss.reason) from None
-            match error:
-                case OSError() | EOFError() | BufferError() | SecurityError() | TypeNotFoundError():
-                    raise TelegramAway(_words(error)) from None
-                case _:
-                    raise
+            if not isinstance(error, _OF_THE_LINE):
+                raise
+            raise self._loss_error() from None
         me = peer_of(user)
         if me is None:
             sever(client)
@@ -328,6 +331,20 @@ class TelethonConnection:
             self._loss = loss
             self._lost.set()
 
+    def _note_failure(self, error: BaseException) -> None:
+        """Why ``connect`` failed, if the line itself has not said so already."""
+        refusal = account_refusal(error) if isinstance(error, RPCError) else None
+        self._lose(refusal or (CLOSED if isinstance(error, asyncio.CancelledError) else _words(error)))
+
+    def _reason(self) -> str:
+        return self._loss.reason if isinstance(self._loss, AccountRefused) else self._loss
+
+    def _loss_error(self) -> AccountRefused | TelegramAway:
+        """A new exception each time: several may wait for it."""
+        if isinstance(self._loss, AccountRefused):
+            return AccountRefused(self._loss.state, self._loss.reason)
+        return TelegramAway(self._loss)
+
 
 def _words(error: BaseException) -> str:
     """What an operator may read about an error of the line: no text that could quote what was sent."""
@@ -336,8 +353,10 @@ def _words(error: BaseException) -> str:
             return str(error)
         case asyncio.IncompleteReadError():
             return "Telegram closed the line"
-        case OSError() if error.strerror:
-            return f"the line broke: {error.strerror}"
+        case socket.gaierror():
+            return f"the server's name was not found: {error.strerror}"
+        case OSError() if error.errno:
+            return f"the line broke: {os.strerror(error.errno)}"  # asyncio's own text has the address instead
         case RPCError():
             return error_name(error)
         case _:
