@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import TextIO
 
@@ -14,6 +15,7 @@ from tgworker.app.adapters import open_adapters
 from tgworker.app.parts import Parts
 from tgworker.app.worker import Worker
 from tgworker.messaging.models import AccountId
+from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, foreign_logs, make_logger
 from tgworker.settings import LogFormat, Settings
@@ -62,6 +64,7 @@ async def _run(settings: Settings, log: Logger) -> int:
                 rng=Random(),
                 report=events.messaging,
                 observers=(events.supervision,),
+                adjust=partial(named_in_logs, account_of=account_of),
                 on_wedged=_exit_wedged(log),
             )
         )

@@ -77,7 +77,9 @@ class EventLog:
         self._write("warning", event, fields)
 
     def _write(self, level: Level, event: "DataclassInstance", fields: Mapping[str, Any]) -> None:
-        getattr(self._log, level)(words_of(type(event).__name__), **fields)
+        # What the event does not know must not hide what the task's own names say.
+        known = {name: value for name, value in fields.items() if value is not None}
+        getattr(self._log, level)(words_of(type(event).__name__), **known)
 
 
 def words_of(class_name: str) -> str:
