@@ -67,19 +67,18 @@ async def run_accounts(
         pulse.beat()
         try:
             with pulse.cycle(limits.cycle_s):
-                await _turn(pulse, store, children, dispatch, limits)
+                await _compare(pulse, store, children, limits)
+                synced.set()
+                await _record_online(pulse, store, dispatch, limits)
         except StoreAway as error:
             await outage.wait("accounts", error)
             continue
         outage.over("accounts")
-        synced.set()
         pulse.expect(limits.accounts_every_s)
         await trio.sleep(limits.accounts_every_s)
 
 
-async def _turn(
-    pulse: Pulse, store: AccountStore, children: AccountChildren, dispatch: Dispatch, limits: Limits
-) -> None:
+async def _compare(pulse: Pulse, store: AccountStore, children: AccountChildren, limits: Limits) -> None:
     active = await within(pulse, "database.active_accounts", limits.database_s, store.active_accounts)
     todo = changes(active, children.running())
     for account_id in todo.stop:
@@ -87,6 +86,9 @@ async def _turn(
         pulse.beat()
     for account in todo.start:
         children.start(account)
+
+
+async def _record_online(pulse: Pulse, store: AccountStore, dispatch: Dispatch, limits: Limits) -> None:
     online = dispatch.online()
     if online:
         await within(pulse, "database.record_synced", limits.database_s, lambda: store.record_synced(online))

@@ -58,10 +58,11 @@ async def run_heartbeat(
     every_s = limits.heartbeat_every_s
     due = trio.current_time()
     while True:
+        # What a sleeping machine missed is not made up for: one heartbeat, and the next on the old grid.
+        due += every_s * max(0, (trio.current_time() - due) // every_s)
         pulse.beat()
         await write_heartbeat(pulse, writers, compose(), limits, report)
-        # What a sleeping machine missed is not made up for: one heartbeat, and the next on the old grid.
-        due += every_s * max(1, (trio.current_time() - due) // every_s)
+        due += every_s
         pulse.expect(max(0, due - trio.current_time()))
         await trio.sleep_until(due)
 

@@ -14,8 +14,8 @@ from tgworker.messaging.ports import Connection, Pulse
 def next_ping_at(*, last_heard_at: float, answered_at: float, busy_since: float, limits: Limits) -> float:
     """When the next ping is due, on trio's clock.
 
-    While a request waits, hearing *something* proves nothing: a line that has died in one direction only still
-    brings the server's updates. Only an answer to a ping puts the next one off then.
+    While a request waits, hearing *something* proves nothing: a line that has died in one direction only
+    still brings the server's updates. Only an answer to a ping puts the next one off then.
 
     Args:
         last_heard_at: When the last packet came in.

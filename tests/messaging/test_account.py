@@ -1,0 +1,392 @@
+"""One account's child: its states in order, its lines one after the other, what becomes of its attempts."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from messaging.messaging_fakes import (
+    ANNA,
+    ME,
+    FakeStore,
+    FakeVault,
+    RecordingPulse,
+    Reports,
+    ScriptedConnection,
+    ScriptedTelegram,
+    account,
+    attempt,
+    batch,
+    growing,
+)
+from tgworker.messaging.account import AccountContext, run_account
+from tgworker.messaging.bounded import Delays
+from tgworker.messaging.dispatch import Dispatch
+from tgworker.messaging.errors import AccountRefused, TelegramAway
+from tgworker.messaging.events import AccountChanged, StoreBack, StoreUnavailable
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import Account, AccountState, Position
+from tgworker.messaging.outcomes import Released, Unknown
+
+REFUSED = AccountRefused(AccountState.BANNED, "USER_DEACTIVATED_BAN: ask Telegram")
+
+
+@dataclass
+class Child:
+    """An account's child that runs, and everything around it."""
+
+    telegram: ScriptedTelegram
+    store: FakeStore
+    dispatch: Dispatch
+    pulse: RecordingPulse
+    report: Reports
+    scope: trio.CancelScope
+    ended: trio.Event
+
+    def states(self) -> list[tuple[float, str]]:
+        return [(at, event.state.value) for at, event in self.report.at if isinstance(event, AccountChanged)]
+
+    def stored(self) -> list[str]:
+        return [state.value for state, _, _ in self.store.states]
+
+
+@asynccontextmanager
+async def child(
+    *lines: ScriptedConnection | Exception,
+    store: FakeStore | None = None,
+    line_delays: Delays = growing,
+    limits: Limits | None = None,
+    row: Account | None = None,
+    in_flight: int = 2,
+) -> AsyncGenerator[Child]:
+    """Run an account's child for the length of the block; it is never silent for 60 s."""
+    here = Child(
+        ScriptedTelegram(*lines),
+        store or FakeStore(),
+        Dispatch(),
+        RecordingPulse(),
+        Reports(),
+        trio.CancelScope(),
+        trio.Event(),
+    )
+    context = AccountContext(
+        telegram=here.telegram,
+        vault=FakeVault(),
+        store=here.store,
+        dispatch=here.dispatch,
+        limits=limits or Limits(),
+        line_delays=line_delays,
+        store_delays=growing,
+        report=here.report,
+        in_flight=in_flight,
+    )
+
+    async def run() -> None:
+        with here.scope:
+            await run_account(here.pulse, account=row or account(), context=context)
+            here.ended.set()
+        watching.cancel()
+
+    async def watch() -> None:
+        with watching:
+            await here.pulse.watch()
+
+    watching = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        nursery.start_soon(watch)
+        await trio.testing.wait_all_tasks_blocked()
+        yield here
+        here.scope.cancel()
+        watching.cancel()
+    assert here.telegram.open_now == 0, "a line was left open"
+
+
+# ---------------------------------------------------------------- lines
+
+
+async def test_an_account_comes_online_from_where_its_updates_were_committed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.stored_position = Position(7, 0, 0, 0)
+    store.saved_peers = [ME]
+    async with child(store=store) as here:
+        assert here.telegram.lines[0].asked == [(Position(7, 0, 0, 0), (ME,))]
+        assert here.states() == [(0, "connecting"), (0, "online")]
+        assert here.store.states[-1] == (AccountState.ONLINE, None, ME.chat_id)
+        assert here.dispatch.online() == {ANNA}
+        assert "session" not in repr(here.telegram.sessions)
+
+
+async def test_lost_lines_are_made_again_after_exactly_the_delays_that_the_backoff_gives(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    away = [ScriptedConnection(connects=TelegramAway("connection refused")) for _ in range(3)]
+    async with child(*away, line_delays=lambda n: (0.5, 3, 7.25)[n - 1]) as here:
+        await trio.sleep(20)
+        assert here.telegram.opened_at == [0, 0.5, 3.5, 10.75]
+        assert here.states() == [
+            (0, "connecting"),
+            (0, "reconnecting"),
+            (0.5, "reconnecting"),
+            (3.5, "reconnecting"),
+            (10.75, "online"),
+        ]
+        changes = here.report.of(AccountChanged)[1:4]
+        assert [(each.reason, each.retry_in_s) for each in changes] == [
+            ("connection refused", 0.5),
+            ("connection refused", 3),
+            ("connection refused", 7.25),
+        ]
+
+
+async def test_a_connection_that_is_not_made_within_30_s_is_given_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with child(ScriptedConnection(connects=None)) as here:
+        await trio.sleep(40)
+        assert here.states() == [(0, "connecting"), (30, "reconnecting"), (31, "online")]
+        assert here.report.of(AccountChanged)[1].reason == "no connection within 30 s"
+        (operation, _) = here.pulse.named("telegram.connect")
+        assert (operation.closed_at, operation.expired) == (30, True)
+
+
+async def test_a_line_that_is_lost_again_at_once_is_made_ever_more_slowly(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    lines = [ScriptedConnection() for _ in range(5)]
+    for line in lines:
+        line.lose()
+    async with child(*lines) as here:
+        await trio.sleep(20)
+        assert here.telegram.opened_at == [0, 1, 3, 6, 10, 15]
+
+
+async def test_a_line_that_was_held_for_a_minute_ends_a_series_of_losses(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    first = [ScriptedConnection(connects=TelegramAway("refused")) for _ in range(3)]
+    async with child(*first) as here:  # online at 1 + 2 + 3
+        await trio.sleep(6 + 59.5)
+        here.telegram.lines[-1].lose()  # held for less: the fourth of the series
+        await trio.sleep(4 + 60)
+        here.telegram.lines[-1].lose()
+        await trio.sleep(10)
+        assert here.telegram.opened_at == [0, 1, 3, 6, 69.5, 130.5]
+
+
+async def test_a_black_hole_under_a_send_is_noticed_and_cured(autojump_clock: trio.testing.MockClock) -> None:
+    async with child() as here:
+        line = here.telegram.lines[0]
+        line.silent = True
+        line.sends["hello"] = None
+        here.dispatch.hand_over([attempt("1")])
+        await trio.sleep(20)
+        assert here.states() == [(0, "connecting"), (0, "online"), (10, "reconnecting"), (11, "online")]
+        assert here.report.of(AccountChanged)[2].reason == "no answer to a ping within 5 s"
+        (settled,) = here.dispatch.unsettled()
+        assert settled.outcome == Unknown("the send was cut off")
+
+
+async def test_an_account_waits_for_a_store_that_is_away_at_its_start(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.weather.will("position", "away", "hang")
+    store.weather.will("peers", "away")
+    async with child(store=store) as here:
+        await trio.sleep(20)
+        # position: 0, then 1, cut at 11, then 13; peers: 13, then 14
+        assert here.states() == [(0, "connecting"), (14, "online")]
+        assert [event.operation for event in here.report.of(StoreBack)] == [
+            "database.position",
+            "database.peers",
+        ]
+
+
+# ---------------------------------------------------------------- attempts
+
+
+async def test_what_is_queued_is_released_and_what_flies_is_unknown_when_the_line_is_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with child(in_flight=2) as here:
+        line = here.telegram.lines[0]
+        line.sends["hello"] = None
+        here.dispatch.hand_over(map(attempt, "1234"))
+        await trio.sleep(1)
+        line.lose()
+        await trio.sleep(0.5)
+        assert here.dispatch.online() == set()
+        assert {item.attempt.message_id: item.outcome for item in here.dispatch.unsettled()} == {
+            **dict.fromkeys("12", Unknown("the send was cut off")),
+            **dict.fromkeys("34", Released("the account went offline")),
+        }
+        assert here.dispatch.known() == set("1234")
+        await trio.sleep(1)
+        assert here.dispatch.slots() == {ANNA: 20}, "the next line begins with an empty desk"
+
+
+async def test_a_cancelled_child_leaves_an_outcome_for_each_attempt(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with child(in_flight=1) as here:
+        here.telegram.lines[0].sends["hello"] = None
+        here.dispatch.hand_over([attempt("1"), attempt("2")])
+        await trio.sleep(1)
+        here.scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        outcomes = [type(item.outcome) for item in here.dispatch.unsettled()]
+        assert outcomes == [Unknown, Released]
+        assert here.dispatch.online() == set()
+        assert here.telegram.open_now == 0
+        assert trio.current_time() == 1
+
+
+# ---------------------------------------------------------------- updates
+
+
+async def test_what_arrives_while_the_store_is_away_is_committed_after_the_line_is_made_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.weather.will("ingest", "ok", "away", "hang")
+    async with child(store=store) as here:
+        await here.telegram.lines[0].inbox.send(batch(1, pts=11))
+        await trio.sleep(1)
+        await here.telegram.lines[0].inbox.send(batch(2, pts=12))
+        await trio.sleep(3)
+        here.telegram.lines[0].lose()
+        await trio.sleep(2)
+        again = here.telegram.lines[1]
+        assert again.asked[0][0] == Position(11, 0, 0, 0), "what was not committed is asked for again"
+        await again.inbox.send(batch(2, pts=12))
+        await trio.sleep(10)
+        assert store.ingested() == [1, 2]
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("by_connect", [True, False], ids=["by connect", "by what opens the line"])
+async def test_a_refused_account_ends_its_child(*, by_connect: bool) -> None:
+    async with child(ScriptedConnection(connects=REFUSED) if by_connect else REFUSED) as here:
+        await here.ended.wait()
+        assert [state for _, state in here.states()] == ["connecting", "banned"]
+        assert here.store.states[-1] == (AccountState.BANNED, "USER_DEACTIVATED_BAN: ask Telegram", None)
+
+
+async def test_an_account_that_is_refused_while_it_is_online_ends_its_child_with_its_attempts_filed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with child() as here:
+        here.telegram.lines[0].sends["hello"] = None
+        here.dispatch.hand_over([attempt("1")])
+        await trio.sleep(5)
+        here.telegram.lines[0].lose(REFUSED)
+        await here.ended.wait()
+        assert here.states() == [(0, "connecting"), (0, "online"), (5, "banned")]
+        assert len(here.dispatch.unsettled()) == 1
+        assert len(here.telegram.opened_at) == 1
+
+
+async def test_a_refusal_outweighs_a_ping_that_breaks_in_the_same_step(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    for _ in range(10):  # trio shuffles the tasks of one step
+        async with child() as here:
+            await trio.sleep(60)
+            here.telegram.lines[0].lose(REFUSED)  # the ping of second 60 finds the line broken
+            await trio.testing.wait_all_tasks_blocked()
+            assert [state for _, state in here.states()] == ["connecting", "online", "banned"]
+
+
+async def test_the_final_state_is_stored_however_long_the_store_is_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with child() as here:
+        await trio.sleep(5)
+        here.store.weather.will("record_account", *["away"] * 30)
+        here.telegram.lines[0].lose(REFUSED)
+        await here.ended.wait()
+        assert trio.current_time() == 5 + sum(range(31))
+        assert here.stored()[-1] == "banned"
+        assert here.telegram.opened_at == [0]
+
+
+async def test_a_session_that_cannot_be_read_needs_a_login_and_opens_no_line(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.weather.will("record_account", "away", "away", "hang")
+    async with child(row=account(token="under a lost key"), store=store) as here:
+        await here.ended.wait()
+        # away at 0 and 1, cut at 13, stored at 16
+        assert trio.current_time() == 16
+        assert here.stored() == ["needs_login"]
+        reason = store.states[0][1]
+        assert reason is not None
+        assert "ENCRYPTION_KEY" in reason
+        assert here.telegram.opened_at == []
+
+
+# ---------------------------------------------------------------- states in the store
+
+
+async def test_a_store_that_hangs_delays_no_line_and_gets_the_latest_state_in_the_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.weather.will("record_account", "hang", "hang", "away")
+    refused = ScriptedConnection(connects=TelegramAway("refused"))
+    async with child(refused, store=store) as here:
+        await trio.sleep(100)
+        assert here.states() == [(0, "connecting"), (0, "reconnecting"), (1, "online")]
+        # cut at 10, after 1 s again, cut at 21, after 2 s again, away, after 3 s
+        assert store.weather.times("record_account") == [0, 11, 23, 26]
+        assert store.states == [(AccountState.ONLINE, None, ME.chat_id)]
+        assert [event.operation for event in here.report.of(StoreUnavailable)] == [
+            "database.record_account"
+        ] * 3
+
+
+# ---------------------------------------------------------------- signs of life
+
+
+async def test_a_busy_hour_and_an_idle_one_are_no_hang(autojump_clock: trio.testing.MockClock) -> None:
+    async with child() as here:
+        line = here.telegram.lines[0]
+        for n in range(100):
+            here.dispatch.hand_over([attempt(str(n))])
+            await line.inbox.send(batch(n, pts=n))
+            await trio.sleep(36.1)
+            here.dispatch.forget(here.dispatch.unsettled())
+        await trio.sleep(3600)
+        assert here.states() == [(0, "connecting"), (0, "online")]
+        assert here.store.ingested() == list(range(100))
+
+
+async def test_a_send_or_an_update_does_not_end_the_silence_that_the_keepalive_announced(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    # 60 s of idle line were announced at 0. Supervision looks for evidence after half its limit of silence.
+    async with child() as here:
+        await trio.sleep(1)
+        here.dispatch.hand_over([attempt("1", peer=None)])
+        await here.telegram.lines[0].inbox.send(batch(1, pts=1))
+        here.store.weather.will("ingest", "away", "ok")
+        await trio.sleep(6)  # the keepalive looks again at 6, five seconds after the send began
+        assert here.store.ingested() == [1]
+        assert here.pulse.silent_since() >= 60
+
+
+async def test_waiting_for_the_next_line_is_announced(autojump_clock: trio.testing.MockClock) -> None:
+    refused = [ScriptedConnection(connects=TelegramAway("refused")) for _ in range(2)]
+    async with child(*refused, line_delays=partial(float.__mul__, 1000.0)) as here:
+        await trio.sleep(3100)  # the watch in `child` fails after 60 s of silence
+        assert here.telegram.opened_at == [0, 1000, 3000]

@@ -1,0 +1,195 @@
+"""The account sync: which children are started, stopped and left alone, and when."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messaging.messaging_fakes import ANNA, BERT, FakeStore, RecordingPulse, Reports, account, growing
+from tgworker.messaging.accounts import changes, run_accounts
+from tgworker.messaging.dispatch import Dispatch
+from tgworker.messaging.events import StoreBack, StoreUnavailable
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import Account, AccountId
+
+
+class FakeChildren:
+    """Fills `ports.AccountChildren`; a stop takes a second."""
+
+    def __init__(self) -> None:
+        self._running: dict[AccountId, Account] = {}
+        self.log: list[tuple[float, str, AccountId]] = []
+
+    def running(self) -> Mapping[AccountId, Account]:
+        return dict(self._running)
+
+    def start(self, account: Account) -> None:
+        assert account.id not in self._running, "one account, one child"
+        self._running[account.id] = account
+        self.log.append((trio.current_time(), "start", account.id))
+
+    async def stop(self, account_id: AccountId) -> None:
+        await trio.sleep(1)
+        del self._running[account_id]
+        self.log.append((trio.current_time(), "stop", account_id))
+
+
+@dataclass
+class Sync:
+    """A sync that runs."""
+
+    store: FakeStore
+    children: FakeChildren
+    dispatch: Dispatch
+    pulse: RecordingPulse
+    report: Reports
+    synced: trio.Event
+
+
+@asynccontextmanager
+async def syncing(store: FakeStore, children: FakeChildren | None = None) -> AsyncGenerator[Sync]:
+    """Run the sync for the length of the block; it is never silent for 60 s."""
+    here = Sync(store, children or FakeChildren(), Dispatch(), RecordingPulse(), Reports(), trio.Event())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.pulse.watch)
+        await nursery.start(
+            partial(
+                run_accounts,
+                here.pulse,
+                store=store,
+                children=here.children,
+                dispatch=here.dispatch,
+                limits=Limits(),
+                delays=growing,
+                report=here.report,
+                synced=here.synced,
+            )
+        )
+        yield here
+        nursery.cancel_scope.cancel()
+
+
+async def test_accounts_are_compared_with_the_table_each_60_s(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore(account(ANNA))
+    async with syncing(store) as here:
+        await trio.sleep(150)
+        store.accounts.append(account(BERT))
+        await trio.sleep(50)
+        assert store.weather.times("active_accounts") == [0, 60, 120, 180]
+        assert here.children.log == [(0, "start", ANNA), (180, "start", BERT)]
+        assert set(here.pulse.cycles) == {120}
+
+
+async def test_an_account_that_is_no_longer_active_is_stopped(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore(account(ANNA), account(BERT))
+    async with syncing(store) as here:
+        await trio.sleep(1)
+        store.accounts = [account(BERT)]
+        await trio.sleep(70)
+        assert here.children.log[2:] == [(61, "stop", ANNA)]
+        assert set(here.children.running()) == {BERT}
+
+
+async def test_a_changed_account_is_stopped_before_it_is_started_anew(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore(account(ANNA), account(BERT))
+    async with syncing(store) as here:
+        await trio.sleep(1)
+        store.accounts[0] = account(ANNA, token="a new login")
+        await trio.sleep(70)
+        assert here.children.log[2:] == [(61, "stop", ANNA), (61, "start", ANNA)]
+        assert here.children.running()[ANNA].secrets_encrypted == "a new login"
+
+
+async def test_children_go_on_while_the_store_is_away(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore(account(ANNA))
+    async with syncing(store) as here:
+        await trio.sleep(1)
+        store.weather.will("active_accounts", "away", "hang", "away")
+        await trio.sleep(149)
+        # 60 away; 61 cut at 71; 73 away; 76
+        assert store.weather.times("active_accounts") == [0, 60, 61, 73, 76, 136]
+        assert here.children.log == [(0, "start", ANNA)]
+        assert [event.retry_in_s for event in here.report.of(StoreUnavailable)] == [1, 2, 3]
+        assert here.report.of(StoreBack) == [StoreBack("accounts", 16)]
+
+
+async def test_nothing_is_synced_before_the_store_was_read(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore()
+    store.weather.will("active_accounts", "away", "hang")
+    async with syncing(store) as here:
+        await trio.sleep(12)
+        assert not here.synced.is_set()
+        await here.synced.wait()
+        assert trio.current_time() == 13
+
+
+async def test_accounts_are_synced_although_the_store_cannot_note_who_is_online(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore(account(ANNA))
+    store.weather.will("active_accounts", "away")
+    store.weather.will("record_synced", "away", "away")
+    async with syncing(store) as here:
+        with here.dispatch.open_desk(ANNA):
+            await here.synced.wait()
+            assert trio.current_time() == 1
+            await trio.sleep(10)
+            assert store.synced == [(1 + 2 + 3, frozenset({ANNA}))]
+
+
+async def test_the_store_is_told_who_is_online(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore(account(ANNA), account(BERT))
+    async with syncing(store) as here:
+        with ExitStack() as online:
+            await trio.sleep(1)
+            online.enter_context(here.dispatch.open_desk(ANNA))
+            await trio.sleep(100)
+    assert store.synced == [(60, frozenset({ANNA}))], "nobody was online at 0"
+
+
+async def test_a_new_incarnation_finds_the_children_of_its_predecessor(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, children = FakeStore(account(ANNA)), FakeChildren()
+    async with syncing(store, children):
+        await trio.sleep(1)
+    async with syncing(store, children):
+        await trio.sleep(1)
+    assert children.log == [(0, "start", ANNA)]
+
+
+ROWS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["token 1", "token 2"]))
+
+
+def _accounts(rows: Mapping[str, str]) -> list[Account]:
+    return [account(AccountId(name), token=token) for name, token in rows.items()]
+
+
+@given(wanted=ROWS, there=ROWS)
+def test_after_the_changes_exactly_what_should_run_runs_as_it_should(
+    wanted: dict[str, str], there: dict[str, str]
+) -> None:
+    active = _accounts(wanted)
+    running = {one.id: one for one in _accounts(there)}
+    todo = changes(active, running)
+    assert len(set(todo.stop)) == len(todo.stop)
+    kept = {key: one for key, one in running.items() if key not in todo.stop}
+    assert not {one.id for one in todo.start} & kept.keys(), "nothing is started beside itself"
+    assert kept | {one.id: one for one in todo.start} == {one.id: one for one in active}
+    for one in active:
+        if running.get(one.id) == one:
+            assert one.id in kept, "what has not changed is left alone"
+
+
+@given(rows=ROWS)
+def test_no_change_means_nothing_to_do(rows: dict[str, str]) -> None:
+    active = _accounts(rows)
+    todo = changes(active, {one.id: replace(one) for one in active})
+    assert (todo.stop, todo.start) == ((), ())
