@@ -16,6 +16,9 @@ from tgworker.messaging.records import OutboxState
 SWEEP = 200
 """At most so many rows are woken, expired or dead-lettered in one claim, so that its cost stays flat."""
 
+ROUNDS = 20
+"""So often one claim looks again when rows ended that stood before others."""
+
 REPEAT_WINDOW_S = 3600.0
 """For so long after a doubtful attempt the same ``random_id`` is sent again. Telegram's own window is
 undocumented (repeats were seen recognised after 70 minutes); beyond ours the row is ``unsure``, for a
@@ -168,16 +171,28 @@ class Claims:
         data_version, changes = _data_version(connection), connection.total_changes
         wake_at, expire_at, unassigned = connection.execute(_SURVEY).fetchone()
         now_s = seconds(now)
-        verdicts: list[Verdict] = []
         if wake_at is not None and wake_at <= now_s:
             connection.execute(_WAKE, (now_s, SWEEP))
         if expire_at is not None and expire_at <= now_s:
-            verdicts += [_expired(*row) for row in connection.execute(_EXPIRED, (now_s, SWEEP))]
+            expired = [_expired(*row) for row in connection.execute(_EXPIRED, (now_s, SWEEP))]
+            settling.conclude(connection, expired, now)
         if unassigned:
-            verdicts += assign_accounts(connection, SWEEP)
-        picked = self._pick(connection, slots, known)
-        attempts = self._take(connection, picked, now_s, verdicts) if picked else []
-        settling.conclude(connection, verdicts, now)
+            settling.conclude(connection, assign_accounts(connection, SWEEP), now)
+        attempts: list[Attempt] = []
+        free = dict(slots)
+        for _ in range(ROUNDS):
+            picked = self._pick(connection, free, known)
+            if not picked:
+                break
+            taken, verdicts = self._take(connection, picked, now_s)
+            attempts += taken
+            if not verdicts:
+                break
+            # What ended has made room for the next of its conversation.
+            settling.conclude(connection, verdicts, now)
+            known |= {attempt.message_id for attempt in taken}
+            for attempt in taken:
+                free[attempt.account_id] -= 1
         self._quiet = None
         if connection.total_changes == changes:
             until = min((due for due in (wake_at, expire_at) if due is not None), default=float("inf"))
@@ -188,9 +203,9 @@ class Claims:
         self, connection: sqlite3.Connection, slots: Mapping[AccountId, int], known: frozenset[MessageId]
     ) -> list[int]:
         """Lane heads to send: first those whose claim was lost, then those that are ready, oldest first."""
-        accounts = list(slots)
+        accounts = [account for account, free in slots.items() if free > 0]
         if len(accounts) > FEW_ACCOUNTS:
-            accounts = [account for (account,) in connection.execute(_ACCOUNTS) if account in slots]
+            accounts = [account for (account,) in connection.execute(_ACCOUNTS) if slots.get(account, 0) > 0]
         picked: list[int] = []
         for account in accounts:
             lost: list[int] = []
@@ -206,10 +221,11 @@ class Claims:
         return picked
 
     def _take(
-        self, connection: sqlite3.Connection, picked: list[int], now_s: float, verdicts: list[Verdict]
-    ) -> list[Attempt]:
-        """Store the attempts at these rows; the end of those that are not sent is added to ``verdicts``."""
+        self, connection: sqlite3.Connection, picked: list[int], now_s: float
+    ) -> tuple[list[Attempt], list[Verdict]]:
+        """Store the attempts at these rows; returns them, and the end of those that are not sent."""
         attempts: list[Attempt] = []
+        verdicts: list[Verdict] = []
         claimed: list[tuple[int, int | None]] = []
         for row in connection.execute(_ROWS, (to_json(picked),)).fetchall():
             judged = self._judge(connection, row, now_s)
@@ -222,7 +238,7 @@ class Claims:
             connection.execute(_CLAIM, {"fence": self._fence, "now": now_s, "rows": to_json(claimed)})
             parts = [(attempt.message_id, attempt.part, attempt.random_id) for attempt in attempts]
             connection.execute(_PARTS, (to_json(parts),))
-        return attempts
+        return attempts, verdicts
 
     def _judge(
         self, connection: sqlite3.Connection, row: tuple[object, ...], now_s: float

@@ -1,0 +1,107 @@
+"""Accounts: the owner's switch, the worker's word, and what the commands do."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from contracts.store_kit import OWNER, START, Inbox, StoreKit
+from tgworker.messaging.models import AccountState
+
+
+async def test_active_accounts_are_those_the_owner_has_switched_on_in_a_stable_order(kit: StoreKit) -> None:
+    ids = [
+        await kit.store.add_account(f"n{number}", OWNER, f"token-{number}", user_id=number)
+        for number in range(5)
+    ]
+    kit.app.update("integration_accounts", ids[2], is_active=False)
+    accounts = await kit.store.active_accounts()
+    assert [account.id for account in accounts] == [ids[0], ids[1], ids[3], ids[4]]
+    assert [account.secrets_encrypted for account in accounts] == ["token-0", "token-1", "token-3", "token-4"]
+    assert accounts == await kit.store.active_accounts()
+
+
+async def test_an_account_that_the_application_inserts_is_active_with_its_config(kit: StoreKit) -> None:
+    account = kit.app.insert(
+        "integration_accounts",
+        owner_id=OWNER,
+        type="telegram_user",
+        secrets_encrypted="token",
+        config='{"proxy": "socks5://127.0.0.1:1080"}',
+    )
+    kit.app.insert("integration_accounts", owner_id=OWNER, type="whatsapp", secrets_encrypted="x")
+    (found,) = await kit.store.active_accounts()
+    assert (found.id, found.name, found.secrets_encrypted) == (account, None, "token")
+    assert found.config == {"proxy": "socks5://127.0.0.1:1080"}
+
+
+@pytest.mark.parametrize("config", ["", "{broken", "[1]", "null"])
+async def test_a_broken_config_is_an_empty_one(kit: StoreKit, config: str) -> None:
+    kit.app.insert(
+        "integration_accounts", owner_id=OWNER, type="telegram_user", secrets_encrypted="t", config=config
+    )
+    (found,) = await kit.store.active_accounts()
+    assert found.config == {}
+
+
+async def test_what_the_worker_says_of_an_account_is_stored(kit: StoreKit, inbox: Inbox) -> None:
+    await kit.store.record_account(inbox.account, AccountState.ONLINE, last_error=None, user_id=77)
+    kit.calendar.advance(5)
+    await kit.store.record_account(inbox.account, AccountState.NEEDS_LOGIN, last_error="SESSION_REVOKED")
+    (record,) = await kit.store.list_accounts()
+    assert (record.state, record.user_id, record.last_error) == (
+        AccountState.NEEDS_LOGIN,
+        77,
+        "SESSION_REVOKED",
+    )
+    assert record.last_sync_at == datetime(2026, 1, 1, 12, 0, 5, tzinfo=UTC)
+    row = kit.app.row("integration_accounts", inbox.account)
+    assert row is not None
+    assert row["last_error"] == "SESSION_REVOKED"
+
+
+async def test_synced_accounts_are_stamped_and_others_not(kit: StoreKit, inbox: Inbox) -> None:
+    other = await kit.store.add_account("bob", OWNER, "token", user_id=2)
+    await kit.store.record_synced([inbox.account])
+    stamps = {record.account.id: record.last_sync_at for record in await kit.store.list_accounts()}
+    assert stamps == {inbox.account: START, other: None}
+
+
+async def test_recording_an_account_that_was_removed_does_nothing(kit: StoreKit, inbox: Inbox) -> None:
+    kit.app.delete("integration_accounts", inbox.account)
+    await kit.store.record_account(inbox.account, AccountState.ONLINE, last_error=None, user_id=1)
+    assert list(await kit.store.list_accounts()) == []
+
+
+async def test_logging_in_again_replaces_the_session_and_wakes_the_account(
+    kit: StoreKit, inbox: Inbox
+) -> None:
+    await kit.store.record_account(inbox.account, AccountState.NEEDS_LOGIN, last_error="SESSION_REVOKED")
+    kit.app.update("integration_accounts", inbox.account, is_active=False)
+    again = await kit.store.add_account(None, OWNER, "token-2", user_id=1)
+    assert again == inbox.account
+    (record,) = await kit.store.list_accounts()
+    assert record.account.secrets_encrypted == "token-2"
+    assert (record.account.name, record.phone) == ("ada", "442079460000")
+    assert (record.is_active, record.state, record.last_error) == (True, AccountState.WAITING, None)
+
+
+async def test_an_account_is_found_by_uuid_name_and_phone(kit: StoreKit, inbox: Inbox) -> None:
+    await kit.store.add_account("bob", OWNER, "token", user_id=2)
+    for text in (inbox.account, inbox.account.upper(), "ada", "+442079460000", "44 20 7946-0000", " ada "):
+        record = await kit.store.find_account(text)
+        assert record is not None
+        assert record.account.id == inbox.account
+    for text in ("", "Ada?", inbox.account[:8], "447", "+44"):
+        assert await kit.store.find_account(text) is None
+
+
+async def test_a_name_belongs_to_one_account(kit: StoreKit, inbox: Inbox) -> None:
+    with pytest.raises(Exception, match="'ada'"):
+        await kit.store.add_account("ada", OWNER, "token", user_id=2)
+    assert len(await kit.store.list_accounts()) == 1
+
+
+async def test_secrets_and_phones_show_in_no_repr(kit: StoreKit, inbox: Inbox) -> None:
+    text = repr(await kit.store.list_accounts())
+    assert "token" not in text
+    assert "7946" not in text

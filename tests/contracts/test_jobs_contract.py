@@ -1,0 +1,147 @@
+"""Jobs of the application: claimed, handed over after a crash, ended."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from contracts.store_kit import OWNER, START, Inbox, StoreKit, batch, inbound, outgoing, user
+from tgworker.messaging.models import JobId, Position
+
+
+def history_job(inbox: Inbox, **columns: Any) -> JobId:
+    values = {"telegram_id": "500", "integration_account_id": inbox.account, **columns}
+    return JobId(inbox.kit.app.insert("sync_history_jobs", owner_id=OWNER, **values))
+
+
+def message_job(inbox: Inbox, action: str, **columns: Any) -> JobId:
+    values = {"integration_account_id": inbox.account, **columns}
+    return JobId(inbox.kit.app.insert("message_jobs", owner_id=OWNER, action=action, **values))
+
+
+def row(inbox: Inbox, table: str, job: JobId) -> Mapping[str, Any]:
+    found = inbox.kit.app.row(table, job)
+    assert found is not None
+    return found
+
+
+async def test_a_history_job_is_claimed_once_and_completed(inbox: Inbox) -> None:
+    await inbox.store.save_peers(inbox.account, [user(500)])
+    job_id = history_job(inbox, limit_messages=200)
+    (job,) = await inbox.store.claim_history([inbox.account], known=())
+    assert (job.id, job.account_id, job.to, job.limit_messages) == (job_id, inbox.account, "500", 200)
+    assert job.peer == user(500)
+    assert row(inbox, "sync_history_jobs", job_id)["status"] == "processing"
+    assert list(await inbox.store.claim_history([inbox.account], known=[job_id])) == []
+    await inbox.store.finish_history(job_id)
+    done = row(inbox, "sync_history_jobs", job_id)
+    assert (done["status"], done["error_message"]) == ("completed", None)
+    assert done["processed_at"] is not None
+    assert list(await inbox.store.claim_history([inbox.account], known=())) == []
+
+
+async def test_history_is_stored_without_unread_or_position_and_without_doubles(inbox: Inbox) -> None:
+    position = Position(10, 0, 0, 0)
+    live = inbound(500, 70, "live")
+    await inbox.store.ingest(inbox.account, batch(live, peers=[user(500)], position=position))
+    job_id = history_job(inbox)
+    (job,) = await inbox.store.claim_history([inbox.account], known=())
+    old = [
+        inbound(500, 60 + number, f"old {number}", sent_at=START - timedelta(days=1)) for number in range(5)
+    ]
+    assert await inbox.store.save_history(job, [*old[:3], live], [user(500)]) == 3
+    assert await inbox.store.save_history(job, [*old, outgoing(500, 66, "mine")], []) == 3
+    (conversation,) = inbox.kit.app.rows("conversations")
+    assert conversation["unread_count"] == 1
+    assert await inbox.store.position(inbox.account) == position
+    assert row(inbox, "sync_history_jobs", job_id)["messages_synced"] == 6
+    assert len(inbox.kit.app.rows("messages")) == 7
+
+
+async def test_history_alone_gives_the_conversation_its_preview(inbox: Inbox) -> None:
+    history_job(inbox)
+    (job,) = await inbox.store.claim_history([inbox.account], known=())
+    await inbox.store.save_history(job, [inbound(500, 2, "second"), inbound(500, 1, "first")], [])
+    (conversation,) = inbox.kit.app.rows("conversations")
+    assert (conversation["unread_count"], conversation["last_message_preview"]) == (0, "second")
+
+
+async def test_a_history_job_takes_its_chat_from_its_conversation_if_need_be(inbox: Inbox) -> None:
+    history_job(inbox, telegram_id=None, conversation_id=inbox.chat("501"))
+    (job,) = await inbox.store.claim_history([inbox.account], known=())
+    assert job.to == "501"
+
+
+async def test_a_history_job_that_names_no_chat_fails_with_its_reason(inbox: Inbox) -> None:
+    job_id = history_job(inbox, telegram_id=None)
+    assert list(await inbox.store.claim_history([inbox.account], known=())) == []
+    failed = row(inbox, "sync_history_jobs", job_id)
+    assert (failed["status"], failed["error_message"]) == ("failed", "the job names no chat")
+
+
+async def test_a_history_job_asks_for_no_more_than_500(inbox: Inbox) -> None:
+    history_job(inbox, limit_messages=100_000)
+    (job,) = await inbox.store.claim_history([inbox.account], known=())
+    assert job.limit_messages == 500
+
+
+async def test_jobs_of_accounts_that_are_not_online_wait(kit: StoreKit, inbox: Inbox) -> None:
+    bob = await kit.store.add_account("bob", OWNER, "token", user_id=2)
+    history_job(inbox)
+    message_job(inbox, "typing")
+    assert list(await kit.store.claim_history([bob], known=())) == []
+    assert list(await kit.store.claim_jobs([bob], known=())) == []
+
+
+async def test_a_crash_leaves_nothing_in_processing(kit: StoreKit, inbox: Inbox) -> None:
+    first, second = history_job(inbox), history_job(inbox)
+    typing = message_job(inbox, "typing", payload='{"conversation_id": "x"}')
+    await kit.store.claim_history([inbox.account], known=())
+    await kit.store.claim_jobs([inbox.account], known=())
+    heir = kit.take_over()
+    # Before what is new, and whatever the heir believes to know.
+    jobs = await heir.claim_history([inbox.account], known=[first], limit=5)
+    assert [job.id for job in jobs] == [first, second]
+    assert [job.id for job in await heir.claim_jobs([inbox.account], known=[typing])] == [typing]
+
+
+async def test_a_job_that_its_holder_forgot_is_handed_over_again(inbox: Inbox) -> None:
+    job = message_job(inbox, "typing")
+    assert [found.id for found in await inbox.store.claim_jobs([inbox.account], known=())] == [job]
+    assert list(await inbox.store.claim_jobs([inbox.account], known=[job])) == []
+    assert [found.id for found in await inbox.store.claim_jobs([inbox.account], known=())] == [job]
+
+
+async def test_a_message_job_knows_its_message_in_telegrams_terms(inbox: Inbox) -> None:
+    await inbox.store.save_peers(inbox.account, [user(500)])
+    message = inbox.write(inbox.chat("500"), "hi")
+    await inbox.send(await inbox.claim_one(), 70)
+    job = message_job(inbox, "edit", message_id=message, payload='{"text": "hello"}')
+    (found,) = await inbox.store.claim_jobs([inbox.account], known=())
+    assert (found.id, found.action, found.to) == (job, "edit", "500")
+    assert found.telegram_ids == (70,)
+    assert found.payload == {"text": "hello"}
+    assert found.peer == user(500)
+
+
+async def test_a_job_about_a_conversation_knows_its_chat(inbox: Inbox) -> None:
+    chat = inbox.chat("500")
+    message_job(inbox, "typing", payload=f'{{"conversation_id": "{chat}"}}')
+    (found,) = await inbox.store.claim_jobs([inbox.account], known=())
+    assert (found.to, found.telegram_ids) == ("500", ())
+
+
+async def test_a_failed_job_keeps_its_reason_and_ends_once(inbox: Inbox) -> None:
+    job = message_job(inbox, "delete")
+    await inbox.store.claim_jobs([inbox.account], known=())
+    await inbox.store.finish_job(job, error="MESSAGE_DELETE_FORBIDDEN")
+    await inbox.store.finish_job(job)
+    failed = row(inbox, "message_jobs", job)
+    assert (failed["status"], failed["error_message"]) == ("failed", "MESSAGE_DELETE_FORBIDDEN")
+
+
+async def test_jobs_come_oldest_first_and_no_more_than_asked_for(inbox: Inbox) -> None:
+    jobs = [message_job(inbox, "typing") for _ in range(5)]
+    first = await inbox.store.claim_jobs([inbox.account], known=(), limit=2)
+    assert [job.id for job in first] == jobs[:2]
+    rest = await inbox.store.claim_jobs([inbox.account], known=jobs[:2])
+    assert [job.id for job in rest] == jobs[2:]
