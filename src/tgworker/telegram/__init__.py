@@ -4,7 +4,8 @@ Lowest last::
 
     adapter                                 opens lines, one asyncio loop for each; describes sessions
     connection                              one line as trio code sees it: the port `Connection`
-    resolving sending inbox evidence        what a connection does
+    resolving peer_lists                    whom to send to
+    sending inbox evidence                  what else a connection does
     closing client                          Telethon's client, reduced, and how to get rid of one
     line raw_updates invoke books           Telethon's sender, reduced: requests and answers
     session batches messages answers peers  Telegram's objects as values, and back

@@ -126,6 +126,8 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
 
     async def ask_aio(self, request: Any, *, sender: Any = None) -> Any:
         """One attempt of one request; see `invoke_aio`. A final no to the account is told to the hooks."""
+        if not self._listens:
+            request = functions.InvokeWithoutUpdatesRequest(request)
         try:
             return await invoke_aio(self._sender if sender is None else sender, request)
         except RPCError as error:

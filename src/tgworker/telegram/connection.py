@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import trio
-from telethon.errors import RPCError, SecurityError, TypeNotFoundError
+from telethon.errors import BadMessageError, RPCError, SecurityError, TypeNotFoundError
 from telethon.tl import functions, types
 
 from tgworker.messaging.errors import AccountRefused, TelegramAway
@@ -30,9 +30,10 @@ from tgworker.telegram.events import (
 from tgworker.telegram.evidence import asyncio_stacks
 from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.line import is_key_unknown, is_transport_flood
+from tgworker.telegram.peer_lists import PeerBook
 from tgworker.telegram.peers import peer_of, peers_of
 from tgworker.telegram.quiet_log import QuietLogger
-from tgworker.telegram.resolving import PeerBook, Resolver
+from tgworker.telegram.resolving import Resolver
 from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, account_refusal, error_name
 from tgworker.telegram.sending import Sender
 from tgworker.telegram.session import AccountSession
@@ -47,7 +48,15 @@ FLOODED = "Telegram accepts no connections from here for now (-429)"
 CLOSE_PATIENCE_S = 1.0
 """How long the tasks of a closed connection have to die. They take milliseconds."""
 
-_OF_THE_LINE = (OSError, EOFError, BufferError, RPCError, SecurityError, TypeNotFoundError)
+_OF_THE_LINE = (
+    OSError,
+    EOFError,
+    BufferError,
+    RPCError,
+    SecurityError,
+    BadMessageError,
+    TypeNotFoundError,
+)
 """What ``connect`` may run into that is no bug of ours. `LineLost` is an OSError."""
 
 INTRODUCTION_UPDATES = 100
@@ -183,6 +192,8 @@ class TelethonConnection:
             raise TelegramAway(self._reason() or str(error)) from None
         except RPCError as error:
             raise TelegramAway(error_name(error)) from None
+        except (BadMessageError, TypeNotFoundError) as error:
+            raise TelegramAway(_words(error)) from None
         return result
 
     def _ready(self) -> AccountClient:
