@@ -5,6 +5,7 @@ The rooms, highest first; imports go downwards only (the contracts in ``pyprojec
     cli            commands; the only importer of sandbox
     app            composition root: settings -> adapters -> the nursery tree
     settings       the only reader of the environment
+    vault          session strings under Fernet keys
     telegram       adapter: Telethon over trio-asyncio; the only importer of both
     supabase       adapter: Supabase's REST API through httpx
     embedded       adapter: SQLite, the default store

@@ -152,6 +152,16 @@ async def test_a_path_longer_than_a_socket_address_works(tmp_path: Path) -> None
     assert await ask(deep, "status") is None
 
 
+async def test_a_long_path_on_a_system_without_proc_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    monkeypatch.setattr(Path, "exists", lambda _path: False)
+    with pytest.raises(StatusUnavailable, match="the path is too long for a socket: give a shorter one"):
+        await serve_status(ANSWERS, data_dir=deep)
+
+
 async def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(StatusUnavailable) as caught:
         await serve_status(ANSWERS, data_dir=tmp_path / "nowhere")

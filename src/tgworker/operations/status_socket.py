@@ -11,7 +11,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -156,7 +156,8 @@ def _listen(path: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
-        os.fchmod(listening.fileno(), 0o600)  # on Linux the file is born with it
+        with suppress(OSError):  # Linux: the file is born with it; macOS refuses, and has it a moment later
+            os.fchmod(listening.fileno(), 0o600)
         with _address(path) as address:
             listening.bind(address)
         path.chmod(0o600)
