@@ -371,18 +371,20 @@ async def test_a_busy_hour_and_an_idle_one_are_no_hang(autojump_clock: trio.test
         assert here.store.ingested() == list(range(100))
 
 
-async def test_a_send_or_an_update_does_not_end_the_silence_that_the_keepalive_announced(
+async def test_an_update_or_a_send_does_not_end_the_silence_that_the_keepalive_announced(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    # 60 s of idle line were announced at 0. Supervision looks for evidence after half its limit of silence.
     async with child() as here:
         await trio.sleep(1)
-        here.dispatch.hand_over([attempt("1", peer=None)])
-        await here.telegram.lines[0].inbox.send(batch(1, pts=1))
         here.store.weather.will("ingest", "away", "ok")
-        await trio.sleep(6)  # the keepalive looks again at 6, five seconds after the send began
+        await here.telegram.lines[0].inbox.send(batch(1, pts=1))
+        await trio.sleep(4)
         assert here.store.ingested() == [1]
-        assert here.pulse.silent_since() >= 60
+        assert here.pulse.silent_since() >= 60, "an idle line was announced at 0"
+        here.dispatch.hand_over([attempt("1", peer=None)])
+        await trio.sleep(1)
+        assert len(here.dispatch.unsettled()) == 1
+        assert here.pulse.silent_since() == 10, "a look at the line, 5 s after the send began"
 
 
 async def test_waiting_for_the_next_line_is_announced(autojump_clock: trio.testing.MockClock) -> None:

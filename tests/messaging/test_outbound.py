@@ -98,6 +98,13 @@ async def test_an_idle_outbox_is_asked_each_tenth_of_a_second(autojump_clock: tr
     assert [claim.at for claim in store.claims] == [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75]
 
 
+async def test_the_loop_announces_how_long_it_sleeps(autojump_clock: trio.testing.MockClock) -> None:
+    dispatch = Dispatch()
+    with dispatch.open_desk(ANNA):
+        async with outbound(FakeOutbox(), dispatch, limits=Limits(outbound_every_s=300)):
+            await trio.sleep(1000)  # the watch in `outbound` fails after 60 s of silence
+
+
 async def test_a_full_claim_is_followed_by_another_at_once(autojump_clock: trio.testing.MockClock) -> None:
     store, dispatch = FakeOutbox(*map(attempt, "1234")), Dispatch(slots=2)
 
