@@ -1,0 +1,63 @@
+"""A Telegram of one's own, on 127.0.0.1: real MTProto 2.0, with faults on command.
+
+An unmodified client can be pointed at it: in the demo, in tests, by whoever wants to see a worker fail::
+
+    async with open_sandbox(users=2) as sandbox:
+        sandbox.server, sandbox.dc, sandbox.public_key_pem  # for a client's settings
+        alice, bob = sandbox.users  # each with a session that is logged in
+        sandbox.send_text(bob.id, alice.id, "hello")
+        hole = sandbox.faults.set(Fault("blackhole", method="raw", user=alice.id))
+        ...
+        sandbox.faults.clear(hole)
+        sandbox.chat(alice.id, bob.id)  # what her account holds
+
+The rooms within, highest first::
+
+    sandbox serve control      what one opens, from a process, a command line, a socket
+    connection                 one client: wire framing / handshake / envelope unpacking / outbox packing
+    clerk requests/            one request under the faults that are set, and what it does
+    protocol rivals            MTProto's own messages; two connections with one key
+    post                       messages between accounts, and who is told
+    cloud                      everything that is remembered: accounts mailbox update_log auth_keys faults
+
+It shares nothing with the rest of tgworker: server and client must not agree by sharing our mistakes. Time
+that passes is trio's, so that all of it works under a mock clock; dates come from a calendar that is given.
+"""
+
+from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.errors import (
+    ControlLost,
+    ControlRefused,
+    KeyFileUnusable,
+    PortTaken,
+    SandboxError,
+    UnknownUser,
+)
+from tgworker.sandbox.faults import Action, ActiveFault, Fault, Faults
+from tgworker.sandbox.sandbox import Sandbox, open_sandbox
+from tgworker.sandbox.server_key import ServerKey
+from tgworker.sandbox.statistics import Statistics
+from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
+
+__all__ = [
+    "Action",
+    "ActiveFault",
+    "Behaviour",
+    "ChatLine",
+    "ChatSummary",
+    "ControlLost",
+    "ControlRefused",
+    "Fault",
+    "Faults",
+    "KeyFileUnusable",
+    "PortTaken",
+    "Revocation",
+    "Sandbox",
+    "SandboxError",
+    "SandboxUser",
+    "SentText",
+    "ServerKey",
+    "Statistics",
+    "UnknownUser",
+    "open_sandbox",
+]

@@ -1,0 +1,127 @@
+"""The users, and what each may know of the others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Protocol
+
+from telethon.tl import types
+
+from tgworker.sandbox.errors import RequestRefused, UnknownUser
+from tgworker.sandbox.mailbox import Mailbox
+
+FIRST_ID = 1001
+FIRST_PHONE = 999_661_001
+"""Telegram keeps numbers that begin with 99966 for its test servers (https://core.telegram.org/api/auth)."""
+
+
+class Line(Protocol):
+    """A connection of an account, as far as pushing goes."""
+
+    def push(self, body: bytes) -> None:
+        """Send an update, if the client wants updates. Never blocks."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Account:
+    """One user.
+
+    Attributes:
+        id: Telegram's user id.
+        phone: Digits, without a plus.
+        username: Without an at sign.
+        first_name: What others see.
+        banned: Whether Telegram has deactivated the account.
+        mailbox: What it holds.
+        lines: The connections that hear of its updates.
+    """
+
+    id: int
+    phone: str = field(repr=False)
+    username: str
+    first_name: str
+    banned: bool = False
+    mailbox: Mailbox = field(default_factory=Mailbox, repr=False)
+    lines: set[Line] = field(default_factory=set[Line], repr=False)
+
+
+class Directory:
+    """All users of a sandbox.
+
+    Args:
+        secret: What access hashes are made from.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._by_id: dict[int, Account] = {}
+        self._by_username: dict[str, Account] = {}
+        self._by_phone: dict[str, Account] = {}
+        self._hashes: dict[tuple[int, int], int] = {}
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self) -> Account:
+        """A new user, under the next id."""
+        number = len(self._by_id)
+        user_id = FIRST_ID + number
+        account = Account(user_id, str(FIRST_PHONE + number), f"user{user_id}", f"User {user_id}")
+        self._by_id[account.id] = account
+        self._by_username[account.username] = account
+        self._by_phone[account.phone] = account
+        return account
+
+    def get(self, user_id: int) -> Account:
+        """The user with an id.
+
+        Raises:
+            UnknownUser: There is none.
+        """
+        try:
+            return self._by_id[user_id]
+        except KeyError:
+            raise UnknownUser(user_id) from None
+
+    def by_username(self, username: str) -> Account | None:
+        """The user with a name, in any case."""
+        return self._by_username.get(username.lower())
+
+    def by_phone(self, phone: str) -> Account | None:
+        """The user with a number; what is no digit does not count."""
+        return self._by_phone.get("".join(filter(str.isdigit, phone)))
+
+    def access_hash(self, viewer: Account, target: Account) -> int:
+        """What ``viewer`` must know to address ``target``: another number for each viewer, never 0."""
+        pair = (viewer.id, target.id)
+        found = self._hashes.get(pair)
+        if found is None:
+            digest = sha256(self._secret + b"%d/%d" % pair).digest()
+            found = self._hashes[pair] = int.from_bytes(digest[:8], "little", signed=True) | 1
+        return found
+
+    def resolve(self, viewer: Account, peer: Any, error: str = "PEER_ID_INVALID") -> Account:
+        """Whom an ``inputPeer`` or ``inputUser`` means.
+
+        Args:
+            viewer: Who uses it.
+            peer: It.
+            error: What to answer if it means nobody.
+
+        Raises:
+            RequestRefused: Nobody has this id, or the access hash is not the viewer's.
+        """
+        match peer:
+            case types.InputPeerSelf() | types.InputUserSelf():
+                return viewer
+            case types.InputPeerUser() | types.InputUser():
+                target = self._by_id.get(peer.user_id)
+                if target is not None and peer.access_hash == self.access_hash(viewer, target):
+                    return target
+            case _:
+                pass
+        raise RequestRefused(400, error)

@@ -1,0 +1,29 @@
+"""How the pretended Telegram behaves where the real one may behave in several ways."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """Switches; `tgworker.sandbox.Sandbox.behave` turns them while the sandbox runs.
+
+    Attributes:
+        repeats: A ``random_id`` that was sent before is answered with the ``original`` message
+            (``updates`` with ``updateMessageID`` and ``updateNewMessage`` of ``pts_count`` 0), or with the
+            ``error`` 500 ``RANDOM_ID_DUPLICATE``. Telegram does both.
+        answers: A send is answered in its ``short`` form (``updateShortSentMessage``), or in ``full``.
+        pushes: New messages are pushed in ``full``, or in their ``short`` form (``updateShortMessage``, which
+            brings no access hash: Telegram does it for chats that the client knows).
+        duplicates: Two live connections with one authorization key ``die`` of ``AUTH_KEY_DUPLICATED``, key
+            and all, or ``live``.
+        login_code: What `auth.signIn` takes.
+        difference_limit: How many updates one answer of ``updates.getDifference`` holds; more come in slices.
+    """
+
+    repeats: Literal["original", "error"] = "original"
+    answers: Literal["short", "full"] = "short"
+    pushes: Literal["full", "short"] = "full"
+    duplicates: Literal["die", "live"] = "die"
+    login_code: str = "12345"
+    difference_limit: int = 1000

@@ -1,0 +1,158 @@
+"""Answers the requests of one connection, under the faults that are set."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, assert_never
+
+from telethon.tl import TLRequest, functions, types
+
+from tgworker.sandbox.accounts import Line
+from tgworker.sandbox.auth_keys import KeyRecord
+from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.errors import RequestRefused
+from tgworker.sandbox.faults import Fault
+from tgworker.sandbox.methods import method_name
+from tgworker.sandbox.packing import Outgoing, rpc_result, serialised, service
+from tgworker.sandbox.requests.call import Call, Caller
+from tgworker.sandbox.requests.table import RequestTable
+
+_WRAPPERS = (
+    functions.InvokeWithLayerRequest,
+    functions.InitConnectionRequest,
+    functions.InvokeWithoutUpdatesRequest,
+    functions.InvokeAfterMsgRequest,
+    functions.InvokeAfterMsgsRequest,
+)
+"""Requests around a request (https://core.telegram.org/api/invoking). Order holds anyway."""
+
+
+class ClerkLine(Line, Protocol):
+    """The connection that a clerk works for.
+
+    Attributes:
+        wants_updates: Whether it is told of its account's updates.
+    """
+
+    wants_updates: bool
+
+    def send(self, message: Outgoing) -> None:
+        """Queue a message for the client."""
+        ...
+
+    def cut(self, reason: str) -> None:
+        """End the connection, whatever is queued."""
+        ...
+
+    def half_close(self) -> None:
+        """Send nothing any more."""
+        ...
+
+    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Do something after a while, if the connection still stands."""
+        ...
+
+
+class Clerk:
+    """Executes requests.
+
+    Args:
+        cloud: What they act on.
+        table: Which there are.
+        line: Where their answers go.
+    """
+
+    def __init__(self, cloud: Cloud, table: RequestTable, line: ClerkLine) -> None:
+        self._cloud = cloud
+        self._table = table
+        self._line = line
+
+    def handle(self, record: KeyRecord, msg_id: int, body: Any) -> None:
+        """Answer a request, or let a fault happen to it.
+
+        Args:
+            record: The authorization key that it came under.
+            msg_id: Its message id.
+            body: The request, in its wrappers; ``None`` if it is of a type that nobody knows.
+        """
+        request = self._unwrapped(body)
+        if request is None:
+            self._line.send(_refusal(msg_id, RequestRefused(400, "INPUT_METHOD_INVALID")))
+            return
+        method = method_name(request.__class__)
+        self._cloud.counts.requests[method] += 1
+        fault = self._cloud.faults.on_request(method, record.user_id, peer_of(request, record.user_id))
+        if fault is None:
+            self._line.send(self._execute(record, msg_id, request))
+        else:
+            self._go_wrong(fault, record, msg_id, request)
+
+    def _unwrapped(self, body: Any) -> Any:
+        while isinstance(body, _WRAPPERS):
+            if isinstance(body, functions.InvokeWithoutUpdatesRequest):
+                self._line.wants_updates = False
+            body = body.query
+        return body if isinstance(body, TLRequest) else None
+
+    def _go_wrong(self, fault: Fault, record: KeyRecord, msg_id: int, request: Any) -> None:
+        match fault.action:
+            case "blackhole":
+                pass
+            case "drop":
+                self._line.cut("fault: drop")
+            case "delay":
+                self._line.send(service(types.MsgsAck([msg_id])))
+                self._line.later(
+                    fault.seconds, lambda: self._line.send(self._execute(record, msg_id, request))
+                )
+            case "rpc_error":
+                self._line.send(_refusal(msg_id, RequestRefused(fault.code, fault.message)))
+            case "flood_wait":
+                wait_s = -int(-fault.seconds // 1)  # rounded up: Telegram counts whole seconds
+                self._line.send(_refusal(msg_id, RequestRefused(420, f"FLOOD_WAIT_{wait_s}")))
+            case "accept_mute":
+                self._execute(record, msg_id, request)
+            case "accept_drop":
+                self._execute(record, msg_id, request)
+                self._line.cut("fault: accept_drop")
+            case "half_close":
+                self._line.half_close()
+                self._execute(record, msg_id, request)
+            case _:
+                assert_never(fault.action)
+
+    def _execute(self, record: KeyRecord, msg_id: int, request: Any) -> Outgoing:
+        """Let a request take effect; returns its answer."""
+        try:
+            return rpc_result(msg_id, serialised(self._answer(record, request)))
+        except RequestRefused as refusal:
+            return _refusal(msg_id, refusal)
+
+    def _answer(self, record: KeyRecord, request: Any) -> Any:
+        if record.refusal is not None:
+            raise record.refusal
+        public = self._table.public.get(type(request))
+        if public is not None:
+            return public(Caller(self._cloud, record), request)
+        handler = self._table.members.get(type(request))
+        if record.user_id is None:
+            raise RequestRefused(401, "AUTH_KEY_UNREGISTERED")
+        if handler is None:
+            raise RequestRefused(400, "METHOD_INVALID")
+        me = self._cloud.directory.get(record.user_id)
+        return handler(Call(self._cloud, record, me, self._line), request)
+
+
+def peer_of(request: Any, user_id: int | None) -> int | None:
+    """Whom a request is about, if it names one user.
+
+    Args:
+        request: The request.
+        user_id: Who asks: that is whom ``inputPeerSelf`` means.
+    """
+    peer = getattr(request, "peer", None)
+    if isinstance(peer, types.InputPeerSelf):
+        return user_id
+    return getattr(peer, "user_id", None)
+
+
+def _refusal(msg_id: int, refusal: RequestRefused) -> Outgoing:
+    return rpc_result(msg_id, bytes(types.RpcError(refusal.code, refusal.message)))

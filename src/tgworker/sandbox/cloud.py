@@ -1,0 +1,63 @@
+"""Everything that one sandbox remembers: what its connections share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from random import Random
+
+from tgworker.sandbox.accounts import Directory
+from tgworker.sandbox.auth_keys import KeyRing
+from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.faults import Faults
+from tgworker.sandbox.server_key import ServerKey
+from tgworker.sandbox.statistics import Counts
+
+
+@dataclass(eq=False)
+class Cloud:
+    """The pretended Telegram, without its sockets.
+
+    Attributes:
+        dc_id: The number of the data centre it claims to be.
+        rng: Where keys, salts and hashes come from.
+        calendar: Unix time in seconds, for message ids and dates; everything that waits uses trio's clock.
+        behaviour: The switches.
+        given_key: The server's RSA key, if whoever opened the sandbox has one.
+        keys: The authorization keys.
+        faults: What goes wrong.
+        counts: What happened.
+        salt: The server salt that clients must use now.
+        directory: The users.
+        port: Where the server listens, once it does.
+    """
+
+    dc_id: int
+    rng: Random
+    calendar: Callable[[], float]
+    behaviour: Behaviour
+    given_key: ServerKey | None = None
+    keys: KeyRing = field(default_factory=KeyRing)
+    faults: Faults = field(default_factory=Faults)
+    counts: Counts = field(default_factory=Counts)
+    salt: int = field(init=False)
+    directory: Directory = field(init=False)
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        """Draw the secrets."""
+        self.directory = Directory(self.rng.randbytes(16))
+        self.turn_salt()
+
+    @cached_property
+    def server_key(self) -> ServerKey:
+        """The RSA key; made when it is first needed, because that takes 0.1 s."""
+        return self.given_key or ServerKey.generate()
+
+    def now(self) -> datetime:
+        """The time as Telegram writes it: whole seconds."""
+        return datetime.fromtimestamp(int(self.calendar()), UTC)
+
+    def turn_salt(self) -> None:
+        """Take another salt: clients are told when they use the old one."""
+        self.salt = self.rng.getrandbits(63) | 1

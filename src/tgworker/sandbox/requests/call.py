@@ -1,0 +1,43 @@
+"""What a request's handler gets, and what it gives back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tgworker.sandbox.accounts import Account, Line
+from tgworker.sandbox.auth_keys import KeyRecord
+from tgworker.sandbox.cloud import Cloud
+
+Answer = Any
+"""A TL object, serialised bytes, or a bool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, when nobody need be logged in.
+
+    Attributes:
+        cloud: The sandbox.
+        record: The authorization key that the request came under.
+    """
+
+    cloud: Cloud
+    record: KeyRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Caller):
+    """Who asks, logged in.
+
+    Attributes:
+        me: The account.
+        line: The connection.
+    """
+
+    me: Account
+    line: Line
+
+
+PublicHandler = Callable[[Caller, Any], Answer]
+Handler = Callable[[Call, Any], Answer]
+"""Handlers never wait. They raise `RequestRefused` to answer with an error."""

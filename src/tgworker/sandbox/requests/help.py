@@ -1,0 +1,62 @@
+"""``help.*``: what a client asks before anything else."""
+
+from datetime import timedelta
+from typing import Any
+
+from telethon.tl import types
+
+from tgworker.sandbox.post import MAX_TEXT
+from tgworker.sandbox.requests.call import Answer, Caller
+
+HOST = "127.0.0.1"
+CAPTION_LENGTH_MAX = 1024
+EDIT_TIME_LIMIT_S = 172_800
+REVOKE_TIME_LIMIT_S = 2_147_483_647
+
+
+def get_config(caller: Caller, _request: Any) -> Answer:
+    """``help.getConfig``: this server is the only data centre."""
+    cloud = caller.cloud
+    return types.Config(
+        date=cloud.now(),
+        expires=cloud.now() + timedelta(hours=1),
+        test_mode=False,
+        this_dc=cloud.dc_id,
+        dc_options=[types.DcOption(cloud.dc_id, HOST, cloud.port, static=True)],
+        dc_txt_domain_name="",
+        chat_size_max=200,
+        megagroup_size_max=200_000,
+        forwarded_count_max=100,
+        online_update_period_ms=210_000,
+        offline_blur_timeout_ms=5000,
+        offline_idle_timeout_ms=30_000,
+        online_cloud_timeout_ms=300_000,
+        notify_cloud_delay_ms=30_000,
+        notify_default_delay_ms=1500,
+        push_chat_period_ms=60_000,
+        push_chat_limit=2,
+        edit_time_limit=EDIT_TIME_LIMIT_S,
+        revoke_time_limit=REVOKE_TIME_LIMIT_S,
+        revoke_pm_time_limit=REVOKE_TIME_LIMIT_S,
+        rating_e_decay=2_419_200,
+        stickers_recent_limit=200,
+        channels_read_media_period=604_800,
+        call_receive_timeout_ms=20_000,
+        call_ring_timeout_ms=90_000,
+        call_connect_timeout_ms=30_000,
+        call_packet_timeout_ms=10_000,
+        me_url_prefix="https://t.me/",
+        caption_length_max=CAPTION_LENGTH_MAX,
+        message_length_max=MAX_TEXT,
+        webfile_dc_id=cloud.dc_id,
+    )
+
+
+def get_app_config(_caller: Caller, _request: Any) -> Answer:
+    """``help.getAppConfig``: nothing out of the ordinary."""
+    return types.help.AppConfig(hash=1, config=types.JsonObject([]))
+
+
+def get_nearest_dc(caller: Caller, _request: Any) -> Answer:
+    """``help.getNearestDc``: this one."""
+    return types.NearestDc("ZZ", caller.cloud.dc_id, caller.cloud.dc_id)

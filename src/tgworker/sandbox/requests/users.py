@@ -1,0 +1,43 @@
+"""``users.*`` and ``account.*``: who is who, and who is there."""
+
+from typing import Any
+
+from telethon.tl import types
+
+from tgworker.sandbox.errors import RequestRefused
+from tgworker.sandbox.packing import vector
+from tgworker.sandbox.post import push
+from tgworker.sandbox.requests.call import Answer, Call
+from tgworker.sandbox.views import user_view
+
+
+def get_users(call: Call, request: Any) -> Answer:
+    """``users.getUsers``: whoever cannot be addressed so is an empty user, not an error."""
+    found: list[Any] = []
+    for each in request.id:
+        try:
+            account = call.cloud.directory.resolve(call.me, each)
+        except RequestRefused:
+            found.append(types.UserEmpty(getattr(each, "user_id", 0)))
+        else:
+            found.append(user_view(call.cloud.directory, call.me, account))
+    return vector(found)
+
+
+def get_full_user(call: Call, request: Any) -> Answer:
+    """``users.getFullUser``."""
+    directory = call.cloud.directory
+    account = directory.resolve(call.me, request.id, "USER_ID_INVALID")
+    full = types.UserFull(account.id, types.PeerSettings(), types.PeerNotifySettings(), common_chats_count=0)
+    return types.users.UserFull(full, [], [user_view(directory, call.me, account)])
+
+
+def update_status(call: Call, request: Any) -> Answer:
+    """``account.updateStatus``: tells those who have a chat with the account."""
+    now = call.cloud.now()
+    status = types.UserStatusOffline(now) if request.offline else types.UserStatusOnline(now)
+    update = types.UpdateShort(types.UpdateUserStatus(call.me.id, status), now)
+    for peer_id in call.me.mailbox.chats:
+        if peer_id != call.me.id:
+            push(call.cloud.directory.get(peer_id), lambda: update)
+    return True

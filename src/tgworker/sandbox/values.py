@@ -1,0 +1,73 @@
+"""What the sandbox tells about itself."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+Revocation = Literal["SESSION_REVOKED", "AUTH_KEY_UNREGISTERED", "AUTH_KEY_DUPLICATED", "USER_DEACTIVATED"]
+"""How a user's keys may die: somebody ends his sessions, the keys are lost or used twice, he is banned."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxUser:
+    """A user of a sandbox.
+
+    Attributes:
+        id: Telegram's user id.
+        phone: Digits, without a plus.
+        username: Without an at sign.
+        session: A ``StringSession`` that is logged in as this user. A key like any other: use it in one
+            connection at a time.
+    """
+
+    id: int
+    phone: str = field(repr=False)
+    username: str
+    session: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLine:
+    """A message as one side of a chat holds it.
+
+    Attributes:
+        id: Its id in this user's mailbox.
+        outgoing: Whether this user wrote it.
+        text: Its text.
+        date: When the server got it, in UTC and whole seconds.
+    """
+
+    id: int
+    outgoing: bool
+    text: str = field(repr=False)
+    date: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSummary:
+    """A chat in a user's list of chats.
+
+    Attributes:
+        peer: The other side's id.
+        messages: How many messages it holds.
+        unread: How many of them this user has not read.
+        last_id: The id of the newest.
+    """
+
+    peer: int
+    messages: int
+    unread: int
+    last_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentText:
+    """What a text became.
+
+    Attributes:
+        sender_message_id: Its id in the sender's mailbox.
+        recipient_message_id: Its id in the recipient's; the same in a chat with oneself.
+    """
+
+    sender_message_id: int
+    recipient_message_id: int
