@@ -33,19 +33,11 @@ from tgworker.supervision import (
     Verdict,
     open_supervisor,
 )
-from tgworker.supervision.testing import EventRecorder, Hangs, Raises, Returns, Runs, ScriptedChild
+from tgworker.supervision.testing import EventRecorder, Hangs, Lingers, Raises, Returns, Runs, ScriptedChild
 
 
 def slow_to_stop(name: str, takes_s: float) -> ChildSpec:
-    async def run(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(takes_s)
-
-    return child(run, name)
+    return child(ScriptedChild(Lingers(takes_s)), name)
 
 
 def endings(recorder: EventRecorder) -> list[tuple[str, float, Verdict]]:

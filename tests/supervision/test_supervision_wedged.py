@@ -27,7 +27,7 @@ from tgworker.supervision import (
     Wedged,
     open_supervisor,
 )
-from tgworker.supervision.testing import EventRecorder, RefusesToDie, Runs, ScriptedChild
+from tgworker.supervision.testing import EventRecorder, Lingers, RefusesToDie, Runs, ScriptedChild
 
 
 @dataclass
@@ -187,16 +187,7 @@ async def test_a_child_that_dies_at_the_very_end_of_its_budget_is_not_wedged(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     recorder = EventRecorder()
-
-    async def slow(pulse: object, *, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(5)
-
-    spec = SupervisorSpec(children=(replace(child(slow), stop_within_s=5),))
+    spec = SupervisorSpec(children=(replace(child(ScriptedChild(Lingers(5))), stop_within_s=5),))
     async with open_supervisor(spec, rng=random.Random(1), observers=(recorder,)) as supervisor:
         await supervisor.wait_ready()
     assert not recorder.of(ChildWedged)

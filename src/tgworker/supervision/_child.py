@@ -117,6 +117,7 @@ class Child:
         "last",
         "nested",
         "number",
+        "order",
         "owner",
         "path",
         "ready_once",
@@ -135,6 +136,8 @@ class Child:
         self.state = ChildState.WAITING
         self.number = 0
         """The newest incarnation's number."""
+        self.order = -1
+        """Which child of its supervisor it was to start, in the order of first starts."""
         self.run: Run | None = None
         """The living incarnation."""
         self.last: Ending | None = None

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from random import Random
 from typing import Protocol, assert_never, final
 
@@ -60,7 +61,7 @@ class Crew:
     """The children of one supervisor.
 
     Attributes:
-        children: By id, in the order of their start.
+        children: By id, in the order in which they were added.
         closing: The supervisor stops: whatever ends now is not started again.
     """
 
@@ -75,6 +76,7 @@ class Crew:
         self.now_s = trio.lowlevel.current_clock().current_time
         self._superior = superior
         self._failures_at_s: tuple[float, ...] = ()
+        self._order = count()
 
     def add(self, spec: ChildSpec, *, dynamic: bool) -> Child:
         """Take a child in; it is not started yet."""
@@ -93,6 +95,8 @@ class Crew:
         assert child.run is None
         assert self.nursery is not None
         child.become(ChildState.STARTING)
+        if child.number == 0:
+            child.order = next(self._order)
         child.number += 1
         child.restart_at_s = math.inf
         child.run = run = Run(child.number, Pulse(child.path, child.number, child, self.now_s))

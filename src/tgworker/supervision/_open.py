@@ -138,8 +138,9 @@ async def _open(
 
 def _as_one(path: str, raised: list[BaseException]) -> BaseException:
     # A cancellation from outside reaches the block and the supervisor's own task: one Cancelled says it all.
-    cancelled = [error for error in raised if isinstance(error, trio.Cancelled)]
-    errors = [error for error in raised if not isinstance(error, trio.Cancelled)] + cancelled[:1]
+    # Beside an error it says nothing: the error unwinds the stack as well, and the cancelled scope stays
+    # cancelled.
+    errors = [error for error in raised if not isinstance(error, trio.Cancelled)] or raised[:1]
     if len(errors) == 1:
         return errors[0]
     return BaseExceptionGroup(f"supervisor {path}", errors)

@@ -174,7 +174,7 @@ class Supervisor:
         crew, announcer = self._crew, self._tree.announcer
         self._state = SupervisorState.STOPPING
         announcer.tell(SupervisorStopping(path=self.path, at_s=crew.now_s(), cause=self._stop_cause))
-        children = tuple(reversed(crew.children.values()))
+        children = sorted(crew.children.values(), key=lambda child: -child.order)
         for child in children:
             if child.state in (ChildState.WAITING, ChildState.BACKING_OFF):
                 crew.doom(child, self._stop_cause)  # nothing to wait for: it must only not start again

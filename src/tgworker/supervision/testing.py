@@ -81,13 +81,21 @@ class Hangs:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Lingers:
+    """Run for ever, without a beat, and take ``for_s`` seconds to end once cancelled."""
+
+    for_s: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class RefusesToDie:
     """Wait, without a beat and whatever is cancelled, until ``release`` is set."""
 
     release: trio.Event
 
 
-Act = Runs | Returns | Raises | Hangs | RefusesToDie
+Act = Runs | Returns | Raises | Hangs | Lingers | RefusesToDie
 
 
 @final
@@ -147,6 +155,12 @@ async def _play(act: Act, pulse: Pulse) -> None:
             raise error
         case Hangs():
             await trio.sleep_forever()
+        case Lingers(for_s=for_s):
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(for_s)
         case RefusesToDie(release=release):
             with trio.CancelScope(shield=True):
                 await release.wait()
