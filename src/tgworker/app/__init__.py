@@ -7,5 +7,6 @@ Lowest last::
     worker       the nursery tree of a worker, and the handle of a running one
     children     the account children under a supervisor of their own
     parts        what a worker is made of, as values and ports
+    evidence     what a hung child was doing
     status       what a worker says about itself
 """

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from tgworker.app.parts import Store
 from tgworker.app.telegram import make_telegram
 from tgworker.embedded import DataFolder, HeartbeatFile, open_store, utc_now
-from tgworker.messaging.ports import HeartbeatWriter, Telegram, Vault
+from tgworker.messaging.ports import HeartbeatWriter, Vault
 from tgworker.settings import Settings
-from tgworker.telegram import Observer
+from tgworker.telegram import Observer, TelethonTelegram
 from tgworker.vault import FernetVault
 
 
@@ -27,7 +27,7 @@ class Adapters:
 
     store: Store
     incarnation: int
-    telegram: Telegram
+    telegram: TelethonTelegram
     vault: Vault
     heartbeats: Sequence[HeartbeatWriter]
 

@@ -12,9 +12,9 @@ from typing import TextIO
 import trio
 
 from tgworker.app.adapters import open_adapters
+from tgworker.app.evidence import account_of, evidence_of
 from tgworker.app.parts import Parts
 from tgworker.app.worker import Worker
-from tgworker.messaging.models import AccountId
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, foreign_logs, make_logger
@@ -65,22 +65,18 @@ async def _run(settings: Settings, log: Logger) -> int:
                 report=events.messaging,
                 observers=(events.supervision,),
                 adjust=partial(named_in_logs, account_of=account_of),
+                dump=evidence_of(adapters.telegram.stacks),
                 on_wedged=_exit_wedged(log),
             )
         )
-        async with worker.open():
-            log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
-            name = await _wait_signal()
-            log.info("worker stopping", signal=name)
+        # Listened for before anything is started: a signal that comes meanwhile stops it in order, too.
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with worker.open():
+                log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
+                number = await anext(aiter(signals))
+                log.info("worker stopping", signal=signal.Signals(number).name)
     log.info("worker stopped")
     return EXIT_STOPPED
-
-
-async def _wait_signal() -> str:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            return signal.Signals(number).name
-    raise AssertionError("signals end only with the program")
 
 
 def _exit_wedged(log: Logger) -> Callable[[Wedged], None]:
@@ -90,9 +86,3 @@ def _exit_wedged(log: Logger) -> Callable[[Wedged], None]:
         os._exit(EXIT_RESTART_ME)
 
     return end
-
-
-def account_of(path: str) -> AccountId | None:
-    """The account that a child's path belongs to: ``root.account.<id>``."""
-    level = path.split(".")
-    return AccountId(level[2]) if level[1:2] == ["account"] and len(level) > 2 else None

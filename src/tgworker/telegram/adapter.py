@@ -44,6 +44,7 @@ class TelethonTelegram:
         self._settings = settings
         self._observer = observer
         self._doubts = KeyDoubts()
+        self._open: dict[AccountId, TelethonConnection] = {}
         if settings.server is not None:
             rsa.add_key(settings.server.public_key_pem, old=False)
 
@@ -59,7 +60,16 @@ class TelethonTelegram:
         """
         device = Device.of(account.config)
         async with self._opened(account.id, session, device, listens=True) as connection:
-            yield connection
+            self._open[account.id] = connection
+            try:
+                yield connection
+            finally:
+                del self._open[account.id]
+
+    def stacks(self, account_id: AccountId) -> str | None:
+        """What the asyncio tasks of an account's line wait for right now; ``None`` where there is no line."""
+        connection = self._open.get(account_id)
+        return None if connection is None else connection.stacks()
 
     async def describe_session(self, session: Secret) -> Peer:
         """Find out whose session a text is. Nothing is received, stored or sent.
