@@ -1,4 +1,4 @@
-"""The plan's test 2: a loop in an endless sleep is cancelled at exactly 60 s, and replaced once it is dead."""
+"""The plan's test 2: a loop in an endless sleep is cancelled at exactly 60 s and replaced once dead."""
 
 import random
 from collections.abc import Callable

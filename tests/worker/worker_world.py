@@ -1,8 +1,8 @@
-"""A whole worker in the test's own process: sandbox, embedded store, nursery tree, on whichever clock runs."""
+"""A whole worker in the test's own process: sandbox, store, nursery tree, on whichever clock runs."""
 
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +47,7 @@ class World:
     peer: SandboxUser
     stranger: SandboxUser
     began_at: float
+    folder: Path
     notes: list[Noted] = field(default_factory=list[Noted])
 
     @property
@@ -65,6 +66,12 @@ class World:
 
     async def state_of(self, message_id: MessageId) -> OutboxState:
         return (await self.store.outcomes([message_id]))[message_id].state
+
+    @contextmanager
+    def reopen(self) -> Generator[EmbeddedStore]:
+        """The store after the worker is gone."""
+        with open_store(DataFolder(self.folder), as_worker=False, run_sync=inline) as store:
+            yield store
 
     def arrived(self, at: SandboxUser | None = None) -> list[str]:
         """What the other side (by default the peer) holds of what we sent."""
@@ -138,6 +145,8 @@ async def open_world(
             )
             try:
                 async with Worker(parts).open() as worker:
-                    yield World(sandbox, store, worker, saboteur, account, me, peer, stranger, began_at, notes)
+                    yield World(
+                        sandbox, store, worker, saboteur, account, me, peer, stranger, began_at, folder, notes
+                    )
             finally:
                 own.close()
