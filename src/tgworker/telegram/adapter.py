@@ -64,7 +64,8 @@ class TelethonTelegram:
             try:
                 yield connection
             finally:
-                del self._open[account.id]
+                if self._open.get(account.id) is connection:
+                    del self._open[account.id]
 
     def stacks(self, account_id: AccountId) -> str | None:
         """What the asyncio tasks of an account's line wait for right now; ``None`` where there is no line."""
