@@ -25,6 +25,7 @@ that passes is trio's, so that all of it works under a mock clock; dates come fr
 """
 
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.control_client import SandboxControl, open_control
 from tgworker.sandbox.errors import (
     ControlLost,
     ControlRefused,
@@ -35,6 +36,7 @@ from tgworker.sandbox.errors import (
 )
 from tgworker.sandbox.faults import Action, ActiveFault, Fault, Faults
 from tgworker.sandbox.sandbox import Sandbox, open_sandbox
+from tgworker.sandbox.serve import run_sandbox
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
@@ -53,11 +55,14 @@ __all__ = [
     "PortTaken",
     "Revocation",
     "Sandbox",
+    "SandboxControl",
     "SandboxError",
     "SandboxUser",
     "SentText",
     "ServerKey",
     "Statistics",
     "UnknownUser",
+    "open_control",
     "open_sandbox",
+    "run_sandbox",
 ]

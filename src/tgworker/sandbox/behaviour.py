@@ -17,7 +17,7 @@ class Behaviour:
             brings no access hash: Telegram does it for chats that the client knows).
         duplicates: Two live connections with one authorization key ``die`` of ``AUTH_KEY_DUPLICATED``, key
             and all, or ``live``.
-        login_code: What `auth.signIn` takes.
+        login_code: What ``auth.signIn`` takes; digits.
         difference_limit: How many updates one answer of ``updates.getDifference`` holds; more come in slices.
     """
 
@@ -27,3 +27,21 @@ class Behaviour:
     duplicates: Literal["die", "live"] = "die"
     login_code: str = "12345"
     difference_limit: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse what is no switch's position. Raises ValueError."""
+        for name, positions in _POSITIONS.items():
+            if getattr(self, name) not in positions:
+                raise ValueError(f"{name} is {' or '.join(positions)}, not {getattr(self, name)}")
+        if not self.login_code.isdecimal():
+            raise ValueError("login_code is made of digits")
+        if self.difference_limit < 1:
+            raise ValueError("difference_limit must be 1 or more")
+
+
+_POSITIONS = {
+    "repeats": ("original", "error"),
+    "answers": ("short", "full"),
+    "pushes": ("full", "short"),
+    "duplicates": ("die", "live"),
+}

@@ -29,3 +29,9 @@ async def listen(port: int, option: str) -> trio.SocketListener:
             raise PortTaken(port, option) from None
         raise SandboxError(f"cannot listen on port {port} of {HOST}: {error.strerror}") from None
     return listener
+
+
+def port_of(listener: trio.SocketListener) -> int:
+    """Where a listener listens."""
+    port: int = listener.socket.getsockname()[1]
+    return port

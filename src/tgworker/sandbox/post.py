@@ -32,7 +32,7 @@ def check_text(text: str | None) -> str:
     """
     if not text or not text.strip():
         raise RequestRefused(400, "MESSAGE_EMPTY")
-    if len(text) * 2 > MAX_TEXT and len(text.encode("utf-16-le", "surrogatepass")) // 2 > MAX_TEXT:
+    if len(text) * 2 > MAX_TEXT and len(text.encode("utf-16-le")) // 2 > MAX_TEXT:
         raise RequestRefused(400, "MESSAGE_TOO_LONG")
     return text
 

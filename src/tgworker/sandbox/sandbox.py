@@ -5,8 +5,9 @@ import ipaddress
 import random
 import struct
 import time
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -18,10 +19,11 @@ from tgworker.sandbox import post
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.connection import Connection
+from tgworker.sandbox.control import serve_control
 from tgworker.sandbox.errors import RequestRefused, SandboxError
 from tgworker.sandbox.faults import Faults
 from tgworker.sandbox.handshake import KEY_BYTES
-from tgworker.sandbox.listening import HOST, listen
+from tgworker.sandbox.listening import HOST, listen, port_of
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Statistics
@@ -98,6 +100,16 @@ class Sandbox:
         self._users[account.id] = user
         return user
 
+    def check_users(self, *user_ids: int | None) -> None:
+        """Make sure that these are users; ``None`` passes.
+
+        Raises:
+            UnknownUser: One of them is none.
+        """
+        for user_id in user_ids:
+            if user_id is not None:
+                self._cloud.directory.get(user_id)
+
     def new_session(self, user_id: int) -> str:
         """Log a user in anew, as on another device; returns the ``StringSession``.
 
@@ -119,26 +131,33 @@ class Sandbox:
         """
         sender, recipient = map(self._cloud.directory.get, (sender_id, recipient_id))
         try:
+            text.encode()
             post.check_text(text)
         except RequestRefused as refusal:
             raise SandboxError(f"this text cannot be sent: {refusal.message}") from None
+        except UnicodeEncodeError:
+            raise SandboxError("this text cannot be sent: half a surrogate pair is no character") from None
         letter = post.deliver(self._cloud, sender, recipient, text)
         return SentText(letter.id, letter.id if letter.twin_id is None else letter.twin_id)
 
-    def chat(self, user_id: int, peer_id: int, *, after: int = 0) -> tuple[ChatLine, ...]:
+    def chat(
+        self, user_id: int, peer_id: int, *, after: int = 0, limit: int | None = None
+    ) -> tuple[ChatLine, ...]:
         """What a user's account holds of a chat, oldest first.
 
         Args:
             user_id: Whose account.
             peer_id: The chat; the user's own id for his notes.
             after: Only messages with a higher id.
+            limit: How many at most; ``None``: all.
 
         Raises:
             UnknownUser: There is no such user.
         """
         mailbox = self._cloud.directory.get(user_id).mailbox
         chat = mailbox.chats.get(self._cloud.directory.get(peer_id).id)
-        letters = [] if chat is None else [mailbox.letters[each] for each in chat.ids if each > after]
+        ids = [] if chat is None else chat.ids[bisect_right(chat.ids, after) :][:limit]
+        letters = [mailbox.letters[each] for each in ids]
         return tuple(ChatLine(each.id, each.outgoing, each.text, each.date) for each in letters)
 
     def chats(self, user_id: int) -> tuple[ChatSummary, ...]:
@@ -160,8 +179,7 @@ class Sandbox:
         Raises:
             UnknownUser: There is no such user.
         """
-        if user_id is not None:
-            self._cloud.directory.get(user_id)
+        self.check_users(user_id)
         cut = [each for each in self._connections if user_id in (None, each.user_id)]
         for connection in cut:
             connection.cut("dropped")
@@ -212,6 +230,7 @@ async def open_sandbox(
     users: int = 2,
     *,
     port: int = 0,
+    control_port: int | None = None,
     dc_id: int = DC_ID,
     rng: Random | None = None,
     calendar: Callable[[], float] = time.time,
@@ -223,6 +242,7 @@ async def open_sandbox(
     Args:
         users: How many users it begins with.
         port: Where it listens; 0: anywhere.
+        control_port: Where its control connection listens; 0: anywhere; ``None``: it has none.
         dc_id: The number of the data centre that it claims to be.
         rng: Where keys, salts and access hashes come from; a seeded one makes them the same each time.
         calendar: Unix time in seconds, for message ids and dates. Whatever waits uses trio's clock.
@@ -241,26 +261,35 @@ async def open_sandbox(
         behaviour=behaviour or Behaviour(),
         given_key=key,
     )
-    listener = await listen(port, "--port")
-    cloud.port = listener.socket.getsockname()[1]
-    sandbox = Sandbox(cloud, None)
-    for _ in range(users):
-        sandbox.add_user()
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(_serve, sandbox, listener), name="sandbox")
-        try:
-            yield sandbox
-        except Exception as error:  # noqa: BLE001 # raised again below: the nursery would wrap it into a group
-            failure = error
-        nursery.cancel_scope.cancel(reason="the sandbox is closed")
+    async with AsyncExitStack() as listeners:
+        clients = await listeners.enter_async_context(await listen(port, "--port"))
+        controllers = None
+        if control_port is not None:
+            controllers = await listeners.enter_async_context(await listen(control_port, "--control-port"))
+        cloud.port = port_of(clients)
+        sandbox = Sandbox(cloud, None if controllers is None else f"{HOST}:{port_of(controllers)}")
+        for _ in range(users):
+            sandbox.add_user()
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_serve, sandbox, clients, controllers, name="sandbox")
+            try:
+                yield sandbox
+            except Exception as error:  # noqa: BLE001 # raised below: the nursery would wrap it into a group
+                failure = error
+            nursery.cancel_scope.cancel(reason="the sandbox is closed")
     if failure is not None:
         raise failure
 
 
-async def _serve(sandbox: Sandbox, listener: trio.SocketListener) -> None:
+async def _serve(
+    sandbox: Sandbox, clients: trio.SocketListener, controllers: trio.SocketListener | None
+) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, sandbox.serve_client, [listener])
+        nursery.start_soon(trio.serve_listeners, sandbox.serve_client, [clients])
+        if controllers is not None:
+            serve = partial(serve_control, sandbox)
+            nursery.start_soon(trio.serve_listeners, serve, [controllers])
         await sandbox.stopped.wait()
         nursery.cancel_scope.cancel(reason="the sandbox is stopped")
 

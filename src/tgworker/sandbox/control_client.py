@@ -1,0 +1,174 @@
+"""The control connection's client side, for tests, demos and whoever drives a sandbox from outside."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import msgspec
+import trio
+
+from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.control_messages import (
+    AddUser,
+    Answer,
+    AnyCommand,
+    Behave,
+    ChatPage,
+    ChatsPage,
+    ClearFaults,
+    DropConnections,
+    FaultList,
+    ListFaults,
+    NewSession,
+    ReadChat,
+    ReadChats,
+    ReadStatistics,
+    Revoke,
+    SendText,
+    SetFault,
+    Stop,
+)
+from tgworker.sandbox.errors import ControlLost, ControlRefused
+from tgworker.sandbox.faults import ActiveFault, Fault
+from tgworker.sandbox.lines import LineReader, LineTooLong
+from tgworker.sandbox.statistics import Statistics
+from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
+
+T = TypeVar("T")
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+class SandboxControl:
+    """A sandbox in another process. `open_control` makes them.
+
+    Every method raises `ControlRefused` if the sandbox says no, and `ControlLost` if it is gone. Calls of
+    several tasks wait for each other. A cancelled call may have been carried out; later calls work all
+    the same, unless it was cut off in the middle of its line: then they raise `ControlLost`.
+
+    Args:
+        stream: The connection.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._lines = LineReader(stream, MAX_ANSWER_BYTES)
+        self._lock = trio.Lock()
+        self._last_id = 0
+        self._torn = False
+
+    async def set_fault(self, fault: Fault) -> int:
+        """Set a fault; returns its id."""
+        return (await self._ask(SetFault(**asdict(fault)), dict[str, int]))["fault"]
+
+    async def clear_faults(self, fault_id: int | None = None) -> int:
+        """Clear one fault, or all; returns how many were cleared."""
+        return (await self._ask(ClearFaults(fault=fault_id), dict[str, int]))["cleared"]
+
+    async def list_faults(self) -> tuple[ActiveFault, ...]:
+        """The faults that are set."""
+        return (await self._ask(ListFaults(), FaultList)).faults
+
+    async def send_text(self, sender_id: int, recipient_id: int, text: str) -> SentText:
+        """Send a text as a user."""
+        return await self._ask(SendText(sender=sender_id, recipient=recipient_id, text=text), SentText)
+
+    async def chat(self, user_id: int, peer_id: int, *, after: int = 0) -> tuple[ChatLine, ...]:
+        """What a user's account holds of a chat, oldest first, read page by page."""
+        lines: list[ChatLine] = []
+        more = True
+        while more:
+            page = await self._ask(ReadChat(user=user_id, peer=peer_id, after=after), ChatPage)
+            lines += page.lines
+            more = page.more
+            after = lines[-1].id if lines else after
+        return tuple(lines)
+
+    async def chats(self, user_id: int) -> tuple[ChatSummary, ...]:
+        """A user's chats, read page by page."""
+        chats: list[ChatSummary] = []
+        more, after = True, 0
+        while more:
+            page = await self._ask(ReadChats(user=user_id, after=after), ChatsPage)
+            chats += page.chats
+            more = page.more
+            after = chats[-1].peer if chats else after
+        return tuple(chats)
+
+    async def add_user(self) -> SandboxUser:
+        """A new user."""
+        return await self._ask(AddUser(), SandboxUser)
+
+    async def new_session(self, user_id: int) -> str:
+        """Log a user in on another device; returns the ``StringSession``."""
+        return (await self._ask(NewSession(user=user_id), dict[str, str]))["session"]
+
+    async def drop_connections(self, user_id: int | None = None) -> int:
+        """Cut the connections of a user, or all; returns how many."""
+        return (await self._ask(DropConnections(user=user_id), dict[str, int]))["cut"]
+
+    async def revoke(self, user_id: int, reason: Revocation = "SESSION_REVOKED") -> int:
+        """Kill a user's keys; returns how many died."""
+        return (await self._ask(Revoke(user=user_id, reason=reason), dict[str, int]))["revoked"]
+
+    async def behave(self, **switches: Any) -> Behaviour:
+        """Turn switches of `Behaviour` by name; returns all of them."""
+        return await self._ask(Behave(**switches), Behaviour)
+
+    async def statistics(self) -> Statistics:
+        """What happened so far."""
+        return await self._ask(ReadStatistics(), Statistics)
+
+    async def stop(self) -> None:
+        """End the sandbox."""
+        await self._ask(Stop(), dict[str, int])
+
+    async def _ask(self, command: AnyCommand, result_type: type[T]) -> T:
+        async with self._lock:
+            self._last_id += 1
+            answer = await self._exchange(msgspec.structs.replace(command, id=self._last_id))
+        if not answer.ok:
+            raise ControlRefused(str(answer.error))
+        return msgspec.json.decode(answer.result or b"null", type=result_type)
+
+    async def _exchange(self, command: AnyCommand) -> Answer:
+        if self._torn:
+            raise ControlLost("an earlier command was cut off in the middle")
+        try:
+            self._torn = True
+            await self._stream.send_all(msgspec.json.encode(command) + b"\n")
+            self._torn = False
+            while True:
+                line = await self._lines.read()
+                if line is None or isinstance(line, LineTooLong):
+                    raise ControlLost("the sandbox closed its control connection")
+                answer = msgspec.json.decode(line, type=Answer)
+                if answer.id == command.id:  # others belong to calls that were cancelled
+                    return answer
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ControlLost("the sandbox is gone") from None
+
+
+@asynccontextmanager
+async def open_control(address: str) -> AsyncGenerator[SandboxControl]:
+    """Connect to a sandbox's control connection.
+
+    Args:
+        address: ``host:port``, as the sandbox prints it.
+
+    Raises:
+        ControlLost: Nobody listens there.
+        ValueError: The address is none.
+
+    Cancellation: the connection is closed.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise ValueError(f"{address} is not host:port")
+    try:
+        stream = await trio.open_tcp_stream(host, int(port))
+    except OSError:
+        raise ControlLost(f"nobody listens on {address}") from None
+    async with stream:
+        yield SandboxControl(stream)

@@ -1,0 +1,199 @@
+"""The language of the control connection: one JSON object for each line, in both directions.
+
+A command has a ``cmd``, its arguments, and an ``id`` if the asker wants it back with the answer, which is
+``{"ok": true, "result": …}`` or ``{"ok": false, "error": "one line"}``.
+"""
+
+from dataclasses import fields
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault
+from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation
+
+MAX_LINE_BYTES = 64 * 1024
+"""Longer commands are refused; the longest text, escaped, takes 48 KiB."""
+
+MAX_PAGE = 500
+MAX_PAGE_BYTES = 512 * 1024
+"""A page of a chat ends with the message that reaches either."""
+
+
+class Command(msgspec.Struct, tag_field="cmd", forbid_unknown_fields=True, kw_only=True):
+    """What all commands have.
+
+    Attributes:
+        id: Comes back with the answer.
+    """
+
+    id: int | None = None
+
+
+class SetFault(Command, tag="set_fault"):
+    """Set a fault: the arguments are those of `Fault`. Result: ``{"fault": id}``."""
+
+    action: Action
+    method: str = ANY
+    user: int | None = None
+    peer: int | None = None
+    seconds: float = 0
+    code: int = 400
+    message: str = ""
+    count: int | None = None
+
+    def fault(self) -> Fault:
+        """The fault. Raises ValueError if it makes no sense."""
+        return Fault(**{each.name: getattr(self, each.name) for each in fields(Fault)})
+
+
+class ClearFaults(Command, tag="clear_faults"):
+    """Clear one fault, or all. Result: ``{"cleared": how many}``."""
+
+    fault: int | None = None
+
+
+class ListFaults(Command, tag="list_faults"):
+    """Result: ``{"faults": [{"id", "hits", "fault": {…}}, …]}``."""
+
+
+class SendText(Command, tag="send_text"):
+    """Send a text as a user. Result: ``{"sender_message_id", "recipient_message_id"}``."""
+
+    sender: int
+    recipient: int
+    text: str
+
+
+class ReadChat(Command, tag="chat"):
+    """What a user's account holds of a chat.
+
+    Result: ``{"lines": [{"id", "outgoing", "text", "date"}, …], "more"}``.
+
+    Attributes:
+        user: Whose account.
+        peer: The chat.
+        after: Only messages with a higher id: the last one's id gives the next page while ``more`` is true.
+        limit: How many at most, up to `MAX_PAGE`.
+    """
+
+    user: int
+    peer: int
+    after: int = 0
+    limit: int = MAX_PAGE
+
+
+class ReadChats(Command, tag="chats"):
+    """A user's chats. Result: ``{"chats": [{"peer", "messages", "unread", "last_id"}, …], "more"}``.
+
+    Attributes:
+        user: Whose.
+        after: Only chats with a higher ``peer``.
+        limit: How many at most, up to `MAX_PAGE`.
+    """
+
+    user: int
+    after: int = 0
+    limit: int = MAX_PAGE
+
+
+class AddUser(Command, tag="add_user"):
+    """A new user. Result: ``{"id", "phone", "username", "session"}``."""
+
+
+class NewSession(Command, tag="new_session"):
+    """Log a user in on another device. Result: ``{"session"}``."""
+
+    user: int
+
+
+class DropConnections(Command, tag="drop_connections"):
+    """Cut the connections of a user, or all. Result: ``{"cut": how many}``."""
+
+    user: int | None = None
+
+
+class Revoke(Command, tag="revoke"):
+    """Kill a user's keys. Result: ``{"revoked": how many}``."""
+
+    user: int
+    reason: Revocation = "SESSION_REVOKED"
+
+
+class Behave(Command, tag="behave"):
+    """Turn switches of `Behaviour`; those not named stay. Result: all of them."""
+
+    repeats: Literal["original", "error"] | UnsetType = UNSET
+    answers: Literal["short", "full"] | UnsetType = UNSET
+    pushes: Literal["full", "short"] | UnsetType = UNSET
+    duplicates: Literal["die", "live"] | UnsetType = UNSET
+    login_code: str | UnsetType = UNSET
+    difference_limit: int | UnsetType = UNSET
+
+    def switches(self) -> dict[str, str | int]:
+        """Those that are named."""
+        named = {each.name: getattr(self, each.name) for each in fields(Behaviour)}
+        return {name: value for name, value in named.items() if value is not UNSET}
+
+
+class ReadStatistics(Command, tag="statistics"):
+    """Result: `tgworker.sandbox.Statistics` as an object."""
+
+
+class Stop(Command, tag="stop"):
+    """End the sandbox, after this answer. Result: ``{}``."""
+
+
+AnyCommand = (
+    SetFault
+    | ClearFaults
+    | ListFaults
+    | SendText
+    | ReadChat
+    | ReadChats
+    | AddUser
+    | NewSession
+    | DropConnections
+    | Revoke
+    | Behave
+    | ReadStatistics
+    | Stop
+)
+
+
+class FaultList(msgspec.Struct, frozen=True):
+    """The result of ``list_faults``."""
+
+    faults: tuple[ActiveFault, ...]
+
+
+class ChatPage(msgspec.Struct, frozen=True):
+    """The result of ``chat``."""
+
+    lines: tuple[ChatLine, ...]
+    more: bool
+
+
+class ChatsPage(msgspec.Struct, frozen=True):
+    """The result of ``chats``."""
+
+    chats: tuple[ChatSummary, ...]
+    more: bool
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One answer.
+
+    Attributes:
+        ok: Whether the command was carried out.
+        result: What came of it.
+        error: Why it was not, in one line.
+        id: The command's.
+    """
+
+    ok: bool
+    result: msgspec.Raw | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    id: int | None = None

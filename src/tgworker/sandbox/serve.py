@@ -1,0 +1,71 @@
+"""A sandbox as a program of its own: it says in one line where it is, and serves until it is stopped."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.errors import SandboxError
+from tgworker.sandbox.sandbox import Sandbox, open_sandbox
+from tgworker.sandbox.server_key import write_file
+from tgworker.sandbox.values import SandboxUser
+
+MAX_USERS = 10_000
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """The line that a sandbox begins with.
+
+    Attributes:
+        server: ``host:port`` for clients.
+        key_file: The server's public RSA key, PKCS#1 PEM.
+        dc: The data centre that it claims to be.
+        control: ``host:port`` of the control connection.
+        users: Its users, each with a session that is logged in.
+    """
+
+    server: str
+    key_file: str
+    dc: int
+    control: str | None
+    users: tuple[SandboxUser, ...]
+
+
+async def run_sandbox(
+    *,
+    users: int,
+    port: int,
+    control_port: int,
+    emit: Callable[[str], None],
+    key_file: Path,
+    behaviour: Behaviour | None = None,
+) -> None:
+    """Open a sandbox, announce it, and serve until it is cancelled or told to ``stop``.
+
+    Args:
+        users: How many users it begins with.
+        port: Where it listens; 0: anywhere.
+        control_port: Where its control connection listens; 0: anywhere.
+        emit: Gets one line of JSON, an `Announcement`, once the sandbox can be used.
+        key_file: Where the server's public key is written.
+        behaviour: The switches to begin with.
+
+    Raises:
+        PortTaken: Another program listens there.
+        SandboxError: It cannot be opened for another reason; the text says what to do.
+
+    Cancellation: connections and ports are closed at once; the key file stays.
+    """
+    if not 1 <= users <= MAX_USERS:
+        raise SandboxError(f"--users must be between 1 and {MAX_USERS}, not {users}")
+    async with open_sandbox(users, port=port, control_port=control_port, behaviour=behaviour) as sandbox:
+        write_file(key_file, sandbox.public_key_pem.encode())
+        emit(announcement(sandbox, key_file))
+        await sandbox.stopped.wait()
+
+
+def announcement(sandbox: Sandbox, key_file: Path) -> str:
+    """Where a sandbox is, as one line of JSON: an `Announcement`."""
+    facts = Announcement(sandbox.server, str(key_file.absolute()), sandbox.dc, sandbox.control, sandbox.users)
+    return msgspec.json.encode(facts).decode()
