@@ -155,6 +155,15 @@ class Stage:
             return True
         return False
 
+    async def wait_online(self, *, within_s: float) -> bool:
+        """Wait until every account is online."""
+        wanted = {account.id for account in self.accounts}
+        with trio.move_on_after(within_s):
+            while not wanted <= self.worker.dispatch.online():
+                await self.watch.wait_next()
+            return True
+        return False
+
     def answered_at_s(self) -> dict[MessageId, float]:
         """When Telegram acknowledged each message, on trio's clock."""
         return {

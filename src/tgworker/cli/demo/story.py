@@ -14,7 +14,7 @@ from tgworker.messaging.events import AccountChanged, HeartbeatWritten
 from tgworker.messaging.models import AccountState
 from tgworker.supervision import ChildReady
 
-GIVE_EVERY_S = 0.05
+GIVE_EVERY_S = 0.025
 CALM_S = 3.0
 BLACK_HOLE_S = 4.0
 RECOVER_WITHIN_S = 15.0
@@ -105,9 +105,7 @@ class Story:
         for account in self._stage.accounts:
             if not await self._becomes(account, AccountState.RECONNECTING, since=since):
                 return False
-            if not await self._becomes(account, AccountState.ONLINE, since=len(self._stage.watch.notes) - 1):
-                return False
-        return True
+        return await self._stage.wait_online(within_s=RECOVER_WITHIN_S)
 
     # ---------------------------------------------------------------- parts of acts
 
