@@ -180,6 +180,17 @@ async def test_a_line_that_was_held_for_a_minute_ends_a_series_of_losses(
         assert here.telegram.opened_at == [0, 1, 3, 6, 69.5, 130.5]
 
 
+async def test_a_line_that_was_held_long_ago_does_not_hurry_the_attempts_to_replace_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    away = [ScriptedConnection(connects=TelegramAway("refused")) for _ in range(3)]
+    async with child(ScriptedConnection(), *away) as here:
+        await trio.sleep(100)
+        here.telegram.lines[0].lose()
+        await trio.sleep(20)
+        assert here.telegram.opened_at == [0, 101, 103, 106, 110]
+
+
 async def test_a_black_hole_under_a_send_is_noticed_and_cured(autojump_clock: trio.testing.MockClock) -> None:
     async with child() as here:
         line = here.telegram.lines[0]
@@ -353,6 +364,19 @@ async def test_a_store_that_hangs_delays_no_line_and_gets_the_latest_state_in_th
         assert [event.operation for event in here.report.of(StoreUnavailable)] == [
             "database.record_account"
         ] * 3
+
+
+async def test_the_accounts_own_user_is_stored_although_the_line_was_lost_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.weather.will("record_account", "hang")
+    away = ScriptedConnection(connects=TelegramAway("refused"))
+    async with child(ScriptedConnection(), away, store=store, line_delays=lambda _: 50) as here:
+        await trio.sleep(5)
+        here.telegram.lines[0].lose("the line broke")
+        await trio.sleep(10)
+        assert store.states == [(AccountState.RECONNECTING, "the line broke", ME.chat_id)]
 
 
 # ---------------------------------------------------------------- signs of life

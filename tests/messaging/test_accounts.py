@@ -107,6 +107,15 @@ async def test_a_changed_account_is_stopped_before_it_is_started_anew(
         assert here.children.running()[ANNA].secrets_encrypted == "a new login"
 
 
+async def test_stopping_many_accounts_is_no_hang(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore(*(account(AccountId(f"account {n}")) for n in range(100)))
+    async with syncing(store) as here:
+        await trio.sleep(1)
+        store.accounts = []
+        await trio.sleep(200)  # a second each; the watch fails after 60 s of silence
+        assert here.children.running() == {}
+
+
 async def test_children_go_on_while_the_store_is_away(autojump_clock: trio.testing.MockClock) -> None:
     store = FakeStore(account(ANNA))
     async with syncing(store) as here:

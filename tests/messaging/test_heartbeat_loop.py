@@ -105,6 +105,13 @@ async def test_heartbeats_come_on_the_second_although_the_database_may_take_long
     assert writer.weather.times("write") == list(EVERY_15_S)
 
 
+async def test_the_pause_between_two_heartbeats_is_announced(autojump_clock: trio.testing.MockClock) -> None:
+    writer = FakeWriter()
+    async with beating(writer, limits=Limits(heartbeat_every_s=300)):
+        await trio.sleep(1000)  # the watch fails after 60 s of silence
+    assert [at for at, _ in writer.written] == [0, 300, 600, 900]
+
+
 async def test_a_writer_that_hangs_delays_no_other(autojump_clock: trio.testing.MockClock) -> None:
     well, ill = FakeWriter(), FakeWriter("supabase")
     ill.weather.will("write", *["hang"] * 1000)

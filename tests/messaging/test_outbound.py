@@ -105,7 +105,9 @@ async def test_the_loop_announces_how_long_it_sleeps(autojump_clock: trio.testin
             await trio.sleep(1000)  # the watch in `outbound` fails after 60 s of silence
 
 
-async def test_a_full_claim_is_followed_by_another_at_once(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_backlog_is_worked_off_without_waiting_for_a_poll(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     store, dispatch = FakeOutbox(*map(attempt, "1234")), Dispatch(slots=2)
 
     async def senders(desk: Desk) -> None:

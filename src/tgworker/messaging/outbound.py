@@ -42,29 +42,27 @@ async def run_outbound(
         pulse.beat()
         try:
             with pulse.cycle(limits.cycle_s):
-                more = await _turn(pulse, store, dispatch, limits)
+                await _turn(pulse, store, dispatch, limits)
         except StoreAway as error:
             await outage.wait("outbound", error)
             continue
         outage.over("outbound")
-        if not more:
-            pulse.expect(limits.outbound_every_s)
-            with trio.move_on_after(limits.outbound_every_s):
-                await dispatch.wait_news()
+        pulse.expect(limits.outbound_every_s)
+        with trio.move_on_after(limits.outbound_every_s):
+            await dispatch.wait_news()
 
 
-async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Limits) -> bool:
-    """Settle, claim, hand over; returns whether the store probably has more for us right now."""
+async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Limits) -> None:
+    """Settle, claim, hand over. If that fills every desk, the next outcome is the time to ask for more."""
     settled = dispatch.unsettled()
     if settled:
         await within(pulse, "database.settle", limits.database_s, lambda: store.settle(settled))
         dispatch.forget(settled)
     slots = dispatch.slots()
     if not slots:
-        return False
+        return
     known = dispatch.known()
     attempts = await within(
         pulse, "database.claim", limits.database_s, lambda: store.claim(slots, known=known)
     )
     dispatch.hand_over(attempts)
-    return len(attempts) >= sum(slots.values())
