@@ -1,8 +1,15 @@
 """``tgworker sandbox``: a loopback Telegram server."""
 
+import signal
+import tempfile
+from functools import partial
 from pathlib import Path
 
+import trio
+
+from tgworker.cli._errors import Usage
 from tgworker.cli._options import Json
+from tgworker.sandbox import SandboxError, run_sandbox
 
 
 def sandbox(
@@ -11,17 +18,50 @@ def sandbox(
     port: int = 0,
     control_port: int = 0,
     key_file: Path | None = None,
-    json: Json = False,
+    json: Json = False,  # noqa: ARG001 - the line is JSON in any case
 ) -> int:
     """Run a Telegram server on 127.0.0.1 that speaks the real protocol, until SIGTERM or Ctrl-C.
 
-    One JSON line says where it listens, where its public key and its control connection are, and who its users
-    are, each with a ready session for 'tgworker login --session -'.
+    One line of JSON says where it listens, where its public key and its control connection are, and who its
+    users are, each with a session that 'tgworker login --session -' takes.
 
     Args:
         users: How many users there are.
         port: TCP port; 0 for any.
         control_port: TCP port of the control connection (JSON lines); 0 for any.
-        key_file: Where to write the public key; by default a temporary file.
-        json: One JSON line, which is what is printed in any case.
+        key_file: Where to write the public key; by default in a temporary folder that goes with the sandbox.
+        json: The line is JSON in any case.
     """
+    with tempfile.TemporaryDirectory(prefix="tgworker-sandbox-") as folder:
+        public_key = key_file or Path(folder) / "server_key.pem"
+        try:
+            trio.run(_run, users, port, control_port, public_key)
+        except SandboxError as error:
+            raise Usage(str(error)) from None
+    return 0
+
+
+async def _run(users: int, port: int, control_port: int, key_file: Path) -> None:
+    refused: SandboxError | None = None
+    # Listened for before anything is opened: a signal that comes meanwhile is not lost.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def until_signalled() -> None:
+                await anext(aiter(signals))
+                nursery.cancel_scope.cancel(reason="a signal")
+
+            nursery.start_soon(until_signalled)
+            try:
+                await run_sandbox(
+                    users=users,
+                    port=port,
+                    control_port=control_port,
+                    emit=partial(print, flush=True),
+                    key_file=key_file,
+                )
+            except SandboxError as error:
+                refused = error  # the nursery would wrap it into a group
+            nursery.cancel_scope.cancel(reason="the sandbox has ended")
+    if refused is not None:
+        raise refused
