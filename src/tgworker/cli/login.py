@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from tgworker.app.books import open_books
 from tgworker.app.telegram import make_telegram
 from tgworker.cli._errors import Usage
-from tgworker.cli._options import Json, settings_for
+from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output
 from tgworker.messaging.models import Secret
 from tgworker.vault import FernetVault
@@ -19,7 +19,7 @@ CONNECT_WITHIN_S = 30.0
 
 def login(
     *,
-    session: str,
+    session: Text,
     name: Annotated[str | None, Parameter()] = None,
     owner: str = "00000000-0000-0000-0000-000000000000",
     json: Json = False,

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from tgworker.app.books import Books, open_books
 from tgworker.cli._accounts import named_account
 from tgworker.cli._errors import EXIT_NO, Usage
-from tgworker.cli._options import Json, settings_for
+from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output
 from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.records import OutboxRecord, OutboxState
@@ -27,8 +27,8 @@ LOOK_AT_MOST = 500
 def send(
     *,
     account: str,
-    to: str,
-    text: str | None = None,
+    to: Text,
+    text: Text | None = None,
     lines: Annotated[bool, Parameter(negative="")] = False,
     wait: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
