@@ -45,26 +45,25 @@ _NAMES = """json_object(
 METADATA = f"json_patch('{{}}', {_NAMES})"
 """SQL for a new contact's metadata from a peer ``p``."""
 
-_RENAME = f"""
-update contact_identities as i
-set metadata = json_patch(i.metadata, {_NAMES})
-from json_each(:chats) j cross join tgworker_peers p
-where p.integration_account_id = :account and p.chat_id = j.value
-    and i.owner_id = :owner and i.type = 'telegram_user' and i.value = cast(j.value as text)
-    and json_valid(i.metadata) and json_patch(i.metadata, {_NAMES}) <> i.metadata
+_RENAMED = f"""
+select json_patch(i.metadata, {_NAMES}) as renamed, i.id
+from json_each(:chats) j
+cross join tgworker_peers p on p.integration_account_id = :account and p.chat_id = j.value
+cross join contact_identities i on i.owner_id = :owner and i.type = 'telegram_user'
+    and i.value = cast(j.value as text)
+where json_valid(i.metadata) and renamed <> i.metadata
 """  # noqa: S608 - put together from constants
 
 # Somebody wrote to "@name" or "+phone" before the id was known: it is the same person.
-_RECOGNISE = """
-update contact_identities as i
-set value = cast(p.chat_id as text)
-from json_each(:chats) j cross join tgworker_peers p
-where p.integration_account_id = :account and p.chat_id = j.value
-    and i.owner_id = :owner and i.type = 'telegram_user'
+_RECOGNISED = """
+select cast(p.chat_id as text), i.id
+from json_each(:chats) j
+cross join tgworker_peers p on p.integration_account_id = :account and p.chat_id = j.value
+cross join contact_identities i on i.owner_id = :owner and i.type = 'telegram_user'
     and i.value in ('@' || p.username, '@' || lower(p.username), '+' || p.phone)
-    and not exists (select 1 from contact_identities known
-        where known.owner_id = :owner and known.type = 'telegram_user'
-            and known.value = cast(p.chat_id as text))
+where not exists (select 1 from contact_identities known
+    where known.owner_id = :owner and known.type = 'telegram_user' and known.value = cast(p.chat_id as text))
+group by p.chat_id
 """
 
 
@@ -91,8 +90,10 @@ def save_peers(
     changed = [row[0] for row in connection.execute(_UPSERT, {"account": account_id, "peers": to_json(rows)})]
     if changed:
         arguments = {"account": account_id, "owner": owner_id, "chats": to_json(changed)}
-        connection.execute(_RECOGNISE, arguments)
-        connection.execute(_RENAME, arguments)
+        recognised = connection.execute(_RECOGNISED, arguments).fetchall()
+        connection.executemany("update contact_identities set value = ? where id = ?", recognised)
+        renamed = connection.execute(_RENAMED, arguments).fetchall()
+        connection.executemany("update contact_identities set metadata = ? where id = ?", renamed)
 
 
 def list_peers(connection: sqlite3.Connection, account_id: AccountId) -> list[Peer]:

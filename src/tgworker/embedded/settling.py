@@ -125,11 +125,8 @@ def begin(connection: sqlite3.Connection) -> None:
 
 def stage_settled(connection: sqlite3.Connection, settled: Sequence[Settled], now: datetime) -> None:
     """Stage what became of attempts; those of an older claim than the row's last are left out."""
-    items = [_staged(item, seconds(now)) for item in settled]
+    items = [_staged(connection, item, seconds(now)) for item in settled]
     connection.execute(_STAGE_SETTLED, {"items": to_json(items)})
-    strangers = [item for item in settled if isinstance(item.outcome, Sent) and item.attempt.peer is None]
-    for item in strangers:
-        _name_chat(connection, item)
 
 
 def conclude(connection: sqlite3.Connection, verdicts: Sequence[Verdict], now: datetime) -> None:
@@ -153,8 +150,9 @@ def apply(connection: sqlite3.Connection, now: datetime) -> None:
     connection.execute(_CONVERSATIONS)
 
 
-def _staged(item: Settled, now_s: float) -> tuple[object, ...]:
+def _staged(connection: sqlite3.Connection, item: Settled, now_s: float) -> tuple[object, ...]:
     attempt = item.attempt
+    chat_id = attempt.peer.chat_id if attempt.peer is not None else None
     telegram_id: int | None = None
     sent_at: str | None = None
     not_before: float | None = None
@@ -164,6 +162,9 @@ def _staged(item: Settled, now_s: float) -> tuple[object, ...]:
         case Sent():
             state = OutboxState.SENT
             telegram_id = item.outcome.telegram_id
+            if chat_id is None:
+                # Addressed by name: the peer that was resolved for it may be known by now.
+                chat_id = chat_of(connection, attempt.account_id, attempt.to)
             sent_at = iso(item.outcome.sent_at) if item.outcome.sent_at is not None else None
         case Deferred():
             state = OutboxState.DEFERRED
@@ -178,7 +179,6 @@ def _staged(item: Settled, now_s: float) -> tuple[object, ...]:
             state, unclaimed = OutboxState.WAITING, 1
         case _:
             assert_never(item.outcome)
-    chat_id = attempt.peer.chat_id if attempt.peer is not None else None
     return (
         attempt.message_id,
         attempt.fence,
@@ -192,18 +192,6 @@ def _staged(item: Settled, now_s: float) -> tuple[object, ...]:
         error,
         doubtful,
         unclaimed,
-    )
-
-
-def _name_chat(connection: sqlite3.Connection, item: Settled) -> None:
-    """Find out which chat a message went to that was addressed by name, from the peer that was resolved."""
-    attempt = item.attempt
-    chat_id = chat_of(connection, attempt.account_id, attempt.to)
-    if chat_id is None:
-        return
-    connection.execute(
-        "update temp.settling set chat_id = ? where message_id = ? and chat_id is null",
-        (chat_id, attempt.message_id),
     )
 
 
