@@ -77,7 +77,7 @@ class Clerk:
         if request is None:
             self._line.send(_refusal(msg_id, RequestRefused(400, "INPUT_METHOD_INVALID")))
             return
-        method = method_name(request.__class__)
+        method = method_name(type(request))
         self._cloud.counts.requests[method] += 1
         fault = self._cloud.faults.on_request(method, record.user_id, peer_of(request, record.user_id))
         if fault is None:

@@ -9,12 +9,16 @@ from telethon.tl.alltlobjects import tlobjects
 _ROOT = "telethon.tl.functions"
 
 
-@cache
 def method_name(request_type: type[Any]) -> str:
     """The name of a request type in Telegram's spelling."""
-    name = request_type.__name__.removesuffix("Request")
+    return _spelt(request_type.__module__, request_type.__name__)
+
+
+@cache
+def _spelt(module: str, class_name: str) -> str:
+    name = class_name.removesuffix("Request")
     name = name[:1].lower() + name[1:]
-    namespace = request_type.__module__.removeprefix(_ROOT).removeprefix(".")
+    namespace = module.removeprefix(_ROOT).removeprefix(".")
     return f"{namespace}.{name}" if namespace else name
 
 

@@ -33,15 +33,15 @@ def search(call: Call, request: Any) -> Answer:
     peer = call.cloud.directory.resolve(call.me, request.peer)
     chat = call.me.mailbox.chats.get(peer.id)
     asked = request.q.casefold()
+    earliest, latest = _given(request.min_date), _given(request.max_date)
     letters = [] if chat is None else [call.me.mailbox.letters[each] for each in chat.ids]
     found = [
         each
         for each in letters
         if asked in each.text.casefold()
-        and (not request.min_date or each.date > request.min_date)
-        and (not request.max_date or each.date < request.max_date)
+        and (earliest is None or each.date > earliest)
+        and (latest is None or each.date < latest)
     ]
-    request.offset_date = None
     page, whole = _page(found, request)
     return _messages(call, page, None if whole else len(found))
 
@@ -63,10 +63,11 @@ def get_messages(call: Call, request: Any) -> Answer:
 def get_dialogs(call: Call, request: Any) -> Answer:
     """``messages.getDialogs``: the chats, the one with the newest message first. None is pinned."""
     tops = _tops(call.me)
+    before = _given(request.offset_date)
     if request.offset_id:
         rest = [each for each in tops if each.id < request.offset_id]
-    elif request.offset_date:
-        rest = [each for each in tops if each.date < request.offset_date]
+    elif before is not None:
+        rest = [each for each in tops if each.date < before]
     else:
         rest = tops
     page = rest[: _limit(request.limit)]
@@ -99,10 +100,11 @@ def _page(letters: Sequence[Letter], request: Any) -> tuple[list[Letter], bool]:
         The page, newest first, and whether it is all there is.
     """
     end = len(letters)  # the page ends before this one, counted from the oldest
+    before = _given(getattr(request, "offset_date", None))
     if request.offset_id:
         end = bisect_left(letters, request.offset_id, key=_id)
-    elif request.offset_date:
-        end = bisect_left(letters, request.offset_date, key=_date)
+    elif before is not None:
+        end = bisect_left(letters, before, key=_date)
     end -= request.add_offset
     start = end - _limit(request.limit)
     page = [
@@ -111,6 +113,11 @@ def _page(letters: Sequence[Letter], request: Any) -> tuple[list[Letter], bool]:
         if (not request.max_id or each.id < request.max_id) and each.id > request.min_id
     ]
     return page[::-1], len(page) == len(letters)
+
+
+def _given(date: datetime | None) -> datetime | None:
+    """A date, unless it is Telegram's way of giving none: zero."""
+    return None if date is None or date.timestamp() == 0 else date
 
 
 def _limit(asked: int) -> int:

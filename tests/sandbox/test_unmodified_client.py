@@ -1,0 +1,201 @@
+"""An unmodified Telethon on plain asyncio, in a process of its own, gets along with the sandbox.
+
+One process plays all scenes of `unmodified_client.py`; each test here looks at one of them.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tgworker.sandbox import Statistics, open_sandbox
+from tgworker.sandbox.methods import method_name
+from tgworker.sandbox.requests.table import request_table
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = Path(__file__).with_name("unmodified_client.py")
+
+
+@dataclass(frozen=True)
+class Report:
+    scenes: dict[str, Any]
+    statistics: Statistics
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return trio.run(play)
+
+
+async def play() -> Report:
+    async with open_sandbox(users=4, control_port=0) as sandbox:
+        facts = {
+            "server": sandbox.server,
+            "public_key": sandbox.public_key_pem,
+            "control": sandbox.control,
+            "users": [
+                {"id": user.id, "phone": user.phone, "username": user.username, "session": user.session}
+                for user in sandbox.users
+            ],
+        }
+        with trio.fail_after(50):
+            process = await trio.run_process(
+                [sys.executable, str(PROGRAM)],
+                stdin=json.dumps(facts).encode(),
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+        assert process.returncode == 0, process.stderr.decode()
+        return Report(json.loads(process.stdout), sandbox.statistics())
+
+
+def test_every_tcp_transport_that_telethon_has(report: Report) -> None:
+    assert report.scenes["transports"] == {
+        "ConnectionTcpFull": True,
+        "ConnectionTcpAbridged": True,
+        "ConnectionTcpIntermediate": True,
+        "ConnectionTcpPadded": True,
+        "ConnectionTcpObfuscated": True,
+    }
+
+
+def test_login_by_phone_and_code_with_a_fresh_handshake(report: Report) -> None:
+    assert report.scenes["login"] == {
+        "authorized before": False,
+        "unknown number": "PhoneNumberUnoccupiedError",
+        "bad number": "PhoneNumberInvalidError",
+        "wrong code": "PhoneCodeInvalidError",
+        "stale code": "PhoneCodeExpiredError",
+        "signed in as": 1001,
+        "phone": True,
+        "dialogs work": True,
+        "the session holds": 1001,
+        "logged out": True,
+        "authorized after": False,
+    }
+    assert report.statistics.handshakes >= 2
+
+
+def test_people_are_found_and_access_hashes_are_checked(report: Report) -> None:
+    assert report.scenes["people"] == {
+        "me": True,
+        "by name": True,
+        "by phone": True,
+        "contacts": True,
+        "full": True,
+        "unknown name": "ValueError",
+        "wrong hash": "PeerIdInvalidError",
+        "zero hash": "PeerIdInvalidError",
+        "zero hash, full": "UserIdInvalidError",
+        "zero hash, users": "UserEmpty",
+        "hashes differ": True,
+        "another's hash": "PeerIdInvalidError",
+    }
+
+
+def test_texts_with_edits_deletes_reads_and_typing(report: Report) -> None:
+    assert report.scenes["texts"] == {
+        "sent": "a bold word",
+        "entities sent": ["MessageEntityBold"],
+        "arrived": "a bold word",
+        "entities": ["MessageEntityBold"],
+        "sender": True,
+        "from_id": None,
+        "edited": ["another text", True],
+        "edited to the same": "MessageNotModifiedError",
+        "edited by another": "MessageAuthorRequiredError",
+        "typing": True,
+        "read": 1,
+        "read up to": True,
+        "reply": "a reply",
+        "deleted": 2,
+        "gone": [],
+        "too long": "MessageTooLongError",
+        "longest": 4096,
+        "empty": "MessageEmptyError",
+        "missing message": "MessageIdInvalidError",
+        "status": True,
+        "many at once": 120,
+    }
+
+
+def test_history_is_read_as_iter_messages_reads_it(report: Report) -> None:
+    assert report.scenes["histories"] == {
+        "all": True,
+        "total": 230,
+        "limited": [229, 228, 227, 226, 225],
+        "reversed": True,
+        "reversed, limited": [0, 1, 2],
+        "from id": [2, 1, 0],
+        "reversed from id": [228, 229],
+        "between": [4, 3, 2],
+        "add_offset": [226, 225],
+        "search": [*range(229, 219, -1), 122, 22],
+        "by id": [None, "229"],
+        "dialogs": True,
+        "one dialog": True,
+        "peer dialogs": True,
+        "pts": True,
+        "unread after": 0,
+    }
+
+
+def test_differences_and_repeated_random_ids(report: Report) -> None:
+    assert report.scenes["differences"] == {
+        "first answer": "UpdateShortSentMessage",
+        "repeat": ["UpdateMessageID", "UpdateNewMessage"],
+        "same id": True,
+        "repeat moves no pts": 0,
+        "refused": "ValueError",  # what Telethon makes of a 500 once it is tired of it
+        "new": ["kept, edited", "mine"],
+        "others": ["UpdateDeleteMessages", "UpdateMessageID", "UpdateReadHistoryInbox"],
+        "numbered": [[True, 77]],
+        "sliced": ["kept, edited", "mine"],
+        "current": "DifferenceEmpty",
+        "too long": "DifferenceTooLong",
+    }
+
+
+def test_telethon_reconnects_again_and_again_and_its_key_lives(report: Report) -> None:
+    assert report.scenes["reconnections"] == {"done": [0, 1, 2, 3, 4], "duplicated": 0}
+
+
+def test_keys_die_in_every_way(report: Report) -> None:
+    assert report.scenes["deaths"] == {
+        "SESSION_REVOKED": "SessionRevokedError",
+        "AUTH_KEY_UNREGISTERED": "AuthKeyUnregisteredError",
+        "the second": "AuthKeyDuplicatedError",
+        "the first": "AuthKeyDuplicatedError",
+        "for ever": "AuthKeyDuplicatedError",
+        "banned": "UserDeactivatedError",
+        "banned, login": "PhoneNumberBannedError",
+        "unknown key": "AuthKeyNotFound",
+    }
+    assert report.statistics.duplicated_keys == 1
+
+
+def test_what_else_a_client_asks(report: Report) -> None:
+    assert report.scenes["odds_and_ends"] == {
+        "nearest": 2,
+        "config": [2, True, 4096],
+        "app config": "AppConfig",
+        "resent": "SentCode",
+        "not in the sandbox": "MethodInvalidError",
+    }
+
+
+def test_every_request_that_the_sandbox_answers_was_sent_by_the_client(report: Report) -> None:
+    table = request_table()
+    answered = {method_name(request) for request in (*table.public, *table.members)}
+    assert answered <= set(report.statistics.requests)
+
+
+def test_a_client_that_leaves_leaves_nothing_behind(report: Report) -> None:
+    assert report.statistics.open == 0
+    assert report.statistics.overflows == 0
