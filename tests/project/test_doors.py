@@ -23,7 +23,7 @@ LIBRARIES = {
     "embedded": {"msgspec", "trio"},
     "messaging": {"trio"},
     "operations": {"_typeshed", "structlog", "trio"},
-    "sandbox": {"cryptg", "cryptography", "rsa", "telethon", "trio"},
+    "sandbox": {"cryptg", "cryptography", "msgspec", "rsa", "telethon", "trio"},
     "settings": {"dotenv", "environs"},
     "supabase": {"httpx", "msgspec", "trio"},
     "supervision": {"trio"},
