@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ import trio.lowlevel
 
 from telegram.telegram_world import World, open_files, open_world
 from tgworker.messaging.errors import TelegramAway
+from tgworker.messaging.outcomes import Outcome, Released, Unknown
 from tgworker.sandbox import Fault
 from tgworker.telegram import CloseWedged, TelethonConnection
 
@@ -128,11 +128,17 @@ async def test_a_line_whose_connect_is_cancelled_at_any_moment(world: World) -> 
 async def test_a_line_with_a_full_send_buffer_into_a_hole() -> None:
     async with open_world(through_tap=True) as world:
         leaving = Leaving()
+        outcomes: list[Outcome] = []
         async with trio.open_nursery() as nursery, world.online(0) as line:
             peer = await world.peer(line, 1)
             world.tap.shut()
+
+            async def send(number: int) -> None:
+                text = os.urandom(100_000).hex()
+                outcomes.append(await line.send_text(peer, text, random_id=number))
+
             for number in range(1, 101):
-                nursery.start_soon(partial(line.send_text, peer, os.urandom(100_000).hex(), random_id=number))
+                nursery.start_soon(send, number)
             client: Any = line._client
             transport = client._sender._connection._writer.transport
             for _ in range(1000):
@@ -143,6 +149,9 @@ async def test_a_line_with_a_full_send_buffer_into_a_hole() -> None:
             leaving.now(line)
         world.tap.reopen()
         await leaving.check()
+        kinds = [type(outcome) for outcome in outcomes]
+        assert len(kinds) == 100
+        assert set(kinds) == {Unknown, Released}  # what may have left, and what certainly has not
 
 
 async def test_a_line_that_the_server_has_dropped(world: World) -> None:

@@ -1,6 +1,7 @@
 """Updates in their rarer forms, as a server that wants to save bytes or has forgotten some sends them."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,8 +11,7 @@ from telethon.tl import functions, types
 from trio.testing import MockClock
 
 from telegram.telegram_world import World, open_world, receive_texts, receive_until
-from tgworker.messaging.models import Position
-from tgworker.telegram import UpdatesSkipped
+from tgworker.telegram import TelethonConnection, UpdatesSkipped
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.peers import peers_of
 
@@ -94,34 +94,58 @@ async def test_what_telegram_has_forgotten_is_said_and_the_line_goes_on(
     assert world.events == [UpdatesSkipped(world.account(0).id, None)]
 
 
-async def test_a_channel_is_caught_up_with_its_stored_position(
+CHANNEL = types.Channel(77, "News", types.ChatPhotoEmpty(), NOON, access_hash=770)
+
+
+def post(number: int) -> Any:
+    return types.Message(
+        id=number, peer_id=types.PeerChannel(77), date=NOON, message=f"post {number}", post=True
+    )
+
+
+def with_a_channel(line: TelethonConnection, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The sandbox has no channels: its answer is written here, Telethon's way through it is real."""
+    asked: list[Any] = []
+    client: Any = line._client
+    ask = client.ask_aio
+
+    async def ask_aio(request: Any, **options: Any) -> Any:
+        if isinstance(request, functions.updates.GetChannelDifferenceRequest):
+            asked.append(request)
+            return types.updates.ChannelDifference(request.pts + 1, [post(5)], [], [CHANNEL], [], final=True)
+        return await ask(request, **options)
+
+    monkeypatch.setattr(client, "ask_aio", ask_aio)
+    return asked
+
+
+async def test_a_channel_is_caught_up_from_its_stored_position(
     autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sandbox has no channels yet: the answers are written here, Telethon's way through them is real."""
-    channel = types.Channel(77, "News", types.ChatPhotoEmpty(), NOON, access_hash=770)
-    post = types.Message(id=5, peer_id=types.PeerChannel(77), date=NOON, message="post", post=True)
-    asked: list[Any] = []
     async with world.open(0) as line:
         await line.connect(None, [])
         start = (await line.updates.receive()).position
         assert start is not None
-    position = Position(start.pts, start.qts, start.date, start.seq, {77: 4})
     async with world.open(0) as line:
-        await line.connect(position, peers_of([channel]))
+        await line.connect(replace(start, channels={77: 4}), peers_of([CHANNEL]))
+        asked = with_a_channel(line, monkeypatch)
         client: Any = line._client
-        ask = client.ask_aio
-
-        async def ask_aio(request: Any, **options: Any) -> Any:
-            if isinstance(request, functions.updates.GetChannelDifferenceRequest):
-                asked.append(request)
-                return types.updates.ChannelDifference(5, [post], [], [channel], [], final=True)
-            return await ask(request, **options)
-
-        monkeypatch.setattr(client, "ask_aio", ask_aio)
         client._updates_queue.put_nowait(types.UpdateShort(types.UpdateChannelTooLong(77), NOON))
         batches = await receive_until(line, lambda messages: len(messages) == 1)
-        assert asked[0].channel == types.InputChannel(77, 770)
-        assert asked[0].pts == 4
-        assert batches[-1].messages[0].chat_id == -1_000_000_000_077
-        assert batches[-1].position is not None
-        assert batches[-1].position.channels == {77: 5}
+    assert [(request.channel, request.pts) for request in asked] == [(types.InputChannel(77, 770), 4)]
+    assert batches[-1].messages[0].chat_id == -1_000_000_000_077
+    assert batches[-1].position is not None
+    assert batches[-1].position.channels == {77: 5}
+
+
+async def test_a_channel_that_was_met_on_the_line_is_caught_up_too(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.online(0) as line:
+        asked = with_a_channel(line, monkeypatch)
+        client: Any = line._client
+        new = types.UpdateNewChannelMessage(post(1), 4, 1)
+        client._updates_queue.put_nowait(types.Updates([new], [], [CHANNEL], NOON, 0))
+        client._updates_queue.put_nowait(types.UpdateShort(types.UpdateChannelTooLong(77), NOON))
+        assert await receive_texts(line, 2) == ["post 1", "post 5"]
+    assert [(request.channel, request.pts) for request in asked] == [(types.InputChannel(77, 770), 4)]

@@ -106,7 +106,9 @@ async def test_a_repeat_is_a_success_with_the_same_id_and_no_delay(
     async with world.online(0) as line:
         peer = await world.peer(line, 1)
         sent = await line.send_text(peer, "hi", random_id=7)
+        asked = world.sandbox.statistics().requests["updates.getDifference"]
         again = await line.send_text(peer, "hi", random_id=7)
+        assert world.sandbox.statistics().requests["updates.getDifference"] == asked  # the id was known
         assert isinstance(sent, Sent)
         assert isinstance(again, Sent)
         assert again.telegram_id == sent.telegram_id
@@ -163,9 +165,11 @@ async def test_the_update_log_tells_the_id_of_a_message_sent_by_an_earlier_line(
         batches = await receive_until(line, lambda messages: len(messages) >= 1)
         assert [pair for batch in batches for pair in batch.sent_ids] == [(7, original.id)]
         assert [(m.text, m.outgoing) for batch in batches for m in batch.messages] == [("hi", True)]
+        asked = world.sandbox.statistics().requests["updates.getDifference"]
         again = await line.send_text(peer, "hi", random_id=7)
         assert isinstance(again, Sent)
         assert again.telegram_id == original.id
+        assert world.sandbox.statistics().requests["updates.getDifference"] == asked  # the log has told it
 
 
 async def test_a_duplicate_whose_id_nobody_tells_is_still_sent(

@@ -24,6 +24,36 @@ async def world(autojump_clock: MockClock) -> AsyncGenerator[World]:
         yield world
 
 
+async def test_what_comes_in_while_a_new_account_begins_is_not_skipped(
+    autojump_clock: MockClock, world: World
+) -> None:
+    """Telethon asks for the state, then for the difference from there, and throws the difference away."""
+    world.sandbox.faults.set(Fault("delay", method=GET_DIFFERENCE, seconds=2, count=1))
+    async with trio.open_nursery() as nursery, world.open(0) as line:
+
+        async def write() -> None:
+            await trio.sleep(1)
+            world.sandbox.send_text(world.id(1), world.id(0), "in between")
+
+        nursery.start_soon(write)
+        await line.connect(None, [])
+        assert await receive_texts(line, 1) == ["in between"]
+
+
+async def test_nothing_is_handed_over_before_the_account_is_known(
+    autojump_clock: MockClock, world: World
+) -> None:
+    async with world.open(0) as line:
+        await line.connect(None, [])
+        stored = (await line.updates.receive()).position
+    world.sandbox.send_text(world.id(1), world.id(0), "missed")
+    world.sandbox.faults.set(Fault("delay", method="GetUsersRequest", seconds=2, count=1))
+    async with trio.open_nursery() as nursery, world.open(0) as line:
+        nursery.start_soon(line.connect, stored, [])
+        assert await receive_texts(line, 1) == ["missed"]
+        assert trio.current_time() == 2  # "self" has a number now, and ids that are told are learned
+
+
 async def test_messages_come_in_order_with_their_peers_and_the_position_after_them(
     autojump_clock: MockClock, world: World
 ) -> None:

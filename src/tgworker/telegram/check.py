@@ -11,7 +11,7 @@ from tgworker.telegram.quiet_log import QuietLogger
 
 NEEDED = {
     "client": (
-        "_authorized _borrowed_senders _call _flood_waited_requests _keepalive_loop _log _mb_entity_cache "
+        "_authorized _borrowed_senders _call _keepalive_loop _log _mb_entity_cache "
         "_message_box _on_login _preprocess_updates _save_states_and_entities _sender _update_loop "
         "_updates_error _updates_handle _updates_queue"
     ),

@@ -116,8 +116,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         ordered: bool = False,  # noqa: ARG002, FBT # Telethon's
         flood_sleep_threshold: int | None = None,  # noqa: ARG002 # there are no sleeps
     ) -> Any:
-        """Every request of Telethon's own comes here: one attempt, and no flood wait is remembered."""
-        self._flood_waited_requests.clear()
+        """Every request of Telethon's own comes here: one attempt.
+
+        Telethon's own retries, sleeps over flood waits, and refuses later requests by its memory of them.
+        """
         match request:
             case functions.updates.GetDifferenceRequest() | functions.updates.GetChannelDifferenceRequest():
                 return await self._difference_aio(sender, request)

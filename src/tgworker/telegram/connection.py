@@ -246,7 +246,7 @@ class TelethonConnection:
         self._self_id = me.chat_id
         self._book.learn([me])
         self._resolver = Resolver(client, self._book)
-        self._sender = Sender(client, position or position_of(client._message_box.session_state()))
+        self._sender = Sender(client)
         self._identified.set()
         return me
 

@@ -16,7 +16,7 @@ from tgworker.telegram.peers import input_peer
 from tgworker.telegram.rpc_errors import RANDOM_ID_DUPLICATE, error_name, send_outcome
 
 REMEMBERED = 10_000
-"""How many sends a connection remembers the beginning of, and how many ids it remembers to have read."""
+"""How many ids that the update log or an answer told of are remembered."""
 
 READ_BACK_UPDATES = 1000
 READ_BACK_SLICES = 10
@@ -24,35 +24,32 @@ READ_BACK_SLICES = 10
 
 
 class Sender:
-    """Sends texts, once each, and knows where the update log stood before each of them.
+    """Sends texts, once each, and remembers what became of their ``random_id``.
 
     Args:
         client: A connected client.
-        start: Where the log stood when the connection began.
     """
 
-    def __init__(self, client: AccountClient, start: Position) -> None:
+    def __init__(self, client: AccountClient) -> None:
         self._client = client
-        self._start = start
-        self._begun_at: OrderedDict[int, Position] = OrderedDict()
         self._ids: OrderedDict[int, int] = OrderedDict()
 
     def learn(self, sent_ids: tuple[tuple[int, int], ...]) -> None:
         """Remember ids that the update log told of: ``(random_id, telegram_id)``."""
         for random_id, telegram_id in sent_ids:
-            _remember(self._ids, random_id, telegram_id)
+            self._ids[random_id] = telegram_id
+            if len(self._ids) > REMEMBERED:
+                self._ids.popitem(last=False)
 
-    async def send_text_aio(self, peer: Peer, text: str, random_id: int, now_at: Position) -> Outcome:
+    async def send_text_aio(self, peer: Peer, text: str, random_id: int, log_at: Position) -> Outcome:
         """One attempt. See `tgworker.messaging.ports.Connection.send_text`.
 
         Args:
             peer: Whom to send to.
             text: What to send.
             random_id: Telegram's idempotency key.
-            now_at: Where the update log stands now, before the attempt.
+            log_at: How far the update log was read before the attempt.
         """
-        if random_id not in self._begun_at:
-            _remember(self._begun_at, random_id, now_at)
         request = functions.messages.SendMessageRequest(input_peer(peer), text, random_id=random_id)
         try:
             answer = await self._client.ask_aio(request)
@@ -62,7 +59,7 @@ class Sender:
             return Unknown(str(error))
         except RPCError as error:
             if error_name(error) == RANDOM_ID_DUPLICATE:
-                return await self._read_back_aio(random_id)
+                return Sent(await self._read_back_aio(random_id, log_at))
             return send_outcome(error)
         except (BadMessageError, TypeNotFoundError) as error:
             # The server did not take the envelope, or its answer is of a type that this Telethon cannot read.
@@ -71,25 +68,20 @@ class Sender:
             return Refused("MESSAGE_TOO_LONG")  # Telethon's packer: more than 1 MB
         sent = sent_of(answer, random_id)
         if sent.telegram_id is not None:
-            _remember(self._ids, random_id, sent.telegram_id)
+            self.learn(((random_id, sent.telegram_id),))
         return sent
 
-    async def _read_back_aio(self, random_id: int) -> Sent:
-        """The id of a message that Telegram already had: from what the log told, else by asking it again.
+    async def _read_back_aio(self, random_id: int, log_at: Position) -> int | None:
+        """The id of a message that Telegram already had: the log told it, or is about to.
 
-        First from before the first attempt on this connection, then, since the message may be older than the
-        connection, from where the connection began.
+        Whatever the log says up to ``log_at`` was learned; so only what comes after it is asked for.
         """
         if random_id in self._ids:
-            return Sent(self._ids[random_id])
-        begun_at = self._begun_at.get(random_id, self._start)
+            return self._ids[random_id]
         try:
-            found = await self._search_log_aio(random_id, begun_at)
-            if found is None and begun_at.pts != self._start.pts:
-                found = await self._search_log_aio(random_id, self._start)
+            return await self._search_log_aio(random_id, log_at)
         except (LineLost, RPCError, TypeNotFoundError):
-            return Sent(None)  # it is sent, that much is certain; the id can be found in the history
-        return Sent(found)
+            return None  # it is sent, that much is certain; the id can be found in the history
 
     async def _search_log_aio(self, random_id: int, at: Position) -> int | None:
         pts, qts, date = at.pts, at.qts, date_of(at)
@@ -111,9 +103,3 @@ class Sender:
                 case _:
                     return None
         return None
-
-
-def _remember(memory: OrderedDict[int, Any], key: int, value: Any) -> None:
-    memory[key] = value
-    if len(memory) > REMEMBERED:
-        memory.popitem(last=False)

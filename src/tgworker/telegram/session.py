@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession, StringSession
 from telethon.tl import types
 
@@ -53,8 +52,7 @@ class AccountSession(MemorySession):  # type: ignore[misc] # Telethon has no typ
             self.set_dc(stored.dc_id, stored.server_address, stored.port)
         else:
             self.set_dc(server.dc, server.host, server.port)
-        # A copy: Telethon sets the key to None in the very object when a data centre changes.
-        self.auth_key = AuthKey(stored.auth_key.key)
+        self.auth_key = stored.auth_key
         self._position = position
         self._channel_hashes = {
             bare_id(peer.chat_id): peer.access_hash
