@@ -91,7 +91,7 @@ async def test_an_account_is_found_by_uuid_name_and_phone(kit: StoreKit, inbox: 
         record = await kit.store.find_account(text)
         assert record is not None
         assert record.account.id == inbox.account
-    for text in ("", "Ada?", inbox.account[:8], "447", "+44"):
+    for text in ("", "Ada?", inbox.account[:8], "447", "+44", "\udcff", "\0"):
         assert await kit.store.find_account(text) is None
 
 

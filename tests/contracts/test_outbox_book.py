@@ -56,6 +56,9 @@ async def test_names_that_nobody_knows_yet_are_kept_for_the_worker_to_resolve(in
         "+12",
         "+abc",
         "0",
+        "@bad\udcff",
+        "\udcff",
+        "5\0",
         "12.5",
         "--5",
         "9" * 25,
@@ -73,6 +76,11 @@ async def test_another_owners_conversation_is_no_recipient(kit: StoreKit, inbox:
     foreign = kit.app.insert("conversations", owner_id="owner-2")
     with pytest.raises(Exception, match="no conversation"):
         await kit.store.enqueue(inbox.account, foreign, ["hi"])
+
+
+async def test_a_text_that_no_database_keeps_loses_only_that(inbox: Inbox) -> None:
+    (message,) = await inbox.store.enqueue(inbox.account, "500", ["caf\udce9 \0 good"])
+    assert inbox.message(message)["text"] == "caf? \ufffd good"
 
 
 async def test_unknown_rows_have_no_outcome(inbox: Inbox) -> None:

@@ -57,6 +57,15 @@ async def test_a_heartbeat_has_the_plans_columns_and_the_databases_clock(
     assert record.loops_status["outbound"]["verdict"] == "silent"
 
 
+async def test_a_folder_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
+    file = HeartbeatFile(tmp_path / "nowhere" / "heartbeats.db", run_sync=inline)
+    with pytest.raises(StoreAway):
+        await file.read("telegram-main")
+    (tmp_path / "nowhere").mkdir()
+    await file.write(beat(1))
+    file.close()
+
+
 async def test_an_unknown_worker_has_no_heartbeat(heartbeats: HeartbeatFile) -> None:
     assert await heartbeats.read("nobody") is None
 

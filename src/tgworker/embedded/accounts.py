@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from tgworker.embedded.errors import AccountNameTaken
-from tgworker.embedded.values import from_iso, iso, json_object, to_json
+from tgworker.embedded.values import from_iso, iso, json_object, storable, to_json
 from tgworker.messaging.models import Account, AccountId, AccountState
 from tgworker.messaging.records import AccountRecord
 
@@ -41,7 +41,7 @@ def list_accounts(connection: sqlite3.Connection) -> list[AccountRecord]:
 
 def find_account(connection: sqlite3.Connection, text: str) -> AccountRecord | None:
     """The account with this uuid, else with this name, else with this phone number."""
-    wanted = text.strip()
+    wanted = storable(text.strip())
     conditions = [("a.id = ?", wanted.lower()), ("t.name = ?", wanted)]
     if digits := phone_digits(wanted):
         conditions.append(("t.phone = ?", digits))
@@ -162,12 +162,20 @@ def _record(row: tuple[object, ...]) -> AccountRecord:
     return AccountRecord(
         account=account,
         is_active=bool(is_active),
-        state=AccountState(str(state)) if state is not None else AccountState.WAITING,
+        state=_state(state),
         user_id=user_id,
         phone=_optional(phone),
         last_sync_at=from_iso(_optional(last_sync_at)),
         last_error=_optional(last_error),
     )
+
+
+def _state(value: object) -> AccountState:
+    """What an account was doing; of one that nobody has spoken of yet, that it waits."""
+    try:
+        return AccountState(str(value))
+    except ValueError:
+        return AccountState.WAITING
 
 
 def _optional(value: object) -> str | None:

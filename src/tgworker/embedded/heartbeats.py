@@ -1,6 +1,7 @@
 """Heartbeats, in a file of their own that anybody may read at any time."""
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from tgworker.embedded.connection import prepare_file
@@ -52,7 +53,8 @@ class HeartbeatFile:
     name = "embedded"
 
     def __init__(self, path: Path, *, run_sync: RunSync | None = None) -> None:
-        create_private(path)
+        with suppress(OSError):  # SQLite will say what is wrong when it is asked
+            create_private(path)
         self._database = Database(path, run_sync=run_sync or in_threads(), prepare=_prepare, busy_s=BUSY_S)
 
     async def write(self, heartbeat: Heartbeat) -> None:

@@ -63,8 +63,12 @@ def json_object(text: str | None) -> Mapping[str, Any]:
 
 
 def storable(text: str) -> str:
-    """A text without NUL, which neither JSON functions of SQLite nor PostgreSQL keep."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
+    """A text without what no database keeps: NUL, and lone surrogates (bytes that were no UTF-8)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode(errors="replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def new_id() -> str:

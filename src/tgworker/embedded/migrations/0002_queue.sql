@@ -95,7 +95,6 @@ create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
 create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
 create index tgworker_outbox_chatless on tgworker_outbox (integration_account_id)
     where state = 'sent' and chat_id is null;
-create index tgworker_outbox_settled on tgworker_outbox (settled_at) where settled_at is not null;
 create index tgworker_outbox_unsettled on tgworker_outbox (state) where state <> 'sent';
 
 create table tgworker_outbox_parts (
