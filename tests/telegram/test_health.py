@@ -1,6 +1,7 @@
 """Whether a line lives is told by its own ping and its own tasks, never by Telethon."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -169,6 +170,7 @@ async def test_what_fails_in_the_loop_unseen_is_reported_and_kills_nothing(
         task = asyncio.ensure_future(unawaited(), loop=line._loop)
         await trio.testing.wait_all_tasks_blocked()
         del task
+        gc.collect()
         peer = await world.peer(line, 1)
         assert isinstance(await line.send_text(peer, "hi", random_id=1), Sent)
     failures = [event for event in world.events if isinstance(event, LoopFailed)]
