@@ -1,5 +1,6 @@
 """Making a line: who it is, where it starts, and what it says when Telegram will not have it."""
 
+import struct
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -121,6 +122,41 @@ async def test_a_server_that_hangs_up_is_away(autojump_clock: MockClock, world: 
         with pytest.raises(TelegramAway):
             await line.connect(None, [])
         assert await line.wait_lost()
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "words"),
+    [
+        (struct.pack("<iii", -429, -429, -429), "-429"),
+        (struct.pack("<ii", 4, 0), "the line broke"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10, "line"),
+        (b"", "Telegram closed the line"),
+        (b"\x10", "line"),
+    ],
+    ids=["flood", "length", "http", "nothing", "a byte"],
+)
+async def test_whatever_a_server_says_the_line_is_away_in_words(
+    autojump_clock: MockClock, world: World, nonsense: bytes, words: str
+) -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            if nonsense:
+                await stream.send_all(nonsense)
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, answer, [listener])
+        port = listener.socket.getsockname()[1]
+        server = ServerOverride(
+            host="127.0.0.1", port=port, dc=2, public_key_pem=world.sandbox.public_key_pem
+        )
+        telegram = TelethonTelegram(TelegramSettings(api_id=1, api_hash="hash", server=server))
+        async with telegram.open(world.account(0), Secret(world.sandbox.users[0].session)) as line:
+            with pytest.raises(TelegramAway, match=words):
+                await line.connect(None, [])
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() == 0
 
 
 async def test_a_connection_connects_once(autojump_clock: MockClock, world: World) -> None:

@@ -11,8 +11,9 @@ from telethon.errors import RPCError, rpc_message_to_error
 from telethon.tl import functions, types
 from trio.testing import MockClock
 
+from telegram.telegram_world import open_world
 from tgworker.messaging.models import Peer, PeerKind
-from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.messaging.outcomes import Deferred, Refused, Sent
 from tgworker.telegram.peer_lists import DIALOG_PAGES, LISTS_EVERY_S, PeerBook
 from tgworker.telegram.resolving import NOT_FOUND, NOT_UNDERSTOOD, RETRY_AFTER_TROUBLE_S, Resolver
 
@@ -228,3 +229,18 @@ async def test_a_refused_account_is_no_answer_about_the_peer() -> None:
     async with trio_asyncio.open_loop():
         with pytest.raises(RPCError):
             await trio_asyncio.aio_as_trio(resolver.resolve_aio)("@someone")
+
+
+async def test_a_real_account_finds_its_contacts_by_id_name_and_phone(autojump_clock: MockClock) -> None:
+    async with open_world(users=3) as world, world.online(0) as line:
+        user = world.sandbox.users[2]
+        found = {await line.resolve(to) for to in (str(user.id), f"@{user.username}", f"+{user.phone}")}
+        (found_peer,) = found
+        assert isinstance(found_peer, Peer)
+        assert isinstance(await line.send_text(found_peer, "hi", random_id=1), Sent)
+        assert await line.resolve("@nobody_at_all") == Refused("USERNAME_NOT_OCCUPIED")
+        assert await line.resolve("99999999") == Refused(NOT_FOUND)
+        me = await line.resolve(str(world.id(0)))
+        assert isinstance(me, Peer)
+        assert me.is_self
+    assert world.texts(2, 0) == ["hi"]

@@ -15,7 +15,13 @@ from telethon import TelegramClient
 from telethon.network import MTProtoSender
 
 import tgworker.telegram
-from tgworker.telegram import TelethonMoved, check_telethon, install_wait_for
+from tgworker.telegram import (
+    TelegramSettings,
+    TelethonMoved,
+    TelethonTelegram,
+    check_telethon,
+    install_wait_for,
+)
 from tgworker.telegram.check import NEEDED, SIGNATURES
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.wait_for import wait_for_aio, wait_for_is_safe
@@ -143,6 +149,13 @@ async def test_wait_for_times_out_at_its_time(autojump_clock: object) -> None:
 
     async with trio_asyncio.open_loop():
         assert await trio_asyncio.aio_as_trio(timed)() == 4
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python's own is safe since 3.12")
+def test_no_line_is_opened_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio, "wait_for", asyncio.wait)
+    with pytest.raises(RuntimeError, match="install_wait_for"):
+        TelethonTelegram(TelegramSettings(api_id=1, api_hash="hash"))
 
 
 def test_the_tests_run_with_it() -> None:
