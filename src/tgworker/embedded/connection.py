@@ -47,8 +47,11 @@ _STAGING = (
 def prepare_store(connection: sqlite3.Connection) -> None:
     """Pragmas and staging tables of a connection to the store.
 
-    ``synchronous=full``: what a call returned is on the disk, so that a claim survives a power failure and
-    not only a crash; the price is one ``fsync`` for each call that writes.
+    ``synchronous=full``: a claim is on the disk before a byte leaves, whatever fails then; that is one
+    ``fsync`` for each claim, 0.5 to 1.5 ms on the disks this was measured on, however many messages it
+    takes. Calls whose loss to a power failure is asked again (a settle under its claim, a batch from the
+    position before it) are written with ``normal`` (see `Database.write`): they survive the death of the
+    process all the same.
     """
     prepare_file(connection, synchronous="full")
     connection.execute("pragma foreign_keys = on")

@@ -14,6 +14,16 @@ select o.message_id, o.conversation_id, o.integration_account_id, o.seq, o.state
 from tgworker_outbox o
 """
 
+# Two indexes, where "state <> 'sent'" would walk everything that was ever sent.
+_NOT_SENT = """
+where o.seq in (
+    select seq from tgworker_outbox where in_lane = 1
+    union
+    select seq from tgworker_outbox
+    where state in ('deferred', 'held', 'unsure', 'dead', 'cancelled', 'expired'))
+order by o.seq limit ?
+"""
+
 
 def outcomes(
     connection: sqlite3.Connection, message_ids: Collection[MessageId]
@@ -32,7 +42,7 @@ def list_outbox(
 ) -> list[OutboxRecord]:
     """Rows in these states (without: all that are not sent), oldest first."""
     if states is None:
-        rows = connection.execute(_SELECT + " where o.state <> 'sent' order by o.seq limit ?", (limit,))
+        rows = connection.execute(_SELECT + _NOT_SENT, (limit,))
     else:
         rows = connection.execute(
             f"{_SELECT} where o.state in (select value from json_each(?))"  # noqa: S608 - constants

@@ -2,6 +2,15 @@
 
 Whoever learns something (a settle, an update that carries a ``random_id``, a claim that finds a row that
 cannot be sent) stages rows in ``temp.settling``; `apply` does the rest, in the transaction of the caller.
+
+What ``messages.external_message_id`` says of an outbound row, where ``x`` is the application's:
+
+=========== =====================================================================
+``local-x`` it waits, or is in flight
+a number    Telegram has it, under this id
+``sent-x``  Telegram has it, under an id that we have not seen yet; an update may bring it
+``error-x`` it ended unsent, or nobody knows; ``tgworker_outbox`` has state and reason
+=========== =====================================================================
 """
 
 import sqlite3

@@ -95,7 +95,9 @@ create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
 create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
 create index tgworker_outbox_chatless on tgworker_outbox (integration_account_id)
     where state = 'sent' and chat_id is null;
-create index tgworker_outbox_unsettled on tgworker_outbox (state) where state <> 'sent';
+-- What people look for. (The states of a smooth send are not in it: it costs them nothing.)
+create index tgworker_outbox_listed on tgworker_outbox (state)
+    where state in ('deferred', 'held', 'unsure', 'dead', 'cancelled', 'expired');
 
 create table tgworker_outbox_parts (
     message_id text not null references tgworker_outbox (message_id) on delete cascade,
