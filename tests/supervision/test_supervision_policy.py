@@ -235,6 +235,13 @@ def test_a_backoff_that_its_supervisor_could_never_escalate_for_is_refused() -> 
     SupervisorSpec(children=(temporary,), intensity=Intensity(restarts=5, period_s=60))
 
 
+def test_restarts_without_a_limit_and_without_a_pause_are_refused() -> None:
+    child = spec_of("hot", backoff=NO_JITTER)
+    with pytest.raises(SpecError, match="hot could be restarted for ever without any pause"):
+        SupervisorSpec(children=(child,), intensity=Intensity.unlimited())
+    SupervisorSpec(children=(child,), intensity=Intensity(restarts=1000, period_s=1))
+
+
 def test_two_children_with_one_id_are_refused() -> None:
     with pytest.raises(SpecError, match="two children have the id twin"):
         SupervisorSpec(children=(spec_of("twin"), spec_of("other"), spec_of("twin")))

@@ -104,7 +104,7 @@ players = st.builds(
     acts=st.lists(acts, min_size=1, max_size=3).map(tuple),
     ready_after_s=st.sampled_from([0.0, 0.0, 0.5, 2.5]),
     restart=st.sampled_from(Restart),
-    backoff=st.sampled_from([Backoff(0, 1, 0, 2), Backoff(0.25, 2, 1, 3)]),
+    backoff=st.sampled_from([Backoff(0.25, 1, 0.25, 2), Backoff(0.25, 2, 1, 3)]),
     silence=st.sampled_from([None, Silence(2), Silence(4, evidence_after_s=1)]),
     start_within_s=st.sampled_from([None, 1.0, 30.0]),
 )

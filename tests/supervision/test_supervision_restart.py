@@ -269,6 +269,44 @@ async def test_an_ending_says_what_was_raised_in_one_line_and_where(
     assert ended.ending.evidence is None
 
 
+async def test_one_exception_raised_again_and_again_does_not_make_the_records_grow(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with supervised(child(ScriptedChild(Raises(OSError("the same"))))) as watched:
+        await watched.recorder.wait_for(ChildEnded, count=100)
+    first, *_, last = [event.ending.stack for event in watched.recorder.of(ChildEnded)]
+    assert first is not None
+    assert last is not None
+    assert first.endswith("OSError: the same\n")
+    assert last.endswith("OSError: the same\n")
+    assert "^^^" not in last
+    assert last.count(", in ") <= 30
+
+
+async def test_a_stack_is_never_longer_than_a_few_pages(autojump_clock: trio.testing.MockClock) -> None:
+    error: Exception = ValueError("innermost")
+    for depth in range(200):
+        outer = ValueError(f"at depth {depth} " + "x" * 200)
+        outer.__cause__ = error
+        error = outer
+    async with supervised(child(ScriptedChild(Raises(error)))) as watched:
+        ended = await watched.recorder.wait_for(ChildEnded)
+    assert ended.ending.stack is not None
+    assert len(ended.ending.stack) == 20_000
+    assert ended.ending.stack.endswith("x\n")
+
+
+async def test_an_exception_that_cannot_be_shown_harms_nobody(autojump_clock: trio.testing.MockClock) -> None:
+    class Unshowable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("broken")
+
+    async with supervised(child(ScriptedChild(Raises(Unshowable()), Runs()))) as watched:
+        ended = await watched.recorder.wait_for(ChildEnded)
+        assert ended.ending.cause == "Unshowable: (its message cannot be shown)"
+        await watched.recorder.wait_for(ChildReady, count=2)
+
+
 async def test_a_very_long_cause_is_cut(autojump_clock: trio.testing.MockClock) -> None:
     async with supervised(child(ScriptedChild(Raises(ValueError("x" * 5000))))) as watched:
         ended = await watched.recorder.wait_for(ChildEnded)

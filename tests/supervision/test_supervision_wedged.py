@@ -167,6 +167,28 @@ async def test_a_child_that_does_not_die_when_the_block_ends_is_named_and_the_ot
     assert isinstance(this.raised, Wedged)
 
 
+async def test_a_child_that_does_not_die_of_a_cancellation_from_outside_is_wedged_in_time_too(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    this = Case()
+    spec = SupervisorSpec(children=(deaf(ScriptedChild(RefusesToDie(this.release))),))
+
+    async def cancelled_after_10_s() -> None:
+        with trio.move_on_after(10):
+            await this.run(spec, Supervisor.wait_failed)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancelled_after_10_s)
+        stopped = await this.recorder.wait_for(SupervisorStopped)
+        assert (stopped.at_s, stopped.orphans) == (start + 15, ("root.deaf",))
+        await trio.sleep(100)
+        assert not this.left.is_set()
+        this.release.set()
+    assert this.on_wedged == [(start + 15, "root.deaf")]
+    assert isinstance(this.raised, Wedged)
+
+
 async def test_stopping_a_child_that_does_not_die_raises_and_the_supervisor_escalates(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

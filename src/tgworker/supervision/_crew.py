@@ -230,7 +230,6 @@ class Crew:
         evidence = self.evidence(child, run) if verdict is not Verdict.STOPPED else None
         now_s = self.now_s()
         run.kill = Kill(verdict, cause, evidence, now_s + child.spec.stop_within_s)
-        run.pulse.cancelled = True
         child.become(ChildState.STOPPING)
         self.tree.announcer.tell(
             ChildCancelled(

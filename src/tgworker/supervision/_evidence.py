@@ -8,6 +8,8 @@ from typing import Protocol
 import trio
 
 _CAUSE_LENGTH = 300  # characters: a line in a log or a table, not a page
+_STACK_FRAMES = 30  # of each exception: the innermost
+_STACK_LENGTH = 20_000  # characters: the end of them
 
 
 class Dump(Protocol):
@@ -46,14 +48,39 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         text = "; ".join(one_line(inner) for inner in error.exceptions)
     else:
-        message = " ".join(str(error).split())
+        message = " ".join(_message_of(error).split())
         text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return text if len(text) <= _CAUSE_LENGTH else text[: _CAUSE_LENGTH - 1] + "…"
 
 
+def _message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 (a broken __str__ of somebody's exception must not break the supervisor)
+        return "(its message cannot be shown)"
+
+
 def stack_of(error: BaseException) -> str:
-    """The traceback of ``error`` as text, without values of variables."""
-    return "".join(traceback.format_exception(error))
+    """The traceback of ``error`` as text, without values of variables, and never longer than a few pages.
+
+    (One exception object that is raised again and again grows by some frames each time.)
+    """
+    summary = traceback.TracebackException.from_exception(error, limit=-_STACK_FRAMES)
+    _leave_out_carets(summary)
+    text = "".join(summary.format())
+    return text if len(text) <= _STACK_LENGTH else "…" + text[1 - _STACK_LENGTH :]
+
+
+def _leave_out_carets(summary: traceback.TracebackException) -> None:
+    # Working out which part of a line to underline takes most of the time of formatting, and a crash to a
+    # ready replacement should take less than a millisecond.
+    left = [summary]
+    while left:
+        current = left.pop()
+        frames = [(frame.filename, frame.lineno or 0, frame.name, frame.line) for frame in current.stack]
+        current.stack = traceback.StackSummary.from_list(frames)
+        inner = (current.__cause__, current.__context__, *(current.exceptions or ()))
+        left.extend(one for one in inner if one is not None)
 
 
 def is_fatal(error: BaseException) -> bool:

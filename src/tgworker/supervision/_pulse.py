@@ -112,9 +112,9 @@ class Deadline:
         # Trio lets the outermost of several expired scopes catch the Cancelled. We promise the innermost, so
         # that the code after the operation runs first: taking the Cancelled here is safe, because
         # cancellation is level-triggered, and the outer scope raises it again at the next checkpoint. It is
-        # no tie if an outer operation expired earlier, or if the whole incarnation is being cancelled.
-        pulse = self._pulse
-        return not pulse.cancelled and all(other.expires_at_s >= self._expires_at_s for other in pulse.open)
+        # no tie if an outer operation expired earlier (nor, see above, if something else than a deadline
+        # cancelled the block).
+        return all(other.expires_at_s >= self._expires_at_s for other in self._pulse.open)
 
 
 @final
@@ -161,7 +161,6 @@ class Pulse:
     __slots__ = (
         "announced_until_s",
         "beat_at_s",
-        "cancelled",
         "cycles",
         "incarnation",
         "keeper",
@@ -180,7 +179,6 @@ class Pulse:
         self.announced_until_s = -math.inf
         self.open: dict[Deadline, None] = {}  # a dict, because it keeps the order of opening
         self.cycles: dict[Cycle, None] = {}
-        self.cancelled = False
 
     def beat(self) -> None:
         """Say "alive". Only stores the time; it also ends an announced silence."""

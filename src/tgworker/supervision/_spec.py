@@ -208,8 +208,8 @@ class SupervisorSpec:
         stop: How to stop the children.
 
     Raises:
-        SpecError: Two children share an id, or a child's backoff is so slow that ``intensity`` could not be
-            relied on to trip (see `time_to_escalate_s`).
+        SpecError: Two children share an id; or a child's backoff is so slow that ``intensity`` could not be
+            relied on to trip (see `time_to_escalate_s`); or there is neither a limit nor a pause.
     """
 
     id: str = "root"
@@ -236,7 +236,14 @@ def check_child(supervisor: SupervisorSpec, child: ChildSpec) -> None:
         SpecError: With the two times that contradict each other.
     """
     intensity = supervisor.intensity
-    if child.restart is Restart.TEMPORARY or intensity.restarts is None:
+    if child.restart is Restart.TEMPORARY:
+        return
+    if intensity.restarts is None:
+        _require(
+            child.backoff.cap_s > 0,
+            f"supervisor {supervisor.id}: the child {child.id} could be restarted for ever without any pause:"
+            " give its backoff a cap_s, or the supervisor an intensity",
+        )
         return
     _require(
         time_to_escalate_s(child.backoff, intensity) < math.inf,

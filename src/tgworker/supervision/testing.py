@@ -40,9 +40,16 @@ class EventRecorder:
 
     async def wait_for(self, kind: type[EventT], path: str | None = None, *, count: int = 1) -> EventT:
         """Wait until ``count`` events of the class (and path) have been told, in all; returns that one."""
-        while len(found := self.of(kind, path)) < count:
+        found = read = 0
+        while True:
+            while read < len(self.events):
+                event = self.events[read]
+                read += 1
+                if isinstance(event, kind) and path in (None, event.path):
+                    found += 1
+                    if found == count:
+                        return event
             await self._news.wait()
-        return found[count - 1]
 
 
 # ---------------------------------------------------------------- scripted children
