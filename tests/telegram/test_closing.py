@@ -125,6 +125,7 @@ async def test_a_line_whose_connect_is_cancelled_at_any_moment(world: World) -> 
         await leaving.check()
 
 
+@pytest.mark.slow
 async def test_a_line_with_a_full_send_buffer_into_a_hole() -> None:
     async with open_world(through_tap=True) as world:
         leaving = Leaving()

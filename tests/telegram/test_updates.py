@@ -164,6 +164,7 @@ async def test_a_difference_in_slices_moves_the_position_slice_by_slice(
     assert lines > 1
 
 
+@pytest.mark.slow
 async def test_a_store_that_does_not_take_them_holds_neither_pings_nor_sends(
     autojump_clock: MockClock, world: World
 ) -> None:

@@ -5,11 +5,11 @@ Lowest last::
     adapter                                 opens lines, one asyncio loop for each; describes sessions
     connection                              one line as trio code sees it: the port `Connection`
     resolving peer_lists                    whom to send to
-    sending inbox evidence                  what else a connection does
+    sending intake inbox evidence           what else a connection does
     closing client                          Telethon's client, reduced, and how to get rid of one
     line raw_updates invoke books           Telethon's sender, reduced: requests and answers
     session batches messages answers peers  Telegram's objects as values, and back
-    rpc_errors doubts                       Telegram's errors as outcomes
+    line_errors rpc_errors doubts           Telegram's errors as outcomes, the line's in words
     check quiet_log wait_for                what is made safe before anything starts
     settings events                         values
 

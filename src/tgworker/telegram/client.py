@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from telethon import TelegramClient
@@ -25,11 +26,12 @@ KNOWN_CHANNELS = 50_000
 """Access hashes of channels held in memory; Telethon drops those of users at the same size."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientHooks:
     """What a client tells its connection. All is called from asyncio code and must not block.
 
-    Args:
-        on_updates_aio: Gets ``(updates, users, chats)`` in order; the client waits for it.
+    Attributes:
+        on_updates_aio: Gets ``(client, updates, users, chats)`` in order; the client waits for it.
         on_lost: The line is over, and why (``None``: it was closed).
         on_refused: Telegram's final no to the account, in answer to any request.
         on_heard: Something came in.
@@ -38,24 +40,13 @@ class ClientHooks:
         on_overflow: Packets of updates that were dropped to be asked for again.
     """
 
-    def __init__(
-        self,
-        *,
-        on_updates_aio: Callable[[Sequence[Any], Sequence[Any], Sequence[Any]], Awaitable[None]],
-        on_lost: Callable[[BaseException | None], None],
-        on_refused: Callable[[AccountRefused], None],
-        on_heard: Callable[[], None],
-        on_difference_delayed: Callable[[float, str], None],
-        on_skipped: Callable[[int | None], None],
-        on_overflow: Callable[[int], None],
-    ) -> None:
-        self.on_updates_aio = on_updates_aio
-        self.on_lost = on_lost
-        self.on_refused = on_refused
-        self.on_heard = on_heard
-        self.on_difference_delayed = on_difference_delayed
-        self.on_skipped = on_skipped
-        self.on_overflow = on_overflow
+    on_updates_aio: "Callable[[AccountClient, Sequence[Any], Sequence[Any], Sequence[Any]], Awaitable[None]]"
+    on_lost: Callable[[BaseException | None], None]
+    on_refused: Callable[[AccountRefused], None]
+    on_heard: Callable[[], None]
+    on_difference_delayed: Callable[[float, str], None]
+    on_skipped: Callable[[int | None], None]
+    on_overflow: Callable[[int], None]
 
 
 class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no types
@@ -174,7 +165,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         self._message_box.load(
             SessionState(0, 0, False, state.pts, state.qts, int(state.date.timestamp()), state.seq, None), []
         )
-        await self._hooks.on_updates_aio((), (), ())
+        await self._hooks.on_updates_aio(self, (), (), ())
         return user
 
     async def _preprocess_updates(
@@ -182,7 +173,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
     ) -> Sequence[Any]:
         """The seam: batches in order, the message box standing after this one. Nothing is left over."""
         self._mb_entity_cache.extend(users, chats)
-        await self._hooks.on_updates_aio(updates, users, chats)
+        await self._hooks.on_updates_aio(self, updates, users, chats)
         return ()
 
     async def _update_loop(self) -> None:

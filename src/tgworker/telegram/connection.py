@@ -1,20 +1,18 @@
 """One account's line to Telegram, as trio code sees it."""
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import trio
-from telethon.errors import BadMessageError, RPCError, SecurityError, TypeNotFoundError
+from telethon.errors import BadMessageError, RPCError, TypeNotFoundError
 from telethon.tl import functions, types
 
 from tgworker.messaging.errors import AccountRefused, TelegramAway
 from tgworker.messaging.models import AccountId, AccountState, Peer, Position, Secret, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
-from tgworker.telegram.batches import batch_of, date_of, position_of, spoken_of
+from tgworker.telegram.batches import position_of
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient, ClientHooks
 from tgworker.telegram.closing import hard_close_aio, sever
@@ -29,9 +27,10 @@ from tgworker.telegram.events import (
 )
 from tgworker.telegram.evidence import asyncio_stacks
 from tgworker.telegram.inbox import Inbox
-from tgworker.telegram.line import is_key_unknown, is_transport_flood
+from tgworker.telegram.intake import Intake
+from tgworker.telegram.line_errors import OF_THE_LINE, in_words, is_key_unknown, is_transport_flood
 from tgworker.telegram.peer_lists import PeerBook
-from tgworker.telegram.peers import peer_of, peers_of
+from tgworker.telegram.peers import peer_of
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.resolving import Resolver
 from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, account_refusal, error_name
@@ -47,20 +46,6 @@ FLOODED = "Telegram accepts no connections from here for now (-429)"
 
 CLOSE_PATIENCE_S = 1.0
 """How long the tasks of a closed connection have to die. They take milliseconds."""
-
-_OF_THE_LINE = (
-    OSError,
-    EOFError,
-    BufferError,
-    RPCError,
-    SecurityError,
-    BadMessageError,
-    TypeNotFoundError,
-)
-"""What ``connect`` may run into that is no bug of ours. `LineLost` is an OSError."""
-
-INTRODUCTION_UPDATES = 100
-"""How long a difference may be that is only asked for because it names a stranger."""
 
 
 class TelethonConnection:
@@ -102,8 +87,7 @@ class TelethonConnection:
         self._client: AccountClient | None = None
         self._resolver: Resolver | None = None
         self._sender: Sender | None = None
-        self._self_id = 0
-        self._identified = asyncio.Event()
+        self._intake = Intake(self._inbox, self._book)
         self._key: tuple[AccountId, int] | None = None
         self._lost = trio.Event()
         self._loss: str | AccountRefused = ""
@@ -193,13 +177,13 @@ class TelethonConnection:
         except RPCError as error:
             raise TelegramAway(error_name(error)) from None
         except (BadMessageError, TypeNotFoundError) as error:
-            raise TelegramAway(_words(error)) from None
+            raise TelegramAway(in_words(error)) from None
         return result
 
-    def _ready(self) -> AccountClient:
-        if self._client is None or not self._identified.is_set():
+    def _ready(self) -> tuple[AccountClient, Sender, Resolver]:
+        if self._client is None or self._sender is None or self._resolver is None:
             raise TelegramAway("not connected")
-        return self._client
+        return self._client, self._sender, self._resolver
 
     async def _connect_aio(self, position: Position | None, peers: Sequence[Peer]) -> Peer:
         self._book.learn(peers)
@@ -210,7 +194,7 @@ class TelethonConnection:
             self._settings,
             self._device,
             ClientHooks(
-                on_updates_aio=self._on_updates_aio,
+                on_updates_aio=self._intake.take_aio,
                 on_lost=self._on_lost,
                 on_refused=self._lose,
                 on_heard=self._on_heard,
@@ -235,7 +219,7 @@ class TelethonConnection:
         except BaseException as error:
             self._note_failure(error)
             sever(client)  # cancelled or failed: a half-made client is worth nothing, and must not linger
-            if not isinstance(error, _OF_THE_LINE):
+            if not isinstance(error, OF_THE_LINE):
                 raise
             raise self._loss_error() from None
         me = peer_of(user)
@@ -243,65 +227,26 @@ class TelethonConnection:
             sever(client)
             raise TelegramAway("Telegram did not say whose session this is")
         self._doubts.clear(self._key)
-        self._self_id = me.chat_id
         self._book.learn([me])
         self._resolver = Resolver(client, self._book)
         self._sender = Sender(client)
-        self._identified.set()
+        self._intake.identify(me.chat_id, self._sender.learn)
         return me
 
     async def _send_text_aio(self, peer: Peer, text: str, random_id: int) -> Outcome:
-        client = self._ready()
-        assert self._sender is not None
-        return await self._sender.send_text_aio(
-            peer, text, random_id, position_of(client._message_box.session_state())
-        )
+        client, sender, _ = self._ready()
+        log_at = position_of(client._message_box.session_state())
+        return await sender.send_text_aio(peer, text, random_id, log_at)
 
     async def _resolve_aio(self, to: str) -> Peer | Refused | Deferred:
-        self._ready()
-        assert self._resolver is not None
-        return await self._resolver.resolve_aio(to)
+        _, _, resolver = self._ready()
+        return await resolver.resolve_aio(to)
 
     async def _ping_aio(self) -> None:
-        client = self._ready()
-        future = client._sender.ping()
-        await future
+        client, _, _ = self._ready()
+        await client._sender.ping()
 
     # ------------------------------------------------ what the client tells
-
-    async def _on_updates_aio(
-        self, updates: Sequence[Any], users: Sequence[Any], chats: Sequence[Any]
-    ) -> None:
-        client = self._client
-        assert client is not None
-        position = position_of(client._message_box.session_state())
-        if updates:
-            await self._identified.wait()  # who wrote an outgoing message is "self", by number
-        met = await self._introduced_aio(client, updates, position)
-        batch = batch_of(updates, users, chats, position=position, self_id=self._self_id, more_peers=met)
-        self._book.learn(batch.peers)
-        if self._sender is not None:
-            self._sender.learn(batch.sent_ids)
-        await self._inbox.put_aio(batch)
-
-    async def _introduced_aio(
-        self, client: AccountClient, updates: Sequence[Any], position: Position
-    ) -> tuple[Peer, ...]:
-        """Strangers whom short updates speak of: the difference over those updates names them."""
-        shorts = [u for u in updates if any(user not in self._book for user in spoken_of([u]))]
-        if not shorts:
-            return ()
-        request = functions.updates.GetDifferenceRequest(
-            pts=min(u.pts - u.pts_count for u in shorts),
-            date=date_of(position),
-            qts=position.qts,
-            pts_total_limit=INTRODUCTION_UPDATES,
-        )
-        try:
-            difference = await client.ask_aio(request)
-        except (LineLost, RPCError, TypeNotFoundError):
-            return ()  # the messages count more than the names; whoever answers them resolves the peer
-        return (*peers_of(getattr(difference, "users", ())), *peers_of(getattr(difference, "chats", ())))
 
     def _on_heard(self) -> None:
         self._last_heard_at = trio.current_time()
@@ -315,7 +260,7 @@ class TelethonConnection:
         elif is_transport_flood(error):
             self._lose(FLOODED)
         else:
-            self._lose(CLOSED if error is None else _words(error))
+            self._lose(CLOSED if error is None else in_words(error))
 
     def _watch(self, client: AccountClient) -> None:
         """Notice each of the client's loops that ends: Telethon says nothing, and later calls would hang."""
@@ -345,7 +290,7 @@ class TelethonConnection:
     def _note_failure(self, error: BaseException) -> None:
         """Why ``connect`` failed, if the line itself has not said so already."""
         refusal = account_refusal(error) if isinstance(error, RPCError) else None
-        self._lose(refusal or (CLOSED if isinstance(error, asyncio.CancelledError) else _words(error)))
+        self._lose(refusal or (CLOSED if isinstance(error, asyncio.CancelledError) else in_words(error)))
 
     def _reason(self) -> str:
         return self._loss.reason if isinstance(self._loss, AccountRefused) else self._loss
@@ -355,20 +300,3 @@ class TelethonConnection:
         if isinstance(self._loss, AccountRefused):
             return AccountRefused(self._loss.state, self._loss.reason)
         return TelegramAway(self._loss)
-
-
-def _words(error: BaseException) -> str:
-    """What an operator may read about an error of the line: no text that could quote what was sent."""
-    match error:
-        case LineLost():
-            return str(error)
-        case asyncio.IncompleteReadError():
-            return "Telegram closed the line"
-        case socket.gaierror():
-            return f"the server's name was not found: {error.strerror}"
-        case OSError() if error.errno:
-            return f"the line broke: {os.strerror(error.errno)}"  # asyncio's own text has the address instead
-        case RPCError():
-            return error_name(error)
-        case _:
-            return f"the line broke: {type(error).__name__}"

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from telethon.errors import AuthKeyNotFound, InvalidBufferError
 from telethon.network import ConnectionTcpFull, MTProtoSender
 from telethon.network.requeststate import RequestState
 from telethon.tl.functions import PingRequest
@@ -113,13 +112,3 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
     async def _process_message(self, message: Any) -> None:
         self._on_heard()
         await super()._process_message(message)
-
-
-def is_key_unknown(error: BaseException | None) -> bool:
-    """Whether the server said -404: it has no such key (https://core.telegram.org/mtproto/mtproto-transports)."""
-    return isinstance(error, AuthKeyNotFound) or (isinstance(error, InvalidBufferError) and error.code == 404)
-
-
-def is_transport_flood(error: BaseException | None) -> bool:
-    """Whether the server said -429: too many connections from here."""
-    return isinstance(error, InvalidBufferError) and error.code == 429

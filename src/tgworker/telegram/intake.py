@@ -1,0 +1,76 @@
+"""From Telethon's batches to the inbox: translated, with everybody introduced who is spoken of."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from telethon.errors import RPCError, TypeNotFoundError
+from telethon.tl import functions
+
+from tgworker.messaging.models import Peer, Position
+from tgworker.telegram.batches import batch_of, date_of, position_of, spoken_of
+from tgworker.telegram.books import LineLost
+from tgworker.telegram.client import AccountClient
+from tgworker.telegram.inbox import Inbox
+from tgworker.telegram.peer_lists import PeerBook
+from tgworker.telegram.peers import peers_of
+
+INTRODUCTION_UPDATES = 100
+"""How long a difference may be that is only asked for because it names a stranger."""
+
+
+class Intake:
+    """Takes each batch of a client's update log, in order, and puts it into the inbox.
+
+    Args:
+        inbox: Where batches go.
+        book: Who is known; who comes with a batch is added.
+    """
+
+    def __init__(self, inbox: Inbox, book: PeerBook) -> None:
+        self._inbox = inbox
+        self._book = book
+        self._self_id = 0
+        self._learn: Callable[[tuple[tuple[int, int], ...]], None] = lambda _: None
+        self._identified = asyncio.Event()
+
+    def identify(self, self_id: int, learn: Callable[[tuple[tuple[int, int], ...]], None]) -> None:
+        """Say whose log it is, and who wants to know the ids of sent messages. Messages wait for this."""
+        self._self_id = self_id
+        self._learn = learn
+        self._identified.set()
+
+    async def take_aio(
+        self, client: AccountClient, updates: Sequence[Any], users: Sequence[Any], chats: Sequence[Any]
+    ) -> None:
+        """Take the batch after which the client's message box stands now; waits while the inbox is full.
+
+        Cancellation: the batch is not in the inbox; it comes again from the stored position.
+        """
+        position = position_of(client._message_box.session_state())
+        if updates:
+            await self._identified.wait()  # who wrote an outgoing message is "self", by number
+        met = await self._introduced_aio(client, updates, position)
+        batch = batch_of(updates, users, chats, position=position, self_id=self._self_id, more_peers=met)
+        self._book.learn(batch.peers)
+        self._learn(batch.sent_ids)
+        await self._inbox.put_aio(batch)
+
+    async def _introduced_aio(
+        self, client: AccountClient, updates: Sequence[Any], position: Position
+    ) -> tuple[Peer, ...]:
+        """Strangers whom short updates speak of: the difference over those updates names them."""
+        shorts = [u for u in updates if any(user not in self._book for user in spoken_of([u]))]
+        if not shorts:
+            return ()
+        request = functions.updates.GetDifferenceRequest(
+            pts=min(u.pts - u.pts_count for u in shorts),
+            date=date_of(position),
+            qts=position.qts,
+            pts_total_limit=INTRODUCTION_UPDATES,
+        )
+        try:
+            difference = await client.ask_aio(request)
+        except (LineLost, RPCError, TypeNotFoundError):
+            return ()  # the messages count more than the names; whoever answers them resolves the peer
+        return (*peers_of(getattr(difference, "users", ())), *peers_of(getattr(difference, "chats", ())))
