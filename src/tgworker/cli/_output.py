@@ -3,6 +3,7 @@
 import json as _json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 
@@ -27,7 +28,7 @@ class Output:
     def result(self, value: Mapping[str, Any], text: str | None = None) -> None:
         """How it ended: ``value`` for machines, ``text`` for people."""
         if self.json:
-            print(_json.dumps(value, ensure_ascii=False, default=str), flush=True)
+            print(_json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
         elif text is not None:
             print(text, flush=True)
 
@@ -40,7 +41,7 @@ class Output:
             empty: What people see instead of an empty table.
         """
         if self.json:
-            print(_json.dumps(list(rows), ensure_ascii=False, default=str), flush=True)
+            print(_json.dumps(list(rows), ensure_ascii=False, default=_plain), flush=True)
             return
         if not rows:
             print(empty, flush=True)
@@ -59,9 +60,15 @@ def complain(message: str) -> None:
     print(f"tgworker: {message}", file=sys.stderr, flush=True)
 
 
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
     return " ".join(str(value).split())
