@@ -186,6 +186,10 @@ async def test_a_row_that_asks_for_a_later_time_is_sent_then_and_holds_nobody_up
     await inbox.send(now, 100)
     inbox.kit.calendar.advance(59)
     assert await inbox.claim() == []
+    inbox.write(chat, "still now")
+    attempt = await inbox.claim_one()
+    assert attempt.text == "still now"
+    await inbox.send(attempt, 101)
     inbox.kit.calendar.advance(1)
     assert (await inbox.claim_one()).text == "later"
 
@@ -358,6 +362,10 @@ async def test_a_settled_attempt_is_not_claimed_even_if_it_is_still_known(inbox:
 async def test_an_idle_claim_notices_every_kind_of_news(kit: StoreKit, inbox: Inbox) -> None:
     chat = inbox.chat("500")
     assert await inbox.claim() == []
+    assert await inbox.claim() == []
+    await kit.store.enqueue(inbox.account, "501", ["from this very process"])
+    attempt = await inbox.claim_one()
+    await inbox.send(attempt, 1)
     assert await inbox.claim() == []
     inbox.write(chat, "from outside")
     attempt = await inbox.claim_one()

@@ -120,6 +120,8 @@ async def test_a_peer_without_a_name_takes_no_name_away(inbox: Inbox) -> None:
     assert await inbox.store.peers(inbox.account) == [replace(user(500, "Ada"), access_hash=9)]
     await inbox.store.save_peers(inbox.account, [Peer(500, PeerKind.USER, access_hash=None)])
     assert await inbox.store.peers(inbox.account) == [replace(user(500, "Ada"), access_hash=9)]
+    await inbox.store.save_peers(inbox.account, [Peer(500, PeerKind.USER, first_name="Augusta")])
+    assert await inbox.store.peers(inbox.account) == [replace(user(500, "Augusta"), access_hash=9)]
 
 
 async def test_access_hashes_belong_to_their_account(kit: StoreKit, inbox: Inbox) -> None:

@@ -122,6 +122,30 @@ async def test_a_cancelled_wait_for_the_connection_runs_nothing(tmp_path: Path) 
         assert ran == []
 
 
+async def test_even_a_runner_without_a_queue_overlaps_no_two_calls(tmp_path: Path) -> None:
+    async def all_at_once(call: Callable[[], T], /) -> T:
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+
+    inside, release = threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    def stuck(connection: sqlite3.Connection) -> None:
+        inside.set()
+        release.wait(10)
+        ran.append("first")
+
+    database = Database(tmp_path / "db", run_sync=all_at_once, prepare=prepare)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.read, stuck)
+        await trio.to_thread.run_sync(inside.wait)
+        with trio.move_on_after(0.05):
+            await database.read(lambda _: ran.append("cancelled"))
+        release.set()
+    await database.read(lambda _: ran.append("last"))
+    assert ran == ["first", "last"]
+    database.close()
+
+
 async def test_another_process_lock_is_an_outage_that_ends_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "db"
     with opened(path, busy_s=0.05) as database:
