@@ -16,6 +16,7 @@ from tgworker.supervision import (
     ChildState,
     ChildWedged,
     Intensity,
+    Pulse,
     Silence,
     Subtree,
     Supervisor,
@@ -25,6 +26,7 @@ from tgworker.supervision import (
     SupervisorStopped,
     Verdict,
     Wedged,
+    open_nested,
     open_supervisor,
 )
 from tgworker.supervision.testing import EventRecorder, Lingers, RefusesToDie, Runs, ScriptedChild
@@ -247,24 +249,64 @@ async def test_a_wedged_child_deep_in_the_tree_wedges_everything_above_it_from_b
     assert this.raised.path == "root.accounts.deaf"
 
 
-async def test_a_subtree_that_exceeds_its_own_budget_is_wedged_itself(
+async def test_the_budget_of_a_child_that_contains_a_supervisor_begins_when_that_has_stopped(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    recorder = EventRecorder()
+    lingering = [replace(child(ScriptedChild(Lingers(4)), name)) for name in "abc"]
+    branch = replace(child(Subtree(SupervisorSpec(children=tuple(lingering))), "branch"), stop_within_s=1)
+    spec = SupervisorSpec(children=(branch,))
+    async with open_supervisor(spec, rng=random.Random(1), observers=(recorder,)) as supervisor:
+        await supervisor.wait_ready()
+        await supervisor.stop_child("branch")
+    assert trio.current_time() == start + 12
+    assert not recorder.of(ChildWedged)
+
+
+async def test_a_child_whose_supervisor_has_stopped_is_wedged_if_it_does_not_end_itself(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    this = Case()
+
+    async def deaf_block(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        inner = SupervisorSpec(children=(child(ScriptedChild(Lingers(4)), "leaf"),))
+        async with open_nested(inner, pulse) as supervisor:
+            await supervisor.wait_ready()
+            task_status.started()
+            with trio.CancelScope(shield=True):
+                await this.release.wait()
+
+    spec = SupervisorSpec(children=(replace(child(deaf_block, "branch"), stop_within_s=5),))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(this.run, spec, Supervisor.wait_ready)
+        wedged = await this.recorder.wait_for(ChildWedged)
+        assert (wedged.path, wedged.at_s) == ("root.branch", start + 4 + 5)
+        await trio.sleep(1)
+        assert this.on_wedged == [(start + 9, "root.branch")]
+        this.release.set()
+    assert isinstance(this.raised, Wedged)
+
+
+async def test_a_wedged_child_below_is_reported_however_small_the_budget_above(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     start = trio.current_time()
 
     def make(script: ScriptedChild) -> SupervisorSpec:
         inner = SupervisorSpec(children=(replace(deaf(script), stop_within_s=50, silence=None),))
-        return SupervisorSpec(children=(replace(child(Subtree(inner), "accounts"), stop_within_s=10),))
+        return SupervisorSpec(children=(replace(child(Subtree(inner), "branch"), stop_within_s=10),))
 
     async with case(make) as this:
-        assert (await this.recorder.wait_for(ChildStarting, "root.accounts.deaf")).at_s == start
+        assert (await this.recorder.wait_for(ChildStarting, "root.branch.deaf")).at_s == start
         await trio.sleep(1)
         assert this.supervisor is not None
-        with pytest.raises(Wedged, match=r"root\.accounts is wedged"):
-            await this.supervisor.stop_child("accounts")
-        assert trio.current_time() == start + 11
+        with pytest.raises(Wedged, match=r"root\.branch is wedged"):
+            await this.supervisor.stop_child("branch")
+        assert trio.current_time() == start + 51
         await trio.sleep(100)
-        assert this.on_wedged == [(start + 11, "root.accounts")]
+        assert this.on_wedged == [(start + 51, "root.branch.deaf")]
 
 
 async def test_a_wedged_child_outweighs_an_earlier_failure(autojump_clock: trio.testing.MockClock) -> None:

@@ -124,6 +124,7 @@ class Child:
         "restart_at_s",
         "run",
         "settled",
+        "sheltering",
         "spec",
         "state",
     )
@@ -151,6 +152,8 @@ class Child:
         """Told to end for good: whatever its verdict, no incarnation follows."""
         self.nested: Supervisor | None = None
         """The supervisor that its incarnation has opened."""
+        self.sheltering = False
+        """That supervisor has not stopped its children yet, each of which has a budget of its own."""
         # Every incarnation starts in the context in which the child was added, not in that of whoever
         # restarts it.
         self.context = contextvars.copy_context()

@@ -256,6 +256,14 @@ class Crew:
         if child.run is not None and child.state is not ChildState.WEDGED:
             self._wedge(child, child.run, str(failure), failure)
 
+    def nested_stopped(self, child: Child) -> None:
+        """The supervisor inside ``child`` has stopped its children: the budget of ``child`` itself begins."""
+        child.sheltering = False
+        if child.run is not None and child.run.kill is not None:
+            dead_by_s = self.now_s() + child.spec.stop_within_s
+            child.run.kill = replace(child.run.kill, dead_by_s=dead_by_s)
+            self.rearm(child)
+
     def _wedge(self, child: Child, run: Run, cause: str, failure: Wedged) -> None:
         now_s = self.now_s()
         evidence = self.evidence(child, run)

@@ -85,9 +85,8 @@ def open_nested(spec: SupervisorSpec, pulse: Pulse) -> AbstractAsyncContextManag
 class Subtree:
     """A supervisor as a child: ``ChildSpec("accounts", start=Subtree(SupervisorSpec(...)), ...)``.
 
-    It is ready when each of its static children has been ready once. Give the child a ``stop_within_s`` of
-    `math.inf`, or of more than the budgets below it sum up to, and no `Silence`: the supervisor itself never
-    beats.
+    It is ready when each of its static children has been ready once: mind that in the child's
+    ``start_within_s``. Give the child no `Silence`: a supervisor never beats.
 
     Attributes:
         spec: What to run.
@@ -110,6 +109,7 @@ async def _open(
     supervisor = Supervisor(spec, path, tree, host)
     if host is not None:
         host.nested = supervisor
+        host.sheltering = True
     raised: list[BaseException] = []
     try:
         async with trio.open_nursery() as nursery:
@@ -131,6 +131,7 @@ async def _open(
     finally:
         if host is not None:
             host.nested = None
+            host.sheltering = False
     raised.extend(supervisor._raised())
     if raised:
         raise _as_one(path, raised)

@@ -173,8 +173,9 @@ class ChildSpec:
         start_within_s: Seconds from start to ready; then the verdict is ``start-timeout``. ``None``: it may
             take any time, and siblings that start after it do not wait for it. Without meaning for
             `Ready.AT_ONCE`.
-        stop_within_s: Seconds from being cancelled to being dead; then it is wedged. `math.inf`: however long
-            it takes, which fits a child that is a supervisor and has budgets of its own.
+        stop_within_s: Seconds from being cancelled to being dead; then it is wedged. For a child that
+            contains a supervisor they count from when that has stopped its children, which have budgets of
+            their own. `math.inf`: however long it takes.
     """
 
     id: str

@@ -189,6 +189,8 @@ class Supervisor:
         orphans = crew.orphans()
         announcer.tell(SupervisorStopped(path=self.path, at_s=crew.now_s(), orphans=orphans))
         self._stopped.set()
+        if self._host is not None:
+            self._host.owner.nested_stopped(self._host)
         if orphans and isinstance(self._failure, Wedged):
             self._report_wedged(self._failure)
 

@@ -51,7 +51,7 @@ class Timekeeper:
             case ChildState.STOPPING:
                 assert run is not None
                 assert run.kill is not None
-                if run.kill.dead_by_s <= now_s:
+                if run.kill.dead_by_s <= now_s and not child.sheltering:
                     budget_s = child.spec.stop_within_s
                     self._crew.wedge(child, run, f"did not end within {budget_s:g} s ({run.kill.cause})")
             case ChildState.WAITING | ChildState.WEDGED | ChildState.STOPPED:

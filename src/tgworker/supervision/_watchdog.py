@@ -60,7 +60,7 @@ def look_again_at_s(child: Child, now_s: float) -> float:
     match child.state, child.run:
         case ChildState.BACKING_OFF, _:
             return child.restart_at_s
-        case ChildState.STOPPING, Run(kill=kill) if kill is not None:
+        case ChildState.STOPPING, Run(kill=kill) if kill is not None and not child.sheltering:
             return kill.dead_by_s
         case ((ChildState.STARTING | ChildState.READY), Run() as run):
             return min(
