@@ -39,13 +39,15 @@ class Stage:
     pulse: RecordingPulse
     report: Reports
     senders: trio.CancelScope
+    settled: Settled | None = None
 
     async def outcome_of(self, one: Attempt) -> tuple[float, Outcome]:
         """Hand one attempt over, and wait for what becomes of it and when."""
         self.dispatch.hand_over([one])
         await self.dispatch.wait_news()
         (settled,) = self.dispatch.unsettled()
-        assert settled.attempt == one
+        assert settled.attempt.message_id == one.message_id
+        self.settled = settled
         self.dispatch.forget((settled,))
         return trio.current_time(), settled.outcome
 
@@ -153,6 +155,8 @@ async def test_a_resolved_peer_is_remembered_and_used() -> None:
         assert (await here.outcome_of(attempt("1", peer=None)))[1] == SENT
         assert here.store.saved_peers == [found]
         assert here.line.sent[0][1] == -55
+        assert here.settled is not None
+        assert here.settled.attempt.peer == found, "the store learns who it was, too"
 
 
 @pytest.mark.parametrize(("happening", "sent_at"), [("away", 0), ("hang", 10)])

@@ -4,13 +4,20 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import trio
+
 from tgworker.app.parts import Store
 from tgworker.app.telegram import make_telegram
-from tgworker.embedded import DataFolder, HeartbeatFile, open_store, utc_now
+from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, open_store, utc_now
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.events import Report, StoreUnavailable
 from tgworker.messaging.ports import HeartbeatWriter, Vault
 from tgworker.settings import Settings
 from tgworker.telegram import Observer, TelethonTelegram
 from tgworker.vault import FernetVault
+
+OPEN_AGAIN_S = 1.0
+"""A store that is away at the start is tried again after this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +40,15 @@ class Adapters:
 
 
 @asynccontextmanager
-async def open_adapters(settings: Settings, *, observer: Observer) -> AsyncGenerator[Adapters]:
+async def open_adapters(
+    settings: Settings, *, observer: Observer, report: Report
+) -> AsyncGenerator[Adapters]:
     """Open what a worker needs, in an order that connects nothing before the data folder is ours alone.
 
     Args:
         settings: With ``telegram`` and ``encryption`` required.
         observer: Hears what the Telegram adapter notices.
+        report: Hears that the store is away: it is waited for, however long that takes.
 
     Raises:
         StoreFault: The data folder cannot be used, or another worker holds it.
@@ -51,7 +61,7 @@ async def open_adapters(settings: Settings, *, observer: Observer) -> AsyncGener
     folder = DataFolder(settings.data_dir)
     async with AsyncExitStack() as stack:
         stack.enter_context(folder.hold())
-        store = stack.enter_context(open_store(folder, as_worker=True))
+        store = await _opened(stack, folder, report)
         heartbeats = HeartbeatFile(folder.heartbeats)
         stack.callback(heartbeats.close)
         writers: list[HeartbeatWriter] = [heartbeats]
@@ -71,3 +81,13 @@ async def open_adapters(settings: Settings, *, observer: Observer) -> AsyncGener
             vault=FernetVault(settings.encryption_keys),
             heartbeats=tuple(writers),
         )
+
+
+async def _opened(stack: AsyncExitStack, folder: DataFolder, report: Report) -> EmbeddedStore:
+    """The store, once it can be opened: a locked file or a full disk is an outage, not a failure."""
+    while True:
+        try:
+            return stack.enter_context(open_store(folder, as_worker=True))
+        except StoreAway as error:
+            report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))
+            await trio.sleep(OPEN_AGAIN_S)

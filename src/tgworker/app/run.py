@@ -1,7 +1,6 @@
 """One process's worker: the data folder, the parts, the signals, the exit code."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from tgworker.app.worker import Worker
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, foreign_logs, make_logger
+from tgworker.operations.signals import run_until_signalled
 from tgworker.settings import LogFormat, Settings
 from tgworker.supervision import Wedged
 
@@ -44,12 +44,20 @@ def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
         now=lambda: datetime.now(UTC),
     )
     with foreign_logs(log):
-        return trio.run(_run, settings, log, restrict_keyboard_interrupt_to_checkpoints=True)
+        trio.run(
+            partial(
+                run_until_signalled,
+                partial(_run, settings, log),
+                on_signal=lambda name: log.info("worker stopping", signal=name),
+            )
+        )
+    log.info("worker stopped")
+    return EXIT_STOPPED
 
 
-async def _run(settings: Settings, log: Logger) -> int:
+async def _run(settings: Settings, log: Logger) -> None:
     events = EventLog(log, account_of=account_of)
-    async with open_adapters(settings, observer=events.adapter) as adapters:
+    async with open_adapters(settings, observer=events.adapter, report=events.messaging) as adapters:
         worker = Worker(
             Parts(
                 worker_id=settings.worker_id,
@@ -69,14 +77,9 @@ async def _run(settings: Settings, log: Logger) -> int:
                 on_wedged=_exit_wedged(log),
             )
         )
-        # Listened for before anything is started: a signal that comes meanwhile stops it in order, too.
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with worker.open():
-                log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
-                number = await anext(aiter(signals))
-                log.info("worker stopping", signal=signal.Signals(number).name)
-    log.info("worker stopped")
-    return EXIT_STOPPED
+        async with worker.open():
+            log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
+            await trio.sleep_forever()
 
 
 def _exit_wedged(log: Logger) -> Callable[[Wedged], None]:

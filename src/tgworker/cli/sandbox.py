@@ -1,6 +1,5 @@
 """``tgworker sandbox``: a loopback Telegram server."""
 
-import signal
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ import trio
 
 from tgworker.cli._errors import Usage
 from tgworker.cli._options import Json
+from tgworker.operations.signals import run_until_signalled
 from tgworker.sandbox import SandboxError, run_sandbox
 
 
@@ -33,35 +33,16 @@ def sandbox(
         json: The line is JSON in any case.
     """
     with tempfile.TemporaryDirectory(prefix="tgworker-sandbox-") as folder:
-        public_key = key_file or Path(folder) / "server_key.pem"
+        serve = partial(
+            run_sandbox,
+            users=users,
+            port=port,
+            control_port=control_port,
+            emit=partial(print, flush=True),
+            key_file=key_file or Path(folder) / "server_key.pem",
+        )
         try:
-            trio.run(_run, users, port, control_port, public_key)
+            trio.run(run_until_signalled, serve)
         except SandboxError as error:
             raise Usage(str(error)) from None
     return 0
-
-
-async def _run(users: int, port: int, control_port: int, key_file: Path) -> None:
-    refused: SandboxError | None = None
-    # Listened for before anything is opened: a signal that comes meanwhile is not lost.
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with trio.open_nursery() as nursery:
-
-            async def until_signalled() -> None:
-                await anext(aiter(signals))
-                nursery.cancel_scope.cancel(reason="a signal")
-
-            nursery.start_soon(until_signalled)
-            try:
-                await run_sandbox(
-                    users=users,
-                    port=port,
-                    control_port=control_port,
-                    emit=partial(print, flush=True),
-                    key_file=key_file,
-                )
-            except SandboxError as error:
-                refused = error  # the nursery would wrap it into a group
-            nursery.cancel_scope.cancel(reason="the sandbox has ended")
-    if refused is not None:
-        raise refused

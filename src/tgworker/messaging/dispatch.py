@@ -106,7 +106,7 @@ class Desk:
             yield flight
         finally:
             del self._flights[attempt.message_id]
-            self._put_back(attempt, flight.outcome)
+            self._put_back(flight.attempt, flight.outcome)
 
     def close(self, reason: str) -> None:
         """Give back what no sender has taken."""

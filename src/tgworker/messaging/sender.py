@@ -1,5 +1,7 @@
 """A sender: takes attempts from its account's desk and turns each into an outcome."""
 
+from dataclasses import replace
+
 import trio
 
 from tgworker.messaging.bounded import within
@@ -64,6 +66,7 @@ async def _send(
         if not isinstance(found, Peer):
             return found
         peer = found
+        flight.attempt = replace(attempt, peer=peer)  # the store learns from the settle who this was
         try:
             await within(
                 pulse,
