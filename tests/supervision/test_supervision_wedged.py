@@ -109,6 +109,45 @@ async def test_a_silent_child_that_does_not_die_is_wedged_and_never_replaced(
     assert ended.ending.verdict is Verdict.WEDGED
 
 
+async def test_several_wedged_children_are_all_named_and_the_process_is_told_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+
+    def make(script: ScriptedChild) -> SupervisorSpec:
+        return SupervisorSpec(children=tuple(deaf(script, name) for name in ("one", "two", "three")))
+
+    async with case(make) as this:
+        stopped = await this.recorder.wait_for(SupervisorStopped)
+        assert (stopped.at_s, set(stopped.orphans)) == (start + 65, {"root.one", "root.two", "root.three"})
+        [escalated] = this.recorder.of(SupervisorEscalated)
+        await trio.sleep(1000)
+        assert this.on_wedged == [(start + 65, escalated.failure.path)]
+
+
+async def test_without_anybody_to_tell_the_supervisor_waits_for_the_wedged_child(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    release = trio.Event()
+    spec = SupervisorSpec(children=(deaf(ScriptedChild(RefusesToDie(release))),))
+
+    async def run() -> None:
+        with pytest.raises(Wedged):
+            await run_until_it_fails(spec)
+        assert trio.current_time() == start + 500
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await trio.sleep(500)
+        release.set()
+
+
+async def run_until_it_fails(spec: SupervisorSpec) -> None:
+    async with open_supervisor(spec, rng=random.Random(SEED)):
+        await trio.sleep_forever()
+
+
 async def test_somebody_outside_the_block_learns_of_it_at_once(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

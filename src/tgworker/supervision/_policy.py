@@ -98,7 +98,7 @@ def decide(
         return LeaveEnded(history)
 
     if intensity.restarts is not None:
-        # A failure exactly one period ago still counts, as in OTP (in_period in supervisor.erl).
+        # A failure exactly one period ago still counts, as in OTP (add_restart in supervisor.erl).
         recent = tuple(at for at in history.failures_at_s if now_s <= at + intensity.period_s)
         history = replace(history, failures_at_s=(*recent, now_s))
         if len(history.failures_at_s) > intensity.restarts:
