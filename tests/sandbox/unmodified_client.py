@@ -268,7 +268,7 @@ async def differences(world: World) -> Any:
         while True:
             part: Any = await client(functions.updates.GetDifferenceRequest(pts, state.date, 0))
             sliced += [m.message for m in part.new_messages]
-            if isinstance(part, types.updates.Difference):
+            if type(part).__name__ == "Difference":
                 break
             pts = part.intermediate_state.pts
         await world.control(cmd="behave", difference_limit=1000)

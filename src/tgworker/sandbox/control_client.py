@@ -135,6 +135,8 @@ class SandboxControl:
     async def _exchange(self, command: AnyCommand) -> Answer:
         if self._torn:
             raise ControlLost("an earlier command was cut off in the middle")
+        # After this a short line is either sent as a whole or, if the kernel's buffer is full, torn.
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
             self._torn = True
             await self._stream.send_all(msgspec.json.encode(command) + b"\n")

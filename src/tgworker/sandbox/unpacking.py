@@ -43,8 +43,8 @@ def unpack(msg_id: int, seq_no: int, body: bytes) -> list[Arrived]:
     if _constructor(body) != MessageContainer.CONSTRUCTOR_ID:
         return [_arrived(msg_id, seq_no, body)]
     messages: list[Arrived] = []
-    count, at = _int(body, 4), 8
-    if not 0 <= count <= MAX_MESSAGES:
+    count, at = int.from_bytes(body[4:8], "little"), 8
+    if not 1 <= count <= MAX_MESSAGES:
         raise LineBroken(f"a container of {count} messages")
     for _ in range(count):
         if at + _MESSAGE.size > len(body):
@@ -107,7 +107,3 @@ def _unzipped(body: bytes) -> bytes:
 
 def _constructor(body: bytes) -> int:
     return int.from_bytes(body[:4], "little")
-
-
-def _int(body: bytes, at: int) -> int:
-    return int.from_bytes(body[at : at + 4], "little", signed=True)

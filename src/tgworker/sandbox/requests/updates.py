@@ -28,7 +28,7 @@ def get_difference(call: Call, request: Any) -> Answer:
     if request.pts < 1:
         raise RequestRefused(400, f"PERSISTENT_TIMESTAMP_{'INVALID' if request.pts else 'EMPTY'}")
     limit = call.cloud.behaviour.difference_limit
-    if request.pts_limit:
+    if request.pts_limit is not None and request.pts_limit > 0:
         limit = min(limit, request.pts_limit)
     entries = mailbox.log.since(request.pts, limit)
     if entries is None or (

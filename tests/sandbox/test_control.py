@@ -1,0 +1,257 @@
+"""The control connection: what it does, and what it says to those who get it wrong."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from telethon.tl import functions
+
+from sandbox.mini_client import RpcFailure, open_mini, texts
+from tgworker.sandbox import (
+    ActiveFault,
+    Behaviour,
+    ChatSummary,
+    ControlLost,
+    ControlRefused,
+    Fault,
+    Sandbox,
+    SandboxControl,
+    ServerKey,
+    open_control,
+    open_sandbox,
+)
+from tgworker.sandbox.control_messages import MAX_LINE_BYTES, MAX_PAGE
+from tgworker.sandbox.lines import LineReader
+
+GET_STATE = functions.updates.GetStateRequest()
+
+
+@pytest.fixture
+async def controlled(server_key: ServerKey) -> AsyncGenerator[Sandbox]:
+    async with open_sandbox(users=2, key=server_key, control_port=0) as sandbox:
+        yield sandbox
+
+
+@asynccontextmanager
+async def controlling(sandbox: Sandbox) -> AsyncGenerator[SandboxControl]:
+    assert sandbox.control is not None
+    async with open_control(sandbox.control) as control:
+        yield control
+
+
+class RawControl:
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self.lines = LineReader(stream, 10_000_000)
+
+    async def say(self, line: bytes | dict[str, Any]) -> Any:
+        data = line if isinstance(line, bytes) else json.dumps(line).encode()
+        await self.stream.send_all(data + b"\n")
+        answer = await self.lines.read()
+        assert isinstance(answer, bytes)
+        return json.loads(answer)
+
+
+@asynccontextmanager
+async def raw(sandbox: Sandbox) -> AsyncGenerator[RawControl]:
+    assert sandbox.control is not None
+    host, port = sandbox.control.split(":")
+    async with await trio.open_tcp_stream(host, int(port)) as stream:
+        yield RawControl(stream)
+
+
+async def test_faults_are_set_listed_and_cleared(controlled: Sandbox) -> None:
+    fault = Fault("flood_wait", "messages.sendMessage", user=1001, peer=1002, seconds=2.5, count=3)
+    async with controlling(controlled) as control:
+        number = await control.set_fault(fault)
+        assert await control.list_faults() == (ActiveFault(number, fault, hits=0),)
+        assert controlled.faults.listing() == await control.list_faults()
+        other = await control.set_fault(Fault("drop", "raw"))
+        assert await control.clear_faults(number) == 1
+        assert [each.id for each in await control.list_faults()] == [other]
+        assert await control.clear_faults() == 1
+        assert await control.list_faults() == ()
+
+
+async def test_texts_are_sent_and_chats_read(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    async with controlling(controlled) as control:
+        sent = await control.send_text(alice, bob, "grüße\n😀")
+        assert (sent.sender_message_id, sent.recipient_message_id) == (1, 1)
+        assert await control.chat(bob, alice) == controlled.chat(bob, alice)
+        (line,) = await control.chat(bob, alice)
+        assert (line.id, line.outgoing, line.text) == (1, False, "grüße\n😀")
+        assert await control.chats(bob) == (ChatSummary(alice, messages=1, unread=1, last_id=1),)
+        assert await control.chat(bob, bob) == ()
+
+
+async def test_long_chats_are_read_page_by_page(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    for number in range(MAX_PAGE + 100):
+        controlled.send_text(alice, bob, f"{number} " + "x" * 4000)
+    async with controlling(controlled) as control, raw(controlled) as line:
+        answer = await line.say({"cmd": "chat", "user": bob, "peer": alice})
+        page = answer["result"]
+        assert page["more"] is True
+        assert 1 < len(page["lines"]) < MAX_PAGE  # the page is full of bytes before it is full of lines
+        whole = await control.chat(bob, alice)
+        assert [each.text.split()[0] for each in whole] == [str(n) for n in range(MAX_PAGE + 100)]
+        rest = await control.chat(bob, alice, after=whole[-3].id)
+        assert rest == whole[-2:]
+        exact = await line.say({"cmd": "chat", "user": bob, "peer": alice, "after": whole[-3].id, "limit": 2})
+        assert exact["result"]["more"] is False
+
+
+async def test_many_chats_are_read_page_by_page(controlled: Sandbox) -> None:
+    alice = controlled.users[0].id
+    for _ in range(MAX_PAGE + 10):
+        controlled.send_text(alice, controlled.add_user().id, "hello")
+    async with controlling(controlled) as control:
+        assert len(await control.chats(alice)) == MAX_PAGE + 10
+
+
+async def test_users_are_added_and_can_log_in(controlled: Sandbox) -> None:
+    async with controlling(controlled) as control:
+        user = await control.add_user()
+        assert user == controlled.users[-1]
+        for session in (user.session, await control.new_session(user.id)):
+            async with open_mini(controlled, session) as client:
+                assert (await client.ask(GET_STATE)).pts == 1
+
+
+async def test_connections_are_dropped_and_keys_revoked(controlled: Sandbox) -> None:
+    alice, bob = controlled.users
+    async with (
+        controlling(controlled) as control,
+        open_mini(controlled, alice.session) as hers,
+        open_mini(controlled, bob.session) as his,
+    ):
+        assert await control.drop_connections(alice.id) == 1
+        await hers.closed.wait()
+        assert await his.ask(GET_STATE)
+        assert await control.revoke(bob.id, "AUTH_KEY_UNREGISTERED") == 1
+        with pytest.raises(RpcFailure, match="AUTH_KEY_UNREGISTERED"):
+            await his.ask(GET_STATE)
+        assert await control.drop_connections() == 1
+        await his.closed.wait()
+
+
+async def test_switches_and_statistics(controlled: Sandbox) -> None:
+    async with controlling(controlled) as control:
+        assert await control.behave(repeats="error", difference_limit=5) == Behaviour(
+            repeats="error", difference_limit=5
+        )
+        assert await control.behave() == controlled.behaviour
+        async with open_mini(controlled, controlled.users[0].session) as client:
+            await client.ask(GET_STATE)
+            statistics = await control.statistics()
+        assert statistics.requests == {"updates.getState": 1}
+        assert (statistics.connections, statistics.open) == (1, 1)
+
+
+async def test_stop_answers_and_ends_it_all(controlled: Sandbox) -> None:
+    async with (
+        controlling(controlled) as control,
+        open_mini(controlled, controlled.users[0].session) as client,
+    ):
+        await control.stop()
+        await client.closed.wait()
+        assert controlled.stopped.is_set()
+        with pytest.raises(ControlLost):
+            await control.statistics()
+    assert controlled.control is not None
+    with pytest.raises(ControlLost, match="nobody listens"):
+        async with open_control(controlled.control):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"nonsense", "JSON is malformed"),
+        (b"{", "truncated"),
+        (b"\xff\xfe", "malformed"),
+        (b"[]", "Expected `object`"),
+        (b"{}", "missing required field `cmd`"),
+        ({"cmd": "explode"}, "Invalid value 'explode'"),
+        ({"cmd": "chat", "user": "x", "peer": 1}, "Expected `int`, got `str` - at `$.user`"),
+        ({"cmd": "chat", "user": 1001}, "missing required field `peer`"),
+        ({"cmd": "chat", "user": 1, "peer": 1001}, "the sandbox has no user 1"),
+        ({"cmd": "chat", "user": 1001, "peer": 1002, "limit": 0}, "limit must be 1 or more"),
+        ({"cmd": "stop", "now": True}, "unknown field `now`"),
+        ({"cmd": "set_fault", "action": "explode"}, "Invalid enum value 'explode' - at `$.action`"),
+        ({"cmd": "set_fault", "action": "delay"}, "delay needs seconds above 0"),
+        ({"cmd": "set_fault", "action": "drop", "methud": "x"}, "unknown field `methud`"),
+        ({"cmd": "set_fault", "action": "drop", "user": 5}, "the sandbox has no user 5"),
+        ({"cmd": "set_fault", "action": "drop", "method": "no.such"}, "Telegram has no method no.such"),
+        (b'{"cmd": "set_fault", "action": "delay", "seconds": 1e999}', "out of range"),
+        ({"cmd": "send_text", "sender": 1001, "recipient": 1002, "text": ""}, "MESSAGE_EMPTY"),
+        ({"cmd": "send_text", "sender": 1001, "recipient": 1002, "text": "x" * 5000}, "MESSAGE_TOO_LONG"),
+        (b'{"cmd": "send_text", "sender": 1001, "recipient": 1002, "text": "\\ud800"}', ""),
+        ({"cmd": "revoke", "user": 1001, "reason": "BORED"}, "Invalid enum value 'BORED'"),
+        ({"cmd": "behave", "repeats": "never"}, "Invalid enum value 'never'"),
+        ({"cmd": "behave", "difference_limit": 0}, "difference_limit must be 1 or more"),
+        ({"cmd": "behave", "login_code": "abc"}, "login_code is made of digits"),
+        ({"cmd": "drop_connections", "user": 5}, "the sandbox has no user 5"),
+        (b'{"cmd": ' + b"[" * 20_000, ""),
+        (b" " * (MAX_LINE_BYTES + 1), f"a line longer than {MAX_LINE_BYTES} bytes"),
+        (b"x" * (5 * MAX_LINE_BYTES), f"a line longer than {MAX_LINE_BYTES} bytes"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+async def test_whoever_gets_it_wrong_is_told_in_one_line_and_may_go_on(
+    controlled: Sandbox, line: bytes | dict[str, Any], error: str
+) -> None:
+    async with raw(controlled) as control:
+        answer = await control.say(line)
+        assert answer["ok"] is False
+        assert "result" not in answer
+        assert error in answer["error"]
+        assert "\n" not in answer["error"]
+        assert "Traceback" not in answer["error"]
+        assert (await control.say({"cmd": "list_faults"})) == {"ok": True, "result": {"faults": []}}
+    assert texts(controlled, 0, 1) == []
+
+
+async def test_answers_bring_the_ids_of_their_commands(controlled: Sandbox) -> None:
+    async with raw(controlled) as control:
+        assert (await control.say({"cmd": "list_faults", "id": 7}))["id"] == 7
+        assert (await control.say({"cmd": "chat", "id": 8}))["id"] == 8
+        assert "id" not in await control.say(b"nonsense")
+
+
+async def test_blank_lines_are_passed_over_and_two_commands_may_come_at_once(controlled: Sandbox) -> None:
+    async with raw(controlled) as control:
+        first = await control.say(b'\n  \n{"cmd":"list_faults","id":1}\n{"cmd":"list_faults","id":2}')
+        second = await control.lines.read()
+        assert isinstance(second, bytes)
+        assert (first["id"], json.loads(second)["id"]) == (1, 2)
+
+
+async def test_a_controller_that_goes_in_the_middle_of_a_line_harms_nobody(controlled: Sandbox) -> None:
+    async with raw(controlled) as control:
+        await control.stream.send_all(b'{"cmd": "stop"')
+    async with controlling(controlled) as control_again:
+        assert await control_again.list_faults() == ()
+    assert not controlled.stopped.is_set()
+
+
+async def test_a_call_that_was_cancelled_does_not_confuse_the_next(controlled: Sandbox) -> None:
+    async with controlling(controlled) as control:
+        for number in range(20):
+            with trio.CancelScope() as scope:
+                scope.deadline = trio.current_time() + 0.0002 * number
+                await control.set_fault(Fault("drop", count=number + 1))
+            assert isinstance(await control.chats(1001), tuple)
+        with pytest.raises(ControlRefused, match="no user 9"):
+            await control.chats(9)
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1", "127.0.0.1:http", ""])
+async def test_an_address_that_is_none(address: str) -> None:
+    with pytest.raises(ValueError, match="is not host:port"):
+        async with open_control(address):
+            pass
