@@ -17,6 +17,7 @@ from tgworker.supervision import (
     ChildQuiet,
     ChildReady,
     ChildStarting,
+    ChildState,
     Event,
     Observer,
     ObserverFailed,
@@ -152,6 +153,33 @@ async def test_an_observer_may_start_children(autojump_clock: trio.testing.MockC
         supervisors.append(supervisor)
         await recorder.wait_for(ChildReady, "root.second")
         await recorder.wait_for(ChildReady, "root.first", count=2)
+
+
+async def test_a_snapshot_taken_by_an_observer_is_consistent(autojump_clock: trio.testing.MockClock) -> None:
+    seen: list[tuple[str, ChildState, bool]] = []
+    supervisors: list[Supervisor] = []
+
+    def look(event: Event) -> None:
+        if event.path == "root.child":
+            child_now = supervisors[0].snapshot().child("root.child")
+            seen.append((type(event).__name__, child_now.state, child_now.alive))
+
+    spec = SupervisorSpec(children=(child(ScriptedChild(Raises(OSError()), Runs())),))
+    recorder = EventRecorder()
+    async with open_supervisor(spec, rng=random.Random(1), observers=(look, recorder)) as supervisor:
+        supervisors.append(supervisor)
+        await recorder.wait_for(ChildReady, count=2)
+    assert seen == [
+        ("ChildStarting", ChildState.STARTING, True),
+        ("ChildReady", ChildState.READY, True),
+        ("ChildEnded", ChildState.BACKING_OFF, False),
+        ("RestartScheduled", ChildState.BACKING_OFF, False),
+        ("ChildStarting", ChildState.STARTING, True),
+        ("ChildReady", ChildState.READY, True),
+        ("ChildCancelled", ChildState.STOPPING, True),
+        ("ChildEnded", ChildState.STOPPED, False),
+        ("ChildFinished", ChildState.STOPPED, False),
+    ]
 
 
 async def test_without_a_dump_no_evidence_is_collected(autojump_clock: trio.testing.MockClock) -> None:

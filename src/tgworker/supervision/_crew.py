@@ -145,6 +145,7 @@ class Crew:
                 child.restart_at_s = now_s + delay_s
                 child.last = replace(ending, attempt=child.attempt, delay_s=delay_s)
             case LeaveEnded() | Escalate():
+                child.become(ChildState.STOPPED)
                 child.last = ending
             case _:
                 assert_never(decision)
@@ -198,7 +199,6 @@ class Crew:
         )
 
     def _finish(self, child: Child) -> None:
-        child.become(ChildState.STOPPED)
         child.restart_at_s = math.inf
         self.alarm.forget(child)
         if child.dynamic and not self.closing:
@@ -216,6 +216,7 @@ class Crew:
         child.doomed = True
         match child.state:
             case ChildState.WAITING | ChildState.BACKING_OFF:
+                child.become(ChildState.STOPPED)
                 self._finish(child)
             case ChildState.STARTING | ChildState.READY:
                 assert child.run is not None
