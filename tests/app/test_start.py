@@ -24,7 +24,7 @@ async def test_a_store_that_is_locked_at_the_start_is_waited_for(tmp_path: Path)
     settings = load_settings(
         {
             "TELEGRAM_API_ID": "1",
-            "TELEGRAM_API_HASH": "x",
+            "TELEGRAM_API_HASH": "0" * 32,
             "ENCRYPTION_KEY": new_key().value,
             "TGWORKER_DATA_DIR": str(tmp_path),
         }
