@@ -61,7 +61,7 @@ async def test_kill_9_in_the_middle_of_500_sends_leaves_each_once_and_in_order(t
                 stdin="\n".join(texts),
             )
             assert given.returncode == 0, given.stderr
-            while len(await held(control, peer, me)) < 100:  # noqa: ASYNC110 - another process's state
+            while len(await held(control, peer, me)) < 100:
                 await trio.sleep(0.01)
             worker.kill()
             assert await worker.wait() == -signal.SIGKILL
