@@ -17,6 +17,7 @@ from sandbox.mini_client import MiniClient, key_of, open_mini, open_plain, peer,
 from tgworker.sandbox import Fault, Sandbox, ServerKey, open_sandbox
 from tgworker.sandbox.auth_keys import STRANGERS_KEPT, KeyRing
 from tgworker.sandbox.errors import Unreadable
+from tgworker.sandbox.lines import CHUNK_BYTES, LineReader, LineTooLong
 from tgworker.sandbox.unpacking import read_object, unpack
 
 GET_STATE = functions.updates.GetStateRequest()
@@ -177,6 +178,25 @@ async def test_leaving_ends_every_line_at_once_whatever_it_suffers(server_key: S
             with pytest.raises(OSError, match="all attempts to connect"):
                 await trio.open_tcp_stream(sandbox.host, sandbox.port)
     assert sandbox.statistics().open == 0
+
+
+async def test_no_more_of_a_line_is_held_than_the_limit_and_a_chunk() -> None:
+    sending, receiving = trio.testing.memory_stream_one_way_pair()
+    reader = LineReader(receiving, limit=100)
+
+    async def speak() -> None:
+        for _ in range(50):
+            await sending.send_all(b"x" * CHUNK_BYTES)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(reader._buffer) <= 100 + CHUNK_BYTES
+        await sending.send_all(b"\nshort\n")
+        await sending.aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(speak)
+        assert await reader.read() == LineTooLong()
+        assert await reader.read() == b"short"
+        assert await reader.read() is None
 
 
 async def test_an_error_in_the_context_comes_out_as_it_is() -> None:

@@ -1,17 +1,19 @@
 """Authorization keys are made as Telegram makes them, and by nobody who cheats."""
 
 import struct
+from hashlib import sha1
 from typing import Any
 
 import pytest
 import trio
-from telethon.crypto import rsa
+from telethon.crypto import AES, rsa
+from telethon.helpers import generate_key_data_from_nonce
 from telethon.tl import functions, types
 
 from sandbox.mini_client import MiniClient, PlainLine, RpcFailure, open_plain
 from tgworker.sandbox import Sandbox, ServerKey
 from tgworker.sandbox.connection import HANDSHAKE_S
-from tgworker.sandbox.handshake import P, Q
+from tgworker.sandbox.handshake import DH_PRIME, P, Q
 
 
 async def test_a_key_from_a_handshake_works(sandbox: Sandbox, server_key: ServerKey) -> None:
@@ -98,6 +100,53 @@ async def test_a_cheat_in_the_last_step_ends_the_line(
         assert isinstance(await line.send(dh_request(server_key, answer)), types.ServerDHParamsOk)
         with pytest.raises(EOFError):
             await line.send(functions.SetClientDHParamsRequest(answer.nonce, answer.server_nonce, cipher))
+
+
+async def test_nonces_under_a_wrong_hash_end_the_line(sandbox: Sandbox, server_key: ServerKey) -> None:
+    async with open_plain(sandbox) as line:
+        answer = await begin(line)
+        p, q = P.to_bytes(4, "big"), Q.to_bytes(4, "big")
+        inner = bytes(types.PQInnerData(answer.pq, p, q, answer.nonce, answer.server_nonce, new_nonce=7))
+        plain = bytes(20) + inner
+        public = server_key.private.public_key().public_numbers()
+        number = int.from_bytes(b"\0" + plain + bytes(255 - len(plain)), "big")
+        cipher = pow(number, public.e, public.n).to_bytes(256, "big")
+        with pytest.raises(EOFError):
+            await line.send(dh_request(server_key, answer, encrypted_data=cipher))
+
+
+@pytest.mark.parametrize(
+    ("g_b", "hash_is_right", "accepted"),
+    [
+        (pow(3, 1 << 2000, DH_PRIME), True, True),
+        (pow(3, 1 << 2000, DH_PRIME), False, False),
+        (1, True, False),
+        (DH_PRIME - 1, True, False),
+        (1 << 1983, True, False),
+    ],
+    ids=["good", "wrong hash", "one", "minus one", "small"],
+)
+async def test_the_clients_half_of_the_secret_is_checked(
+    sandbox: Sandbox, server_key: ServerKey, g_b: int, hash_is_right: bool, accepted: bool
+) -> None:
+    async with open_plain(sandbox) as line:
+        answer = await begin(line)
+        await line.send(dh_request(server_key, answer))
+        inner = bytes(
+            types.ClientDHInnerData(
+                answer.nonce, answer.server_nonce, 0, g_b.to_bytes((g_b.bit_length() + 7) // 8, "big")
+            )
+        )
+        digest = sha1(inner).digest() if hash_is_right else bytes(20)
+        key, iv = generate_key_data_from_nonce(answer.server_nonce, 7)
+        cipher = AES.encrypt_ige(digest + inner, key, iv)
+        request = functions.SetClientDHParamsRequest(answer.nonce, answer.server_nonce, cipher)
+        if accepted:
+            assert isinstance(await line.send(request), types.DhGenOk | types.DhGenRetry)
+        else:
+            with pytest.raises(EOFError):
+                await line.send(request)
+    assert sandbox.statistics().handshakes <= accepted
 
 
 @pytest.mark.parametrize("body", [b"", b"\x01\x02\x03\x04", bytes(functions.help.GetConfigRequest())])

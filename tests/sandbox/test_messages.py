@@ -137,6 +137,7 @@ async def test_an_edit_changes_both_sides(sandbox: Sandbox) -> None:
             heard = await client.hear(types.UpdateEditMessage)
             assert (heard.message.message, heard.message.entities, heard.pts) == ("bye", [bold], 3)
             assert heard.message.edit_date is not None
+        assert scene.alice.heard(types.UpdateEditMessage) == []  # who did it is answered, not told
         assert texts(sandbox, 1, 0) == texts(sandbox, 0, 1) == ["bye"]
 
 
@@ -159,6 +160,7 @@ async def test_a_deletion_is_for_both_sides_only_when_asked(sandbox: Sandbox, re
         assert (answer.pts, answer.pts_count) == (6, 2)
         at_laptop = await scene.laptop.hear(types.UpdateDeleteMessages)
         assert (at_laptop.messages, at_laptop.pts, at_laptop.pts_count) == ([1, 3], 6, 2)
+        assert scene.alice.heard(types.UpdateDeleteMessages) == []
         assert texts(sandbox, 0, 1) == ["2"]
         assert texts(sandbox, 1, 0) == (["2"] if revoke else ["1", "2", "3"])
         assert len(scene.bob.heard(types.UpdateDeleteMessages)) == revoke
@@ -177,6 +179,12 @@ async def test_reading_tells_the_writer_and_the_readers_other_devices(sandbox: S
         assert (inbox.peer.user_id, inbox.max_id, inbox.still_unread_count) == (sandbox.users[1].id, 2, 1)
         outbox = await scene.bob.hear(types.UpdateReadHistoryOutbox)
         assert (outbox.peer.user_id, outbox.max_id, outbox.pts) == (sandbox.users[0].id, 4, 8)
+        assert scene.alice.heard(types.UpdateReadHistoryInbox) == []
+        dialogs = functions.messages.GetDialogsRequest(None, 0, types.InputPeerEmpty(), 10, 0)
+        hers = (await scene.alice.ask(dialogs)).dialogs
+        his = (await scene.bob.ask(dialogs)).dialogs
+        assert [(each.read_inbox_max_id, each.unread_count) for each in hers] == [(2, 1)]
+        assert [each.read_outbox_max_id for each in his if each.peer.user_id == sandbox.users[0].id] == [4]
         again = await scene.alice.ask(functions.messages.ReadHistoryRequest(scene.to_bob, 2))
         assert again.pts_count == 0
         await scene.alice.ask(functions.messages.ReadHistoryRequest(scene.to_bob, 0))
@@ -285,6 +293,33 @@ async def open_mini_at(sandbox: Sandbox, session: str, unix_s: float) -> AsyncGe
         client.state.time_offset = int(unix_s - time.time())
         await client.ask(functions.PingRequest(1))
         yield client
+
+
+async def test_an_access_hash_is_the_viewers_own(sandbox: Sandbox) -> None:
+    alice, bob, carol = sandbox.users
+    async with open_mini(sandbox, alice.session) as client, open_mini(sandbox, carol.session) as other:
+        mine, hers = await peer(client, bob), await peer(other, bob)
+        assert mine.access_hash != hers.access_hash
+        assert 0 not in (mine.access_hash, hers.access_hash)
+        for wrong in (0, mine.access_hash ^ 2, hers.access_hash):
+            to = types.InputPeerUser(bob.id, wrong)
+            for request in (
+                send(to, "x", 1),
+                history(to),
+                functions.messages.ReadHistoryRequest(to, 0),
+                functions.messages.SetTypingRequest(to, types.SendMessageTypingAction()),
+                functions.messages.EditMessageRequest(to, 1, message="x"),
+            ):
+                with pytest.raises(RpcFailure, match="PEER_ID_INVALID"):
+                    await client.ask(request)
+            with pytest.raises(RpcFailure, match="USER_ID_INVALID"):
+                await client.ask(functions.users.GetFullUserRequest(types.InputUser(bob.id, wrong)))
+            (nobody,) = await client.ask(functions.users.GetUsersRequest([types.InputUser(bob.id, wrong)]))
+            assert nobody == types.UserEmpty(bob.id)
+        for nobody in (types.InputPeerEmpty(), types.InputPeerChat(5), types.InputPeerUser(5, 5)):
+            with pytest.raises(RpcFailure, match="PEER_ID_INVALID"):
+                await client.ask(send(nobody, "x", 1))
+    assert sandbox.statistics().delivered == 0
 
 
 async def test_pages_of_dialogs(sandbox: Sandbox) -> None:

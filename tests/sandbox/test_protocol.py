@@ -12,6 +12,8 @@ from telethon.tl.core import GzipPacked, MessageContainer, RpcResult
 
 from sandbox.mini_client import MiniClient, RpcFailure, open_mini
 from tgworker.sandbox import Sandbox
+from tgworker.sandbox.auth_keys import SESSIONS_KEPT, KeyRecord, Session
+from tgworker.sandbox.protocol import REMEMBERED_IDS, is_news
 from tgworker.sandbox.unpacking import MAX_UNZIPPED_BYTES
 
 PING = bytes(functions.PingRequest(9))
@@ -121,7 +123,7 @@ async def test_compressed_requests_and_answers(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "packed",
-    [gzip.compress(bytes(MAX_UNZIPPED_BYTES + 1)), gzip.compress(PING)[:-9], b"no gzip at all", b""],
+    [gzip.compress(PING + bytes(MAX_UNZIPPED_BYTES)), gzip.compress(PING)[:-9], b"no gzip at all", b""],
     ids=["bomb", "cut off", "nonsense", "nothing"],
 )
 async def test_bad_compression_is_an_error_and_not_the_end(sandbox: Sandbox, packed: bytes) -> None:
@@ -237,6 +239,22 @@ async def test_a_promise_to_ping_is_held_to(sandbox: Sandbox, autojump_clock: tr
         began = trio.current_time()
         await client.closed.wait()
         assert trio.current_time() - began == 75
+
+
+def test_only_so_many_message_ids_are_remembered() -> None:
+    session = Session(1)
+    assert all(is_news(session, each) for each in range(REMEMBERED_IDS + 10))
+    assert len(session.seen) == REMEMBERED_IDS
+    assert not is_news(session, REMEMBERED_IDS + 9)
+
+
+def test_only_so_many_sessions_of_a_key_are_remembered() -> None:
+    record = KeyRecord(bytes(256), 1)
+    first = record.open_session(0)
+    for each in range(1, SESSIONS_KEPT + 5):
+        record.open_session(each)
+        assert record.open_session(0) is first  # the one in use stays
+    assert len(record.sessions) == SESSIONS_KEPT
 
 
 async def test_answers_arrive_in_containers_when_there_are_many(sandbox: Sandbox) -> None:

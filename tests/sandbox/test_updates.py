@@ -174,6 +174,21 @@ async def test_a_difference_that_is_too_long_says_so(
         assert len(answer.new_messages) == 10
 
 
+async def test_an_edit_of_a_new_message_is_no_update_of_its_own(sandbox: Sandbox) -> None:
+    alice, bob, _ = sandbox.users
+    async with open_mini(sandbox, alice.session) as client:
+        to = await peer(client, bob)
+        old = await client.ask(send(to, "old", 1))
+        before = await client.ask(functions.updates.GetStateRequest())
+        new = await client.ask(send(to, "new", 2))
+        for sent in (old, new):
+            await client.ask(functions.messages.EditMessageRequest(to, sent.id, message=f"edit of {sent.id}"))
+        difference = await client.ask(functions.updates.GetDifferenceRequest(before.pts, None, 0))
+        assert [m.message for m in difference.new_messages] == ["edit of 2"]
+        edits = [u.message.message for u in difference.other_updates if hasattr(u, "message")]
+        assert edits == ["edit of 1"]
+
+
 async def test_the_id_of_a_lost_answer_is_in_the_difference(sandbox: Sandbox) -> None:
     alice, bob, _ = sandbox.users
     async with open_mini(sandbox, alice.session) as client:
