@@ -154,8 +154,10 @@ async def texts(world: World) -> Any:
         other.add_event_handler(heard.put, events.MessageEdited())
         other.add_event_handler(heard.put, events.MessageDeleted())
         other.add_event_handler(heard.put, events.MessageRead(inbox=True))
+        seen: asyncio.Queue[Any] = asyncio.Queue()
+        alice.add_event_handler(seen.put, events.UserUpdate())
         own: asyncio.Queue[Any] = asyncio.Queue()
-        alice.add_event_handler(own.put, events.UserUpdate())
+        alice.add_event_handler(own.put, events.MessageRead())
 
         async def next_of(queue: asyncio.Queue[Any]) -> Any:
             return await asyncio.wait_for(queue.get(), 10)
@@ -179,10 +181,8 @@ async def texts(world: World) -> Any:
         )
         peer = await other.get_input_entity(world.users[0]["id"])
         async with other.action(peer, "typing"):
-            typing = await next_of(own)
+            typing = await next_of(seen)
         found["typing"] = typing.typing and typing.user_id == bob["id"]
-        alice.remove_event_handler(own.put)
-        alice.add_event_handler(own.put, events.MessageRead())
         found["read"] = (await other.send_read_acknowledge(peer, arrived.message)).pts_count
         read = await next_of(own)
         found["read up to"] = read.max_id == sent.id and read.outbox
