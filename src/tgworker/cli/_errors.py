@@ -1,11 +1,15 @@
 """What can end a command, as one clear line and an exit code (the codes are part of the contract)."""
 
+import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from cyclopts import CycloptsError
 
-from tgworker.cli._output import complain
-from tgworker.embedded.errors import StoreFault
+from tgworker.cli._output import OutputLost, complain
+from tgworker.cli._usage import usage_line
+from tgworker.embedded.errors import AccountGone, StoreFault
 from tgworker.messaging.errors import AccountRefused, StoreAway, StoreMismatch, TelegramAway
 from tgworker.operations.status_socket import StatusUnavailable
 from tgworker.settings import SettingsError
@@ -16,6 +20,8 @@ EXIT_USAGE = 2
 """Usage, configuration, or a data folder in use."""
 EXIT_STORE = 3
 """The store has another schema version; one-shot commands also: it cannot be reached."""
+EXIT_INTERRUPTED = 130
+"""Ctrl-C before a one-shot command was done: as shells call it, 128 + SIGINT."""
 
 
 class Usage(Exception):
@@ -38,13 +44,33 @@ def exit_code_of(command: Callable[[], object]) -> int:
         for problem in error.problems:
             complain(problem)
         return EXIT_USAGE
-    except (Usage, CycloptsError, StoreFault, StatusUnavailable) as error:
-        complain(" ".join(str(error).split()))
+    except CycloptsError as error:
+        complain(usage_line(error))
+        return EXIT_USAGE
+    except (Usage, StoreFault, StatusUnavailable, AccountGone) as error:
+        complain(str(error))
         return EXIT_USAGE
     except (StoreAway, StoreMismatch) as error:
         complain(str(error))
         return EXIT_STORE
-    except (AccountRefused, TelegramAway, Failed) as error:
+    except (AccountRefused, TelegramAway, Failed, OutputLost) as error:
         complain(str(error))
         return EXIT_NO
+    except KeyboardInterrupt:
+        return _interrupted()
+    except BaseExceptionGroup as group:
+        # Ctrl-C inside a nursery.
+        if group.split(KeyboardInterrupt)[1] is not None:
+            raise
+        return _interrupted()
+    except BrokenPipeError:
+        # `outbox list | head`: who reads has seen enough. Python would flush standard output once more.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_NO
     return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    complain("interrupted: what was done stays done")
+    return EXIT_INTERRUPTED

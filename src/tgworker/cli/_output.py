@@ -6,6 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from tgworker.operations.redaction import hide_secrets
+
+
+class OutputLost(Exception):
+    """Standard output takes no more; what the command did is done all the same."""
+
 
 class Output:
     """Standard output of one command.
@@ -23,14 +29,14 @@ class Output:
     def line(self, text: str) -> None:
         """Something for people."""
         if not self.json:
-            print(text, flush=True)
+            _say(text)
 
     def result(self, value: Mapping[str, Any], text: str | None = None) -> None:
         """How it ended: ``value`` for machines, ``text`` for people."""
         if self.json:
-            print(_json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+            _say(_json.dumps(value, ensure_ascii=False, default=_plain))
         elif text is not None:
-            print(text, flush=True)
+            _say(text)
 
     def listing(self, rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], empty: str) -> None:
         """A table for people, or one JSON array on one line.
@@ -41,23 +47,35 @@ class Output:
             empty: What people see instead of an empty table.
         """
         if self.json:
-            print(_json.dumps(list(rows), ensure_ascii=False, default=_plain), flush=True)
+            _say(_json.dumps(list(rows), ensure_ascii=False, default=_plain))
             return
         if not rows:
-            print(empty, flush=True)
+            _say(empty)
             return
         cells = [[_cell(row.get(column)) for column in columns] for row in rows]
         widths = [
             max(len(column), *(len(line[index]) for line in cells)) for index, column in enumerate(columns)
         ]
-        for line in [list(columns), *cells]:
-            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-        sys.stdout.flush()
+        _say(
+            "\n".join(
+                "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+                for line in [list(columns), *cells]
+            )
+        )
 
 
 def complain(message: str) -> None:
-    """One clear line on standard error."""
-    print(f"tgworker: {message}", file=sys.stderr, flush=True)
+    """One clear line on standard error; what looks like a secret in it is hidden."""
+    print(f"tgworker: {hide_secrets(' '.join(message.split()))}", file=sys.stderr, flush=True)
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(f"standard output cannot be written ({error.strerror})") from None
 
 
 def _plain(value: object) -> str:

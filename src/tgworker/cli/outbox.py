@@ -6,9 +6,12 @@ import trio
 from cyclopts import App, Parameter
 
 from tgworker.app.books import open_books
+from tgworker.cli._errors import Usage
 from tgworker.cli._options import Json, settings_for
 from tgworker.cli._output import Output
 from tgworker.messaging.records import OutboxState
+
+MOST_ROWS = 1_000_000
 
 outbox = App(name="outbox", help="Messages that wait to be sent, and those that were not sent.")
 
@@ -27,6 +30,8 @@ def list_outbox(
         limit: At most so many rows.
         json: Print one JSON array.
     """
+    if not 1 <= limit <= MOST_ROWS:
+        raise Usage(f"--limit must be between 1 and {MOST_ROWS}, not {limit}")
     settings = settings_for()
 
     async def run() -> None:

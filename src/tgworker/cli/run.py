@@ -6,6 +6,7 @@ from cyclopts import Parameter
 
 from tgworker.app.run import run_worker
 from tgworker.cli._options import settings_for
+from tgworker.cli._telethon import known_telethon
 
 
 def run(*, no_guard: Annotated[bool, Parameter(negative="")] = False) -> int:  # noqa: ARG001 - see below
@@ -15,4 +16,6 @@ def run(*, no_guard: Annotated[bool, Parameter(negative="")] = False) -> int:  #
         no_guard: Without the parent process that restarts a frozen worker. Accepted, and without effect until
             that parent exists: the worker runs alone.
     """
-    return run_worker(settings_for("telegram", "encryption"))
+    settings = settings_for("telegram", "encryption")
+    with known_telethon():
+        return run_worker(settings)

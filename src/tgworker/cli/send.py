@@ -1,6 +1,5 @@
 """``tgworker send``: enqueue as the application does, and perhaps wait for what comes of it."""
 
-import sys
 from collections.abc import Generator, Iterable, Sequence
 from itertools import islice
 from typing import Annotated
@@ -11,8 +10,10 @@ from cyclopts import Parameter
 from tgworker.app.books import Books, open_books
 from tgworker.cli._accounts import named_account
 from tgworker.cli._errors import EXIT_NO, Usage
+from tgworker.cli._input import standard_input
 from tgworker.cli._options import Json, Text, settings_for
-from tgworker.cli._output import Output
+from tgworker.cli._output import Output, complain
+from tgworker.embedded import DataFolder
 from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.records import OutboxRecord, OutboxState
 
@@ -48,7 +49,7 @@ def send(
     if text is not None and not text.strip():
         raise Usage("--text is empty: Telegram sends no empty messages")
     settings = settings_for()
-    texts = _stripped(sys.stdin) if lines else [text or ""]
+    texts = _stripped(standard_input()) if lines else [text or ""]
     output = Output(json=json)
 
     async def run() -> int:
@@ -63,13 +64,17 @@ def send(
                     f"{len(ids)} enqueued: a running worker sends them",
                 )
                 return 0
-            return await _wait(books, sender, ids, output)
+            return await _wait(books, sender, ids, output, DataFolder(settings.data_dir))
 
     return trio.run(run)
 
 
-async def _wait(books: Books, account: AccountId, ids: Sequence[MessageId], output: Output) -> int:
+async def _wait(
+    books: Books, account: AccountId, ids: Sequence[MessageId], output: Output, folder: DataFolder
+) -> int:
     """Follow the messages until all of them are settled."""
+    if ids and folder.holder() is None:
+        complain(f"no worker runs on {folder.path} yet: 'tgworker run' sends what waits")
     open_ids = list(ids)
     ended: dict[MessageId, OutboxRecord] = {}
     told_at = trio.current_time()

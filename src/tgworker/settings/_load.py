@@ -173,8 +173,11 @@ def _data_dir(reader: Reader) -> Path:
         if not home:
             reader.refuse(name, "is not set, and neither is HOME")
         folder = Path(home, ".local/state/tgworker")
-    if folder.exists() and not folder.is_dir():
-        reader.refuse(name, f"would be {folder}, which is not a folder")
+    try:
+        if folder.exists() and not folder.is_dir():
+            reader.refuse(name, f"would be {folder}, which is not a folder")
+    except OSError as error:  # too long a name, a parent that may not be looked into
+        reader.refuse(name, f"cannot be used ({error.strerror})")
     return folder.absolute()
 
 

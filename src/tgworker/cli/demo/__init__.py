@@ -13,6 +13,7 @@ Lowest last::
 import random
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -20,11 +21,13 @@ import trio
 from tgworker.cli._errors import EXIT_NO
 from tgworker.cli._options import Json
 from tgworker.cli._output import Output, complain
+from tgworker.cli._telethon import known_telethon
 from tgworker.cli.demo.figures import Figures
 from tgworker.cli.demo.stage import open_stage
 from tgworker.cli.demo.story import Story
 from tgworker.cli.demo.view import Scene, open_view
 from tgworker.cli.demo.watch import Watch
+from tgworker.operations.signals import run_until_signalled
 
 WITHIN_S = 110.0
 """The demo itself may not hang either."""
@@ -41,7 +44,18 @@ def demo(*, seed: int | None = None, json: Json = False) -> int:
         json: Print the figures as one JSON object, the last line; what happens goes to standard error.
     """
     output = Output(json=json)
-    figures = trio.run(_run, json, seed)
+    signals: list[str] = []
+    figures: Figures | None = None
+
+    async def run() -> None:
+        nonlocal figures
+        figures = await _run(json, seed)
+
+    with known_telethon():
+        # Not a KeyboardInterrupt out of nowhere: inside an asyncio loop in trio it may hang.
+        trio.run(partial(run_until_signalled, run, on_signal=signals.append))
+    if signals:
+        raise KeyboardInterrupt
     if figures is None:
         complain(f"the demo did not end within {WITHIN_S:g} s")
         return EXIT_NO
