@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field, replace
 
+import pytest
 import trio
 
 from price_feed import FETCH_WITHIN_S, PriceFeed
@@ -38,6 +39,7 @@ class World:
         self.ages_s.append(now_s - price)
 
 
+@pytest.mark.slow
 async def test_it_survives_a_day_with_five_hangs_five_crashes_and_two_outages(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -74,7 +76,7 @@ async def test_it_survives_a_day_with_five_hangs_five_crashes_and_two_outages(
     assert len(recorder.of(RestartScheduled)) == 10
     expired = recorder.of(OperationExpired)
     assert {event.elapsed_s for event in expired} == {FETCH_WITHIN_S}
-    assert len(expired) == 2 * 600 / FETCH_WITHIN_S, "an outage costs deadlines and no restart"
+    assert 2 * 198 <= len(expired) <= 2 * 200, "an outage costs a deadline every 3 s, and no restart"
 
     gaps_s = [later - earlier for earlier, later in zip(world.times_s, world.times_s[1:], strict=False)]
     assert max(gaps_s) <= 20 + 0.5 + 1, "a hang of the publisher is over after its limit and one backoff"

@@ -3,6 +3,7 @@
 import signal
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ async def test_kill_9_in_the_middle_of_500_sends_leaves_each_once_and_in_order(t
 
 def stored(town: Town) -> list[str]:
     """The inbound texts in the worker's database."""
-    with sqlite3.connect(f"file:{town.folder / 'data' / 'tgworker.db'}?mode=ro", uri=True) as database:
+    file = f"file:{town.folder / 'data' / 'tgworker.db'}?mode=ro"
+    with closing(sqlite3.connect(file, uri=True)) as database:
         rows = database.execute("select text from messages where direction = 'inbound' order by rowid")
         return [text for (text,) in rows]
