@@ -1,7 +1,7 @@
 """A small service kept alive: it fetches a price every five seconds and publishes it every second.
 
-It uses trio and tgworker.supervision, nothing else. `docs/tutorial/keep-a-trio-service-alive.md` builds it step
-by step; `tests/examples/test_price_feed.py` lets it live through a day of faults.
+It uses trio and `tgworker.supervision`, nothing else. The tutorial builds it step by step, and a test lets it
+live through a day of faults.
 """
 
 import random
