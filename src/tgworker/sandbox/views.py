@@ -39,7 +39,7 @@ class Serialised:
     __bytes__ = _bytes
 
 
-def user_view(directory: Directory, viewer: Account, account: Account) -> Serialised:
+def user_view(directory: Directory, viewer: Account, account: Account) -> Any:
     """A user as another sees him. All users of a sandbox are in each other's contacts.
 
     Most of what a sandbox says is who is talking: without its memory that is a quarter of its work.
