@@ -24,9 +24,11 @@ from tgworker.supervision import (
     Ending,
     Event,
     IntensityExceeded,
+    LoopStarved,
     ObserverFailed,
     OperationExpired,
     RestartScheduled,
+    SiblingsDisturbed,
     SupervisorEscalated,
     SupervisorStopped,
     SupervisorStopping,
@@ -162,6 +164,14 @@ SUPERVISION: list[tuple[Event, dict[str, Any]]] = [
     (
         RestartScheduled(path=PATH, at_s=1, incarnation=3, attempt=2, delay_s=0.98765, restart_at_s=2),
         {"level": "warning", "event": "restart scheduled", "incarnation": 3, "attempt": 2, "delay_s": 0.9877},
+    ),
+    (
+        SiblingsDisturbed(path=PATH, at_s=1, siblings=("root.a", "root.b")),
+        {"level": "warning", "event": "siblings disturbed", "siblings": ["root.a", "root.b"]},
+    ),
+    (
+        LoopStarved(path=PATH, at_s=1, late_s=30.98761),
+        {"level": "warning", "event": "loop starved", "late_s": 30.9876},
     ),
     (
         ChildFinished(path=PATH, at_s=1, verdict=None),

@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -18,6 +18,7 @@ from tgworker.supervision import (
 from tgworker.supervision.testing import EventRecorder
 
 SEED = 7
+LIKE_NOTHING_SPECIAL = SupervisorSpec()
 
 
 def delays(*bounds_s: float) -> list[float]:
@@ -36,11 +37,14 @@ class Watched:
 
 @asynccontextmanager
 async def supervised(
-    *children: ChildSpec, intensity: Intensity | None = None, recorder: EventRecorder | None = None
+    *children: ChildSpec,
+    intensity: Intensity | None = None,
+    recorder: EventRecorder | None = None,
+    like: SupervisorSpec = LIKE_NOTHING_SPECIAL,
 ) -> AsyncGenerator[Watched]:
     """A root supervisor over ``children``, with its events; it never gives up unless told otherwise."""
     recorder = recorder or EventRecorder()
-    spec = SupervisorSpec(children=children, intensity=intensity or Intensity.unlimited())
+    spec = replace(like, children=children, intensity=intensity or Intensity.unlimited())
     async with open_supervisor(spec, rng=random.Random(SEED), observers=(recorder,)) as supervisor:
         yield Watched(supervisor, recorder)
 
@@ -50,9 +54,10 @@ async def supervise_until_it_fails(
     intensity: Intensity | None = None,
     recorder: EventRecorder | None = None,
     at_the_end: Callable[[], object] = lambda: None,
+    like: SupervisorSpec = LIKE_NOTHING_SPECIAL,
 ) -> None:
     """Leave the block only when it is cancelled or an error comes; ``at_the_end`` may raise one more."""
-    async with supervised(*children, intensity=intensity, recorder=recorder):
+    async with supervised(*children, intensity=intensity, recorder=recorder, like=like):
         try:
             await trio.sleep_forever()
         finally:

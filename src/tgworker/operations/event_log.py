@@ -20,9 +20,11 @@ from tgworker.supervision import (
     ChildStarting,
     ChildWedged,
     Ending,
+    LoopStarved,
     ObserverFailed,
     OperationExpired,
     RestartScheduled,
+    SiblingsDisturbed,
     SupervisorEscalated,
     SupervisorStopped,
     SupervisorStopping,
@@ -137,6 +139,12 @@ def supervision_line(event: SupervisionEvent) -> tuple[Level, dict[str, Any]]:
                 "attempt": event.attempt,
                 "delay_s": _rounded(event.delay_s),
             }
+        case SiblingsDisturbed():
+            level = "warning"
+            fields["siblings"] = list(event.siblings)
+        case LoopStarved():
+            level = "warning"
+            fields["late_s"] = _rounded(event.late_s)
         case ChildFinished():
             fields["verdict"] = event.verdict.value if event.verdict else None
         case SupervisorStopping():

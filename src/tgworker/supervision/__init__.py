@@ -5,20 +5,35 @@ only.
 
 Lowest last::
 
-    testing                      scripted children, an event recorder, a saboteur: a door of its own
+    pytest_plugin                fixtures: a door of its own, the one module that may import pytest
+    testing     systemd          scripted children, a recorder, a saboteur; sd_notify: doors of their own
+    _canary                      how late the event loop runs
     _open                        open_supervisor, open_nested, Subtree
     _supervisor                  starts in order, stops in reverse, escalates
     _timekeeper _snapshot        acts on what is due; a frozen picture
     _crew                        the children of one supervisor, each from start to end
+    _lineup     _reaper          in which order they start and restart; how they are made to end
     _incarnation                 one run: from its first step to the record of its end
     _watchdog   _alarm           what is due and what is wrong (pure); the one sleeper
-    _child                       the state of one child, the table of its states
+    _child      _starvation      the state of one child, the table of its states; when nothing could run
     _pulse      _policy          the child's handle; what follows an ending (pure)
     _events     _evidence        what observers are told; stacks and causes
-    _spec       _verdicts        trees as data; why an incarnation ended
+    _spec       _backoff         trees as data; how soon and how often to try again
+    _verdicts   _lag             why an incarnation ended; why the loop was late
     _errors                      all of them
 """
 
+from tgworker.supervision._backoff import (
+    Backoff as Backoff,
+)
+from tgworker.supervision._backoff import (
+    Intensity as Intensity,
+)
+from tgworker.supervision._backoff import (
+    time_to_escalate_s as time_to_escalate_s,
+)
+from tgworker.supervision._canary import Canary as Canary
+from tgworker.supervision._canary import LagStatistics as LagStatistics
 from tgworker.supervision._child import ChildState as ChildState
 from tgworker.supervision._errors import (
     DuplicateChild as DuplicateChild,
@@ -72,6 +87,12 @@ from tgworker.supervision._events import (
     Event as Event,
 )
 from tgworker.supervision._events import (
+    LoopLagged as LoopLagged,
+)
+from tgworker.supervision._events import (
+    LoopStarved as LoopStarved,
+)
+from tgworker.supervision._events import (
     Observer as Observer,
 )
 from tgworker.supervision._events import (
@@ -84,6 +105,9 @@ from tgworker.supervision._events import (
     RestartScheduled as RestartScheduled,
 )
 from tgworker.supervision._events import (
+    SiblingsDisturbed as SiblingsDisturbed,
+)
+from tgworker.supervision._events import (
     SupervisorEscalated as SupervisorEscalated,
 )
 from tgworker.supervision._events import (
@@ -94,6 +118,24 @@ from tgworker.supervision._events import (
 )
 from tgworker.supervision._evidence import Dump as Dump
 from tgworker.supervision._evidence import task_stacks as task_stacks
+from tgworker.supervision._lag import (
+    Gauges as Gauges,
+)
+from tgworker.supervision._lag import (
+    LagCause as LagCause,
+)
+from tgworker.supervision._lag import (
+    Reading as Reading,
+)
+from tgworker.supervision._lag import (
+    Spent as Spent,
+)
+from tgworker.supervision._lag import (
+    ThreadGauges as ThreadGauges,
+)
+from tgworker.supervision._lag import (
+    classify as classify,
+)
 from tgworker.supervision._open import (
     Subtree as Subtree,
 )
@@ -114,6 +156,9 @@ from tgworker.supervision._policy import (
 )
 from tgworker.supervision._policy import (
     LeaveEnded as LeaveEnded,
+)
+from tgworker.supervision._policy import (
+    Rejoin as Rejoin,
 )
 from tgworker.supervision._policy import (
     RestartAfter as RestartAfter,
@@ -137,13 +182,10 @@ from tgworker.supervision._snapshot import (
     SupervisorState as SupervisorState,
 )
 from tgworker.supervision._spec import (
-    Backoff as Backoff,
+    AutoShutdown as AutoShutdown,
 )
 from tgworker.supervision._spec import (
     ChildSpec as ChildSpec,
-)
-from tgworker.supervision._spec import (
-    Intensity as Intensity,
 )
 from tgworker.supervision._spec import (
     Ready as Ready,
@@ -161,10 +203,10 @@ from tgworker.supervision._spec import (
     StopOrder as StopOrder,
 )
 from tgworker.supervision._spec import (
-    SupervisorSpec as SupervisorSpec,
+    Strategy as Strategy,
 )
 from tgworker.supervision._spec import (
-    time_to_escalate_s as time_to_escalate_s,
+    SupervisorSpec as SupervisorSpec,
 )
 from tgworker.supervision._supervisor import Supervisor as Supervisor
 from tgworker.supervision._verdicts import Ending as Ending

@@ -32,6 +32,11 @@ class Alarm:
         """How many entries the heap has, stale ones included."""
         return len(self._heap)
 
+    @property
+    def due_s(self) -> float:
+        """When it rings next, trio's clock; `math.inf` for never. In the past: it should have rung."""
+        return self._heap[0][0] if self._heap else math.inf
+
     def arm(self, child: Child, due_s: float) -> None:
         """Ring for the child at ``due_s``, or earlier if it was armed for earlier."""
         if due_s >= child.armed_at_s:
@@ -51,7 +56,7 @@ class Alarm:
 
     async def wait(self) -> None:
         """Sleep until the earliest time. Cancellation: nothing is lost."""
-        self._scope = trio.CancelScope(deadline=self._heap[0][0] if self._heap else math.inf)
+        self._scope = trio.CancelScope(deadline=self.due_s)
         with self._scope:
             await trio.sleep_forever()
 

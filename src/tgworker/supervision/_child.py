@@ -23,7 +23,8 @@ class ChildState(Enum):
     """Where a child stands."""
 
     WAITING = "waiting"
-    """A static child whose turn to start has not come."""
+    """It does not run, and its turn to start has not come: a static child at first, later one whose siblings
+    restart with it."""
     STARTING = "starting"
     """It runs and is not ready yet."""
     READY = "ready"
@@ -42,6 +43,7 @@ TRANSITIONS: dict[ChildState, frozenset[ChildState]] = {
     ChildState.WAITING: frozenset({ChildState.STARTING, ChildState.STOPPED}),
     ChildState.STARTING: frozenset(
         {
+            ChildState.WAITING,  # with its siblings, see Strategy
             ChildState.READY,
             ChildState.STOPPING,
             ChildState.BACKING_OFF,
@@ -50,17 +52,25 @@ TRANSITIONS: dict[ChildState, frozenset[ChildState]] = {
         }
     ),
     ChildState.READY: frozenset(
-        {ChildState.STOPPING, ChildState.BACKING_OFF, ChildState.WEDGED, ChildState.STOPPED}
+        {
+            ChildState.WAITING,
+            ChildState.STOPPING,
+            ChildState.BACKING_OFF,
+            ChildState.WEDGED,
+            ChildState.STOPPED,
+        }
     ),
-    ChildState.STOPPING: frozenset({ChildState.BACKING_OFF, ChildState.WEDGED, ChildState.STOPPED}),
-    ChildState.BACKING_OFF: frozenset({ChildState.STARTING, ChildState.STOPPED}),
+    ChildState.STOPPING: frozenset(
+        {ChildState.WAITING, ChildState.BACKING_OFF, ChildState.WEDGED, ChildState.STOPPED}
+    ),
+    ChildState.BACKING_OFF: frozenset({ChildState.WAITING, ChildState.STARTING, ChildState.STOPPED}),
     ChildState.WEDGED: frozenset({ChildState.STOPPED}),
     ChildState.STOPPED: frozenset(),
 }
 """The state machine.
 
-Only BACKING_OFF and WAITING lead to STARTING, and only a dead task leads to BACKING_OFF: no overlap. Nothing
-leads out of STOPPED: no resurrection.
+Only BACKING_OFF and WAITING lead to STARTING, and only a dead task leads to them: no overlap. Nothing leads
+out of STOPPED: no resurrection.
 """
 
 
@@ -79,7 +89,19 @@ class Kill:
 class Run:
     """One incarnation."""
 
-    __slots__ = ("evidence_since_s", "kill", "number", "pulse", "ready_at_s", "scope", "started_at_s", "task")
+    __slots__ = (
+        "evidence_since_s",
+        "kill",
+        "number",
+        "outcome",
+        "over",
+        "pulse",
+        "ready_at_s",
+        "scope",
+        "set_aside",
+        "started_at_s",
+        "task",
+    )
 
     def __init__(self, number: int, pulse: Pulse) -> None:
         self.number = number
@@ -93,6 +115,12 @@ class Run:
         self.task: trio.lowlevel.Task | None = None
         self.evidence_since_s = -math.inf
         """The start of the silence for which evidence was already collected."""
+        self.set_aside = False
+        """A sibling failed with which it is to be restarted: it is being stopped for that, or will be."""
+        self.outcome = trio.Event()
+        """It is ready, or over."""
+        self.over = trio.Event()
+        """Its task and all tasks under it are gone."""
 
     def stable_for_s(self, ended_at_s: float) -> float:
         """How long it was ready and showed signs of life, seconds; time spent hanging does not count."""
@@ -113,7 +141,6 @@ class Child:
         "context",
         "doomed",
         "dynamic",
-        "first_outcome",
         "last",
         "nested",
         "number",
@@ -157,8 +184,6 @@ class Child:
         # Every incarnation starts in the context in which the child was added, not in that of whoever
         # restarts it.
         self.context = contextvars.copy_context()
-        self.first_outcome = trio.Event()
-        """It has been ready once, or its first incarnation has ended."""
         self.ready_once = trio.Event()
         """It has been ready once, or has ended for good."""
         self.settled = trio.Event()

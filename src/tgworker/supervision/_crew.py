@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from random import Random
@@ -11,25 +11,36 @@ from typing import Protocol, assert_never, final
 import trio
 
 from tgworker.supervision._alarm import Alarm
-from tgworker.supervision._child import Child, ChildState, Kill, Run
+from tgworker.supervision._child import Child, ChildState, Run
 from tgworker.supervision._errors import IntensityExceeded, SupervisorFailed, Wedged
 from tgworker.supervision._events import (
     Announcer,
-    ChildCancelled,
     ChildEnded,
     ChildFinished,
     ChildReady,
     ChildStarting,
-    ChildWedged,
+    LoopStarved,
     OperationExpired,
     RestartScheduled,
 )
 from tgworker.supervision._evidence import Dump, is_fatal
 from tgworker.supervision._incarnation import ending_of, live
-from tgworker.supervision._policy import Decision, Escalate, History, LeaveEnded, RestartAfter, decide
+from tgworker.supervision._lineup import Lineup
+from tgworker.supervision._policy import (
+    Decision,
+    Escalate,
+    History,
+    LeaveEnded,
+    Rejoin,
+    RestartAfter,
+    decide,
+    shuts_down,
+)
 from tgworker.supervision._pulse import Pulse
-from tgworker.supervision._spec import ChildSpec, Ready, SupervisorSpec
-from tgworker.supervision._verdicts import Ending, Verdict
+from tgworker.supervision._reaper import Reaper
+from tgworker.supervision._spec import ChildSpec, Ready, Strategy, SupervisorSpec
+from tgworker.supervision._starvation import Starvation
+from tgworker.supervision._verdicts import Ending
 from tgworker.supervision._watchdog import look_again_at_s
 
 
@@ -42,6 +53,7 @@ class Tree:
     announcer: Announcer
     dump: Dump | None
     on_wedged: Callable[[Wedged], object] | None
+    starvation: Starvation = field(default_factory=Starvation)
 
 
 class Superior(Protocol):
@@ -55,6 +67,10 @@ class Superior(Protocol):
         """A child raised something that concerns the whole process."""
         ...
 
+    def retire(self, cause: str) -> None:
+        """The significant children have ended: there is nothing left to do."""
+        ...
+
 
 @final
 class Crew:
@@ -62,6 +78,9 @@ class Crew:
 
     Attributes:
         children: By id, in the order in which they were added.
+        lineup: In which order they start and restart.
+        reaper: How they are made to end.
+        superior: Who is told when the crew cannot help itself.
         closing: The supervisor stops: whatever ends now is not started again.
     """
 
@@ -69,19 +88,23 @@ class Crew:
         self.spec = spec
         self.path = path
         self.tree = tree
+        self.superior = superior
         self.alarm = Alarm()
+        self.reaper = Reaper(self)
+        self.lineup = Lineup(self)
         self.children: dict[str, Child] = {}
         self.closing = False
         self.nursery: trio.Nursery | None = None
         self.now_s = trio.lowlevel.current_clock().current_time
-        self._superior = superior
         self._failures_at_s: tuple[float, ...] = ()
+        self._significant_left = 0
         self._order = count()
 
     def add(self, spec: ChildSpec, *, dynamic: bool) -> Child:
         """Take a child in; it is not started yet."""
         child = Child(spec, f"{self.path}.{spec.id}", self, dynamic=dynamic)
         self.children[spec.id] = child
+        self._significant_left += spec.significant
         return child
 
     def orphans(self) -> tuple[str, ...]:
@@ -90,7 +113,7 @@ class Crew:
 
     # ------------------------------------------------------------------ one incarnation
 
-    def start(self, child: Child) -> None:
+    def start(self, child: Child) -> Run:
         """Start a new incarnation. The one before is dead: only then can the child be in a state to start."""
         assert child.run is None
         assert self.nursery is not None
@@ -106,6 +129,7 @@ class Crew:
         run_it = partial(self._run, child, run)
         child.context.run(partial(self.nursery.start_soon, run_it, name=child.path))
         self.rearm(child)
+        return run
 
     @trio.lowlevel.enable_ki_protection
     async def _run(self, child: Child, run: Run) -> None:
@@ -125,7 +149,7 @@ class Crew:
             return
         child.become(ChildState.READY)
         run.pulse.beat_at_s = run.ready_at_s = now_s = self.now_s()
-        child.first_outcome.set()
+        run.outcome.set()
         child.ready_once.set()
         self.tree.announcer.tell(
             ChildReady(path=child.path, at_s=now_s, incarnation=run.number, after_s=now_s - run.started_at_s)
@@ -133,10 +157,13 @@ class Crew:
 
     def _ended(self, child: Child, run: Run, error: BaseException | None) -> None:
         now_s = self.now_s()
+        self.notice_starvation(now_s)
         ending = ending_of(child, run, error, now_s)
         fatal = error is not None and is_fatal(error)
         decision = self._decide(child, run, ending, over=fatal)
         child.run = None
+        run.outcome.set()
+        run.over.set()
         child.attempt = decision.history.attempt
         self._failures_at_s = decision.history.failures_at_s
         match decision:
@@ -144,22 +171,34 @@ class Crew:
                 child.become(ChildState.BACKING_OFF)
                 child.restart_at_s = now_s + delay_s
                 child.last = replace(ending, attempt=child.attempt, delay_s=delay_s)
+            case Rejoin():
+                child.become(ChildState.WAITING)
+                child.last = ending
             case LeaveEnded() | Escalate():
                 child.become(ChildState.STOPPED)
                 child.last = ending
             case _:
                 assert_never(decision)
         self.tree.announcer.tell(ChildEnded(path=child.path, at_s=now_s, ending=child.last, error=error))
-        if isinstance(decision, RestartAfter):
-            self._schedule(child, now_s, decision)
-        else:
-            self._finish(child)
-        if isinstance(decision, Escalate):
-            failure = self._too_intense(child, ending, decision)
-            failure.__cause__ = error
-            self._superior.escalate(failure)
+        match decision:
+            case RestartAfter():
+                self._schedule(child, now_s, decision)
+                self.lineup.disturb(child, ending)
+            case Rejoin():
+                pass  # the lineup waits for it
+            case LeaveEnded():
+                self.finish(child)
+                if not fatal:
+                    self._retire_after(child, ending)
+            case Escalate():
+                self.finish(child)
+                failure = self._too_intense(child, ending, decision)
+                failure.__cause__ = error
+                self.superior.escalate(failure)
+            case _:
+                assert_never(decision)
         if error is not None and fatal:
-            self._superior.collapse(error, f"{child.path} raised {ending.cause}")
+            self.superior.collapse(error, f"{child.path} raised {ending.cause}")
 
     def _decide(self, child: Child, run: Run, ending: Ending, *, over: bool) -> Decision:
         history = History(child.attempt, self._failures_at_s)
@@ -174,10 +213,11 @@ class Crew:
             history=history,
             now_s=ending.ended_at_s,
             rng=self.tree.rng,
+            set_aside=run.set_aside,
+            starved=self.tree.starvation.excuses(ending.ended_at_s),
         )
 
     def _schedule(self, child: Child, now_s: float, decision: RestartAfter) -> None:
-        child.first_outcome.set()
         self.tree.announcer.tell(
             RestartScheduled(
                 path=child.path,
@@ -198,93 +238,34 @@ class Crew:
             cause=ending.cause,
         )
 
-    def _finish(self, child: Child) -> None:
+    def _retire_after(self, child: Child, ending: Ending) -> None:
+        if child.doomed or self.closing or not child.spec.significant:
+            return
+        left = self._significant_left
+        if shuts_down(self.spec.auto_shutdown, verdict=ending.verdict, significant_left=left):
+            self.superior.retire(f"its significant child {child.path} has ended ({ending.verdict})")
+
+    def finish(self, child: Child) -> None:
+        """The child is dead for good."""
         child.restart_at_s = math.inf
+        self._significant_left -= child.spec.significant
         self.alarm.forget(child)
         if child.dynamic and not self.closing:
             del self.children[child.spec.id]
         verdict = child.last.verdict if child.last is not None else None
         self.tree.announcer.tell(ChildFinished(path=child.path, at_s=self.now_s(), verdict=verdict))
-        child.first_outcome.set()
         child.ready_once.set()
         child.settled.set()
+        self.lineup.news()
 
-    # ------------------------------------------------------------------ ending them
-
-    def doom(self, child: Child, cause: str) -> None:
-        """Have the child end for good; `Child.settled` says when it has."""
-        child.doomed = True
-        match child.state:
-            case ChildState.WAITING | ChildState.BACKING_OFF:
-                child.become(ChildState.STOPPED)
-                self._finish(child)
-            case ChildState.STARTING | ChildState.READY:
-                assert child.run is not None
-                self.kill(child, child.run, Verdict.STOPPED, cause)
-            case ChildState.STOPPING | ChildState.WEDGED | ChildState.STOPPED:
-                pass
-            case _:
-                assert_never(child.state)
-
-    def kill(self, child: Child, run: Run, verdict: Verdict, cause: str) -> None:
-        """Cancel an incarnation, with evidence unless it is only asked to stop."""
-        evidence = self.evidence(child, run) if verdict is not Verdict.STOPPED else None
-        now_s = self.now_s()
-        run.kill = Kill(verdict, cause, evidence, now_s + child.spec.stop_within_s)
-        child.become(ChildState.STOPPING)
-        self.tree.announcer.tell(
-            ChildCancelled(
-                path=child.path,
-                at_s=now_s,
-                incarnation=run.number,
-                verdict=verdict,
-                cause=cause,
-                evidence=evidence,
-                stop_within_s=child.spec.stop_within_s,
-            )
-        )
-        run.scope.cancel(reason=f"{child.path}: {verdict}: {cause}")
-        self.rearm(child)
-
-    def wedge(self, child: Child, run: Run, cause: str) -> None:
-        """Declare that a cancelled incarnation does not end."""
-        self._wedge(
-            child, run, cause, Wedged(f"{child.path} is wedged: {cause}", path=child.path, cause=cause)
-        )
-
-    def nested_wedged(self, child: Child, failure: Wedged) -> None:
-        """The supervisor inside ``child`` has a wedged child, and has stopped the others."""
-        if child.run is not None and child.state is not ChildState.WEDGED:
-            self._wedge(child, child.run, str(failure), failure)
-
-    def nested_stopped(self, child: Child) -> None:
-        """The supervisor inside ``child`` has stopped its children: the budget of ``child`` itself begins."""
-        child.sheltering = False
-        if child.run is not None and child.run.kill is not None:
-            dead_by_s = self.now_s() + child.spec.stop_within_s
-            child.run.kill = replace(child.run.kill, dead_by_s=dead_by_s)
-            self.rearm(child)
-
-    def _wedge(self, child: Child, run: Run, cause: str, failure: Wedged) -> None:
-        now_s = self.now_s()
-        evidence = self.evidence(child, run)
-        child.last = Ending(Verdict.WEDGED, cause, run.number, run.started_at_s, now_s, evidence=evidence)
-        child.become(ChildState.WEDGED)
-        self.tree.announcer.tell(ChildWedged(path=child.path, at_s=now_s, ending=child.last))
-        self._superior.escalate(failure)
-        child.first_outcome.set()
-        child.ready_once.set()
-        child.settled.set()
-
-    def evidence(self, child: Child, run: Run) -> str | None:
-        """What the injected dump says of an incarnation."""
-        if self.tree.dump is None or run.task is None:
-            return None
-        try:
-            return self.tree.dump(child.path, run.task)
-        except Exception as error:  # noqa: BLE001 (told to the observers; evidence must never stop a cure)
-            self.tree.announcer.tell_failed(self.tree.dump, error, path=child.path, at_s=self.now_s())
-            return f"no evidence: the dump raised {type(error).__name__}"
+    def backoff_is_over(self, child: Child) -> None:
+        """Start a new incarnation, or let the child wait for its turn among its siblings."""
+        if self.spec.strategy is Strategy.ONE_FOR_ONE:
+            self.start(child)
+        else:
+            child.restart_at_s = math.inf
+            child.become(ChildState.WAITING)
+            self.lineup.news()
 
     # ------------------------------------------------------------------ what children need
 
@@ -294,6 +275,20 @@ class Crew:
 
     def rearm(self, child: Child) -> None:
         """Look at the child when something can next be due for it."""
-        due_s = look_again_at_s(child, self.now_s())
+        due_s = look_again_at_s(child, self.now_s(), self.tree.starvation.awake_since_s)
         if due_s < math.inf:
             self.alarm.arm(child, due_s)
+
+    def notice_starvation(self, now_s: float) -> None:
+        """Find out whether the loop runs late, before anybody is judged by what the clock says."""
+        late_s = self.tree.starvation.notice(
+            planned_s=self.alarm.due_s, now_s=now_s, starved_after_s=self.spec.starved_after_s
+        )
+        if late_s is not None:
+            self.tree.announcer.tell(LoopStarved(path=self.path, at_s=now_s, late_s=late_s))
+
+    def forgive(self, late_s: float) -> None:
+        """Somebody else found out that the loop ran late."""
+        now_s = self.now_s()
+        self.tree.starvation.forgive(now_s, self.spec.starved_after_s)
+        self.tree.announcer.tell(LoopStarved(path=self.path, at_s=now_s, late_s=late_s))

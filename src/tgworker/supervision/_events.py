@@ -119,19 +119,45 @@ class ChildWedged(Event):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartScheduled(Event):
-    """A new incarnation will start.
+    """A child failed, and a new incarnation will start. Siblings that it concerns: `SiblingsDisturbed`.
 
     Attributes:
         incarnation: The new one's number.
         attempt: Which restart in a row it is, without a stable run between; the first is 1.
         delay_s: Seconds from the predecessor's death, as the policy drew it.
-        restart_at_s: When, on trio's clock.
+        restart_at_s: When, on trio's clock: at the earliest, if siblings must be dead before.
     """
 
     incarnation: int
     attempt: int
     delay_s: float
     restart_at_s: float
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiblingsDisturbed(Event):
+    """The restart of a child concerns living siblings: they are stopped now, and started again with it.
+
+    Attributes:
+        siblings: Their paths, in the order of their start; they are stopped in the reverse order.
+    """
+
+    siblings: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopStarved(Event):
+    """The event loop woke a supervisor late: for a while nothing could run, so nobody is blamed for it.
+
+    Told once for each gap, by the supervisor that noticed first (``path``).
+
+    Attributes:
+        late_s: How late, seconds. The gap was at least so long.
+    """
+
+    late_s: float
 
 
 @final
@@ -194,6 +220,8 @@ EVENTS: tuple[type[Event], ...] = (
     ChildEnded,
     ChildWedged,
     RestartScheduled,
+    SiblingsDisturbed,
+    LoopStarved,
     ChildFinished,
     SupervisorStopping,
     SupervisorEscalated,

@@ -30,7 +30,8 @@ def open_supervisor(
 
     Entering starts the static children in their order, in the background (`Supervisor.wait_ready` waits for
     them). Leaving the block, an exception in it, or a cancellation from outside stops all children, in the
-    reverse order, each within its budget; what did not stop is named in `SupervisorStopped`.
+    reverse order, each within its budget; what did not stop is named in `SupervisorStopped`. If the
+    supervisor shuts itself down (see `AutoShutdown`), the block is cancelled, and the code after it goes on.
 
     Args:
         spec: What to run.
@@ -59,7 +60,8 @@ def open_nested(spec: SupervisorSpec, pulse: Pulse) -> AbstractAsyncContextManag
 
     It shares the random numbers, the observers and the dump of its tree; its path is the child's. If it
     escalates, the exception ends the child, which counts as ``raised`` at the supervisor above; a wedged
-    child below wedges it.
+    child below wedges it. If it shuts itself down (see `AutoShutdown`), the block is cancelled, and the code
+    after it goes on.
 
     Args:
         spec: What to run; its ``id`` has no meaning here.
@@ -86,7 +88,8 @@ class Subtree:
     """A supervisor as a child: ``ChildSpec("accounts", start=Subtree(SupervisorSpec(...)), ...)``.
 
     It is ready when each of its static children has been ready once: mind that in the child's
-    ``start_within_s``. Give the child no `Silence`: a supervisor never beats.
+    ``start_within_s``. It returns if the supervisor shuts itself down (see `AutoShutdown`). Give the child no
+    `Silence`: a supervisor never beats.
 
     Attributes:
         spec: What to run.
@@ -95,7 +98,7 @@ class Subtree:
     spec: SupervisorSpec
 
     async def __call__(self, pulse: Pulse, /, *, task_status: trio.TaskStatus[None]) -> None:
-        """Run the supervisor until it is cancelled or escalates."""
+        """Run the supervisor until it is cancelled, escalates, or shuts itself down."""
         async with open_nested(self.spec, pulse) as supervisor:
             await supervisor.wait_ready()
             task_status.started()

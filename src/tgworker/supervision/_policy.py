@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass, replace
 from random import Random
-from typing import assert_never, final
+from typing import Final, assert_never, final
 
-from tgworker.supervision._spec import Backoff, Intensity, Restart
+from tgworker.supervision._backoff import Backoff, Intensity
+from tgworker.supervision._spec import AutoShutdown, Restart, Strategy
 from tgworker.supervision._verdicts import Verdict
+
+COUNTED: Final = frozenset(
+    {Verdict.RETURNED, Verdict.RAISED, Verdict.DEADLINE, Verdict.SILENT, Verdict.START_TIMEOUT}
+)
+"""The verdicts that count towards the intensity, if a restart follows and the process was not starved.
+
+A child that was told to end has not failed, and a wedged one escalates by itself. After starvation none
+counts: deadlines that passed while nothing could run make children return, raise, or be cancelled.
+"""
 
 
 @final
@@ -34,6 +44,14 @@ class RestartAfter:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Rejoin:
+    """Start a new incarnation together with the sibling that failed, when its turn comes. No failure."""
+
+    history: History
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class LeaveEnded:
     """No new incarnation: the child has done its work, or was told to end."""
 
@@ -54,7 +72,7 @@ class Escalate:
     history: History
 
 
-Decision = RestartAfter | LeaveEnded | Escalate
+Decision = RestartAfter | Rejoin | LeaveEnded | Escalate
 
 
 def decide(
@@ -67,6 +85,8 @@ def decide(
     history: History,
     now_s: float,
     rng: Random,
+    set_aside: bool = False,
+    starved: bool = False,
 ) -> Decision:
     """Decide what follows the end of an incarnation.
 
@@ -79,13 +99,16 @@ def decide(
         history: Before this ending.
         now_s: Trio's clock.
         rng: Gives the jitter: exactly one draw for each `RestartAfter`, none otherwise.
+        set_aside: A sibling failed before, with which this child is to be restarted: the incarnation was
+            being stopped for that, or its turn to be stopped was still to come.
+        starved: The process was not running when it should have been, and has only just gone on.
 
     Returns:
         The decision, with the history after it.
     """
     match verdict:
         case Verdict.STOPPED:
-            return LeaveEnded(history)
+            again = set_aside and restart is not Restart.TEMPORARY
         case Verdict.WEDGED:
             return Escalate(0, history)
         case Verdict.RETURNED:
@@ -96,8 +119,10 @@ def decide(
             assert_never(verdict)
     if not again:
         return LeaveEnded(history)
+    if set_aside:
+        return Rejoin(history)
 
-    if intensity.restarts is not None:
+    if intensity.restarts is not None and verdict in COUNTED and not starved:
         # A failure exactly one period ago still counts, as in OTP (add_restart in supervisor.erl).
         recent = tuple(at for at in history.failures_at_s if now_s <= at + intensity.period_s)
         history = replace(history, failures_at_s=(*recent, now_s))
@@ -107,3 +132,43 @@ def decide(
     attempt = 1 if stable_for_s >= backoff.reset_after_s else history.attempt + 1
     delay_s = rng.uniform(0.0, backoff.bound_s(attempt))
     return RestartAfter(delay_s, replace(history, attempt=attempt))
+
+
+def is_concerned(strategy: Strategy, failed: int, sibling: int) -> bool:
+    """Whether a restart concerns a sibling.
+
+    Args:
+        strategy: The supervisor's.
+        failed: Where the child that failed stands in the order of starts.
+        sibling: Where the sibling stands.
+    """
+    match strategy:
+        case Strategy.ONE_FOR_ONE:
+            return False
+        case Strategy.ONE_FOR_ALL:
+            return True
+        case Strategy.REST_FOR_ONE:
+            return sibling > failed
+        case _:
+            assert_never(strategy)
+
+
+def shuts_down(auto_shutdown: AutoShutdown, *, verdict: Verdict, significant_left: int) -> bool:
+    """Whether a supervisor shuts itself down, now that a significant child has ended for good.
+
+    Args:
+        auto_shutdown: The supervisor's.
+        verdict: How the child ended.
+        significant_left: How many other significant children have not ended for good.
+    """
+    if verdict is Verdict.STOPPED:
+        return False  # it was told to
+    match auto_shutdown:
+        case AutoShutdown.NEVER:
+            return False
+        case AutoShutdown.ANY_SIGNIFICANT:
+            return True
+        case AutoShutdown.ALL_SIGNIFICANT:
+            return significant_left == 0
+        case _:
+            assert_never(auto_shutdown)

@@ -156,6 +156,8 @@ class Pulse:
     Attributes:
         path: Dotted path of the child.
         incarnation: Which run of the child this is; the first is 1.
+        phase: Which part of its work the child is in, for people: ``"catching up"``. Set it at will; it
+            stands in the snapshot, and is no sign of life. No contents, no secrets.
     """
 
     __slots__ = (
@@ -167,11 +169,13 @@ class Pulse:
         "now_s",
         "open",
         "path",
+        "phase",
     )
 
     def __init__(self, path: str, incarnation: int, keeper: PulseKeeper, now_s: Callable[[], float]) -> None:
         self.path = path
         self.incarnation = incarnation
+        self.phase: str | None = None
         # The rest is for the supervisor, which reads it when something may be due.
         self.keeper = keeper
         self.now_s = now_s

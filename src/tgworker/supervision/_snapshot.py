@@ -65,6 +65,7 @@ class ChildSnapshot:
         attempt: How many restarts in a row, without a stable run between.
         restart_in_s: Seconds until the next incarnation starts; ``None`` if none is scheduled.
         supervisor: The supervisor that it contains; ``None`` if it contains none.
+        phase: What the living incarnation set as its `Pulse.phase`.
     """
 
     id: str
@@ -80,6 +81,7 @@ class ChildSnapshot:
     attempt: int
     restart_in_s: float | None
     supervisor: "Snapshot | None"
+    phase: str | None = None
 
     @property
     def restarts(self) -> int:
@@ -107,6 +109,7 @@ class ChildSnapshot:
             "restarts": self.restarts,
             "beat_age_s": self.beat_age_s,
             "expects_within_s": _finite(self.expects_within_s),
+            "phase": self.phase,
             "operations": [operation.to_dict() for operation in self.operations],
             "cycle": self.cycle.to_dict() if self.cycle is not None else None,
             "last": _ending_to_dict(self.last) if self.last is not None else None,
@@ -197,6 +200,7 @@ def picture(child: Child, now_s: float) -> ChildSnapshot:
         attempt=child.attempt,
         restart_in_s=child.restart_at_s - now_s if child.state is ChildState.BACKING_OFF else None,
         supervisor=child.nested.snapshot() if child.nested is not None else None,
+        phase=run.pulse.phase if run is not None else None,
     )
 
 

@@ -54,11 +54,14 @@ class Supervisor:
     def start_child(self, spec: ChildSpec) -> None:
         """Add a child and start it; it is kept alive until `stop_child`.
 
-        A child added at run time is forgotten once it has ended for good.
+        It stands last in the order of children, which matters to `Strategy.ONE_FOR_ALL` and
+        `Strategy.REST_FOR_ONE`: if children before it are still to be started, it waits for its turn. A child
+        added at run time is forgotten once it has ended for good.
 
         Raises:
             DuplicateChild: The id is taken, perhaps by a child that is still stopping.
-            SpecError: The supervisor's intensity could not be relied on to trip for it.
+            SpecError: The supervisor's intensity could not be relied on to trip for it, or it is significant
+                and the supervisor's ``auto_shutdown`` is ``NEVER``.
             NotSupervising: The supervisor is stopping or has stopped.
         """
         if self._crew.closing:
@@ -66,7 +69,7 @@ class Supervisor:
         if spec.id in self._crew.children:
             raise DuplicateChild(f"{self.path} has a child {spec.id}")
         check_child(self.spec, spec)
-        self._crew.start(self._crew.add(spec, dynamic=True))
+        self._crew.lineup.join(self._crew.add(spec, dynamic=True))
 
     async def stop_child(self, child_id: str) -> None:
         """Stop a child, wait until it is dead, and forget it.
@@ -81,7 +84,7 @@ class Supervisor:
         if child is None:
             raise UnknownChild(f"{self.path} has no child {child_id}")
         child.dynamic = True  # to be forgotten when it is dead
-        self._crew.doom(child, f"{self.path} was told to stop it")
+        self._crew.reaper.doom(child, f"{self.path} was told to stop it")
         await child.settled.wait()
         if child.last is not None and child.last.verdict is Verdict.WEDGED:
             raise Wedged(f"{child.path} is wedged", path=child.path, cause=child.last.cause)
@@ -101,6 +104,18 @@ class Supervisor:
             children=tuple(picture(child, now_s) for child in self._crew.children.values()),
         )
 
+    def forgive(self, late_s: float) -> None:
+        """Blame nobody in the tree for the time up to now, in which the process could not run.
+
+        A supervisor notices by itself only gaps in which one of its limits fell due. Whoever measures the
+        event loop and notices another one says so here: every limit counts from now, and failures within the
+        next ``starved_after_s`` seconds count for no intensity.
+
+        Args:
+            late_s: How long nothing could run, seconds, for `LoopStarved`.
+        """
+        self._crew.forgive(late_s)
+
     async def wait_ready(self) -> None:
         """Wait until each static child has been ready once, or has ended for good.
 
@@ -113,6 +128,7 @@ class Supervisor:
             if child is not None:
                 await child.ready_once.wait()
         if self._crew.closing:
+            await trio.lowlevel.checkpoint_if_cancelled()  # in a block that ends, that is what to say
             raise NotSupervising(f"{self.path} stops: {self._stop_cause}")
 
     async def wait_failed(self) -> SupervisorFailed:
@@ -155,19 +171,12 @@ class Supervisor:
     async def _manage(self) -> None:
         try:
             with self._starting:
-                await self._start_in_order()
+                await self._crew.lineup.keep()
             await self._stop_requested.wait()
         finally:
             self._request_stop(CANCELLED)
             with trio.CancelScope(shield=True):
                 await self._stop_in_order()
-
-    async def _start_in_order(self) -> None:
-        for child in tuple(self._crew.children.values()):
-            if child.state is ChildState.WAITING:  # else stop_child was faster
-                self._crew.start(child)
-                if child.spec.start_within_s is not None:
-                    await child.first_outcome.wait()
 
     async def _stop_in_order(self) -> None:
         assert self._stop_cause is not None
@@ -177,9 +186,9 @@ class Supervisor:
         children = sorted(crew.children.values(), key=lambda child: -child.order)
         for child in children:
             if child.state in (ChildState.WAITING, ChildState.BACKING_OFF):
-                crew.doom(child, self._stop_cause)  # nothing to wait for: it must only not start again
+                crew.reaper.doom(child, self._stop_cause)  # nothing to wait for: it must only not start again
         for child in children:
-            crew.doom(child, self._stop_cause)
+            crew.reaper.doom(child, self._stop_cause)
             if self.spec.stop is StopOrder.REVERSE:
                 await child.settled.wait()
         for child in children:
@@ -190,7 +199,7 @@ class Supervisor:
         announcer.tell(SupervisorStopped(path=self.path, at_s=crew.now_s(), orphans=orphans))
         self._stopped.set()
         if self._host is not None:
-            self._host.owner.nested_stopped(self._host)
+            self._host.owner.reaper.nested_stopped(self._host)
         if orphans and isinstance(self._failure, Wedged):
             self._report_wedged(self._failure)
 
@@ -212,6 +221,10 @@ class Supervisor:
         self._fatal.append(error)
         self._abandon(cause)
 
+    def retire(self, cause: str) -> None:
+        """Stop the children and end the block, for the work is done. For the crew."""
+        self._abandon(cause)
+
     def _abandon(self, cause: str) -> None:
         self._request_stop(cause)
         if self._block is not None:
@@ -219,6 +232,6 @@ class Supervisor:
 
     def _report_wedged(self, failure: Wedged) -> None:
         if self._host is not None:
-            self._host.owner.nested_wedged(self._host, failure)
+            self._host.owner.reaper.nested_wedged(self._host, failure)
         elif self._tree.on_wedged is not None:
             self._tree.on_wedged(failure)

@@ -8,7 +8,7 @@ from tgworker.supervision._child import Child, ChildState, Run
 from tgworker.supervision._crew import Crew
 from tgworker.supervision._events import ChildQuiet
 from tgworker.supervision._verdicts import Verdict
-from tgworker.supervision._watchdog import CycleTooLong, NotReady, Quiet, Silent, judge
+from tgworker.supervision._watchdog import CycleTooLong, NotReady, Quiet, Silent, dead_by_s, judge
 
 
 @final
@@ -35,6 +35,7 @@ class Timekeeper:
                 # operation that expires when its cycle does, a beat or a death at the last moment.
                 await trio.lowlevel.checkpoint()
                 now_s = crew.now_s()
+                crew.notice_starvation(now_s)
                 for child in crew.alarm.take_due(now_s):
                     self._attend(child, now_s)
                     crew.rearm(child)
@@ -44,16 +45,19 @@ class Timekeeper:
         match child.state:
             case ChildState.BACKING_OFF:
                 if child.restart_at_s <= now_s and not self._crew.closing:
-                    self._crew.start(child)
+                    self._crew.backoff_is_over(child)
             case ChildState.STARTING | ChildState.READY:
                 assert run is not None
                 self._look_at(child, run, now_s)
             case ChildState.STOPPING:
                 assert run is not None
                 assert run.kill is not None
-                if run.kill.dead_by_s <= now_s and not child.sheltering:
+                by_s = dead_by_s(run.kill, child.spec, self._crew.tree.starvation.awake_since_s)
+                if by_s <= now_s and not child.sheltering:
                     budget_s = child.spec.stop_within_s
-                    self._crew.wedge(child, run, f"did not end within {budget_s:g} s ({run.kill.cause})")
+                    self._crew.reaper.wedge(
+                        child, run, f"did not end within {budget_s:g} s ({run.kill.cause})"
+                    )
             case ChildState.WAITING | ChildState.WEDGED | ChildState.STOPPED:
                 pass  # nothing can be due
             case _:
@@ -61,7 +65,7 @@ class Timekeeper:
 
     def _look_at(self, child: Child, run: Run, now_s: float) -> None:
         crew = self._crew
-        match judge(child, run, now_s):
+        match judge(child, run, now_s, crew.tree.starvation.awake_since_s):
             case None:
                 pass  # it gave a sign of life since the alarm was armed
             case Quiet(since_s=since_s):
@@ -72,12 +76,12 @@ class Timekeeper:
                         at_s=now_s,
                         incarnation=run.number,
                         quiet_s=now_s - since_s,
-                        evidence=crew.evidence(child, run),
+                        evidence=crew.reaper.evidence(child, run),
                     )
                 )
             case Silent(limit_s=limit_s):
-                crew.kill(child, run, Verdict.SILENT, f"no sign of life for {limit_s:g} s")
+                crew.reaper.kill(child, run, Verdict.SILENT, f"no sign of life for {limit_s:g} s")
             case CycleTooLong(limit_s=limit_s):
-                crew.kill(child, run, Verdict.DEADLINE, f"a cycle took longer than {limit_s:g} s")
+                crew.reaper.kill(child, run, Verdict.DEADLINE, f"a cycle took longer than {limit_s:g} s")
             case NotReady(limit_s=limit_s):
-                crew.kill(child, run, Verdict.START_TIMEOUT, f"not ready within {limit_s:g} s")
+                crew.reaper.kill(child, run, Verdict.START_TIMEOUT, f"not ready within {limit_s:g} s")

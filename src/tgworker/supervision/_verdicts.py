@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     START_TIMEOUT = "start-timeout"
     """It was not ready within `ChildSpec.start_within_s`."""
     STOPPED = "stopped"
-    """It was asked to end: by `Supervisor.stop_child`, or because its supervisor stops."""
+    """It was asked to end: by `Supervisor.stop_child`, because its supervisor stops, or for a sibling."""
 
 
 @final
@@ -38,8 +38,9 @@ class Ending:
         ended_at_s: Trio's clock. For a wedged one: when it was declared so.
         evidence: What the injected dump said before the incarnation was cancelled; ``None`` if nothing was
             dumped.
-        attempt: Which restart in a row follows, without a stable run between; 0 if none follows.
-        delay_s: Seconds until the next incarnation starts; ``None`` if none will.
+        attempt: Which restart in a row follows, without a stable run between; 0 if none follows, or one that
+            is owed to a sibling.
+        delay_s: Seconds until the next incarnation starts; ``None`` if none will, or with its siblings.
         stack: The traceback of what it raised, if it raised: text, no values of variables.
     """
 

@@ -1,11 +1,15 @@
-"""When a child must be looked at next, and what to think of it then: pure functions."""
+"""When a child must be looked at next, and what to think of it then: pure functions.
+
+``awake_since_s`` is when the event loop went on after a time in which nothing could run (see `Starvation`).
+No limit counts from before: whoever is judged has had the whole of it.
+"""
 
 import math
 from dataclasses import dataclass
 from typing import final
 
-from tgworker.supervision._child import Child, ChildState, Run
-from tgworker.supervision._pulse import Pulse
+from tgworker.supervision._child import Child, ChildState, Kill, Run
+from tgworker.supervision._pulse import Cycle, Pulse
 from tgworker.supervision._spec import ChildSpec
 
 
@@ -44,15 +48,15 @@ class Quiet:
 Finding = NotReady | CycleTooLong | Silent | Quiet
 
 
-def silent_since_s(pulse: Pulse) -> float:
+def silent_since_s(pulse: Pulse, awake_since_s: float) -> float:
     """When the silence that counts began: the last sign of life, or the end of what was announced."""
-    since_s = max(pulse.beat_at_s, pulse.announced_until_s)
+    since_s = max(pulse.beat_at_s, pulse.announced_until_s, awake_since_s)
     for operation in pulse.open:
         since_s = max(since_s, operation.expires_at_s)
     return since_s
 
 
-def look_again_at_s(child: Child, now_s: float) -> float:
+def look_again_at_s(child: Child, now_s: float, awake_since_s: float) -> float:
     """The earliest time at which something can be due for the child, whatever it does; `math.inf` for never.
 
     (Except a `Pulse.cycle` that it opens meanwhile, which arms the alarm itself.)
@@ -61,27 +65,34 @@ def look_again_at_s(child: Child, now_s: float) -> float:
         case ChildState.BACKING_OFF, _:
             return child.restart_at_s
         case ChildState.STOPPING, Run(kill=kill) if kill is not None and not child.sheltering:
-            return kill.dead_by_s
+            return dead_by_s(kill, child.spec, awake_since_s)
         case ((ChildState.STARTING | ChildState.READY), Run() as run):
             return min(
-                _start_due_s(child, run), _cycle_due_s(run.pulse), _silence_look_s(run, child.spec, now_s)
+                _start_due_s(child, run, awake_since_s),
+                min((_cycle_due_s(cycle, awake_since_s) for cycle in run.pulse.cycles), default=math.inf),
+                _silence_look_s(run, child.spec, now_s, awake_since_s),
             )
         case _:
             return math.inf
 
 
-def judge(child: Child, run: Run, now_s: float) -> Finding | None:
+def dead_by_s(kill: Kill, spec: ChildSpec, awake_since_s: float) -> float:
+    """When a cancelled incarnation that has not ended is wedged."""
+    return max(kill.dead_by_s, awake_since_s + spec.stop_within_s)
+
+
+def judge(child: Child, run: Run, now_s: float, awake_since_s: float) -> Finding | None:
     """What is wrong with a running incarnation; what the child said itself goes first."""
     pulse = run.pulse
     for cycle in pulse.cycles:
-        if cycle.due_s <= now_s:
+        if _cycle_due_s(cycle, awake_since_s) <= now_s:
             return CycleTooLong(cycle.limit_s)
-    if _start_due_s(child, run) <= now_s:
+    if _start_due_s(child, run, awake_since_s) <= now_s:
         assert child.spec.start_within_s is not None
         return NotReady(child.spec.start_within_s)
     silence = child.spec.silence
     if silence is not None:
-        since_s = silent_since_s(pulse)
+        since_s = silent_since_s(pulse, awake_since_s)
         if since_s + silence.stall_after_s <= now_s:
             return Silent(silence.stall_after_s)
         if (
@@ -93,21 +104,21 @@ def judge(child: Child, run: Run, now_s: float) -> Finding | None:
     return None
 
 
-def _start_due_s(child: Child, run: Run) -> float:
+def _start_due_s(child: Child, run: Run, awake_since_s: float) -> float:
     if child.state is not ChildState.STARTING or child.spec.start_within_s is None:
         return math.inf
-    return run.started_at_s + child.spec.start_within_s
+    return max(run.started_at_s, awake_since_s) + child.spec.start_within_s
 
 
-def _cycle_due_s(pulse: Pulse) -> float:
-    return min((cycle.due_s for cycle in pulse.cycles), default=math.inf)
+def _cycle_due_s(cycle: Cycle, awake_since_s: float) -> float:
+    return max(cycle.due_s, awake_since_s + cycle.limit_s)
 
 
-def _silence_look_s(run: Run, spec: ChildSpec, now_s: float) -> float:
+def _silence_look_s(run: Run, spec: ChildSpec, now_s: float, awake_since_s: float) -> float:
     silence = spec.silence
     if silence is None:
         return math.inf
-    since_s = silent_since_s(run.pulse)
+    since_s = silent_since_s(run.pulse, awake_since_s)
     if silence.evidence_after_s is None:
         first_limit_s = silence.stall_after_s
         due_s = since_s + silence.stall_after_s
