@@ -7,6 +7,7 @@ Lowest last::
 
     pytest_plugin                fixtures: a door of its own, the one module that may import pytest
     testing     systemd          scripted children, a recorder, a saboteur; sd_notify: doors of their own
+    _canary                      how late the event loop runs
     _open                        open_supervisor, open_nested, Subtree
     _supervisor                  starts in order, stops in reverse, escalates
     _timekeeper _snapshot        acts on what is due; a frozen picture
@@ -18,7 +19,7 @@ Lowest last::
     _pulse      _policy          the child's handle; what follows an ending (pure)
     _events     _evidence        what observers are told; stacks and causes
     _spec       _backoff         trees as data; how soon and how often to try again
-    _verdicts                    why an incarnation ended
+    _verdicts   _lag             why an incarnation ended; why the loop was late
     _errors                      all of them
 """
 
@@ -31,6 +32,8 @@ from tgworker.supervision._backoff import (
 from tgworker.supervision._backoff import (
     time_to_escalate_s as time_to_escalate_s,
 )
+from tgworker.supervision._canary import Canary as Canary
+from tgworker.supervision._canary import LagStatistics as LagStatistics
 from tgworker.supervision._child import ChildState as ChildState
 from tgworker.supervision._errors import (
     DuplicateChild as DuplicateChild,
@@ -84,6 +87,9 @@ from tgworker.supervision._events import (
     Event as Event,
 )
 from tgworker.supervision._events import (
+    LoopLagged as LoopLagged,
+)
+from tgworker.supervision._events import (
     LoopStarved as LoopStarved,
 )
 from tgworker.supervision._events import (
@@ -112,6 +118,24 @@ from tgworker.supervision._events import (
 )
 from tgworker.supervision._evidence import Dump as Dump
 from tgworker.supervision._evidence import task_stacks as task_stacks
+from tgworker.supervision._lag import (
+    Gauges as Gauges,
+)
+from tgworker.supervision._lag import (
+    LagCause as LagCause,
+)
+from tgworker.supervision._lag import (
+    Reading as Reading,
+)
+from tgworker.supervision._lag import (
+    Spent as Spent,
+)
+from tgworker.supervision._lag import (
+    ThreadGauges as ThreadGauges,
+)
+from tgworker.supervision._lag import (
+    classify as classify,
+)
 from tgworker.supervision._open import (
     Subtree as Subtree,
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import final
 
 from tgworker.supervision._errors import SupervisorFailed
+from tgworker.supervision._lag import LagCause
 from tgworker.supervision._verdicts import Ending, Verdict
 
 
@@ -198,6 +199,34 @@ class SupervisorStopped(Event):
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopLagged(Event):
+    """The event loop was late by more than the limit of the `Canary` at ``path``.
+
+    Attributes:
+        lag_s: By how much, seconds: how long the steps of tasks took until the loop turned again; or how late
+            it came back from waiting for events.
+        cause: Why.
+        in_step: Whether it was late because of steps of tasks, or while it waited.
+        task: Whose step took most of the time, if that is known: the child's path and the task's name. The
+            canary begins to look for it with the first lag that code has caused.
+        cpu_s: How much of it the loop's thread computed, seconds.
+        others_cpu_s: How much processor time the process's other threads used meanwhile, seconds.
+        queued_s: How much of it the loop's thread waited for a processor, seconds; ``None``: unknown.
+        suspended_s: How much of it the machine slept, seconds.
+    """
+
+    lag_s: float
+    cause: LagCause
+    in_step: bool
+    task: str | None
+    cpu_s: float
+    others_cpu_s: float
+    queued_s: float | None
+    suspended_s: float
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObserverFailed(Event):
     """An observer (or the injected dump) raised. Told to the other observers only, and never about itself.
 
@@ -226,6 +255,7 @@ EVENTS: tuple[type[Event], ...] = (
     SupervisorStopping,
     SupervisorEscalated,
     SupervisorStopped,
+    LoopLagged,
     ObserverFailed,
 )
 
