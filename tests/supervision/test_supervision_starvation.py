@@ -1,0 +1,382 @@
+"""A process that could not run: nobody is blamed for the gap, everybody has the whole of a limit after it.
+
+The gaps are made by `MockClock.jump`: time passes, and nothing runs, as with SIGSTOP or a suspended host.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+import trio
+import trio.testing
+
+from supervision.supervision_helpers import child, supervise_until_it_fails, supervised
+from tgworker.supervision import (
+    Backoff,
+    ChildCancelled,
+    ChildEnded,
+    ChildQuiet,
+    ChildSpec,
+    ChildStarting,
+    ChildWedged,
+    Intensity,
+    IntensityExceeded,
+    LoopStarved,
+    OperationExpired,
+    Pulse,
+    RestartScheduled,
+    Silence,
+    SpecError,
+    StartFunction,
+    Subtree,
+    SupervisorSpec,
+    Verdict,
+)
+from tgworker.supervision.testing import EventRecorder, Hangs, Lingers, Raises, Runs, ScriptedChild
+
+AT_ONCE = Backoff(initial_s=0, factor=1, cap_s=0)
+
+
+async def slow_beater(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+    """Beats every 50 s, and must do three things of 1 s each before: a gap leaves it no time for that."""
+    task_status.started()
+    while True:
+        await trio.sleep(47)
+        for _ in range(3):
+            await trio.sleep(1)
+        pulse.beat()
+
+
+def watched_child(start: StartFunction, name: str = "child", **values: float | None) -> ChildSpec:
+    return ChildSpec(name, start, silence=Silence(60, **values))
+
+
+async def gap(clock: trio.testing.MockClock, seconds: float) -> None:
+    """Let ``seconds`` pass in which nothing runs. (Autojump counts idle time; here is none.)"""
+    clock.jump(seconds)
+    for _ in range(5):
+        await trio.lowlevel.checkpoint()
+
+
+async def test_after_a_gap_a_child_has_the_whole_limit_of_silence_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    async with supervised(watched_child(slow_beater)) as watched:
+        await trio.sleep(10)
+        await gap(autojump_clock, 3600)
+        await trio.sleep(1000)
+        assert not watched.recorder.of(ChildCancelled)
+        # The limit of 30 s for its start was still looked at: late by the rest of the gap.
+        [starved] = watched.recorder.of(LoopStarved)
+        assert (starved.path, starved.at_s, starved.late_s) == ("root", start + 3610, 3580)
+
+
+async def test_a_child_that_hangs_is_found_one_limit_after_the_gap(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    hangs = watched_child(ScriptedChild(Hangs()), evidence_after_s=30)
+    async with supervised(hangs) as watched:
+        await trio.sleep(10)
+        await gap(autojump_clock, 100)
+        cancelled = await watched.recorder.wait_for(ChildCancelled)
+        assert (cancelled.at_s, cancelled.verdict) == (start + 110 + 60, Verdict.SILENT)
+        assert [event.at_s for event in watched.recorder.of(ChildQuiet)] == [start + 110 + 30]
+
+
+async def test_each_gap_is_forgiven(autojump_clock: trio.testing.MockClock) -> None:
+    start = trio.current_time()
+    async with supervised(watched_child(ScriptedChild(Hangs()))) as watched:
+        for _ in range(5):
+            await trio.sleep(59)
+            await gap(autojump_clock, 100)
+        cancelled = await watched.recorder.wait_for(ChildCancelled)
+        assert cancelled.at_s == start + 5 * 159 + 60
+        assert len(watched.recorder.of(LoopStarved)) == 5
+
+
+@pytest.mark.parametrize(("late_s", "forgiven"), [(1.0, False), (1.25, True)])
+async def test_a_loop_that_is_a_little_late_changes_nothing(
+    late_s: float, forgiven: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    start = trio.current_time()
+    async with supervised(watched_child(ScriptedChild(Hangs()))) as watched:
+        await trio.sleep(59)
+        await gap(autojump_clock, 1 + late_s)
+        cancelled = await watched.recorder.wait_for(ChildCancelled)
+        assert cancelled.at_s == start + 60 + late_s + (60 if forgiven else 0)
+        assert len(watched.recorder.of(LoopStarved)) == forgiven
+
+
+async def test_how_late_is_fair_can_be_said(autojump_clock: trio.testing.MockClock) -> None:
+    start = trio.current_time()
+    like = SupervisorSpec(starved_after_s=10)
+    async with supervised(watched_child(ScriptedChild(Hangs())), like=like) as watched:
+        await trio.sleep(59)
+        await gap(autojump_clock, 11)
+        assert (await watched.recorder.wait_for(ChildCancelled)).at_s == start + 70
+    with pytest.raises(SpecError, match="starved_after_s must be more than 0"):
+        SupervisorSpec(starved_after_s=0)
+
+
+async def test_a_cycle_has_its_whole_limit_again(autojump_clock: trio.testing.MockClock) -> None:
+    start = trio.current_time()
+
+    async def loop(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        with pulse.cycle(120):
+            await trio.sleep_forever()
+
+    async with supervised(child(loop)) as watched:
+        await trio.sleep(100)
+        await gap(autojump_clock, 1000)
+        ended = await watched.recorder.wait_for(ChildEnded)
+        assert (ended.at_s - start, ended.ending.verdict) == (1100 + 120, Verdict.DEADLINE)
+
+
+async def test_a_starting_child_has_its_whole_start_limit_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+
+    async def never_ready(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        await trio.sleep_forever()
+
+    async with supervised(replace(child(never_ready), start_within_s=30)) as watched:
+        await trio.sleep(10)
+        await gap(autojump_clock, 1000)
+        ended = await watched.recorder.wait_for(ChildEnded)
+        assert (ended.at_s - start, ended.ending.verdict) == (1010 + 30, Verdict.START_TIMEOUT)
+
+
+async def test_a_child_that_is_being_stopped_has_its_whole_budget_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def tidy(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                for _ in range(4):  # four steps of 1 s, and a gap in the second
+                    await trio.sleep(1)
+
+    async with supervised(replace(child(tidy), stop_within_s=5)) as watched:
+        await watched.supervisor.wait_ready()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watched.supervisor.stop_child, "child")
+            await trio.sleep(1.5)
+            await gap(autojump_clock, 1000)
+        assert not watched.recorder.of(ChildWedged)
+        assert watched.recorder.of(LoopStarved)
+
+
+async def test_a_child_that_does_not_die_is_wedged_one_budget_after_the_gap(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    recorder = EventRecorder()
+    async with trio.open_nursery() as nursery:
+        with pytest.RaisesGroup(pytest.RaisesExc(Exception, match="is wedged"), allow_unwrapped=True):
+            async with supervised(
+                replace(child(ScriptedChild(Lingers(2000))), stop_within_s=5), recorder=recorder
+            ) as watched:
+                await watched.supervisor.wait_ready()
+                nursery.start_soon(gap_after, autojump_clock, 2, 1000)
+        [wedged] = recorder.of(ChildWedged)
+        assert wedged.at_s == start + 2 + 1000 + 5
+
+
+async def gap_after(clock: trio.testing.MockClock, wait_s: float, seconds: float) -> None:
+    await trio.sleep(wait_s)
+    await gap(clock, seconds)
+
+
+async def test_the_gap_that_one_supervisor_notices_is_forgiven_in_the_whole_tree_and_told_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+
+    async def loop(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        with pulse.cycle(75):
+            await trio.sleep_forever()
+
+    inner = SupervisorSpec(children=(watched_child(ScriptedChild(Hangs()), "leaf"),))
+    async with supervised(child(loop, "loop"), child(Subtree(inner), "branch")) as watched:
+        await trio.sleep(50)
+        await gap(autojump_clock, 20)  # only the leaf's limit, at 60, falls into it
+        [starved] = watched.recorder.of(LoopStarved)
+        assert (starved.path, starved.at_s, starved.late_s) == ("root.branch", start + 70, 10)
+        await watched.recorder.wait_for(ChildCancelled, count=2)
+        assert [(event.path, event.at_s - start) for event in watched.recorder.of(ChildCancelled)] == [
+            ("root.branch.leaf", 70 + 60),
+            ("root.loop", 70 + 75),
+        ]
+
+
+async def test_an_operation_that_expired_in_a_gap_is_an_event_and_silence_counts_from_the_gap(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+
+    async def hangs_after_sending(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        with pulse.deadline("send", 30):
+            await trio.sleep_forever()
+        pulse.beat_at_s = start  # it gave no sign of life: only the gap counts
+        await trio.sleep_forever()
+
+    async with supervised(watched_child(hangs_after_sending)) as watched:
+        await trio.sleep(10)
+        await gap(autojump_clock, 500)
+        [expired] = watched.recorder.of(OperationExpired)
+        assert (expired.at_s, expired.elapsed_s) == (start + 510, 510)
+        cancelled = await watched.recorder.wait_for(ChildCancelled)
+        assert cancelled.at_s == start + 510 + 60
+
+
+# ---------------------------------------------------------------- failures that count for nothing
+
+
+def fragile(name: str, fails_after_s: float) -> ChildSpec:
+    """Raises when a time-out of its own passes; silence is watched, so that the gap is noticed."""
+
+    async def fail_after(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        pulse.beat()
+        with trio.fail_after(fails_after_s):
+            await trio.sleep_forever()
+
+    return ChildSpec(name, fail_after, backoff=AT_ONCE, silence=Silence(20))
+
+
+async def test_failures_that_a_gap_caused_count_for_no_intensity(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    children = [fragile(f"c{number}", 15) for number in range(5)]
+    async with supervised(*children, intensity=Intensity(restarts=0, period_s=60)) as watched:
+        await trio.sleep(10)
+        await gap(autojump_clock, 100)
+        assert len(watched.recorder.of(RestartScheduled)) == 5
+        assert {event.ending.cause for event in watched.recorder.of(ChildEnded)} == {"TooSlowError"}
+
+
+@pytest.mark.parametrize(("fails_after_s", "counts"), [(0.0, False), (1.0, False), (1.25, True)])
+async def test_shortly_after_a_gap_failures_count_for_nothing_and_later_they_do(
+    fails_after_s: float, counts: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    recorder = EventRecorder()
+    wakes = trio.Event()
+
+    async def fails_when_woken(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await wakes.wait()
+        await trio.sleep(fails_after_s)
+        raise OSError
+
+    spec = replace(watched_child(fails_when_woken), backoff=Backoff(initial_s=30, cap_s=30))
+
+    async def run() -> None:
+        await supervise_until_it_fails(spec, intensity=Intensity(restarts=0, period_s=60), recorder=recorder)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect, run, IntensityExceeded if counts else None)
+        await trio.sleep(10)
+        await gap(autojump_clock, 100)
+        await recorder.wait_for(LoopStarved)
+        wakes.set()
+        await recorder.wait_for(ChildEnded)
+        await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert bool(recorder.of(RestartScheduled)) is not counts
+
+
+async def expect(run: Callable[[], Awaitable[None]], error: type[Exception] | None) -> None:
+    if error is None:
+        await run()
+    else:
+        with pytest.raises(error):
+            await run()
+
+
+async def test_a_gap_that_nobody_s_limit_fell_into_can_be_forgiven_by_whoever_noticed_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    async with supervised(
+        watched_child(ScriptedChild(Hangs())), intensity=Intensity(restarts=1, period_s=60)
+    ) as watched:
+        await trio.sleep(10)
+        await gap(autojump_clock, 20)
+        assert not watched.recorder.of(LoopStarved)
+        watched.supervisor.forgive(20)
+        [starved] = watched.recorder.of(LoopStarved)
+        assert (starved.path, starved.late_s) == ("root", 20)
+        assert (await watched.recorder.wait_for(ChildCancelled)).at_s == start + 30 + 60
+
+
+async def test_backoff_goes_on_as_ever_after_a_gap(autojump_clock: trio.testing.MockClock) -> None:
+    async with supervised(
+        replace(fragile("c", 15), backoff=Backoff(initial_s=4, cap_s=60)),
+        child(ScriptedChild(Raises(OSError(), after_s=1000)), "other"),
+    ) as watched:
+        await trio.sleep(10)
+        await gap(autojump_clock, 100)
+        await watched.recorder.wait_for(ChildStarting, "root.c", count=2)
+        [scheduled] = watched.recorder.of(RestartScheduled)
+        assert scheduled.attempt == 1
+
+
+# ---------------------------------------------------------------- a process that is really stopped
+
+PROGRAM = """
+import random, sys, trio
+from tgworker.supervision import *
+
+async def beats(pulse, *, task_status):
+    task_status.started()
+    while True:  # needs several turns of the loop for each beat
+        for _ in range(10):
+            await trio.sleep(0.01)
+        pulse.beat()
+        print("beat", flush=True)
+
+spec = SupervisorSpec(
+    children=(ChildSpec("beats", beats, silence=Silence(0.8)),),
+    intensity=Intensity(restarts=0, period_s=60),
+    starved_after_s=0.3,
+)
+
+def show(event):
+    print(type(event).__name__, flush=True)
+
+async def main():
+    async with open_supervisor(spec, rng=random.Random(1), observers=(show,)):
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_was_stopped_and_continued_goes_on_as_if_nothing_had_happened() -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert [process.stdout.readline() for _ in range(4)][2:] == ["beat\n", "beat\n"]
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(2)  # the process's own clock goes on: there is no virtual time for this
+            process.send_signal(signal.SIGCONT)
+            after: list[str] = []
+            while "LoopStarved" not in after or after[-15:].count("beat") < 12:
+                after.append(process.stdout.readline().strip())
+                assert len(after) < 40, after
+            assert set(after) == {"beat", "LoopStarved"}
+        finally:
+            process.kill()
