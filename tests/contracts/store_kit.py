@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from tgworker.messaging.books import AccountBook, OutboxBook
 from tgworker.messaging.models import (
     AccountId,
     Attempt,
@@ -17,12 +18,10 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Sent, Settled
 from tgworker.messaging.ports import (
-    AccountBook,
     AccountStore,
     HistoryStore,
     InboundStore,
     JobStore,
-    OutboxBook,
     OutboxStore,
 )
 

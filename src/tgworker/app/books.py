@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tgworker.embedded import DataFolder, HeartbeatFile, migrate, open_store
-from tgworker.messaging.ports import AccountBook, HeartbeatReader, OutboxBook
+from tgworker.messaging.books import AccountBook, HeartbeatReader, OutboxBook
 from tgworker.settings import Settings
 
 

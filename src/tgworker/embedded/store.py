@@ -280,7 +280,7 @@ class EmbeddedStore:
         user_id: int,
         phone: str | None = None,
     ) -> AccountId:
-        """See `tgworker.messaging.ports.AccountBook`.
+        """See `tgworker.messaging.books.AccountBook`.
 
         Raises:
             AccountNameTaken: Another account has the name.
@@ -293,17 +293,17 @@ class EmbeddedStore:
         )
 
     async def find_account(self, text: str) -> AccountRecord | None:
-        """See `tgworker.messaging.ports.AccountBook`."""
+        """See `tgworker.messaging.books.AccountBook`."""
         return await self._database.read(lambda connection: accounts.find_account(connection, text))
 
     async def list_accounts(self) -> Sequence[AccountRecord]:
-        """See `tgworker.messaging.ports.AccountBook`."""
+        """See `tgworker.messaging.books.AccountBook`."""
         return await self._database.read(accounts.list_accounts)
 
     # OutboxBook
 
     async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
-        """See `tgworker.messaging.ports.OutboxBook`.
+        """See `tgworker.messaging.books.OutboxBook`.
 
         Raises:
             RecipientUnknown: ``to`` is malformed, or no conversation of this owner.
@@ -321,13 +321,13 @@ class EmbeddedStore:
         return message_ids
 
     async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
-        """See `tgworker.messaging.ports.OutboxBook`."""
+        """See `tgworker.messaging.books.OutboxBook`."""
         return await self._database.read(lambda connection: listing.outcomes(connection, message_ids))
 
     async def list_outbox(
         self, states: Collection[OutboxState] | None = None, *, limit: int = 100
     ) -> Sequence[OutboxRecord]:
-        """See `tgworker.messaging.ports.OutboxBook`."""
+        """See `tgworker.messaging.books.OutboxBook`."""
         return await self._database.read(lambda connection: listing.list_outbox(connection, states, limit))
 
     async def transcript(

@@ -7,7 +7,7 @@ Lowest last::
         keepalive inbound sender recorder  its parts: they share the account's line
     dispatch                               attempts between claim and settle
     bounded side_pulse                     calls to the store under their deadline, outages outlasted
-    ports                                  Protocols that adapters and the composition root fill
+    ports books                            Protocols that adapters fill: for the loops, for the commands
     events                                 what the loops report
     outcomes models errors limits          values
 

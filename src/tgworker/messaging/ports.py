@@ -28,7 +28,6 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Settled
-from tgworker.messaging.records import AccountRecord, HeartbeatRecord, OutboxRecord, OutboxState
 
 
 class Deadline(Protocol):
@@ -184,67 +183,6 @@ class JobStore(Protocol):
 
     async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
         """End a job: ``completed``, or ``failed`` with its reason."""
-        ...
-
-
-class AccountBook(Protocol):
-    """Accounts as the commands handle them."""
-
-    async def add_account(
-        self,
-        name: str | None,
-        owner_id: str,
-        secrets_encrypted: str,
-        *,
-        user_id: int,
-        phone: str | None = None,
-    ) -> AccountId:
-        """Add an account, active; for a Telegram user that is there already, replace its session.
-
-        Args:
-            name: What people call it; unique.
-            owner_id: The person in the application.
-            secrets_encrypted: A Fernet token of the session string.
-            user_id: The account's own Telegram id: what makes the call idempotent.
-            phone: Digits, with or without ``+``.
-        """
-        ...
-
-    async def find_account(self, text: str) -> AccountRecord | None:
-        """The account that ``text`` names: its uuid, its phone, or its name."""
-        ...
-
-    async def list_accounts(self) -> Sequence[AccountRecord]:
-        """Every Telegram account, in a stable order."""
-        ...
-
-
-class OutboxBook(Protocol):
-    """The outbox as the commands handle it."""
-
-    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
-        """Do what the application does when a person sends messages to one chat, in their order.
-
-        ``to`` is a Telegram id (marked), ``@username``, ``+`` and a phone number, or a conversation's uuid.
-        """
-        ...
-
-    async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
-        """Where these rows stand; rows that the outbox does not know (any more) are missing."""
-        ...
-
-    async def list_outbox(
-        self, states: Collection[OutboxState] | None = None, *, limit: int = 100
-    ) -> Sequence[OutboxRecord]:
-        """Rows in these states, oldest first; without states, everything that is not sent."""
-        ...
-
-
-class HeartbeatReader(Protocol):
-    """Where heartbeats are read."""
-
-    async def read(self, worker_id: str) -> HeartbeatRecord | None:
-        """A worker's row, if it ever wrote one."""
         ...
 
 

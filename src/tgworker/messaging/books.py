@@ -1,0 +1,72 @@
+"""What the commands ask of a store, beside a running worker or without one.
+
+As with the ports of the loops, every method may raise `tgworker.messaging.errors.StoreAway` and may be
+repeated.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from tgworker.messaging.models import AccountId, MessageId
+from tgworker.messaging.records import AccountRecord, HeartbeatRecord, OutboxRecord, OutboxState
+
+
+class AccountBook(Protocol):
+    """Accounts as the commands handle them."""
+
+    async def add_account(
+        self,
+        name: str | None,
+        owner_id: str,
+        secrets_encrypted: str,
+        *,
+        user_id: int,
+        phone: str | None = None,
+    ) -> AccountId:
+        """Add an account, active; for a Telegram user that is there already, replace its session.
+
+        Args:
+            name: What people call it; unique.
+            owner_id: The person in the application.
+            secrets_encrypted: A Fernet token of the session string.
+            user_id: The account's own Telegram id: what makes the call idempotent.
+            phone: Digits, with or without ``+``.
+        """
+        ...
+
+    async def find_account(self, text: str) -> AccountRecord | None:
+        """The account that ``text`` names: its uuid, its phone, or its name."""
+        ...
+
+    async def list_accounts(self) -> Sequence[AccountRecord]:
+        """Every Telegram account, in a stable order."""
+        ...
+
+
+class OutboxBook(Protocol):
+    """The outbox as the commands handle it."""
+
+    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+        """Do what the application does when a person sends messages to one chat, in their order.
+
+        ``to`` is a Telegram id (marked), ``@username``, ``+`` and a phone number, or a conversation's uuid.
+        """
+        ...
+
+    async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
+        """Where these rows stand; rows that the outbox does not know (any more) are missing."""
+        ...
+
+    async def list_outbox(
+        self, states: Collection[OutboxState] | None = None, *, limit: int = 100
+    ) -> Sequence[OutboxRecord]:
+        """Rows in these states, oldest first; without states, everything that is not sent."""
+        ...
+
+
+class HeartbeatReader(Protocol):
+    """Where heartbeats are read."""
+
+    async def read(self, worker_id: str) -> HeartbeatRecord | None:
+        """A worker's row, if it ever wrote one."""
+        ...
