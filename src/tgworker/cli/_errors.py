@@ -50,7 +50,10 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except (Usage, StoreFault, StatusUnavailable, AccountGone) as error:
         complain(str(error))
         return EXIT_USAGE
-    except (StoreAway, StoreMismatch) as error:
+    except StoreAway as error:
+        complain(f"the store cannot be reached ({error}): try again once that is over")
+        return EXIT_STORE
+    except StoreMismatch as error:
         complain(str(error))
         return EXIT_STORE
     except (AccountRefused, TelegramAway, Failed, OutputLost) as error:

@@ -1,5 +1,6 @@
 """``tgworker run``: the worker."""
 
+import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -18,4 +19,4 @@ def run(*, no_guard: Annotated[bool, Parameter(negative="")] = False) -> int:  #
     """
     settings = settings_for("telegram", "encryption")
     with known_telethon():
-        return run_worker(settings)
+        return run_worker(settings, stderr=sys.stderr)
