@@ -7,7 +7,7 @@ Lowest last::
 
     pytest_plugin                fixtures: a door of its own, the one module that may import pytest
     testing     systemd          scripted children, a recorder, a saboteur; sd_notify: doors of their own
-    _canary                      how late the event loop runs
+    _canary     _turns           how late the event loop runs, as a child; the measuring of its turns
     _open                        open_supervisor, open_nested, Subtree
     _supervisor                  starts in order, stops in reverse, escalates
     _timekeeper _snapshot        acts on what is due; a frozen picture
@@ -134,7 +134,7 @@ from tgworker.supervision._lag import (
     ThreadGauges as ThreadGauges,
 )
 from tgworker.supervision._lag import (
-    classify as classify,
+    classify_lag as classify_lag,
 )
 from tgworker.supervision._open import (
     Subtree as Subtree,

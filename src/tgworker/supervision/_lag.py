@@ -42,7 +42,7 @@ class Spent:
     yields: int | None
 
 
-def classify(lag_s: float, spent: Spent, *, in_step: bool) -> LagCause:
+def classify_lag(lag_s: float, spent: Spent, *, in_step: bool) -> LagCause:
     """Judge why an event loop was late.
 
     What took the largest part of the lag decides; on a tie the host is to blame. Time in which the thread
@@ -170,7 +170,7 @@ if hasattr(time, "CLOCK_BOOTTIME"):
     def _suspended_s() -> float:
         # The two clocks cannot be read at once. Being interrupted between must not look like a suspension.
         difference_s = 0.0
-        for _ in range(3):
+        for _ in range(3):  # the third time it must do
             before_s = time.clock_gettime(time.CLOCK_MONOTONIC)
             difference_s = time.clock_gettime(time.CLOCK_BOOTTIME) - before_s
             if time.clock_gettime(time.CLOCK_MONOTONIC) - before_s < 0.001:
