@@ -133,6 +133,12 @@ def test_the_tests_environment_serves_the_worker(clone: Clone) -> None:
     assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[dev]"]
 
 
+def test_benchmarks_run_in_the_tests_environment(clone: Clone) -> None:
+    clone.install_python("3.12")
+    assert clone.run("scripts/bench", "--only", "a,b").stdout == "ran: -m benchmarks --only a,b\n"
+    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[dev]"]
+
+
 def test_the_worker_s_environment_does_not_serve_the_tests(clone: Clone) -> None:
     clone.install_python("3.12")
     clone.run("scripts/run")
@@ -222,6 +228,8 @@ def test_two_first_runs_at_once_install_once(clone: Clone) -> None:
     assert len(clone.pip_calls()) == 1
 
 
-@pytest.mark.parametrize("script", [".ci/run", "scripts/check", "scripts/run", "scripts/test"])
+@pytest.mark.parametrize(
+    "script", [".ci/run", "scripts/bench", "scripts/check", "scripts/run", "scripts/test"]
+)
 def test_the_scripts_can_be_run(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
