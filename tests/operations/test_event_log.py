@@ -24,6 +24,8 @@ from tgworker.supervision import (
     Ending,
     Event,
     IntensityExceeded,
+    LagCause,
+    LoopLagged,
     LoopStarved,
     ObserverFailed,
     OperationExpired,
@@ -168,6 +170,29 @@ SUPERVISION: list[tuple[Event, dict[str, Any]]] = [
     (
         SiblingsDisturbed(path=PATH, at_s=1, siblings=("root.a", "root.b")),
         {"level": "warning", "event": "siblings disturbed", "siblings": ["root.a", "root.b"]},
+    ),
+    (
+        LoopLagged(
+            path=PATH,
+            at_s=1,
+            lag_s=0.30004,
+            cause=LagCause.BLOCKED,
+            in_step=True,
+            task="root.parser: regex",
+            cpu_s=0.29871,
+            others_cpu_s=0.0,
+            queued_s=None,
+            suspended_s=0.0,
+        ),
+        {
+            "level": "warning",
+            "event": "loop lagged",
+            "lag_s": 0.3,
+            "cause": "blocked",
+            "task": "root.parser: regex",
+            "cpu_s": 0.2987,
+            "others_cpu_s": 0.0,
+        },
     ),
     (
         LoopStarved(path=PATH, at_s=1, late_s=30.98761),

@@ -20,6 +20,7 @@ from tgworker.supervision import (
     ChildStarting,
     ChildWedged,
     Ending,
+    LoopLagged,
     LoopStarved,
     ObserverFailed,
     OperationExpired,
@@ -145,6 +146,16 @@ def supervision_line(event: SupervisionEvent) -> tuple[Level, dict[str, Any]]:
         case LoopStarved():
             level = "warning"
             fields["late_s"] = _rounded(event.late_s)
+        case LoopLagged():
+            level = "warning"
+            fields |= {
+                "lag_s": _rounded(event.lag_s),
+                "cause": event.cause.value,
+                "task": event.task,
+                "cpu_s": _rounded(event.cpu_s),
+                "others_cpu_s": _rounded(event.others_cpu_s),
+                "queued_s": _rounded(event.queued_s),
+            }
         case ChildFinished():
             fields["verdict"] = event.verdict.value if event.verdict else None
         case SupervisorStopping():
