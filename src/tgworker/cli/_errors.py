@@ -10,7 +10,7 @@ from cyclopts import CycloptsError
 from tgworker.cli._output import OutputLost, complain
 from tgworker.cli._usage import usage_line
 from tgworker.embedded.errors import AccountGone, StoreFault
-from tgworker.messaging.errors import AccountRefused, StoreAway, StoreMismatch, TelegramAway
+from tgworker.messaging.errors import AccountRefused, StoreAway, StoreMismatch
 from tgworker.operations.status_socket import StatusUnavailable
 from tgworker.settings import SettingsError
 
@@ -56,7 +56,7 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except StoreMismatch as error:
         complain(str(error))
         return EXIT_STORE
-    except (AccountRefused, TelegramAway, Failed, OutputLost) as error:
+    except (AccountRefused, Failed, OutputLost) as error:
         complain(str(error))
         return EXIT_NO
     except KeyboardInterrupt:

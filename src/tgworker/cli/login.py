@@ -15,10 +15,10 @@ from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output
 from tgworker.cli._telethon import known_telethon
 from tgworker.embedded import DataFolder
-from tgworker.messaging.errors import SessionUnreadable
+from tgworker.messaging.errors import SessionUnreadable, TelegramAway
 from tgworker.messaging.models import Peer, Secret
 from tgworker.messaging.ports import Vault
-from tgworker.settings import Settings
+from tgworker.settings import Settings, TelegramServer
 from tgworker.telegram import NotASession, TelethonTelegram
 from tgworker.vault import FernetVault
 
@@ -50,16 +50,17 @@ def login(
         raise Usage(f"--name is not a printable name of 1 to {LONGEST_NAME} characters: give another")
     owner_id = _uuid(owner)
     settings = settings_for("telegram", "encryption")
-    assert settings.telegram is not None  # required
+    wanted = settings.telegram
+    assert wanted is not None  # required
     with known_telethon():
-        telegram = make_telegram(settings.telegram)
+        telegram = make_telegram(wanted)
     secret = _read_session()
     vault = FernetVault(settings.encryption_keys)
 
     async def run() -> None:
         async with open_books(settings) as books:
             await _refuse_if_in_use(books, settings, vault, secret)
-            me = await _whose(telegram, secret)
+            me = await _whose(telegram, secret, _called(wanted.server))
             account_id = await books.accounts.add_account(
                 name, owner_id, vault.encrypt(secret), user_id=me.chat_id, phone=me.phone
             )
@@ -102,7 +103,11 @@ async def _refuse_if_in_use(books: Books, settings: Settings, vault: Vault, secr
                 )
 
 
-async def _whose(telegram: TelethonTelegram, secret: Secret) -> Peer:
+def _called(server: TelegramServer | None) -> str:
+    return "Telegram" if server is None else f"the test server {server.host}:{server.port}"
+
+
+async def _whose(telegram: TelethonTelegram, secret: Secret, server: str) -> Peer:
     """Ask Telegram whose session it is."""
     try:
         with trio.move_on_after(CONNECT_WITHIN_S):
@@ -111,4 +116,6 @@ async def _whose(telegram: TelethonTelegram, secret: Secret) -> Peer:
         raise Usage(
             "standard input holds no Telethon StringSession: export the session again, and pass it whole"
         ) from None
-    raise Failed(f"Telegram did not answer within {CONNECT_WITHIN_S:g} s: try again later")
+    except TelegramAway as away:
+        raise Failed(f"{server} cannot be reached ({away}): see whether it is there, and try again") from None
+    raise Failed(f"{server} did not answer within {CONNECT_WITHIN_S:g} s: try again later")
