@@ -1,0 +1,200 @@
+"""Writes the pages of `docs/reference/` that are made from the code: ``python docs/generate.py``.
+
+A test compares the pages with what this writes, so that they cannot fall behind.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import inspect
+import io
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import tgworker.messaging.events
+import tgworker.supervision
+import tgworker.supervision.systemd
+import tgworker.supervision.testing
+import tgworker.telegram.events
+from tgworker.cli import main
+from tgworker.cli._app import COMMANDS
+from tgworker.settings import VARIABLES
+from tgworker.supervision import EVENTS
+
+REFERENCE = Path(__file__).parent / "reference"
+MADE = "Made from the code by `docs/generate.py`; a test keeps it true."
+
+LIBRARY: tuple[ModuleType, ...] = (
+    tgworker.supervision,
+    tgworker.supervision.testing,
+    tgworker.supervision.systemd,
+)
+
+WITHOUT_EFFECT = {
+    "TGWORKER_DEADLINE_MEDIA_S": "no files are sent or received yet",
+    "TGWORKER_FREEZE_AFTER_S": "there is no guard yet",
+    "TGWORKER_GIVE_UP": "there is no guard yet",
+    "TGWORKER_MEMORY_LIMIT_MB": "there is no recycling yet",
+    "TGWORKER_PACING": "there is no pacing yet",
+    "TGWORKER_STATUS_BIND": "there is no status page yet",
+    "TGWORKER_STATUS_TOKEN": "there is no status page yet",
+}
+"""Variables that are read and checked, and change nothing yet."""
+
+EXIT_CODES = """
+| code | meaning |
+|---|---|
+| 0 | done, or stopped on request |
+| 1 | it ran, and the answer is no: the demo found a loss, a message was refused, no worker answers |
+| 2 | usage or configuration, or a data folder in use |
+| 3 | the store has another schema version; for one-shot commands also: it cannot be reached |
+| 75 | the worker asks to be restarted: a task of it does not die |
+""".strip()
+
+
+def pages() -> Mapping[Path, str]:
+    """Every generated page and its text."""
+    texts = {
+        "commands.md": commands_page(),
+        "environment.md": environment_page(),
+        "events.md": events_page(),
+        "supervision.md": supervision_page(),
+    }
+    return {REFERENCE / name: text for name, text in texts.items()}
+
+
+def commands_page() -> str:
+    """What each command says of itself."""
+    lines = [
+        "# Commands",
+        "",
+        f"{MADE} `python -m tgworker` and `scripts/run` take the same arguments; without a command: `run`.",
+        "",
+        "With `--json` a listing prints one JSON array on one line, any other command one object as its last",
+        "line. Logs and errors go to standard error, one line for each problem.",
+        "",
+        "## Exit codes",
+        "",
+        EXIT_CODES,
+    ]
+    for name, command in COMMANDS.items():
+        lines += ["", f"## {name}", "", command.summary, ""]
+        for words in ([name], [name, "list"]) if name in {"accounts", "outbox"} else ([name],):
+            lines += ["```text", _help(words), "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _help(words: list[str]) -> str:
+    output = io.StringIO()
+    os.environ["COLUMNS"] = "130"  # wider than any docstring: nothing is wrapped twice
+    with contextlib.redirect_stdout(output):
+        main([*words, "--help"])
+    return "\n".join(line.rstrip() for line in output.getvalue().strip().splitlines())
+
+
+def environment_page() -> str:
+    """Every variable."""
+    lines = [
+        "# Environment",
+        "",
+        f"{MADE} A `.env` file in the working directory is read too;",
+        "the real environment wins. Times are seconds.",
+        "",
+        "| variable | default | meaning |",
+        "|---|---|---|",
+    ]
+    for variable in VARIABLES:
+        not_yet = WITHOUT_EFFECT.get(variable.name)
+        meaning = variable.meaning + (f" (without effect: {not_yet})" if not_yet else "")
+        lines.append(f"| `{variable.name}` | {variable.default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def events_page() -> str:
+    """Every event that an observer can receive, and so every kind of log line."""
+    telegram = [
+        thing
+        for _, thing in inspect.getmembers(tgworker.telegram.events, inspect.isclass)
+        if dataclasses.is_dataclass(thing)
+    ]
+    lines = ["# Events", "", f"{MADE} An event's class is also the wording of its log line: `ChildReady` is"]
+    lines += ['"child ready". No event holds a secret or a message text.']
+    for title, classes in (
+        ("Supervision", EVENTS),
+        ("Messaging", tgworker.messaging.events.CATALOGUE),
+        ("Telegram", telegram),
+    ):
+        lines += ["", f"## {title}", "", "| event | fields | meaning |", "|---|---|---|"]
+        for event in classes:
+            fields = ", ".join(f"`{field.name}`" for field in dataclasses.fields(event))
+            lines.append(f"| `{event.__name__}` | {fields} | {_first_paragraph(event)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _first_paragraph(thing: object) -> str:
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def supervision_page() -> str:
+    """The library's reference, from its docstrings."""
+    lines = ["# The supervision library", "", f"{MADE} Times are seconds of trio's clock."]
+    for module in LIBRARY:
+        lines += ["", f"## `{module.__name__}`", "", *_text(module)]
+        for name, thing in public_names(module):
+            lines += ["", f"### `{name}`", "", *_entry(name, thing)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def public_names(module: ModuleType) -> list[tuple[str, object]]:
+    """What a module offers: classes and functions of this package that do not begin with an underscore."""
+    found: list[tuple[str, object]] = []
+    for name, thing in vars(module).items():
+        home = getattr(thing, "__module__", "")
+        own = home == module.__name__ or module is tgworker.supervision
+        documented = inspect.isclass(thing) or inspect.isfunction(thing)
+        if not name.startswith("_") and own and documented and home.startswith("tgworker.supervision"):
+            found.append((name, thing))
+    return sorted(found, key=lambda item: item[0].lower())
+
+
+def _entry(name: str, thing: object) -> Iterable[str]:
+    if inspect.isclass(thing) and issubclass(thing, enum.Enum):
+        values = ", ".join(f"`{member.name}` (`{member.value}`)" for member in thing)
+        return [*_text(thing), "", f"Values: {values}."]
+    lines = [*_signature(name, thing), *_text(thing)]
+    if inspect.isclass(thing) and not issubclass(thing, BaseException):
+        for method_name, method in vars(thing).items():
+            function = method.fget if isinstance(method, property) else method
+            if method_name.startswith("_") or not inspect.isfunction(function):
+                continue
+            title = method_name if isinstance(method, property) else f"{method_name}{_arguments(function)}"
+            lines += ["", f"* `{title}`", "", *(f"  {line}".rstrip() for line in _text(function))]
+    return lines
+
+
+def _signature(name: str, thing: object) -> list[str]:
+    if inspect.isclass(thing) and (issubclass(thing, BaseException) or not dataclasses.is_dataclass(thing)):
+        return []
+    return [f"`{name}{_arguments(thing)}`", ""]
+
+
+def _arguments(thing: object) -> str:
+    assert callable(thing)
+    text = str(inspect.signature(thing))
+    text = re.sub(r"\b(?:tgworker\.supervision\.(?:_?\w+\.)?|collections\.abc\.|random\.)", "", text)
+    text = re.sub(r"<function (?:\w+\.)*(<lambda>|\w+) at 0x[0-9a-f]+>", r"\1", text)
+    text = re.sub(r"<(\w+\.\w+): [^>]*>", r"\1", text)
+    return text.replace("'", "").replace("self, ", "").replace("(self)", "()")
+
+
+def _text(thing: object) -> list[str]:
+    return (inspect.getdoc(thing) or "").splitlines()
+
+
+if __name__ == "__main__":
+    REFERENCE.mkdir(exist_ok=True)
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
