@@ -5,7 +5,7 @@ and which must return at once.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -271,6 +271,15 @@ class Announcer:
 
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = tuple(observers)
+
+    @contextlib.contextmanager
+    def joined_by(self, observer: Observer) -> Generator[None]:
+        """Tell one more observer for the length of a block: a child that must know what becomes of others."""
+        self._observers = (*self._observers, observer)
+        try:
+            yield
+        finally:
+            self._observers = tuple(one for one in self._observers if one is not observer)
 
     def tell(self, event: Event) -> None:
         """Call each observer in order. An `Exception` of one is told to the others as `ObserverFailed`."""
