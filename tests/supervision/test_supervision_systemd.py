@@ -38,7 +38,8 @@ from tgworker.supervision import (
     Wedged,
     open_supervisor,
 )
-from tgworker.supervision.systemd import Conversation, NotifySystemd, Systemd, ailment, from_environ, notify
+from tgworker.supervision._conversation import Conversation, ailment
+from tgworker.supervision.systemd import NotifySystemd, Systemd, from_environ, notify
 from tgworker.supervision.testing import (
     EventRecorder,
     Hangs,
@@ -701,3 +702,23 @@ def test_a_very_impatient_watchdog_is_looked_after_more_often_than_every_second(
     assert talk.next_s == 0.25
     talk.say(picture(0.25, seen(ChildState.STARTING)))
     assert talk.next_s == 0.5
+
+
+@pytest.mark.parametrize(
+    ("children", "asks"),
+    [
+        pytest.param((), False, id="nobody of that name, nor above"),
+        pytest.param(
+            (seen(ChildState.WAITING, alive=False),), True, id="what contains it waits for its turn"
+        ),
+        pytest.param((seen(ChildState.STARTING),), True, id="what contains it starts"),
+        pytest.param((seen(ChildState.READY),), False, id="what contains it has started, without it"),
+        pytest.param((seen(ChildState.BACKING_OFF, alive=False),), False, id="what contains it failed"),
+        pytest.param((seen(ChildState.STOPPED, alive=False),), False, id="what contains it has ended"),
+    ],
+)
+def test_time_is_asked_for_only_if_a_child_that_does_not_exist_yet_can_be_expected(
+    children: tuple[ChildSnapshot, ...], asks: bool
+) -> None:
+    talk = Conversation(("root.x.leaf",), None, lambda _: "fine")
+    assert (EXTEND in talk.say(picture(0, *children))) is asks

@@ -8,6 +8,7 @@ Lowest last::
     pytest_plugin                fixtures: a door of its own, the one module that may import pytest
     testing     systemd          scripted children, a recorder, a saboteur; sd_notify: doors of their own
     _canary     _turns           how late the event loop runs, as a child; the measuring of its turns
+    _conversation                what to say to systemd, and when (pure)
     _open                        open_supervisor, open_nested, Subtree
     _supervisor                  starts in order, stops in reverse, escalates
     _timekeeper _snapshot        acts on what is due; a frozen picture
