@@ -35,8 +35,9 @@ from tgworker.supervision import (
     Subtree,
     SupervisorSpec,
     Verdict,
+    Wedged,
 )
-from tgworker.supervision.testing import EventRecorder, Hangs, Lingers, Raises, Runs, ScriptedChild
+from tgworker.supervision.testing import EventRecorder, Hangs, Lingers, Raises, ScriptedChild
 
 AT_ONCE = Backoff(initial_s=0, factor=1, cap_s=0)
 
@@ -239,6 +240,18 @@ async def test_an_operation_that_expired_in_a_gap_is_an_event_and_silence_counts
         assert (expired.at_s, expired.elapsed_s) == (start + 510, 510)
         cancelled = await watched.recorder.wait_for(ChildCancelled)
         assert cancelled.at_s == start + 510 + 60
+
+
+async def test_a_wedged_child_that_ends_long_after_its_supervisor_has_stopped_is_no_sign_of_a_gap(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    recorder = EventRecorder()
+    spec = replace(child(ScriptedChild(Lingers(100))), stop_within_s=5)
+    with pytest.raises(Wedged):
+        async with supervised(spec, recorder=recorder) as watched:
+            await watched.supervisor.wait_ready()
+    assert recorder.of(ChildWedged)
+    assert not recorder.of(LoopStarved)
 
 
 # ---------------------------------------------------------------- failures that count for nothing

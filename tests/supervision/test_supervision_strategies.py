@@ -563,3 +563,16 @@ async def test_a_child_added_while_others_wait_for_their_turn_waits_for_its_own(
         assert watched.supervisor.snapshot().child("root.new").state is ChildState.WAITING
         await watched.recorder.wait_for(ChildReady, "root.new")
         assert trio.current_time() == start + (2 if added_after_s == 1 else 15)
+
+
+async def test_children_added_at_one_instant_start_one_after_the_other(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    async with supervised(acts("a", Runs()), intensity=OFTEN, like=REST) as watched:
+        await trio.sleep(10)
+        for name in "bcd":
+            watched.supervisor.start_child(acts(name, Runs(), ready_after_s=2))
+        await watched.recorder.wait_for(ChildReady, "root.d")
+        starts = [(name, at_s) for name, what, at_s in story(watched, start) if what == "starts"]
+        assert starts == [("a", 0), ("b", 10), ("c", 12), ("d", 14)]

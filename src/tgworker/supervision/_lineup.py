@@ -47,9 +47,11 @@ class Lineup:
                 await trio.sleep_forever()
 
     def join(self, child: Child) -> None:
-        """Start a child that was added, or let it wait for its turn."""
-        if self._complete or not self._in_groups:
+        """Start a child that was added; in groups when its turn comes."""
+        if not self._in_groups:
             self._crew.start(child)
+        elif self._complete:
+            self._begin_round("a child was added")
 
     def disturb(self, failed: Child, ending: Ending) -> None:
         """A child failed, and backs off: have the siblings that its restart concerns make room."""
@@ -62,13 +64,16 @@ class Lineup:
                 sibling.run.set_aside = True
                 disturbed.append(sibling.path)
         self._cause = f"to be restarted with {failed.path}, whose end was: {ending.verdict}"
-        self._complete = False
         if disturbed:
             at_s = self._crew.now_s()
             self._crew.tree.announcer.tell(
                 SiblingsDisturbed(path=failed.path, at_s=at_s, siblings=tuple(disturbed))
             )
-        self._round.cancel(reason=f"{failed.path} failed")
+        self._begin_round(f"{failed.path} failed")
+
+    def _begin_round(self, why: str) -> None:
+        self._complete = False
+        self._round.cancel(reason=why)
 
     def news(self) -> None:
         """A backoff is over, or a child has ended for good."""

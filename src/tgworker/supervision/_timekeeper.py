@@ -23,6 +23,7 @@ class Timekeeper:
     def cancel(self) -> None:
         """Nothing more will be due."""
         self._scope.cancel(reason=f"{self._crew.path} has stopped")
+        self._crew.alarm.clear()  # a wedged child may end later: what was due then is no sign of starvation
 
     @trio.lowlevel.enable_ki_protection
     async def keep_time(self) -> None:
