@@ -26,7 +26,7 @@ LIBRARIES = {
     "sandbox": {"cryptg", "cryptography", "msgspec", "rsa", "telethon", "trio"},
     "settings": {"dotenv", "environs"},
     "supabase": {"httpx", "msgspec", "trio"},
-    "supervision": {"trio"},
+    "supervision": {"pytest", "trio"},  # pytest: for its plugin, see the contract of that name
     "telegram": {"rsa", "stackscope", "telethon", "trio", "trio_asyncio"},
     "vault": {"cryptography"},
 }
@@ -71,6 +71,12 @@ def test_the_doors_are_kept(copy: Path) -> None:
         ),
         ("supervision/_policy.py", "import tgworker.vault", "The supervision library knows nobody"),
         ("supervision/_policy.py", "import httpx", "The cores use the standard library and trio"),
+        ("supervision/testing.py", "import pytest", "Only the supervision library's plugin imports pytest"),
+        (
+            "supervision/__init__.py",
+            "import tgworker.supervision.pytest_plugin",
+            "Only the supervision library's plugin imports pytest",
+        ),
         ("sandbox/__init__.py", "import tgworker.messaging.models", "The sandbox knows nobody"),
         ("app/__init__.py", "import tgworker.sandbox", "Only cli knows the sandbox"),
         ("app/__init__.py", "import tgworker.cli", "Imports go one way"),
