@@ -72,11 +72,6 @@ def test_the_doors_are_kept(copy: Path) -> None:
         ("supervision/_policy.py", "import tgworker.vault", "The supervision library knows nobody"),
         ("supervision/_policy.py", "import httpx", "The cores use the standard library and trio"),
         ("supervision/testing.py", "import pytest", "Only the supervision library's plugin imports pytest"),
-        (
-            "supervision/__init__.py",
-            "import tgworker.supervision.pytest_plugin",
-            "Only the supervision library's plugin imports pytest",
-        ),
         ("sandbox/__init__.py", "import tgworker.messaging.models", "The sandbox knows nobody"),
         ("app/__init__.py", "import tgworker.sandbox", "Only cli knows the sandbox"),
         ("app/__init__.py", "import tgworker.cli", "Imports go one way"),
