@@ -5,7 +5,7 @@ import warnings
 from typing import Any
 
 with warnings.catch_warnings():
-    # On Python 3.13 the import leaves two coroutines behind that nobody awaits, and says so on standard error.
+    # On Python 3.13 its import leaves two coroutines behind that nobody awaits, and says so.
     warnings.simplefilter("ignore", RuntimeWarning)
     import stackscope
 
