@@ -14,11 +14,14 @@ from tgworker.cli._input import standard_input
 from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output, complain
 from tgworker.embedded import DataFolder
-from tgworker.messaging.models import AccountId, MessageId
-from tgworker.messaging.records import OutboxRecord, OutboxState
+from tgworker.messaging.models import AccountId, AccountState, MessageId
+from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 
 AT_ONCE = 500
 """So many lines are enqueued in one transaction."""
+
+FOR_A_PERSON = frozenset({AccountState.NEEDS_LOGIN, AccountState.BANNED, AccountState.DISABLED})
+"""An account in these states sends nothing until somebody has acted."""
 
 LOOK_EVERY_S = 0.05
 LOOK_AT_MOST = 500
@@ -57,24 +60,30 @@ def send(
             sender = await named_account(books, account)
             ids: list[MessageId] = []
             for chunk in _chunks(texts, AT_ONCE):
-                ids += await books.outbox.enqueue(sender, to, chunk)
+                ids += await books.outbox.enqueue(sender.account.id, to, chunk)
             if not wait:
                 output.result(
                     {"enqueued": len(ids), "message_ids": ids if len(ids) <= LOOK_AT_MOST else None},
                     f"{len(ids)} enqueued: a running worker sends them",
                 )
                 return 0
-            return await _wait(books, sender, ids, output, DataFolder(settings.data_dir))
+            if ids:
+                _say_what_is_in_the_way(sender, DataFolder(settings.data_dir))
+            return await _wait(books, sender.account.id, ids, output)
 
     return trio.run(run)
 
 
-async def _wait(
-    books: Books, account: AccountId, ids: Sequence[MessageId], output: Output, folder: DataFolder
-) -> int:
-    """Follow the messages until all of them are settled."""
-    if ids and folder.holder() is None:
+def _say_what_is_in_the_way(sender: AccountRecord, folder: DataFolder) -> None:
+    """Whoever waits should know what for; the messages stay in the outbox all the same."""
+    if folder.holder() is None:
         complain(f"no worker runs on {folder.path} yet: 'tgworker run' sends what waits")
+    elif sender.state in FOR_A_PERSON:
+        complain(f"account {sender.account.name or sender.account.id} is {sender.state}: {sender.last_error}")
+
+
+async def _wait(books: Books, account: AccountId, ids: Sequence[MessageId], output: Output) -> int:
+    """Follow the messages until all of them are settled."""
     open_ids = list(ids)
     ended: dict[MessageId, OutboxRecord] = {}
     told_at = trio.current_time()
