@@ -34,7 +34,7 @@ class Output:
     def result(self, value: Mapping[str, Any], text: str | None = None) -> None:
         """How it ended: ``value`` for machines, ``text`` for people."""
         if self.json:
-            _say(_json.dumps(value, ensure_ascii=False, default=_plain))
+            _say(_one_line(value))
         elif text is not None:
             _say(text)
 
@@ -47,7 +47,7 @@ class Output:
             empty: What people see instead of an empty table.
         """
         if self.json:
-            _say(_json.dumps(list(rows), ensure_ascii=False, default=_plain))
+            _say(_one_line(list(rows)))
             return
         if not rows:
             _say(empty)
@@ -76,6 +76,11 @@ def _say(text: str) -> None:
         raise
     except OSError as error:
         raise OutputLost(f"standard output cannot be written ({error.strerror})") from None
+
+
+def _one_line(value: object) -> str:
+    # ASCII: a name may hold U+2028, which many readers take for the end of a line.
+    return _json.dumps(value, default=_plain)
 
 
 def _plain(value: object) -> str:

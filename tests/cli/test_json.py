@@ -1,0 +1,153 @@
+"""``--json``: a listing prints one array on one line, any other command one object as its last line.
+
+The fields are the contract; the reference shows them, and a test compares it with these tables.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.cli_kit import Shell, fields
+from tgworker.cli.demo.figures import Figures
+from worker.processes import Town, last_object, open_town
+
+ACCOUNT = {"id", "name", "active", "state", "user_id", "last_sync_at", "last_error"}
+OUTBOX = {
+    "message_id",
+    "seq",
+    "account_id",
+    "conversation_id",
+    "state",
+    "attempts",
+    "created_at",
+    "not_before",
+    "expires_at",
+    "telegram_id",
+    "error",
+}
+HEARTBEAT = {"worker_id", "status", "last_heartbeat_at", "age_s", "loops_status", "incarnation", "seq"}
+LOOP = {"last_ping_ago", "alive", "restarts", "operation", "verdict"}
+ANSWER = {
+    "answers",
+    "worker_id",
+    "status",
+    "version",
+    "pid",
+    "incarnation",
+    "heartbeats",
+    "loops",
+    "accounts",
+    "queues",
+    "tree",
+}
+OUTCOME = {"account_id", "enqueued", "sent", "not_sent", "messages"}
+FIGURES = set(Figures.__dataclass_fields__)
+PROMISED_BY_THE_DEMO = {
+    *("ok", "sent", "received", "lost", "duplicated", "out_of_order"),
+    *("five_messages_s", "send_p50_ms", "send_p99_ms"),
+    *("hangs_injected", "hangs_recovered", "crashes_injected", "crashes_recovered"),
+    *("outages_injected", "outages_recovered", "heartbeats", "heartbeat_max_gap_s", "seconds"),
+}
+WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
+
+
+def test_keygen_prints_a_key(shell: Shell) -> None:
+    found = shell("keygen", "--json")
+    assert (found.code, set(found.last), found.complaints) == (0, {"key"}, [])
+    assert len(found.last["key"]) == 44
+    assert shell("keygen").out.strip() != found.last["key"]
+
+
+def test_migrate_says_what_it_did(shell: Shell) -> None:
+    first, second = shell("migrate", "--json"), shell("migrate", "--json")
+    assert first.last["data_dir"] == second.last["data_dir"] == str(shell.data)
+    assert (first.last["steps"] > 0, second.last["steps"]) == (True, 0)
+
+
+def test_empty_listings_are_empty_arrays(shell: Shell) -> None:
+    assert shell("accounts", "list", "--json").out == "[]\n"
+    assert shell("outbox", "list", "--json").out == "[]\n"
+
+
+def test_listings_are_one_array_on_one_line(shell: Shell) -> None:
+    shell.add_account("alice")
+    shell.add_account("a name\u2028with öddities", user_id=1002)
+    accounts = shell("accounts", "list", "--json").rows
+    assert fields(accounts) == {frozenset(ACCOUNT)}
+    assert [row["name"] for row in accounts] == ["alice", "a name\u2028with öddities"]
+    sent = shell("send", "--account", "alice", "--to", "5", "--lines", "--json", stdin="one\ntwo\n")
+    assert set(sent.last) == {"enqueued", "message_ids"}
+    rows = shell("outbox", "list", "--json").rows
+    assert fields(rows) == {frozenset(OUTBOX)}
+    assert [row["message_id"] for row in rows] == sent.last["message_ids"]
+    assert all(WHEN.fullmatch(row["created_at"]) for row in rows)
+    assert shell("outbox", "list", "--limit", "1", "--json").rows == rows[:1]
+
+
+def test_a_status_without_a_worker_is_an_object_and_exit_1(shell: Shell) -> None:
+    found = shell("status", "--json")
+    assert (found.code, found.last) == (1, {"answers": False, "heartbeat": None})
+
+
+def test_logs_do_not_go_to_standard_output(shell: Shell) -> None:
+    shell.set(TGWORKER_LOG_LEVEL="debug")
+    shell.add_account()
+    (line,) = shell("send", "--account", "alice", "--to", "5", "--text", "hello", "--json").out.splitlines()
+    assert json.loads(line)["enqueued"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_what_a_running_worker_answers(tmp_path: Path) -> None:
+    async with open_town(tmp_path, users=2) as town:
+        me, peer = town.facts["users"]
+        login = await town.command("login", "--session", "-", "--name", "me", "--json", stdin=me["session"])
+        assert set(last_object(login.stdout)) == {"account_id", "user_id", "name"}
+        async with town.worker():
+            await town.wait_online()
+            status = await answered(town, "status", "--json")
+            assert set(status) == ANSWER
+            assert set(status["loops"]) == {"sync", "outbound", "history", "jobs"}
+            assert all(set(loop) == LOOP for loop in status["loops"].values())
+            assert fields(status["accounts"]) == {frozenset({"id", "name", "state", "reason"})}
+            assert set(status["queues"]) == {"online", "claimed", "in_flight", "unsettled"}
+            sent = await answered(
+                town, "send", "--account", "me", "--to", str(peer["id"]), "--text", "x", "--wait", "--json"
+            )
+            assert set(sent) == OUTCOME
+            assert fields(sent["messages"]) == {frozenset({"message_id", "state", "telegram_id", "error"})}
+        stopped = await town.command("status", "--json")
+        found = last_object(stopped.stdout)
+        assert (stopped.returncode, found["answers"], set(found["heartbeat"])) == (1, False, HEARTBEAT)
+
+
+async def answered(town: Town, *argv: str) -> Any:
+    """The object of a command that says one line and nothing on standard error."""
+    done = await town.command(*argv)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (line,) = done.stdout.splitlines()
+    return json.loads(line)
+
+
+def test_the_demo_s_object_holds_what_was_promised() -> None:
+    assert PROMISED_BY_THE_DEMO <= FIGURES
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_the_demo_finds_nothing_wrong_and_says_so_in_its_last_line(shell: Shell) -> None:
+    done = shell("demo", "--json", "--seed", "1")
+    (line,) = done.out.splitlines()
+    found = json.loads(line)
+    assert set(found) == FIGURES
+    assert (done.code, found["ok"]) == (0, True), done.err
+    assert found["lost"] == found["duplicated"] == found["out_of_order"] == found["unexpected"] == 0
+    assert found["sent"] > 100
+    assert found["received"] > 100
+    assert found["five_messages_s"] < 10
+    assert found["seconds"] < 60
+    for kind in ("hangs", "crashes", "outages"):
+        assert found[f"{kind}_injected"] == found[f"{kind}_recovered"] == 1
