@@ -37,6 +37,33 @@ pytest_plugins = [
 PLUGIN = "tgworker.supervision.pytest_plugin"
 
 
+ALONE = """
+import trio
+import pytest
+from tgworker.supervision import ChildReady, ChildSpec
+from tgworker.supervision.testing import Raises, Runs, ScriptedChild
+
+async def crash_and_recover(supervised_tree, events):
+    spec = ChildSpec("x", start=ScriptedChild(Raises(OSError("broken")), Runs(3_600)))
+    async with supervised_tree(spec) as supervisor:
+        await events.wait_for(ChildReady, count=2)
+        await trio.sleep(86_400)
+
+def test_passes(on_mock_clock, supervised_tree, supervision_events):
+    on_mock_clock(crash_and_recover, supervised_tree, supervision_events)
+
+def test_fails(on_mock_clock, supervised_tree, supervision_events):
+    on_mock_clock(crash_and_recover, supervised_tree, supervision_events)
+    assert False, "on purpose"
+
+def test_fails_without_any_event(supervision_events):
+    assert False, "on purpose"
+
+def test_fails_without_the_fixture():
+    assert False, "on purpose"
+"""
+
+
 # ---------------------------------------------------------------- what the fixtures do
 
 
@@ -49,7 +76,7 @@ async def test_a_tree_is_opened_on_the_mock_clock_and_all_its_events_are_kept(
     spec = replace(ChildSpec("poll", start=ScriptedChild(Runs(1.0))), silence=Silence(stall_after_s=60))
     async with supervised_tree(saboteur.wrap(spec)) as supervisor:
         await supervisor.wait_ready()
-        await trio.sleep(10)
+        await trio.sleep(10.5)
         saboteur.hang("root.poll")
         ended = await supervision_events.wait_for(ChildEnded)
         assert ended.ending.verdict is Verdict.SILENT
@@ -130,6 +157,13 @@ def test_the_story_has_a_line_for_each_event_and_keeps_the_end_of_it() -> None:
     assert "earlier" not in story(events[:3])
 
 
+def test_a_test_that_fails_shows_the_story_and_one_that_passes_does_not(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(ALONE)
+    result = pytester.runpytest_inprocess("-rP", "-p", "no:cacheprovider", "--timeout=0")
+    result.assert_outcomes(passed=1, failed=3)
+    assert result.stdout.str().count("- supervision events -") == 1
+
+
 # ---------------------------------------------------------------- how pytest finds them
 
 
@@ -158,33 +192,6 @@ assert not roots & foreign, roots
 assert "trio.testing" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-ALONE = """
-import trio
-import pytest
-from tgworker.supervision import ChildReady, ChildSpec
-from tgworker.supervision.testing import Raises, Runs, ScriptedChild
-
-async def crash_and_recover(supervised_tree, events):
-    spec = ChildSpec("x", start=ScriptedChild(Raises(OSError("broken")), Runs(3_600)))
-    async with supervised_tree(spec) as supervisor:
-        await events.wait_for(ChildReady, count=2)
-        await trio.sleep(86_400)
-
-def test_passes(on_mock_clock, supervised_tree, supervision_events):
-    on_mock_clock(crash_and_recover, supervised_tree, supervision_events)
-
-def test_fails(on_mock_clock, supervised_tree, supervision_events):
-    on_mock_clock(crash_and_recover, supervised_tree, supervision_events)
-    assert False, "on purpose"
-
-def test_fails_without_any_event(supervision_events):
-    assert False, "on purpose"
-
-def test_fails_without_the_fixture():
-    assert False, "on purpose"
-"""
 
 
 @pytest.mark.slow
