@@ -1,8 +1,8 @@
 """OTP's documented rules, one test for each, named after it.
 
-The rules are those of the manual (https://www.erlang.org/doc/apps/stdlib/supervisor.html) and of the chapter on
-supervisors in OTP's design principles; the ideas are those of its test suite. "Normally" is returning;
-"abnormally" is whatever else a child does by itself or is cancelled for.
+The rules are those of the manual (https://www.erlang.org/doc/apps/stdlib/supervisor.html) and of the
+chapter on supervisors in OTP's design principles; the ideas are those of its test suite. "Normally" is
+returning; "abnormally" is whatever else a child does by itself or is cancelled for.
 """
 
 import math

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tgworker.supervision import (
+    AutoShutdown,
     Backoff,
     ChildSpec,
     Decision,
@@ -15,15 +16,18 @@ from tgworker.supervision import (
     History,
     Intensity,
     LeaveEnded,
+    Rejoin,
     Restart,
     RestartAfter,
     Silence,
     SpecError,
+    Strategy,
     SupervisorSpec,
     Verdict,
     decide,
     time_to_escalate_s,
 )
+from tgworker.supervision._policy import COUNTED, is_concerned, shuts_down
 from tgworker.supervision.testing import Runs, ScriptedChild
 
 FAILURES = [Verdict.RAISED, Verdict.DEADLINE, Verdict.SILENT, Verdict.START_TIMEOUT]
@@ -46,6 +50,8 @@ def decided(
     stable_for_s: float = 0.0,
     history: History | None = None,
     now_s: float = 1000.0,
+    set_aside: bool = False,
+    starved: bool = False,
 ) -> Decision:
     return decide(
         restart=restart,
@@ -56,6 +62,8 @@ def decided(
         history=history or History(),
         now_s=now_s,
         rng=Ceiling(),
+        set_aside=set_aside,
+        starved=starved,
     )
 
 
@@ -286,3 +294,77 @@ def test_values_that_contradict_themselves_are_refused_by_name(make: object, com
     assert callable(make)
     with pytest.raises(SpecError, match=complaint):
         make()
+
+
+# ---------------------------------------------------------------- siblings, significance, starvation
+
+
+@pytest.mark.parametrize("verdict", [*FAILURES, Verdict.RETURNED, Verdict.STOPPED])
+def test_a_child_that_was_set_aside_rejoins_its_group_without_counting(verdict: Verdict) -> None:
+    history = History(attempt=3, failures_at_s=(995.0,))
+    impatient = Intensity(restarts=0, period_s=60)
+    decision = decided(verdict, set_aside=True, history=history, intensity=impatient)
+    assert decision == Rejoin(history)
+    assert decided(verdict, set_aside=True, restart=Restart.TEMPORARY) == LeaveEnded(History())
+
+
+def test_a_child_that_had_done_its_work_when_it_was_set_aside_does_not_rejoin() -> None:
+    transient = Restart.TRANSIENT
+    assert decided(Verdict.RETURNED, set_aside=True, restart=transient) == LeaveEnded(History())
+    assert decided(Verdict.STOPPED, set_aside=True, restart=transient) == Rejoin(History())
+    assert decided(Verdict.WEDGED, set_aside=True, restart=transient) == Escalate(0, History())
+
+
+@pytest.mark.parametrize("verdict", [*FAILURES, Verdict.RETURNED])
+def test_what_ends_because_the_process_was_starved_is_restarted_and_costs_nothing(verdict: Verdict) -> None:
+    impatient = Intensity(restarts=0, period_s=60)
+    backoff = Backoff(initial_s=4, factor=2, cap_s=60)
+    decision = decided(verdict, starved=True, intensity=impatient, backoff=backoff)
+    assert decision == RestartAfter(4, History(attempt=1))
+    assert isinstance(decided(verdict, starved=False, intensity=impatient), Escalate)
+
+
+def test_every_verdict_that_can_be_followed_by_a_restart_counts() -> None:
+    assert {verdict for verdict in Verdict if isinstance(decided(verdict), RestartAfter)} == COUNTED
+    assert {Verdict.STOPPED, Verdict.WEDGED}.isdisjoint(COUNTED)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "concerned"),
+    [
+        (Strategy.ONE_FOR_ONE, []),
+        (Strategy.ONE_FOR_ALL, [0, 1, 3, 4]),
+        (Strategy.REST_FOR_ONE, [3, 4]),
+    ],
+)
+def test_whom_a_restart_concerns(strategy: Strategy, concerned: list[int]) -> None:
+    siblings = [0, 1, 3, 4]
+    assert [sibling for sibling in siblings if is_concerned(strategy, 2, sibling)] == concerned
+
+
+@pytest.mark.parametrize("verdict", [*FAILURES, Verdict.RETURNED])
+def test_when_a_supervisor_shuts_itself_down(verdict: Verdict) -> None:
+    answers = {
+        (auto_shutdown, left): shuts_down(auto_shutdown, verdict=verdict, significant_left=left)
+        for auto_shutdown in AutoShutdown
+        for left in (0, 1)
+    }
+    assert answers == {
+        (AutoShutdown.NEVER, 0): False,
+        (AutoShutdown.NEVER, 1): False,
+        (AutoShutdown.ANY_SIGNIFICANT, 0): True,
+        (AutoShutdown.ANY_SIGNIFICANT, 1): True,
+        (AutoShutdown.ALL_SIGNIFICANT, 0): True,
+        (AutoShutdown.ALL_SIGNIFICANT, 1): False,
+    }
+
+
+@pytest.mark.parametrize("auto_shutdown", list(AutoShutdown))
+def test_a_child_that_was_told_to_stop_never_shuts_its_supervisor_down(auto_shutdown: AutoShutdown) -> None:
+    assert not shuts_down(auto_shutdown, verdict=Verdict.STOPPED, significant_left=0)
+
+
+def test_restarts_without_a_limit_and_without_a_pause_are_refused_whatever_the_cap() -> None:
+    child = spec_of("hot", backoff=Backoff(initial_s=0, factor=2, cap_s=60))
+    with pytest.raises(SpecError, match="give its backoff an initial_s"):
+        SupervisorSpec(children=(child,), intensity=Intensity.unlimited())

@@ -120,3 +120,26 @@ async def test_it_does_not_change_afterwards(autojump_clock: trio.testing.MockCl
         assert watched.supervisor.snapshot() != before
         with pytest.raises(FrozenInstanceError):
             before.children[0].state = ChildState.STOPPED  # type: ignore[misc] # the point
+
+
+async def test_it_shows_the_phase_that_the_living_incarnation_has_set(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def phased(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        if pulse.incarnation == 1:
+            pulse.phase = "catching up"
+            await trio.sleep(10)
+            raise OSError
+        await trio.sleep_forever()
+
+    async with supervised(child(phased)) as watched:
+        await watched.recorder.wait_for(ChildReady)
+        await trio.sleep(5)
+        seen = watched.supervisor.snapshot().child("root.child")
+        assert (seen.phase, seen.beat_age_s) == ("catching up", 5), "a phase is no sign of life"
+        assert seen.to_dict()["phase"] == "catching up"
+        await watched.recorder.wait_for(RestartScheduled)
+        assert watched.supervisor.snapshot().child("root.child").phase is None
+        await watched.recorder.wait_for(ChildReady, count=2)
+        assert watched.supervisor.snapshot().child("root.child").phase is None

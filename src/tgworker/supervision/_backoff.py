@@ -89,6 +89,7 @@ def time_to_escalate_s(backoff: Backoff, intensity: Intensity, *, fails_after_s:
     """The longest time from a child's first start to its supervisor's escalation, if every run fails alike.
 
     It assumes the longest delay that the jitter allows before each restart; any luckier draw is sooner.
+    Where a restart concerns siblings, add to ``fails_after_s`` what they take to stop and to be ready again.
 
     Args:
         backoff: The child's.
