@@ -308,6 +308,13 @@ def test_a_child_that_was_set_aside_rejoins_its_group_without_counting(verdict: 
     assert decided(verdict, set_aside=True, restart=Restart.TEMPORARY) == LeaveEnded(History())
 
 
+def test_a_stable_run_that_ended_for_a_sibling_resets_the_backoff_too() -> None:
+    history = History(attempt=3, failures_at_s=(995.0,))
+    for stable_for_s, attempt in [(99.0, 3), (100.0, 0)]:
+        decision = decided(Verdict.STOPPED, set_aside=True, history=history, stable_for_s=stable_for_s)
+        assert decision == Rejoin(History(attempt, failures_at_s=(995.0,)))
+
+
 def test_a_child_that_had_done_its_work_when_it_was_set_aside_does_not_rejoin() -> None:
     transient = Restart.TRANSIENT
     assert decided(Verdict.RETURNED, set_aside=True, restart=transient) == LeaveEnded(History())

@@ -382,7 +382,8 @@ def test_a_process_that_was_stopped_and_continued_goes_on_as_if_nothing_had_happ
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            assert [process.stdout.readline() for _ in range(4)][2:] == ["beat\n", "beat\n"]
+            while process.stdout.readline() != "beat\n":
+                pass
             process.send_signal(signal.SIGSTOP)
             time.sleep(2)  # the process's own clock goes on: there is no virtual time for this
             process.send_signal(signal.SIGCONT)

@@ -119,8 +119,9 @@ def decide(
             assert_never(verdict)
     if not again:
         return LeaveEnded(history)
+    stable = stable_for_s >= backoff.reset_after_s
     if set_aside:
-        return Rejoin(history)
+        return Rejoin(replace(history, attempt=0) if stable else history)
 
     if intensity.restarts is not None and verdict in COUNTED and not starved:
         # A failure exactly one period ago still counts, as in OTP (add_restart in supervisor.erl).
@@ -129,7 +130,7 @@ def decide(
         if len(history.failures_at_s) > intensity.restarts:
             return Escalate(len(history.failures_at_s), history)
 
-    attempt = 1 if stable_for_s >= backoff.reset_after_s else history.attempt + 1
+    attempt = 1 if stable else history.attempt + 1
     delay_s = rng.uniform(0.0, backoff.bound_s(attempt))
     return RestartAfter(delay_s, replace(history, attempt=attempt))
 
