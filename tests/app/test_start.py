@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from tgworker.app.adapters import open_adapters
 from tgworker.embedded import DataFolder, open_store
@@ -56,6 +57,26 @@ async def test_a_signal_cancels_what_runs_and_lets_it_say_goodbye(number: signal
 
     await run_until_signalled(serve, on_signal=told.append)
     assert told == [number.name, "goodbye"]
+
+
+async def test_further_signals_neither_hurry_the_end_nor_kill_the_process_after_it() -> None:
+    told: list[str] = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def serve() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    os.kill(os.getpid(), number)
+                    await trio.testing.wait_all_tasks_blocked()
+            told.append("goodbye")
+
+    await run_until_signalled(serve, on_signal=told.append)
+    assert told == ["SIGTERM", "goodbye"]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 async def test_an_error_arrives_as_it_is_and_not_in_a_group() -> None:

@@ -14,8 +14,9 @@ async def run_until_signalled(
     Signals are listened for before ``serve`` begins: one that comes while it starts is not lost.
 
     Args:
-        serve: What to run. It is cancelled once; what it does on its way out is its own affair.
-        on_signal: Told the signal's name before the cancellation.
+        serve: What to run. It is cancelled once; what it does on its way out is its own affair, and further
+            signals change nothing.
+        on_signal: Told the first signal's name before the cancellation.
 
     Raises:
         Exception: What ``serve`` raised, as it is and not in a group.
@@ -23,15 +24,21 @@ async def run_until_signalled(
     failure: Exception | None = None
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
+            serving = trio.CancelScope()
 
             async def watch() -> None:
-                name = signal.Signals(await anext(aiter(signals))).name
-                on_signal(name)
-                nursery.cancel_scope.cancel(reason=f"the process got {name}")
+                # For as long as it takes to end: what is left in the receiver when it is closed, trio raises
+                # again, and a second SIGTERM would then kill the process before it is done.
+                async for number in signals:
+                    if not serving.cancel_called:
+                        name = signal.Signals(number).name
+                        on_signal(name)
+                        serving.cancel(reason=f"the process got {name}")
 
             nursery.start_soon(watch)
             try:
-                await serve()
+                with serving:
+                    await serve()
             except Exception as error:  # noqa: BLE001 - raised below, outside of the nursery's group
                 failure = error
             nursery.cancel_scope.cancel(reason="what was run has ended")
