@@ -48,10 +48,75 @@ EXIT_CODES = """
 | code | meaning |
 |---|---|
 | 0 | done, or stopped on request |
-| 1 | it ran, and the answer is no: the demo found a loss, a message was refused, no worker answers |
-| 2 | usage or configuration, or a data folder in use |
+| 1 | it ran, and the answer is no: see below |
+| 2 | usage or configuration, a data folder that cannot be used or is in use, a damaged store |
 | 3 | the store has another schema version; for one-shot commands also: it cannot be reached |
 | 75 | the worker asks to be restarted: a task of it does not die |
+| 130 | Ctrl-C before a one-shot command was done; what it had done stays done |
+
+The answer is no when the demo found a loss or a fault that was not cured, when a message was refused,
+when Telegram refused a session or was not there, when no worker answers, and when nobody reads what is
+printed.
+""".strip()
+
+RESULTS: Mapping[str, tuple[str, str]] = {
+    "demo": (
+        "object",
+        """
+        ok sent received lost duplicated out_of_order unexpected five_messages_s send_p50_ms send_p99_ms
+        hangs_injected hangs_recovered crashes_injected crashes_recovered outages_injected
+        outages_recovered heartbeats heartbeat_max_gap_s seconds
+        """,
+    ),
+    "login": ("object", "account_id user_id name"),
+    "accounts list": ("array of", "id name active state user_id last_sync_at last_error"),
+    "send": ("object", "enqueued message_ids"),
+    "send --wait": ("object", "account_id enqueued sent not_sent messages"),
+    "send --wait: messages": ("array of", "message_id state telegram_id error"),
+    "outbox list": (
+        "array of",
+        """
+        message_id seq account_id conversation_id state attempts created_at not_before expires_at
+        telegram_id error
+        """,
+    ),
+    "status": (
+        "object",
+        "answers worker_id status version pid incarnation heartbeats loops accounts queues tree",
+    ),
+    "status: accounts": ("array of", "id name state reason"),
+    "status: queues": ("object", "online claimed in_flight unsettled"),
+    "status, no worker": ("object", "answers heartbeat"),
+    "status, no worker: heartbeat": (
+        "object or null",
+        "worker_id status last_heartbeat_at age_s loops_status incarnation seq",
+    ),
+    "migrate": ("object", "data_dir steps"),
+    "keygen": ("object", "key"),
+    "sandbox": ("object", "server key_file dc control users"),
+    "sandbox: users": ("array of", "id phone username session"),
+}
+"""What `--json` prints, by command (and where an object stands inside of another, by its name)."""
+
+ABOUT_RESULTS = """
+* Times are ISO 8601 with their offset; durations are seconds unless their name says milliseconds.
+* The `state` of an account is `waiting`, `connecting`, `online`, `reconnecting`, or, until a person acts,
+  `needs_login`, `banned` or `disabled` (`elsewhere` is for later); `last_error` and `reason` then say
+  what to do.
+* The `state` of a message stands in [the outbox table](store.md), `loops` and `loops_status` in [the
+  heartbeat](heartbeat.md); `tree` is `Snapshot.to_dict()` of [the library](supervision.md).
+* `message_ids` is null for more than 500 messages, and `messages` holds the first 500 that were settled.
+* `sandbox` prints its object when it is ready, and goes on.
+""".strip()
+
+COMMON = """
+An account (`--account`) is named by its uuid, its phone number or what `login --name` called it. A
+recipient (`--to`) is a Telegram id, `@username`, `+` and a phone number, or a conversation's uuid. Groups
+and channels have negative ids, which may follow the option after a blank or an equals sign: `--to
+-1001234567890`, `--to=-1001234567890`.
+
+Secrets (sessions, keys) are read from standard input or the environment, never from arguments. No command
+prints one but `keygen`, which makes it, and `sandbox`, whose sessions are worth nothing elsewhere.
 """.strip()
 
 
@@ -76,9 +141,19 @@ def commands_page() -> str:
         "With `--json` a listing prints one JSON array on one line, any other command one object as its last",
         "line. Logs and errors go to standard error, one line for each problem.",
         "",
+        COMMON,
+        "",
         "## Exit codes",
         "",
         EXIT_CODES,
+        "",
+        "## What `--json` prints",
+        "",
+        "| command | kind | fields |",
+        "|---|---|---|",
+        *(f"| `{name}` | {kind} | {_code(fields.split())} |" for name, (kind, fields) in RESULTS.items()),
+        "",
+        ABOUT_RESULTS,
     ]
     for name, command in COMMANDS.items():
         lines += ["", f"## {name}", "", command.summary, ""]
@@ -101,15 +176,18 @@ def environment_page() -> str:
         "# Environment",
         "",
         f"{MADE} A `.env` file in the working directory is read too;",
-        "the real environment wins. Times are seconds.",
+        "the real environment wins. A variable that is set to nothing counts as unset; nothing in the file",
+        "is expanded (but `~/` at the start of `TGWORKER_DATA_DIR`). Times are seconds: any finite number",
+        "above 0. All problems are named at once, one line each, with the remedy of the last column; no line",
+        "repeats what may be a secret.",
         "",
-        "| variable | default | meaning |",
-        "|---|---|---|",
+        "| variable | default | meaning | what to give |",
+        "|---|---|---|---|",
     ]
     for variable in VARIABLES:
         not_yet = WITHOUT_EFFECT.get(variable.name)
         meaning = variable.meaning + (f" (without effect: {not_yet})" if not_yet else "")
-        lines.append(f"| `{variable.name}` | {variable.default} | {meaning} |")
+        lines.append(f"| `{variable.name}` | {variable.default} | {meaning} | {variable.remedy} |")
     return "\n".join(lines) + "\n"
 
 
@@ -129,9 +207,13 @@ def events_page() -> str:
     ):
         lines += ["", f"## {title}", "", "| event | fields | meaning |", "|---|---|---|"]
         for event in classes:
-            fields = ", ".join(f"`{field.name}`" for field in dataclasses.fields(event))
+            fields = _code(field.name for field in dataclasses.fields(event))
             lines.append(f"| `{event.__name__}` | {fields} | {_first_paragraph(event)} |")
     return "\n".join(lines) + "\n"
+
+
+def _code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def _first_paragraph(thing: object) -> str:

@@ -1,6 +1,6 @@
 """``--json``: a listing prints one array on one line, any other command one object as its last line.
 
-The fields are the contract; the reference shows them, and a test compares it with these tables.
+The fields stand in `cli.json_shapes`; a test of the docs compares the reference with them.
 """
 
 import json
@@ -11,52 +11,22 @@ from typing import Any
 import pytest
 
 from cli.cli_kit import Shell, fields
-from tgworker.cli.demo.figures import Figures
+from cli.json_shapes import SHAPES
 from worker.processes import Town, last_object, open_town
 
-ACCOUNT = {"id", "name", "active", "state", "user_id", "last_sync_at", "last_error"}
-OUTBOX = {
-    "message_id",
-    "seq",
-    "account_id",
-    "conversation_id",
-    "state",
-    "attempts",
-    "created_at",
-    "not_before",
-    "expires_at",
-    "telegram_id",
-    "error",
-}
-HEARTBEAT = {"worker_id", "status", "last_heartbeat_at", "age_s", "loops_status", "incarnation", "seq"}
-LOOP = {"last_ping_ago", "alive", "restarts", "operation", "verdict"}
-ANSWER = {
-    "answers",
-    "worker_id",
-    "status",
-    "version",
-    "pid",
-    "incarnation",
-    "heartbeats",
-    "loops",
-    "accounts",
-    "queues",
-    "tree",
-}
-OUTCOME = {"account_id", "enqueued", "sent", "not_sent", "messages"}
-FIGURES = set(Figures.__dataclass_fields__)
 PROMISED_BY_THE_DEMO = {
     *("ok", "sent", "received", "lost", "duplicated", "out_of_order"),
     *("five_messages_s", "send_p50_ms", "send_p99_ms"),
     *("hangs_injected", "hangs_recovered", "crashes_injected", "crashes_recovered"),
     *("outages_injected", "outages_recovered", "heartbeats", "heartbeat_max_gap_s", "seconds"),
 }
+LOOP = {"last_ping_ago", "alive", "restarts", "operation", "verdict"}
 WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 
 
 def test_keygen_prints_a_key(shell: Shell) -> None:
     found = shell("keygen", "--json")
-    assert (found.code, set(found.last), found.complaints) == (0, {"key"}, [])
+    assert (found.code, set(found.last), found.complaints) == (0, set(SHAPES["keygen"]), [])
     assert len(found.last["key"]) == 44
     assert shell("keygen").out.strip() != found.last["key"]
 
@@ -64,6 +34,7 @@ def test_keygen_prints_a_key(shell: Shell) -> None:
 def test_migrate_says_what_it_did(shell: Shell) -> None:
     first, second = shell("migrate", "--json"), shell("migrate", "--json")
     assert first.last["data_dir"] == second.last["data_dir"] == str(shell.data)
+    assert set(first.last) == set(SHAPES["migrate"])
     assert (first.last["steps"] > 0, second.last["steps"]) == (True, 0)
 
 
@@ -76,12 +47,12 @@ def test_listings_are_one_array_on_one_line(shell: Shell) -> None:
     shell.add_account("alice")
     shell.add_account("a name\u2028with öddities", user_id=1002)
     accounts = shell("accounts", "list", "--json").rows
-    assert fields(accounts) == {frozenset(ACCOUNT)}
+    assert fields(accounts) == {frozenset(SHAPES["accounts list"])}
     assert [row["name"] for row in accounts] == ["alice", "a name\u2028with öddities"]
     sent = shell("send", "--account", "alice", "--to", "5", "--lines", "--json", stdin="one\ntwo\n")
-    assert set(sent.last) == {"enqueued", "message_ids"}
+    assert set(sent.last) == set(SHAPES["send"])
     rows = shell("outbox", "list", "--json").rows
-    assert fields(rows) == {frozenset(OUTBOX)}
+    assert fields(rows) == {frozenset(SHAPES["outbox list"])}
     assert [row["message_id"] for row in rows] == sent.last["message_ids"]
     assert all(WHEN.fullmatch(row["created_at"]) for row in rows)
     assert shell("outbox", "list", "--limit", "1", "--json").rows == rows[:1]
@@ -103,25 +74,31 @@ def test_logs_do_not_go_to_standard_output(shell: Shell) -> None:
 @pytest.mark.timeout(120)
 async def test_what_a_running_worker_answers(tmp_path: Path) -> None:
     async with open_town(tmp_path, users=2) as town:
+        assert set(town.facts) == set(SHAPES["sandbox"])
+        assert fields(town.facts["users"]) == {frozenset(SHAPES["sandbox: users"])}
         me, peer = town.facts["users"]
         login = await town.command("login", "--session", "-", "--name", "me", "--json", stdin=me["session"])
-        assert set(last_object(login.stdout)) == {"account_id", "user_id", "name"}
+        assert set(last_object(login.stdout)) == set(SHAPES["login"])
         async with town.worker():
             await town.wait_online()
             status = await answered(town, "status", "--json")
-            assert set(status) == ANSWER
+            assert set(status) == set(SHAPES["status"])
             assert set(status["loops"]) == {"sync", "outbound", "history", "jobs"}
             assert all(set(loop) == LOOP for loop in status["loops"].values())
-            assert fields(status["accounts"]) == {frozenset({"id", "name", "state", "reason"})}
-            assert set(status["queues"]) == {"online", "claimed", "in_flight", "unsettled"}
+            assert fields(status["accounts"]) == {frozenset(SHAPES["status: accounts"])}
+            assert set(status["queues"]) == set(SHAPES["status: queues"])
             sent = await answered(
                 town, "send", "--account", "me", "--to", str(peer["id"]), "--text", "x", "--wait", "--json"
             )
-            assert set(sent) == OUTCOME
-            assert fields(sent["messages"]) == {frozenset({"message_id", "state", "telegram_id", "error"})}
+            assert set(sent) == set(SHAPES["send --wait"])
+            assert fields(sent["messages"]) == {frozenset(SHAPES["send --wait: messages"])}
         stopped = await town.command("status", "--json")
         found = last_object(stopped.stdout)
-        assert (stopped.returncode, found["answers"], set(found["heartbeat"])) == (1, False, HEARTBEAT)
+        assert (stopped.returncode, found["answers"], set(found["heartbeat"])) == (
+            1,
+            False,
+            set(SHAPES["status, no worker: heartbeat"]),
+        )
 
 
 async def answered(town: Town, *argv: str) -> Any:
@@ -133,7 +110,7 @@ async def answered(town: Town, *argv: str) -> Any:
 
 
 def test_the_demo_s_object_holds_what_was_promised() -> None:
-    assert PROMISED_BY_THE_DEMO <= FIGURES
+    assert set(SHAPES["demo"]) >= PROMISED_BY_THE_DEMO
 
 
 @pytest.mark.slow
@@ -142,7 +119,7 @@ def test_the_demo_finds_nothing_wrong_and_says_so_in_its_last_line(shell: Shell)
     done = shell("demo", "--json", "--seed", "1")
     (line,) = done.out.splitlines()
     found = json.loads(line)
-    assert set(found) == FIGURES
+    assert set(found) == set(SHAPES["demo"])
     assert (done.code, found["ok"]) == (0, True), done.err
     assert found["lost"] == found["duplicated"] == found["out_of_order"] == found["unexpected"] == 0
     assert found["sent"] > 100

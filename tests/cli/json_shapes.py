@@ -1,0 +1,33 @@
+"""The fields of what commands print with ``--json``: the contract, in one place for its tests."""
+
+from collections.abc import Mapping
+
+from tgworker.cli.demo.figures import Figures
+
+HEARTBEAT = ("worker_id", "status", "last_heartbeat_at", "age_s", "loops_status", "incarnation", "seq")
+
+SHAPES: Mapping[str, tuple[str, ...]] = {
+    "demo": tuple(Figures.__dataclass_fields__),
+    "login": ("account_id", "user_id", "name"),
+    "accounts list": ("id", "name", "active", "state", "user_id", "last_sync_at", "last_error"),
+    "send": ("enqueued", "message_ids"),
+    "send --wait": ("account_id", "enqueued", "sent", "not_sent", "messages"),
+    "send --wait: messages": ("message_id", "state", "telegram_id", "error"),
+    "outbox list": (
+        *("message_id", "seq", "account_id", "conversation_id", "state", "attempts"),
+        *("created_at", "not_before", "expires_at", "telegram_id", "error"),
+    ),
+    "status": (
+        *("answers", "worker_id", "status", "version", "pid", "incarnation", "heartbeats"),
+        *("loops", "accounts", "queues", "tree"),
+    ),
+    "status: accounts": ("id", "name", "state", "reason"),
+    "status: queues": ("online", "claimed", "in_flight", "unsettled"),
+    "status, no worker": ("answers", "heartbeat"),
+    "status, no worker: heartbeat": HEARTBEAT,
+    "migrate": ("data_dir", "steps"),
+    "keygen": ("key",),
+    "sandbox": ("server", "key_file", "dc", "control", "users"),
+    "sandbox: users": ("id", "phone", "username", "session"),
+}
+"""By command, and where an object stands inside of another, by its name."""
