@@ -126,7 +126,7 @@ def test_code_is_blamed_for_what_it_computed_and_the_host_for_what_it_withheld(
 
 def test_the_gauges_of_a_thread_tell_computing_from_sleeping() -> None:
     gauges = ThreadGauges()
-    first, start_s = gauges.read(), gauges.wall_s()
+    start_s, first = gauges.wall_s(), gauges.read()
     while time.thread_time() - first.cpu_s < 0.05:
         pass
     second, middle_s = gauges.read(), gauges.wall_s()
@@ -136,7 +136,8 @@ def test_the_gauges_of_a_thread_tell_computing_from_sleeping() -> None:
     gauges.close()  # as often as one likes
 
     computed, slept = second.since(first), third.since(second)
-    assert 0.05 <= computed.cpu_s <= middle_s - start_s
+    # The two clocks may run at slightly different rates: NTP slews the wall's by up to 0.05 %.
+    assert 0.05 <= computed.cpu_s <= (middle_s - start_s) * 1.001
     assert slept.cpu_s < 0.025
     assert slept.yields is not None
     assert slept.yields >= 1
