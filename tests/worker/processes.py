@@ -14,6 +14,8 @@ from typing import Any
 import trio
 
 COMMAND = [sys.executable, "-m", "tgworker"]
+#: A town's whole life: less than pytest's ceiling for it, which would leave its processes behind.
+WITHIN_S = 100
 
 
 @dataclass
@@ -74,38 +76,43 @@ class Town:
 
 @asynccontextmanager
 async def open_town(folder: Path, *, users: int = 2) -> AsyncGenerator[Town]:
-    """Start a sandbox process and say how to reach it."""
-    async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(
-            partial(
-                trio.run_process,
-                [*COMMAND, "sandbox", "--users", str(users), "--json"],
-                stdout=PIPE,
-                check=False,
-                cwd=folder,
+    """Start a sandbox process and say how to reach it.
+
+    Raises:
+        TooSlowError: The block has not ended after 100 s; it was cancelled, and its processes are gone.
+    """
+    with trio.fail_after(WITHIN_S):
+        async with trio.open_nursery() as nursery:
+            process: trio.Process = await nursery.start(
+                partial(
+                    trio.run_process,
+                    [*COMMAND, "sandbox", "--users", str(users), "--json"],
+                    stdout=PIPE,
+                    check=False,
+                    cwd=folder,
+                )
             )
-        )
-        assert process.stdout is not None
-        line = b""
-        while not line.endswith(b"\n"):
-            chunk = await process.stdout.receive_some()
-            assert chunk, "the sandbox ended before it said where it is"
-            line += chunk
-        facts = json.loads(line)
-        key = (await trio.run_process([*COMMAND, "keygen"], capture_stdout=True)).stdout.decode().strip()
-        env = {
-            **os.environ,
-            "TELEGRAM_API_ID": "1",
-            "TELEGRAM_API_HASH": "sandbox",
-            "ENCRYPTION_KEY": key,
-            "TGWORKER_DATA_DIR": str(folder / "data"),
-            "TGWORKER_TELEGRAM_SERVER": facts["server"],
-            "TGWORKER_TELEGRAM_SERVER_KEY": facts["key_file"],
-            "TGWORKER_TELEGRAM_DC": str(facts["dc"]),
-            "TGWORKER_LOG_FORMAT": "json",
-        }
-        yield Town(facts, env, folder)
-        nursery.cancel_scope.cancel(reason="the test is over")
+            assert process.stdout is not None
+            line = b""
+            while not line.endswith(b"\n"):
+                chunk = await process.stdout.receive_some()
+                assert chunk, "the sandbox ended before it said where it is"
+                line += chunk
+            facts = json.loads(line)
+            key = (await trio.run_process([*COMMAND, "keygen"], capture_stdout=True)).stdout.decode().strip()
+            env = {
+                **os.environ,
+                "TELEGRAM_API_ID": "1",
+                "TELEGRAM_API_HASH": "sandbox",
+                "ENCRYPTION_KEY": key,
+                "TGWORKER_DATA_DIR": str(folder / "data"),
+                "TGWORKER_TELEGRAM_SERVER": facts["server"],
+                "TGWORKER_TELEGRAM_SERVER_KEY": facts["key_file"],
+                "TGWORKER_TELEGRAM_DC": str(facts["dc"]),
+                "TGWORKER_LOG_FORMAT": "json",
+            }
+            yield Town(facts, env, folder)
+            nursery.cancel_scope.cancel(reason="the test is over")
 
 
 def last_object(output: bytes) -> Mapping[str, Any]:

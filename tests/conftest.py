@@ -1,0 +1,16 @@
+"""What every test may count on, whoever started them."""
+
+import signal
+
+
+def pytest_configure() -> None:
+    """Take back what a shell does to commands in the background: they, and all they start, ignore Ctrl-C.
+
+    Tests send SIGINT to themselves and to processes of their own, which must obey it.
+    """
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
