@@ -52,7 +52,11 @@ EXIT_CODES = """
 | 2 | usage or configuration, a data folder that cannot be used or is in use, a damaged store |
 | 3 | the store has another schema version; for one-shot commands also: it cannot be reached |
 | 75 | the worker asks to be restarted: a task of it does not die |
-| 130 | Ctrl-C before a one-shot command was done; what it had done stays done |
+| 130, 143 | Ctrl-C (130) or SIGTERM (143) ended it before it was done; what it had done stays done |
+
+The worker stops in order after the first SIGTERM or Ctrl-C, which takes 25 s at most; then, or at a second
+signal, it ends as it is. Nothing is lost or sent twice by that: what was in flight is settled at the next
+start.
 
 The answer is no when the demo found a loss or a fault that was not cured, when a message was refused,
 when Telegram refused a session or was not there, when no worker answers, and when nobody reads what is

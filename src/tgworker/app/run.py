@@ -1,8 +1,9 @@
 """One process's worker: the data folder, the parts, the signals, the exit code."""
 
+import faulthandler
 import os
 import sys
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
@@ -10,23 +11,34 @@ from typing import TextIO
 
 import trio
 
-from tgworker.app.adapters import open_adapters
+from tgworker.app.adapters import Adapters, open_adapters
 from tgworker.app.evidence import account_of, evidence_of
 from tgworker.app.parts import Parts
 from tgworker.app.worker import Worker
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, foreign_logs, make_logger
-from tgworker.operations.signals import run_until_signalled
+from tgworker.operations.stopping import StopRequest, StopSwitch, run_until_stopped, stop_signals
 from tgworker.settings import LogFormat, Settings
 from tgworker.supervision import Wedged
 
-EXIT_STOPPED = 0
 EXIT_RESTART_ME = 75
+
+STOP_WITHIN_S = 25.0
+"""What an orderly end may take, seconds; then the process ends as it is. Kubernetes kills after 30 s."""
+
+LAST_RESORT_S = 1.0
+"""How much later, seconds, a process is ended whose loop does not turn any more: with 1, and its stacks."""
+
+STDERR = 2
+"""The descriptor: whatever has become of the stream."""
 
 
 def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
-    """Run a worker in this process until SIGTERM or SIGINT; returns its exit code.
+    """Run a worker in this process until it is to end; returns its exit code.
+
+    That is 0 after SIGTERM or SIGINT, and 75 where the worker itself wants to be started anew. An end takes
+    `STOP_WITHIN_S` at most; a second signal ends the process at once with 130 or 143.
 
     Args:
         settings: What the environment says.
@@ -43,49 +55,96 @@ def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
         level=settings.log_level.value,
         now=lambda: datetime.now(UTC),
     )
-    with foreign_logs(log):
-        trio.run(
-            partial(
-                run_until_signalled,
-                partial(_run, settings, log),
-                on_signal=lambda name: log.info("worker stopping", signal=name),
+    switch = StopSwitch(on_throw=_arm_last_resort)
+    process = _Process(settings, log)
+    try:
+        with foreign_logs(log), stop_signals(switch, end_at_once=process.end_at_once):
+            code = trio.run(
+                partial(
+                    run_until_stopped,
+                    process.run,
+                    switch,
+                    within_s=STOP_WITHIN_S,
+                    on_stop=process.stopping,
+                    on_overdue=process.overdue,
+                )
             )
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    log.info("worker stopped", exit_code=code)
+    return code
+
+
+class _Process:
+    """What runs in this process, and what becomes of it when it is to end."""
+
+    def __init__(self, settings: Settings, log: Logger) -> None:
+        self._settings = settings
+        self._log = log
+        self._worker: Worker | None = None
+        self._leaving = False
+
+    async def run(self) -> None:
+        """The worker, until it is cancelled."""
+        settings, log = self._settings, self._log
+        events = EventLog(log, account_of=account_of)
+        async with open_adapters(settings, observer=events.adapter, report=events.messaging) as adapters:
+            self._worker = worker = Worker(self._parts(adapters, events))
+            async with worker.open():
+                log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
+                await trio.sleep_forever()
+
+    def _parts(self, adapters: Adapters, events: EventLog) -> Parts:
+        settings = self._settings
+        return Parts(
+            worker_id=settings.worker_id,
+            incarnation=adapters.incarnation,
+            data_dir=settings.data_dir,
+            limits=settings.limits,
+            stall_after_s=settings.stall_after_s,
+            store=adapters.store,
+            telegram=adapters.telegram,
+            vault=adapters.vault,
+            heartbeats=adapters.heartbeats,
+            rng=Random(),
+            report=events.messaging,
+            observers=(events.supervision,),
+            adjust=partial(named_in_logs, account_of=account_of),
+            dump=evidence_of(adapters.telegram.stacks),
+            on_wedged=self._wedged,
         )
-    log.info("worker stopped")
-    return EXIT_STOPPED
 
+    # ---------------------------------------------------------------- its end
 
-async def _run(settings: Settings, log: Logger) -> None:
-    events = EventLog(log, account_of=account_of)
-    async with open_adapters(settings, observer=events.adapter, report=events.messaging) as adapters:
-        worker = Worker(
-            Parts(
-                worker_id=settings.worker_id,
-                incarnation=adapters.incarnation,
-                data_dir=settings.data_dir,
-                limits=settings.limits,
-                stall_after_s=settings.stall_after_s,
-                store=adapters.store,
-                telegram=adapters.telegram,
-                vault=adapters.vault,
-                heartbeats=adapters.heartbeats,
-                rng=Random(),
-                report=events.messaging,
-                observers=(events.supervision,),
-                adjust=partial(named_in_logs, account_of=account_of),
-                dump=evidence_of(adapters.telegram.stacks),
-                on_wedged=_exit_wedged(log),
-            )
+    def stopping(self, request: StopRequest) -> None:
+        """The worker begins to stop."""
+        self._log.info("worker stopping", reason=request.reason)
+
+    def overdue(self, request: StopRequest) -> None:
+        """The budget is spent: nobody waits any longer for what did not stop."""
+        self._log.error(
+            "worker exits before it has stopped",
+            reason=request.reason,
+            after_s=STOP_WITHIN_S,
+            left=list(self._worker.left()) if self._worker is not None else None,
+            exit_code=request.cut_code,
         )
-        async with worker.open():
-            log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
-            await trio.sleep_forever()
+        os._exit(request.cut_code)
 
+    def end_at_once(self, code: int) -> None:
+        """A second signal, in its handler: a line, and the end. A third one does not wait for the line."""
+        if not self._leaving:
+            self._leaving = True
+            with suppress(RuntimeError):  # the handler interrupted a line that was just being written
+                self._log.warning("worker exits at once, because it was told to stop twice", exit_code=code)
+        os._exit(code)
 
-def _exit_wedged(log: Logger) -> Callable[[Wedged], None]:
-    def end(failure: Wedged) -> None:
+    def _wedged(self, failure: Wedged) -> None:
         # The wedged task cannot be killed and its thread of control is this one: only the process can end.
-        log.error("worker exits, because a task does not die", child=failure.path, reason=failure.cause)
+        self._log.error("worker exits, because a task does not die", child=failure.path, reason=failure.cause)
         os._exit(EXIT_RESTART_ME)
 
-    return end
+
+def _arm_last_resort() -> None:
+    """From now on the process ends in time, with the stacks of its threads, whoever holds which lock."""
+    faulthandler.dump_traceback_later(STOP_WITHIN_S + LAST_RESORT_S, exit=True, file=STDERR)

@@ -219,6 +219,12 @@ class Worker:
             raise RuntimeError("the worker was not opened")
         return self._supervisor.snapshot()
 
+    def left(self) -> tuple[str, ...]:
+        """The paths of the children that have not ended, for who waits for the worker's end."""
+        if self._supervisor is None:
+            return ()
+        return tuple(child.path for child in self.snapshot().walk() if child.alive)
+
     def status(self) -> WorkerStatus:
         """What the worker as a whole is."""
         if not self._synced.is_set():

@@ -11,7 +11,7 @@ from tgworker.cli._telethon import known_telethon
 
 
 def run(*, no_guard: Annotated[bool, Parameter(negative="")] = False) -> int:  # noqa: ARG001 - see below
-    """Hold the accounts online until SIGTERM or Ctrl-C.
+    """Hold the accounts online until SIGTERM or Ctrl-C; a second one ends it at once.
 
     Args:
         no_guard: Without the parent process that restarts a frozen worker. Accepted, and without effect until
