@@ -185,13 +185,18 @@ def environment_page() -> str:
         "above 0. All problems are named at once, one line each, with the remedy of the last column; no line",
         "repeats what may be a secret.",
         "",
-        "| variable | default | meaning | what to give |",
-        "|---|---|---|---|",
+        "SIGHUP makes a running worker read all this anew: that is, `.env`, because the environment of a",
+        "process does not change. What cannot be read is named in the log and changes nothing; what needs",
+        "more than SIGHUP is named as well. Under `--no-guard` a new worker is a new process.",
+        "",
+        "| variable | default | meaning | what to give | a change takes |",
+        "|---|---|---|---|---|",
     ]
     for variable in VARIABLES:
+        takes = variable.takes.value
         not_yet = WITHOUT_EFFECT.get(variable.name)
         meaning = variable.meaning + (f" (without effect: {not_yet})" if not_yet else "")
-        lines.append(f"| `{variable.name}` | {variable.default} | {meaning} | {variable.remedy} |")
+        lines.append(f"| `{variable.name}` | {variable.default} | {meaning} | {variable.remedy} | {takes} |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,35 +2,21 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from app.app_processes import running
 
-PROGRAM = Path(__file__).with_name("ending_program.py")
+pytestmark = pytest.mark.slow
 
 
 def end(folder: Path, way: str, within_s: float, *signals: signal.Signals) -> tuple[int, list[str]]:
-    """Start the program, send it signals once it is ready; returns its exit code and standard error."""
-    process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), way, str(within_s)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            for number in signals:
-                process.send_signal(number)
-            _, errors = process.communicate(timeout=40)
-        finally:
-            process.kill()
+    """Send a process signals; returns its exit code and what it wrote to standard error."""
+    with running(folder, way, within_s) as process:
+        for number in signals:
+            process.send_signal(number)
+        _, errors = process.communicate(timeout=40)
     return process.returncode, errors.splitlines()
 
 
@@ -46,7 +32,7 @@ def test_a_loop_that_does_not_turn_outlasts_the_budget_by_little_and_leaves_its_
     code, errors = end(tmp_path, "frozen", 0.1, signal.SIGTERM)
     assert code == 1
     assert errors[0].startswith("Timeout (")
-    assert any("ending_program.py" in line and "in frozen" in line for line in errors)
+    assert any("process_program.py" in line and "in frozen" in line for line in errors)
 
 
 @pytest.mark.parametrize("way", ["deaf", "frozen"])

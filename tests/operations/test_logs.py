@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tgworker.messaging.models import Secret
-from tgworker.operations.logs import Logger, foreign_logs, in_child, make_logger
+from tgworker.operations.logs import Logger, Threshold, foreign_logs, in_child, make_logger
 from tgworker.operations.redaction import is_hidden_name
 
 AT = datetime(2026, 11, 23, 23, 4, 5, 678901, tzinfo=timezone(timedelta(hours=1)))
@@ -244,3 +244,18 @@ def test_times_are_utc_whatever_the_clock_says() -> None:
     stream = io.StringIO()
     make_logger(stream, json=True, level="info", now=lambda: AT.astimezone(UTC)).info("hello")
     assert lines(stream)[0]["timestamp"] == "2026-11-23T22:04:05.678Z"
+
+
+def test_the_least_important_level_can_be_moved_while_the_logger_is_in_use(stream: io.StringIO) -> None:
+    threshold = Threshold("warning")
+    log = make_logger(stream, json=True, level=threshold, now=lambda: AT)
+    bound = log.bind(account="1")
+    bound.info("too little")
+    threshold.move("info")
+    bound.debug("too little")
+    bound.info("enough")
+    threshold.move("error")
+    bound.warning("too little")
+    log.error("more than enough")
+    assert [line["event"] for line in lines(stream)] == ["enough", "more than enough"]
+    assert [bound.is_enabled_for(level) for level in (20, 30, 40)] == [False, False, True]

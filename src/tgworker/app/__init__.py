@@ -3,6 +3,7 @@
 Lowest last::
 
     run          one process's worker: the data folder, signals, the exit code
+    reload       SIGHUP: the environment read anew
     adapters     what settings choose: store, Telegram, heartbeat writers
     worker       the nursery tree of a worker, and the handle of a running one
     children     the account children under a supervisor of their own

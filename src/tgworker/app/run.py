@@ -2,7 +2,9 @@
 
 import faulthandler
 import os
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -14,10 +16,12 @@ import trio
 from tgworker.app.adapters import Adapters, open_adapters
 from tgworker.app.evidence import account_of, evidence_of
 from tgworker.app.parts import Parts
+from tgworker.app.reload import LiveSettings
 from tgworker.app.worker import Worker
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
-from tgworker.operations.logs import Logger, foreign_logs, make_logger
+from tgworker.operations.logs import Logger, Threshold, foreign_logs, make_logger
+from tgworker.operations.signals import Bell, signal_bells
 from tgworker.operations.stopping import StopRequest, StopSwitch, run_until_stopped, stop_signals
 from tgworker.settings import LogFormat, Settings
 from tgworker.supervision import Wedged
@@ -34,7 +38,7 @@ STDERR = 2
 """The descriptor: whatever has become of the stream."""
 
 
-def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
+def run_worker(settings: Settings, *, load: Callable[[], Settings], stderr: TextIO = sys.stderr) -> int:
     """Run a worker in this process until it is to end; returns its exit code.
 
     That is 0 after SIGTERM or SIGINT, and 75 where the worker itself wants to be started anew. An end takes
@@ -42,6 +46,7 @@ def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
 
     Args:
         settings: What the environment says.
+        load: Reads the environment anew, as SIGHUP asks for; raises `SettingsError` like the first time.
         stderr: Where log lines go.
 
     Raises:
@@ -49,16 +54,21 @@ def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
         StoreMismatch: The store has another schema version.
         TelethonMoved: The installed Telethon is not one that the worker knows.
     """
+    threshold = Threshold(settings.log_level.value)
     log = make_logger(
         stderr,
         json=settings.log_format is LogFormat.JSON,
-        level=settings.log_level.value,
+        level=threshold,
         now=lambda: datetime.now(UTC),
     )
     switch = StopSwitch(on_throw=_arm_last_resort)
-    process = _Process(settings, log)
+    process = _Process(LiveSettings(settings, load, threshold), log)
     try:
-        with foreign_logs(log), stop_signals(switch, end_at_once=process.end_at_once):
+        with (
+            foreign_logs(log),
+            stop_signals(switch, end_at_once=process.end_at_once),
+            signal_bells(signal.SIGHUP) as bells,
+        ):
             code = trio.run(
                 partial(
                     run_until_stopped,
@@ -67,6 +77,7 @@ def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
                     within_s=STOP_WITHIN_S,
                     on_stop=process.stopping,
                     on_overdue=process.overdue,
+                    beside=(partial(process.reload_on, bells[signal.SIGHUP]),),
                 )
             )
     finally:
@@ -78,8 +89,9 @@ def run_worker(settings: Settings, *, stderr: TextIO = sys.stderr) -> int:
 class _Process:
     """What runs in this process, and what becomes of it when it is to end."""
 
-    def __init__(self, settings: Settings, log: Logger) -> None:
-        self._settings = settings
+    def __init__(self, live: LiveSettings, log: Logger) -> None:
+        self._live = live
+        self._settings = live.now
         self._log = log
         self._worker: Worker | None = None
         self._leaving = False
@@ -113,6 +125,12 @@ class _Process:
             dump=evidence_of(adapters.telegram.stacks),
             on_wedged=self._wedged,
         )
+
+    async def reload_on(self, bell: Bell) -> None:
+        """Read the settings anew each time that the bell rings."""
+        while True:
+            await bell.wait()
+            self._live.reload(self._log)
 
     # ---------------------------------------------------------------- its end
 

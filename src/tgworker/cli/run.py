@@ -1,6 +1,7 @@
 """``tgworker run``: the worker."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -17,6 +18,7 @@ def run(*, no_guard: Annotated[bool, Parameter(negative="")] = False) -> int:  #
         no_guard: Without the parent process that restarts a frozen worker. Accepted, and without effect until
             that parent exists: the worker runs alone.
     """
-    settings = settings_for("telegram", "encryption")
+    load = partial(settings_for, "telegram", "encryption")
+    settings = load()
     with known_telethon():
-        return run_worker(settings, stderr=sys.stderr)
+        return run_worker(settings, load=load, stderr=sys.stderr)

@@ -41,8 +41,30 @@ _FIRST: Final = ("timestamp", "level", "event", "account", "child", "operation",
 _TALKATIVE: Final = ("telethon", "httpx", "httpcore")
 
 
+class Threshold:
+    """The least important level that is written; it may be changed while the logger is in use.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, level: str) -> None:
+        self.number = LEVELS[level]
+
+    def move(self, level: str) -> None:
+        """From now on another level counts."""
+        self.number = LEVELS[level]
+
+
 def make_logger(
-    stream: TextIO, *, json: bool, level: str, now: Callable[[], datetime], colors: bool | None = None
+    stream: TextIO,
+    *,
+    json: bool,
+    level: str | Threshold,
+    now: Callable[[], datetime],
+    colors: bool | None = None,
 ) -> Logger:
     """A logger that writes whole lines to ``stream``.
 
@@ -52,6 +74,7 @@ def make_logger(
         stream: Standard error, normally.
         json: One JSON object on each line; else columns for people.
         level: The least important level that is written: ``debug``, ``info``, ``warning`` or ``error``.
+            A `Threshold` can be moved later.
         now: The calendar time, aware.
         colors: Whether people see colours; by default only on a terminal.
     """
@@ -75,7 +98,7 @@ def make_logger(
         structlog.wrap_logger(
             _Lines(stream),
             processors=processors,
-            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+            wrapper_class=_filtering(level if isinstance(level, Threshold) else Threshold(level)),
             cache_logger_on_first_use=True,
         ).bind(),
     )
@@ -109,6 +132,24 @@ def foreign_logs(log: Logger) -> Generator[None]:
             logging.getLogger(name).setLevel(level)
         root.setLevel(root_level)
         root.removeHandler(handler)
+
+
+def _filtering(threshold: Threshold) -> type[FilteringBoundLogger]:
+    """A logger's class that asks the threshold for each line; structlog's own know one level for ever."""
+    everything = structlog.make_filtering_bound_logger(logging.DEBUG)
+
+    def gated(name: str, level: int) -> Callable[..., object]:
+        write = getattr(everything, name)
+
+        def method(self: FilteringBoundLogger, event: str, *args: object, **fields: object) -> object:
+            return write(self, event, *args, **fields) if level >= threshold.number else None
+
+        return method
+
+    methods: dict[str, object] = {name: gated(name, level) for name, level in LEVELS.items()}
+    methods["is_enabled_for"] = lambda _self, level: level >= threshold.number
+    methods["get_effective_level"] = lambda _self: threshold.number
+    return cast("type[FilteringBoundLogger]", type("ThresholdLogger", (everything,), methods))
 
 
 class _ForeignHandler(logging.Handler):

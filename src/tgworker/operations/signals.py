@@ -1,7 +1,10 @@
-"""Ending in order: SIGTERM and Ctrl-C cancel what runs, and nothing else."""
+"""Signals: those that end a command in order, and those that ask a worker for something."""
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import final
 
 import trio
 
@@ -44,3 +47,49 @@ async def run_until_signalled(
             nursery.cancel_scope.cancel(reason="what was run has ended")
     if failure is not None:
         raise failure
+
+
+@final
+class Bell:
+    """Rung by a signal, heard by a task. It rings once for what came before somebody heard it."""
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._heard = trio.Event()
+
+    def ring(self) -> None:
+        """Wake who waits; fit for a signal handler, also before the event loop runs."""
+        self._rung = True
+        if self._token is None:
+            return
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._heard.set)
+
+    async def wait(self) -> None:
+        """Wait until it rings, or has since the last time."""
+        self._token = trio.lowlevel.current_trio_token()
+        while not self._rung:
+            await self._heard.wait()
+            self._heard = trio.Event()
+        self._rung = False
+
+
+@contextmanager
+def signal_bells(*numbers: signal.Signals) -> Generator[Mapping[signal.Signals, Bell]]:
+    """While open, the signals ring bells instead of ending the process.
+
+    Their handlers stand from before the event loop runs until after it: a signal that nobody waits for yet,
+    or any more, does no harm.
+    """
+    bells = {number: Bell() for number in numbers}
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        bells[signal.Signals(number)].ring()
+
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield bells
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -5,8 +5,8 @@ ends for another reason: whoever says stop does not want a restart. A second sig
 """
 
 import signal
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final, final
@@ -86,7 +86,9 @@ class StopSwitch:
         self._requested = request
         if first:
             self._on_throw()
-        if self._token is not None:
+        if self._token is None:
+            return
+        with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._thrown.set)
 
 
@@ -121,6 +123,7 @@ async def run_until_stopped(
     within_s: float,
     on_stop: Callable[[StopRequest], object],
     on_overdue: Callable[[StopRequest], object],
+    beside: Sequence[Callable[[], Awaitable[object]]] = (),
 ) -> int:
     """Run ``serve`` until it ends, or until the switch is thrown and cancels it; returns the exit code.
 
@@ -130,6 +133,7 @@ async def run_until_stopped(
         within_s: What ``serve`` may take to end once it is cancelled, seconds.
         on_stop: Told the request before the cancellation.
         on_overdue: Called when ``serve`` has not ended in time: it ends the process.
+        beside: What runs along until ``serve`` has ended, also while it ends. It must not raise.
 
     Raises:
         Exception: What ``serve`` raised, as it is and not in a group.
@@ -146,6 +150,8 @@ async def run_until_stopped(
             on_overdue(switch.requested or request)  # a signal may have come since
 
         nursery.start_soon(end)
+        for function in beside:
+            nursery.start_soon(function)
         try:
             with serving:
                 await serve()

@@ -1,6 +1,18 @@
 """Every environment variable: one table for the reader's remedies and for the reference."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Takes(StrEnum):
+    """What it takes for a changed variable to have an effect on a worker that runs."""
+
+    LIVE = "SIGHUP"
+    """It is read anew."""
+    WORKER = "a new worker"
+    """The worker is made of it; the guard that stands above it may go on."""
+    PROCESS = "a new process"
+    """The guard itself works with it, or nobody may change it while anything runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,20 +24,22 @@ class Variable:
         default: What holds while it is unset, in words or as its value.
         meaning: What it decides.
         remedy: What to do when it is missing or malformed.
+        takes: What a change of it takes to have an effect.
     """
 
     name: str
     default: str
     meaning: str
     remedy: str
+    takes: Takes = Takes.WORKER
 
 
 _PUT_IT = "put it into the environment or .env"
 _SECONDS = "give seconds above 0, for example {}"
 
 
-def _seconds(name: str, default: str, meaning: str) -> Variable:
-    return Variable(name, default, meaning, _SECONDS.format(default))
+def _seconds(name: str, default: str, meaning: str, takes: Takes = Takes.WORKER) -> Variable:
+    return Variable(name, default, meaning, _SECONDS.format(default), takes)
 
 
 VARIABLES: tuple[Variable, ...] = (
@@ -41,9 +55,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("SUPABASE_SERVICE_ROLE_KEY", "none", "The project's service_role or secret key",
              "copy the service_role (or sb_secret_…) key from the project's API settings"),
     Variable("TGWORKER_DATA_DIR", "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/tgworker`, "
-             "else `~/.local/state/tgworker`", "The data folder", "give the path of a folder"),
+             "else `~/.local/state/tgworker`", "The data folder", "give the path of a folder", Takes.PROCESS),
     Variable("TGWORKER_WORKER_ID", "telegram-main", "The key of the heartbeat row",
-             "give a short name, for example telegram-main"),
+             "give a short name, for example telegram-main", Takes.PROCESS),
     Variable("TGWORKER_TELEGRAM_SERVER", "none: Telegram itself", "A test server",
              "give host:port as `python -m tgworker sandbox --json` prints it"),
     Variable("TGWORKER_TELEGRAM_SERVER_KEY", "none", "PEM file with the test server's public key",
@@ -52,7 +66,8 @@ VARIABLES: tuple[Variable, ...] = (
              "give the dc that `python -m tgworker sandbox --json` prints"),
     Variable("TGWORKER_STATUS_BIND", "127.0.0.1:8787", "Where the status page is served, or `off`",
              "give host:port, for example 127.0.0.1:8787, or off"),
-    Variable("TGWORKER_STATUS_TOKEN", "none", "What the status page asks for", "give a word without spaces"),
+    Variable("TGWORKER_STATUS_TOKEN", "none", "What the status page asks for", "give a word without spaces",
+             Takes.LIVE),
     _seconds("TGWORKER_DEADLINE_SEND_S", "30", "One message handed to Telegram and acknowledged"),
     _seconds("TGWORKER_DEADLINE_ENTITY_S", "15", "One name, phone or id resolved"),
     _seconds("TGWORKER_DEADLINE_MEDIA_S", "60", "Without progress in a file"),
@@ -60,15 +75,18 @@ VARIABLES: tuple[Variable, ...] = (
     _seconds("TGWORKER_DEADLINE_CYCLE_S", "120", "One turn of a loop"),
     _seconds("TGWORKER_STALL_AFTER_S", "60", "Silence after which a loop is taken for hung"),
     _seconds("TGWORKER_HEARTBEAT_S", "15", "Between two heartbeats"),
-    _seconds("TGWORKER_FREEZE_AFTER_S", "10", "Silence after which the interpreter is taken for frozen"),
+    _seconds("TGWORKER_FREEZE_AFTER_S", "10", "Silence after which the interpreter is taken for frozen",
+             Takes.PROCESS),
     Variable("TGWORKER_PACING", "telegram", "`telegram`, or `off` (only with a test server)",
              "leave it unset, or set TGWORKER_TELEGRAM_SERVER"),
-    Variable("TGWORKER_GIVE_UP", "0", "1: the guard exits with 70 once its budget is spent", "give 1 or 0"),
+    Variable("TGWORKER_GIVE_UP", "0", "1: the guard exits with 70 once its budget is spent", "give 1 or 0",
+             Takes.PROCESS),
     Variable("TGWORKER_MEMORY_LIMIT_MB", "none", "The worker is recycled above it, in MiB",
-             "give a whole number above 0, or leave it unset"),
-    Variable("TGWORKER_LOG_FORMAT", "console", "`console` or `json`", "give console or json"),
+             "give a whole number above 0, or leave it unset", Takes.LIVE),
+    Variable("TGWORKER_LOG_FORMAT", "console", "`console` or `json`", "give console or json",
+             Takes.PROCESS),
     Variable("TGWORKER_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`",
-             "give debug, info, warning or error"),
+             "give debug, info, warning or error", Takes.LIVE),
 )  # fmt: skip  # a table: one variable, one entry
 
 REMEDIES: dict[str, str] = {variable.name: variable.remedy for variable in VARIABLES}

@@ -1,0 +1,87 @@
+"""What differs between two readings of the environment, and what it takes to have an effect."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import final
+
+from tgworker.settings._values import Settings
+from tgworker.settings._variables import VARIABLES, Takes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Which variables have changed, by name, in the order of the table.
+
+    Attributes:
+        applied: Those that can be applied to a worker that runs: see `with_live`.
+        needs_new_worker: Those that a new worker takes over.
+        needs_new_process: Those that only a new start of the program takes over.
+    """
+
+    applied: tuple[str, ...]
+    needs_new_worker: tuple[str, ...]
+    needs_new_process: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Whether anything has changed."""
+        return bool(self.applied or self.needs_new_worker or self.needs_new_process)
+
+
+def changes_between(old: Settings, new: Settings) -> Changes:
+    """Compare what is in force with what the environment says now.
+
+    Args:
+        old: In force.
+        new: Read with the same requirements as ``old``.
+    """
+    before, after = _by_variable(old), _by_variable(new)
+    changed = [variable for variable in VARIABLES if before[variable.name] != after[variable.name]]
+
+    def those(takes: Takes) -> tuple[str, ...]:
+        return tuple(variable.name for variable in changed if variable.takes is takes)
+
+    return Changes(those(Takes.LIVE), those(Takes.WORKER), those(Takes.PROCESS))
+
+
+def with_live(old: Settings, new: Settings) -> Settings:
+    """The old settings, with what can be applied to a worker that runs taken from the new ones."""
+    return replace(
+        old,
+        log_level=new.log_level,
+        memory_limit_mb=new.memory_limit_mb,
+        status_token=new.status_token,
+    )
+
+
+def _by_variable(settings: Settings) -> Mapping[str, object]:
+    """What each variable has come to mean."""
+    telegram, supabase, limits = settings.telegram, settings.supabase, settings.limits
+    server = telegram.server if telegram else None
+    return {
+        "TELEGRAM_API_ID": telegram and telegram.api_id,
+        "TELEGRAM_API_HASH": telegram and telegram.api_hash,
+        "ENCRYPTION_KEY": settings.encryption_keys,
+        "SUPABASE_URL": supabase and supabase.url,
+        "SUPABASE_SERVICE_ROLE_KEY": supabase and supabase.service_role_key,
+        "TGWORKER_DATA_DIR": settings.data_dir,
+        "TGWORKER_WORKER_ID": settings.worker_id,
+        "TGWORKER_TELEGRAM_SERVER": server and (server.host, server.port),
+        "TGWORKER_TELEGRAM_SERVER_KEY": server and server.public_key,
+        "TGWORKER_TELEGRAM_DC": server and server.dc,
+        "TGWORKER_STATUS_BIND": settings.status_bind,
+        "TGWORKER_STATUS_TOKEN": settings.status_token,
+        "TGWORKER_DEADLINE_SEND_S": limits.send_s,
+        "TGWORKER_DEADLINE_ENTITY_S": limits.entity_s,
+        "TGWORKER_DEADLINE_MEDIA_S": limits.media_s,
+        "TGWORKER_DEADLINE_DB_S": limits.database_s,
+        "TGWORKER_DEADLINE_CYCLE_S": limits.cycle_s,
+        "TGWORKER_STALL_AFTER_S": settings.stall_after_s,
+        "TGWORKER_HEARTBEAT_S": limits.heartbeat_every_s,
+        "TGWORKER_FREEZE_AFTER_S": settings.freeze_after_s,
+        "TGWORKER_PACING": settings.pacing,
+        "TGWORKER_GIVE_UP": settings.give_up,
+        "TGWORKER_MEMORY_LIMIT_MB": settings.memory_limit_mb,
+        "TGWORKER_LOG_FORMAT": settings.log_format,
+        "TGWORKER_LOG_LEVEL": settings.log_level,
+    }
