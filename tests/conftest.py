@@ -1,6 +1,10 @@
-"""What every test may count on, whoever started them."""
+"""What every test may count on, whoever started them; and the fixtures of every room."""
 
 import signal
+
+from stack_kit import database, postgrest, shared_cluster, stack_binaries, stack_folders
+
+__all__ = ["database", "postgrest", "shared_cluster", "stack_binaries", "stack_folders"]
 
 
 def pytest_configure() -> None:

@@ -2,7 +2,7 @@
 
 The rooms, highest first; imports go downwards only (the contracts in ``pyproject.toml`` hold this)::
 
-    cli            commands; the only importer of sandbox
+    cli            commands; the only importer of sandbox and devstack
     app            composition root: settings -> adapters -> the nursery tree
     settings       the only reader of the environment
     vault          session strings under Fernet keys
@@ -13,6 +13,7 @@ The rooms, highest first; imports go downwards only (the contracts in ``pyprojec
     messaging      what the worker means: models, ports, outcomes, loops; standard library and trio
     supervision    THE LIBRARY: standard library and trio; knows nobody
     sandbox        a loopback Telegram server; knows nobody
+    devstack       PostgreSQL and PostgREST as Supabase sets them up, on loopback; knows nobody
 
 This module imports nothing, so that ``import tgworker.supervision`` stays cheap.
 """

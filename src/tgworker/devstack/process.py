@@ -1,0 +1,147 @@
+"""A program that was started here and dies with us."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import trio
+
+from tgworker.devstack import keeper
+from tgworker.devstack.errors import PartFailed, Unfit
+from tgworker.devstack.user import User
+
+KILL_WITHIN_S = 10.0
+"""A killed process that does not end within this hangs in the kernel: nobody can do more about it."""
+
+
+class Process:
+    """A program under a keeper of its own (`tgworker.devstack.keeper`), which ends after all it started did.
+
+    It belongs to no event loop: what one `trio.run` started another may stop.
+
+    Args:
+        name: What messages call it.
+        words: The program's absolute path and its arguments.
+        log: Where its output is appended.
+        environment: All of its environment.
+        folder: Its working directory.
+        user: Whom it runs as; ``None``: as we are.
+        ask: The signal that asks it to end.
+        grace_s: How long it then has before it is killed, in seconds.
+        remove: A folder that the keeper removes if we die without having done so.
+
+    Raises:
+        Unfit: This system has no process file descriptors.
+        PartFailed: It cannot be executed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        words: Sequence[str | Path],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        folder: Path,
+        user: User | None = None,
+        ask: signal.Signals = signal.SIGTERM,
+        grace_s: float = 5.0,
+        remove: Path | None = None,
+    ) -> None:
+        if not hasattr(os, "pidfd_open"):
+            raise Unfit("the local stack needs Linux (5.3 or newer): run it there, or in WSL")
+        options = ["--ask", ask.name, "--grace", str(grace_s)]
+        if user is not None:
+            options += ["--user", f"{user.uid}:{user.gid}"]
+        if remove is not None:
+            options += ["--remove", str(remove)]
+        with log.open("ab") as output:
+            self._keeper = subprocess.Popen(  # noqa: S603 - what the stack is made of
+                [sys.executable, "-I", "-S", keeper.__file__, *options, "--", *map(str, words)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                env=dict(environment),
+                cwd=folder,
+                start_new_session=True,  # Ctrl-C is for us; what it means for the parts, we decide
+            )
+        assert self._keeper.stdout is not None
+        with self._keeper.stdout as announcement:
+            line = announcement.readline()
+        if not line:
+            self._keeper.wait()
+            raise PartFailed(f"{name} could not be started: {last_line(log)}")
+        self.name = name
+        self.pid = int(line)
+        """Process id of the program itself."""
+        self.log = log
+        self._grace_s = grace_s
+
+    def is_alive(self) -> bool:
+        """Whether it, or anything that it started, still runs."""
+        return self._keeper.poll() is None
+
+    def freeze(self) -> None:
+        """Stop it and all that it started (SIGSTOP): connections stay, and nothing answers."""
+        keeper.send(signal.SIGSTOP, [self.pid])  # first, so that it starts nothing more
+        keeper.send(signal.SIGSTOP, keeper.descendants_of(self.pid))
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        keeper.send(signal.SIGCONT, [*keeper.descendants_of(self.pid), self.pid])
+
+    async def kill(self) -> None:
+        """Kill it and all that it started (SIGKILL), and wait until they are gone.
+
+        Raises:
+            PartFailed: They are not gone after `KILL_WITHIN_S`.
+
+        Cancellation: they are killed; that they are gone is not waited for.
+        """
+        if self.is_alive():
+            keeper.send(signal.SIGKILL, [self.pid, *keeper.descendants_of(self.pid)])
+        await self.wait(KILL_WITHIN_S)
+
+    async def stop(self) -> None:
+        """Ask it to end, and kill it if it has not after its grace; returns when it is gone.
+
+        Raises:
+            PartFailed: It is not even gone then.
+
+        Cancellation: it is stopped all the same, and not waited for.
+        """
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+        await self.wait(self._grace_s + KILL_WITHIN_S)
+
+    async def wait(self, within_s: float) -> int:
+        """Wait until it and all that it started is gone; returns its exit code.
+
+        Raises:
+            PartFailed: That takes longer.
+        """
+        with trio.move_on_after(within_s):
+            if self.is_alive():
+                descriptor = os.pidfd_open(self._keeper.pid)
+                try:
+                    await trio.lowlevel.wait_readable(descriptor)
+                finally:
+                    os.close(descriptor)
+        code = self._keeper.poll()
+        if code is None:
+            raise PartFailed(f"{self.name} (process {self.pid}) does not end")
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+        return code
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    told = [line for line in lines if line]
+    return told[-1] if told else "it said nothing"

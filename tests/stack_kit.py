@@ -1,0 +1,111 @@
+"""The local stack for tests: one PostgreSQL for the whole session, a fresh database for each test.
+
+`tests/conftest.py` offers the fixtures to every room. Where the programs are missing, tests that ask for them
+are skipped, loudly; in CI they fail. `scripts/test` and `.ci/run` fetch what is missing beforehand.
+"""
+
+import os
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from tgworker.devstack import (
+    Binaries,
+    BinaryMissing,
+    Cluster,
+    Folders,
+    Places,
+    Postgrest,
+    cache_folder,
+    open_folders,
+    open_postgrest,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of one test, with what Supabase prepares in it and nothing else.
+
+    Attributes:
+        cluster: The PostgreSQL that it is in; shared by all tests: do not kill it.
+        name: Its name.
+    """
+
+    cluster: Cluster
+    name: str
+
+    @property
+    def url(self) -> str:
+        """For clients (psycopg, `SUPABASE_DB_URL`), as ``postgres``, who runs migrations on Supabase."""
+        return self.cluster.url(self.name)
+
+    async def sql(self, sql: str, *, user: str = "postgres") -> str:
+        """Run SQL; returns the rows, one line each, fields split by ``|``."""
+        return await self.cluster.run_sql(sql, user=user, database=self.name)
+
+    async def apply(self, *files: Path) -> None:
+        """Run files of SQL in this order, as migrations are."""
+        for file in files:
+            await self.cluster.run_file(file, database=self.name)
+
+
+def places() -> Places:
+    """Where the programs are looked for."""
+    cache = cache_folder(home=Path.home(), xdg_cache_home=os.environ.get("XDG_CACHE_HOME"))
+    return Places(cache, os.environ.get("PATH", ""))
+
+
+@pytest.fixture(scope="session")
+def stack_binaries() -> Binaries:
+    """PostgreSQL and PostgREST."""
+    try:
+        return places().find()
+    except BinaryMissing as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must have the local stack: {error}", pytrace=False)
+        pytest.skip(f"NOT TESTED against PostgreSQL: {error}")
+
+
+@pytest.fixture(scope="session")
+def stack_folders() -> Generator[Folders]:
+    """The folders of the session's stack."""
+    with open_folders() as folders:
+        yield folders
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(stack_binaries: Binaries, stack_folders: Folders) -> Generator[Cluster]:
+    """A PostgreSQL for all tests of the session."""
+    cluster = Cluster(stack_binaries.postgresql, stack_folders)
+    try:
+        trio.run(cluster.start)
+        yield cluster
+    finally:
+        trio.run(cluster.stop)
+
+
+@pytest.fixture
+async def database(shared_cluster: Cluster) -> AsyncGenerator[Database]:
+    """A fresh database; it is dropped after the test."""
+    name = f"test_{os.urandom(6).hex()}"
+    await shared_cluster.create_database(name)
+    try:
+        yield Database(shared_cluster, name)
+    finally:
+        with trio.CancelScope(shield=True):
+            await shared_cluster.drop_database(name)
+
+
+@pytest.fixture
+async def postgrest(
+    database: Database, stack_binaries: Binaries, stack_folders: Folders
+) -> AsyncGenerator[Postgrest]:
+    """PostgREST on the test's database; it reads the schema anew whenever that changes."""
+    url = database.cluster.url(database.name, "authenticator")
+    async with open_postgrest(
+        Postgrest(stack_binaries.postgrest, stack_folders, url, name=database.name)
+    ) as postgrest:
+        yield postgrest
