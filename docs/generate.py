@@ -86,15 +86,18 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     ),
     "status": (
         "object",
-        "answers worker_id status version pid incarnation heartbeats loops accounts queues tree",
+        "answers worker_id status version pid incarnation heartbeats loops accounts queues tree last_freeze",
     ),
     "status: accounts": ("array of", "id name state reason"),
     "status: queues": ("object", "online claimed in_flight unsettled"),
-    "status, no worker": ("object", "answers heartbeat"),
+    "status: last_freeze": ("object or null", "at file stacks"),
+    "status, no worker": ("object", "answers heartbeat last_freeze newest_stacks"),
     "status, no worker: heartbeat": (
         "object or null",
         "worker_id status last_heartbeat_at age_s loops_status incarnation seq",
     ),
+    "status, no worker: newest_stacks": ("object or null", "at file stacks"),
+    "stacks": ("object", "answers file at pid stacks"),
     "migrate": ("object", "data_dir steps"),
     "keygen": ("object", "key"),
     "sandbox": ("object", "server key_file dc control users"),
@@ -109,6 +112,10 @@ ABOUT_RESULTS = """
   what to do.
 * The `state` of a message stands in [the outbox table](store.md), `loops` and `loops_status` in [the
   heartbeat](heartbeat.md); `tree` is `Snapshot.to_dict()` of [the library](supervision.md).
+* `stacks` are text: for each task, or each thread, its frames. `last_freeze` is of the last worker that was
+  ended because it stood still, `newest_stacks` also of those whose stacks somebody wanted (SIGUSR1); they are
+  files in the data folder. `stacks` of a worker that does not answer are from the newest `file`, and `at` and
+  `pid` say when and whose.
 * `message_ids` is null for more than 500 messages, and `messages` holds the first 500 that were settled.
 * `sandbox` prints its object when it is ready, and goes on.
 """.strip()

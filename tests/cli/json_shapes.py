@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tgworker.cli.demo.figures import Figures
 
 HEARTBEAT = ("worker_id", "status", "last_heartbeat_at", "age_s", "loops_status", "incarnation", "seq")
+STACKS = ("at", "file", "stacks")
 
 SHAPES: Mapping[str, tuple[str, ...]] = {
     "demo": tuple(Figures.__dataclass_fields__),
@@ -19,12 +20,15 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     ),
     "status": (
         *("answers", "worker_id", "status", "version", "pid", "incarnation", "heartbeats"),
-        *("loops", "accounts", "queues", "tree"),
+        *("loops", "accounts", "queues", "tree", "last_freeze"),
     ),
     "status: accounts": ("id", "name", "state", "reason"),
     "status: queues": ("online", "claimed", "in_flight", "unsettled"),
-    "status, no worker": ("answers", "heartbeat"),
+    "status: last_freeze": STACKS,
+    "status, no worker": ("answers", "heartbeat", "last_freeze", "newest_stacks"),
     "status, no worker: heartbeat": HEARTBEAT,
+    "status, no worker: newest_stacks": STACKS,
+    "stacks": ("answers", "file", "at", "pid", "stacks"),
     "migrate": ("data_dir", "steps"),
     "keygen": ("key",),
     "sandbox": ("server", "key_file", "dc", "control", "users"),

@@ -60,7 +60,10 @@ def test_listings_are_one_array_on_one_line(shell: Shell) -> None:
 
 def test_a_status_without_a_worker_is_an_object_and_exit_1(shell: Shell) -> None:
     found = shell("status", "--json")
-    assert (found.code, found.last) == (1, {"answers": False, "heartbeat": None})
+    assert (found.code, found.last) == (
+        1,
+        {"answers": False, "heartbeat": None, "last_freeze": None, "newest_stacks": None},
+    )
 
 
 def test_logs_do_not_go_to_standard_output(shell: Shell) -> None:
@@ -94,6 +97,7 @@ async def test_what_a_running_worker_answers(tmp_path: Path) -> None:
             assert fields(sent["messages"]) == {frozenset(SHAPES["send --wait: messages"])}
         stopped = await town.command("status", "--json")
         found = last_object(stopped.stdout)
+        assert set(found) == set(SHAPES["status, no worker"])
         assert (stopped.returncode, found["answers"], set(found["heartbeat"])) == (
             1,
             False,

@@ -14,7 +14,6 @@ READS_THE_STORE = [
     ["accounts", "list"],
     ["outbox", "list"],
     ["send", "--account", "alice", "--to", "5", "--text", "hello"],
-    ["status"],
     ["login", "--session", "-"],
     ["migrate"],
     ["run"],
@@ -37,6 +36,15 @@ def test_a_second_worker_is_refused_before_it_connects(shell: Shell, argv: list[
             2, str(shell.data), f"process {os.getpid()}", "stop that worker first", "TGWORKER_DATA_DIR"
         )
     assert [row["name"] for row in shell("accounts", "list", "--json").rows] == ["alice"]
+
+
+@pytest.mark.parametrize("argv", [["status"], ["stacks"]], ids=lambda argv: argv[0])
+def test_who_asks_how_a_worker_is_needs_no_store(shell: Shell, argv: list[str]) -> None:
+    shell.data.mkdir()
+    (shell.data / "tgworker.db").write_bytes(b"no database")
+    asked = shell(*argv)
+    assert (asked.code, asked.err) == (1, "")
+    assert asked.out.startswith(f"no worker answers in {shell.data}")
 
 
 @pytest.mark.parametrize("argv", READS_THE_STORE, ids=lambda argv: argv[0])

@@ -49,6 +49,7 @@ def test_the_store_s_files(folder: DataFolder) -> None:
         folder.heartbeats.name,
         folder.lock_file.name,
         folder.socket.name,
+        folder.stacks.name,
     ]
     assert folder.socket.name == SOCKET_NAME
     there = {path.name for path in folder.path.iterdir()}

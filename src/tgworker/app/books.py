@@ -1,11 +1,12 @@
 """The store as one-shot commands use it, beside a running worker or without one."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from tgworker.embedded import DataFolder, HeartbeatFile, migrate, open_store
 from tgworker.messaging.books import AccountBook, HeartbeatReader, OutboxBook
+from tgworker.operations.stack_files import StackFiles
 from tgworker.settings import Settings
 
 
@@ -40,6 +41,27 @@ async def open_books(settings: Settings) -> AsyncGenerator[Books]:
             yield Books(accounts=store, outbox=store, heartbeats=heartbeats)
         finally:
             heartbeats.close()
+
+
+@contextmanager
+def open_heartbeats(settings: Settings) -> Generator[HeartbeatReader]:
+    """The heartbeats alone, for who asks because nothing else works: the store may be locked, or away.
+
+    Raises:
+        StoreFault: The data folder cannot be used.
+    """
+    folder = DataFolder(settings.data_dir)
+    folder.prepare()
+    heartbeats = HeartbeatFile(folder.heartbeats)
+    try:
+        yield heartbeats
+    finally:
+        heartbeats.close()
+
+
+def stack_files(settings: Settings) -> StackFiles:
+    """The stack dumps of the data folder's workers, as the worker and its guard leave them."""
+    return StackFiles(DataFolder(settings.data_dir).stacks)
 
 
 def migrate_store(settings: Settings) -> int:

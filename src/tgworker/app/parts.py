@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tgworker.messaging.events import Report
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import AccountId
 from tgworker.messaging.ports import (
     AccountChildStore,
     HeartbeatWriter,
@@ -50,6 +51,7 @@ class Parts:
         line_backoff: Between two lines of one account.
         restart_backoff: Between two incarnations of a child.
         dump: Evidence of a hung child.
+        line_stacks: What an account's asyncio tasks are doing; ``None`` where it has no line.
         on_wedged: Ends the process: a task that does not die cannot be waited for.
     """
 
@@ -69,4 +71,5 @@ class Parts:
     line_backoff: Backoff = LINE_BACKOFF
     restart_backoff: Backoff = RESTART_BACKOFF
     dump: Dump | None = task_stacks
+    line_stacks: Callable[[AccountId], str | None] = lambda _account_id: None
     on_wedged: Callable[[Wedged], object] | None = None

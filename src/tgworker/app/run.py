@@ -14,6 +14,7 @@ from typing import TextIO
 import trio
 
 from tgworker.app.adapters import Adapters, open_adapters
+from tgworker.app.books import stack_files
 from tgworker.app.evidence import account_of, evidence_of
 from tgworker.app.parts import Parts
 from tgworker.app.reload import LiveSettings
@@ -23,6 +24,7 @@ from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, Threshold, foreign_logs, make_logger
 from tgworker.operations.signals import Bell, signal_bells
 from tgworker.operations.stopping import StopRequest, StopSwitch, run_until_stopped, stop_signals
+from tgworker.operations.task_stacks import every_stack
 from tgworker.settings import LogFormat, Settings
 from tgworker.supervision import Wedged
 
@@ -67,7 +69,7 @@ def run_worker(settings: Settings, *, load: Callable[[], Settings], stderr: Text
         with (
             foreign_logs(log),
             stop_signals(switch, end_at_once=process.end_at_once),
-            signal_bells(signal.SIGHUP) as bells,
+            signal_bells(signal.SIGHUP, signal.SIGUSR1) as bells,
         ):
             code = trio.run(
                 partial(
@@ -77,7 +79,10 @@ def run_worker(settings: Settings, *, load: Callable[[], Settings], stderr: Text
                     within_s=STOP_WITHIN_S,
                     on_stop=process.stopping,
                     on_overdue=process.overdue,
-                    beside=(partial(process.reload_on, bells[signal.SIGHUP]),),
+                    beside=(
+                        partial(process.reload_on, bells[signal.SIGHUP]),
+                        partial(process.dump_on, bells[signal.SIGUSR1]),
+                    ),
                 )
             )
     finally:
@@ -123,6 +128,7 @@ class _Process:
             observers=(events.supervision,),
             adjust=partial(named_in_logs, account_of=account_of),
             dump=evidence_of(adapters.telegram.stacks),
+            line_stacks=adapters.telegram.stacks,
             on_wedged=self._wedged,
         )
 
@@ -131,6 +137,21 @@ class _Process:
         while True:
             await bell.wait()
             self._live.reload(self._log)
+
+    async def dump_on(self, bell: Bell) -> None:
+        """Write every task's stack to a file each time that the bell rings, also where nothing else works."""
+        files = stack_files(self._settings)
+        while True:
+            await bell.wait()
+            text = await (every_stack({}) if self._worker is None else self._worker.stacks())
+            write = partial(files.write, text, at=datetime.now(UTC), pid=os.getpid())
+            try:
+                # In a thread: a disk that hangs must not hang the loop.
+                path = await trio.to_thread.run_sync(write, abandon_on_cancel=True)
+            except OSError as error:
+                self._log.error("stacks cannot be written", reason=str(error))
+            else:
+                self._log.info("stacks written", file=str(path))
 
     # ---------------------------------------------------------------- its end
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any
@@ -26,6 +27,7 @@ from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pending import run_pending
 from tgworker.messaging.ports import HeartbeatWriter
 from tgworker.operations.status_socket import serve_status
+from tgworker.operations.task_stacks import every_stack
 from tgworker.supervision import (
     Backoff,
     ChildSpec,
@@ -158,7 +160,11 @@ class Worker:
     async def _serve_status(self, pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ARG002
         async with trio.open_nursery() as nursery:
             await nursery.start(
-                partial(serve_status, {"status": self.describe}, data_dir=self.parts.data_dir)
+                partial(
+                    serve_status,
+                    {"status": self.describe, "stacks": self.describe_stacks},
+                    data_dir=self.parts.data_dir,
+                )
             )
             task_status.started()
 
@@ -246,6 +252,19 @@ class Worker:
             "queues": asdict(self.dispatch.statistics()),
             "tree": snapshot.to_dict(),
         }
+
+    async def stacks(self) -> str:
+        """What every task is doing right now: trio's, and those of each account's asyncio loop."""
+        return await every_stack(
+            {
+                f"account {account_id}": partial(self.parts.line_stacks, account_id)
+                for account_id in self.accounts.running()
+            }
+        )
+
+    async def describe_stacks(self) -> Mapping[str, Any]:
+        """What ``stacks --json`` shows."""
+        return {"at": datetime.now(UTC).isoformat(), "pid": os.getpid(), "stacks": await self.stacks()}
 
     def _account(self, account: Account) -> Mapping[str, Any]:
         last = self.states.last(account.id)

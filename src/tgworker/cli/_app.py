@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "send": Command("tgworker.cli.send:send", "Put messages into the outbox."),
         "outbox": Command("tgworker.cli.outbox:outbox", "The outbox: list."),
         "status": Command("tgworker.cli.status:status", "What a running worker is doing."),
+        "stacks": Command("tgworker.cli.stacks:stacks", "What every task of a running worker is doing."),
         "migrate": Command("tgworker.cli.migrate:migrate", "Create or update the store's schema."),
         "keygen": Command("tgworker.cli.keygen:keygen", "Print a new encryption key."),
         "sandbox": Command("tgworker.cli.sandbox:sandbox", "A Telegram server on 127.0.0.1."),

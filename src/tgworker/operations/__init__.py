@@ -5,6 +5,8 @@ Lowest last::
     event_log        events of supervision and messaging as log lines
     child_names      children whose log lines say whose they are
     status_socket    a running worker's answers over a Unix socket, and who asks
+    stack_files      stack dumps in files, and which is the newest
+    task_stacks      what every task is doing right now
     stopping         ending in order: by signal or from within, within a budget
     signals          ending a command in order
     logs             the logger

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
@@ -25,8 +25,8 @@ LONGEST_ADDRESS_BYTES: Final = 103
 LONGEST_QUESTION_BYTES: Final = 1024
 LONGEST_ANSWER_BYTES: Final = 16 * 1024 * 1024
 
-Answer = Callable[[], Mapping[str, Any]]
-"""Gives what can be written as JSON; what JSON does not know is written as text. Must not block."""
+Answer = Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+"""Gives what can be written as JSON, now or soon; what JSON does not know becomes text. Must not block."""
 
 
 class StatusUnavailable(Exception):
@@ -87,7 +87,7 @@ async def ask(data_dir: Path, command: str, *, within_s: float = 2) -> dict[str,
 
     Args:
         data_dir: The worker's data folder.
-        command: What to ask: ``status``.
+        command: What to ask: ``status`` or ``stacks``.
         within_s: How long to wait for the answer.
 
     Returns:
@@ -119,7 +119,8 @@ async def _serve_one(stream: trio.SocketStream, answers: Mapping[str, Answer], *
         case _ if busy:
             reply = {"ok": False, "error": "the worker answers too many others just now: ask again"}
         case {"command": str(command)} if command in answers:
-            reply = {"ok": True, "answer": answers[command]()}
+            answer = answers[command]()
+            reply = {"ok": True, "answer": await answer if isinstance(answer, Awaitable) else answer}
         case {"command": str(command)}:
             known = ", ".join(sorted(answers))
             reply = {
