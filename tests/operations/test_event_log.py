@@ -195,8 +195,8 @@ SUPERVISION: list[tuple[Event, dict[str, Any]]] = [
         },
     ),
     (
-        LoopStarved(path=PATH, at_s=1, late_s=30.98761),
-        {"level": "warning", "event": "loop starved", "late_s": 30.9876},
+        LoopStarved(path=PATH, at_s=1, late_s=30.98761, cause=LagCause.SUSPENDED),
+        {"level": "warning", "event": "loop starved", "late_s": 30.9876, "cause": "suspended"},
     ),
     (
         ChildFinished(path=PATH, at_s=1, verdict=None),

@@ -1,8 +1,10 @@
-"""A process that could not run: nobody is blamed for the gap, everybody has the whole of a limit after it.
+"""A loop that did not turn: all limits count anew after it; the host is an excuse for failures, code is not.
 
-The gaps are made by `MockClock.jump`: time passes, and nothing runs, as with SIGSTOP or a suspended host.
+Gaps that the host is to blame for are made by `stop_the_host`. `MockClock.jump` in a step of a child is code
+that blocks the loop, as `time.sleep` would.
 """
 
+import random
 import signal
 import subprocess
 import sys
@@ -14,30 +16,37 @@ import pytest
 import trio
 import trio.testing
 
-from supervision.supervision_helpers import child, supervise_until_it_fails, supervised
+from supervision.supervision_helpers import Host, child, supervise_until_it_fails, supervised
 from tgworker.supervision import (
     Backoff,
+    Canary,
     ChildCancelled,
     ChildEnded,
     ChildQuiet,
     ChildSpec,
     ChildStarting,
     ChildWedged,
+    Event,
     Intensity,
     IntensityExceeded,
+    LagCause,
     LoopStarved,
     OperationExpired,
     Pulse,
+    Restart,
     RestartScheduled,
     Silence,
     SpecError,
     StartFunction,
     Subtree,
+    SupervisorEscalated,
     SupervisorSpec,
     Verdict,
     Wedged,
+    open_supervisor,
 )
-from tgworker.supervision.testing import EventRecorder, Hangs, Lingers, Raises, ScriptedChild
+from tgworker.supervision._starvation import Starvation
+from tgworker.supervision.testing import EventRecorder, Hangs, Lingers, Raises, ScriptedChild, stop_the_host
 
 AT_ONCE = Backoff(initial_s=0, factor=1, cap_s=0)
 
@@ -57,8 +66,8 @@ def watched_child(start: StartFunction, name: str = "child", **values: float | N
 
 
 async def gap(clock: trio.testing.MockClock, seconds: float) -> None:
-    """Let ``seconds`` pass in which nothing runs. (Autojump counts idle time; here is none.)"""
-    clock.jump(seconds)
+    """Let ``seconds`` pass in which the process does not run. (Autojump counts idle time; here is none.)"""
+    await stop_the_host(clock, seconds)
     for _ in range(5):
         await trio.lowlevel.checkpoint()
 
@@ -74,7 +83,8 @@ async def test_after_a_gap_a_child_has_the_whole_limit_of_silence_again(
         assert not watched.recorder.of(ChildCancelled)
         # The limit of 30 s for its start was still looked at: late by the rest of the gap.
         [starved] = watched.recorder.of(LoopStarved)
-        assert (starved.path, starved.at_s, starved.late_s) == ("root", start + 3610, 3580)
+        assert starved == LoopStarved(path="root", at_s=start + 3610, late_s=3580, cause=starved.cause)
+        assert starved.cause is not LagCause.BLOCKED
 
 
 async def test_a_child_that_hangs_is_found_one_limit_after_the_gap(
@@ -198,7 +208,7 @@ async def gap_after(clock: trio.testing.MockClock, wait_s: float, seconds: float
     await gap(clock, seconds)
 
 
-async def test_the_gap_that_one_supervisor_notices_is_forgiven_in_the_whole_tree_and_told_once(
+async def test_a_gap_is_forgiven_in_the_whole_tree_and_told_once(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     start = trio.current_time()
@@ -213,7 +223,7 @@ async def test_the_gap_that_one_supervisor_notices_is_forgiven_in_the_whole_tree
         await trio.sleep(50)
         await gap(autojump_clock, 20)  # only the leaf's limit, at 60, falls into it
         [starved] = watched.recorder.of(LoopStarved)
-        assert (starved.path, starved.at_s, starved.late_s) == ("root.branch", start + 70, 10)
+        assert (starved.path, starved.at_s, starved.late_s) == ("root", start + 70, 10)
         await watched.recorder.wait_for(ChildCancelled, count=2)
         assert [(event.path, event.at_s - start) for event in watched.recorder.of(ChildCancelled)] == [
             ("root.branch.leaf", 70 + 60),
@@ -258,7 +268,7 @@ async def test_a_wedged_child_that_ends_long_after_its_supervisor_has_stopped_is
 
 
 def fragile(name: str, fails_after_s: float) -> ChildSpec:
-    """Raises when a time-out of its own passes; silence is watched, so that the gap is noticed."""
+    """Raises when a time-out of its own passes. Nobody watches it: no limit of its supervisor can be late."""
 
     async def fail_after(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
         task_status.started()
@@ -266,7 +276,7 @@ def fragile(name: str, fails_after_s: float) -> ChildSpec:
         with trio.fail_after(fails_after_s):
             await trio.sleep_forever()
 
-    return ChildSpec(name, fail_after, backoff=AT_ONCE, silence=Silence(20))
+    return ChildSpec(name, fail_after, backoff=AT_ONCE, start_within_s=None)
 
 
 async def test_failures_that_a_gap_caused_count_for_no_intensity(
@@ -318,7 +328,7 @@ async def expect(run: Callable[[], Awaitable[None]], error: type[Exception] | No
             await run()
 
 
-async def test_a_gap_that_nobody_s_limit_fell_into_can_be_forgiven_by_whoever_noticed_it(
+async def test_a_gap_in_which_no_deadline_passed_can_be_forgiven_by_whoever_knows_of_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     start = trio.current_time()
@@ -334,6 +344,16 @@ async def test_a_gap_that_nobody_s_limit_fell_into_can_be_forgiven_by_whoever_no
         assert (await watched.recorder.wait_for(ChildCancelled)).at_s == start + 30 + 60
 
 
+async def test_beside_a_canary_no_gap_goes_unnoticed(autojump_clock: trio.testing.MockClock) -> None:
+    start = trio.current_time()
+    async with supervised(watched_child(ScriptedChild(Hangs())), child(Canary(), "canary")) as watched:
+        await trio.sleep(10.5)
+        await gap(autojump_clock, 20)
+        [starved] = watched.recorder.of(LoopStarved)
+        assert (starved.at_s, starved.late_s) == (start + 30.5, 19.5)
+        assert (await watched.recorder.wait_for(ChildCancelled)).at_s == start + 30.5 + 60
+
+
 async def test_backoff_goes_on_as_ever_after_a_gap(autojump_clock: trio.testing.MockClock) -> None:
     async with supervised(
         replace(fragile("c", 15), backoff=Backoff(initial_s=4, cap_s=60)),
@@ -344,6 +364,235 @@ async def test_backoff_goes_on_as_ever_after_a_gap(autojump_clock: trio.testing.
         await watched.recorder.wait_for(ChildStarting, "root.c", count=2)
         [scheduled] = watched.recorder.of(RestartScheduled)
         assert scheduled.attempt == 1
+
+
+# ---------------------------------------------------------------- whose fault a gap was
+
+
+async def ticks(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+    """Has a deadline each second, so that every gap passes one."""
+    task_status.started()
+    while True:
+        await trio.sleep(1)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+async def test_a_crash_loop_whose_own_code_blocks_the_loop_escalates_as_any_other(
+    turns: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    start = trio.current_time()
+    recorder = EventRecorder()
+
+    async def blocks_and_raises(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.sleep(0.5)
+        autojump_clock.jump(5)
+        for _ in range(turns):  # not in the same step: then everybody has heard of the gap
+            await trio.lowlevel.checkpoint()
+        raise OSError("again")
+
+    bad = ChildSpec("bad", blocks_and_raises, backoff=AT_ONCE)
+    with pytest.raises(IntensityExceeded, match="4 failures within 60 s"):
+        await supervise_until_it_fails(
+            child(ticks, "ticks"), bad, intensity=Intensity(restarts=3, period_s=60), recorder=recorder
+        )
+    assert [event.at_s - start for event in recorder.of(ChildEnded, "root.bad")] == [5.5, 11, 16.5, 22]
+    assert [(event.at_s - start, event.cause) for event in recorder.of(LoopStarved)] == [
+        (at_s, LagCause.BLOCKED) for at_s in (5.5, 11, 16.5, 22)
+    ]
+
+
+async def test_a_timeout_that_a_childs_own_blocking_used_up_is_a_failure(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+
+    async def too_slow_by_itself(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        with trio.fail_after(15):
+            await trio.sleep(10)
+            autojump_clock.jump(30)
+            await trio.sleep(1)
+
+    spec = ChildSpec("bad", too_slow_by_itself, backoff=AT_ONCE)
+    recorder = EventRecorder()
+    with pytest.raises(IntensityExceeded, match="TooSlowError"):
+        await supervise_until_it_fails(spec, intensity=Intensity(restarts=1, period_s=60), recorder=recorder)
+    assert [event.at_s - start for event in recorder.of(ChildEnded)] == [40, 80]
+
+
+async def test_who_only_suffers_from_blocking_code_has_its_whole_limits_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+
+    async def blocks(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.sleep(59)
+        autojump_clock.jump(100)
+        await trio.sleep_forever()
+
+    async with supervised(watched_child(ScriptedChild(Hangs())), child(blocks, "bad")) as watched:
+        cancelled = await watched.recorder.wait_for(ChildCancelled)
+        assert cancelled.at_s == start + 159 + 60
+
+
+async def test_what_falls_due_while_another_child_blocks_in_the_turn_of_the_alarm_is_not_judged_in_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The limits of `first` and `second` are 60 and 62, and at 60 somebody blocks for five seconds."""
+    start = trio.current_time()
+
+    async def blocks(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.sleep(60)
+        await trio.lowlevel.checkpoint()  # trio shuffles: before or after the timekeeper's step
+        autojump_clock.jump(5)
+        await trio.sleep_forever()
+
+    first = replace(watched_child(ScriptedChild(Hangs()), "first"), restart=Restart.TEMPORARY)
+    second = ChildSpec("second", ScriptedChild(Hangs()), silence=Silence(62), restart=Restart.TEMPORARY)
+    async with supervised(first, second, child(blocks, "bad")) as watched:
+        await watched.recorder.wait_for(ChildCancelled, "root.second")
+        [cancelled] = watched.recorder.of(ChildCancelled, "root.second")
+        assert cancelled.at_s == start + 65 + 62
+
+
+@pytest.mark.parametrize(
+    ("in_step", "spent", "cause"),
+    [
+        pytest.param(False, {}, LagCause.SUSPENDED, id="the process was stopped"),
+        pytest.param(False, {"queued_s": 100.0}, LagCause.STARVED, id="no processor for it, between steps"),
+        pytest.param(True, {"queued_s": 100.0}, LagCause.STARVED, id="no processor for it, within a step"),
+        pytest.param(True, {"suspended_s": 100.0}, LagCause.SUSPENDED, id="the machine slept, within a step"),
+        pytest.param(True, {}, LagCause.BLOCKED, id="a blocking call"),
+        pytest.param(True, {"cpu_s": 100.0}, LagCause.BLOCKED, id="a long computation"),
+        pytest.param(
+            False, {"others_cpu_s": 100.0}, LagCause.BLOCKED, id="a thread that kept the interpreter"
+        ),
+    ],
+)
+async def test_only_the_host_is_an_excuse(
+    in_step: bool, spent: dict[str, float], cause: LagCause, autojump_clock: trio.testing.MockClock
+) -> None:
+    start = trio.current_time()
+    host = Host()
+    recorder = EventRecorder()
+
+    async def gap_at_10() -> None:
+        await trio.sleep(10)
+        host.passes(0.0, **spent)  # type: ignore[arg-type] # yields, an int, is never among them
+        if in_step:
+            autojump_clock.jump(100)
+        else:
+            await stop_the_host(autojump_clock, 100)
+
+    async def run() -> None:
+        await supervise_until_it_fails(
+            fragile("c", 15),
+            intensity=Intensity(restarts=0, period_s=60),
+            recorder=recorder,
+            gauges=lambda: host,
+        )
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(gap_at_10)
+        nursery.start_soon(expect, run, IntensityExceeded)
+        ended = await recorder.wait_for(ChildEnded)
+        assert ended.at_s == start + 110
+        await trio.sleep(1)
+        [starved] = recorder.of(LoopStarved)
+        assert (starved.at_s, starved.cause) == (start + 110, cause)
+        excused = cause is not LagCause.BLOCKED
+        assert bool(recorder.of(ChildStarting, "root.c")[1:]) is excused
+        # The next time-out is the child's own, with nobody to blame.
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+    assert [event.at_s for event in recorder.of(SupervisorEscalated)] == [start + (125 if excused else 110)]
+    assert host.closed == 1
+
+
+@pytest.mark.parametrize(("in_step", "cause"), [(True, LagCause.BLOCKED), (False, LagCause.STARVED)])
+async def test_gauges_that_break_leave_what_the_turns_of_the_loop_say(
+    in_step: bool, cause: LagCause, autojump_clock: trio.testing.MockClock
+) -> None:
+    start = trio.current_time()
+    hangs = watched_child(ScriptedChild(Hangs()))
+    async with supervised(hangs, gauges=lambda: Host(broken=True)) as watched:
+        await trio.sleep(59)
+        if in_step:
+            autojump_clock.jump(100)
+        else:
+            await stop_the_host(autojump_clock, 100)
+        cancelled = await watched.recorder.wait_for(ChildCancelled)
+        assert cancelled.at_s == start + 159 + 60
+        assert [event.cause for event in watched.recorder.of(LoopStarved)] == [cause]
+
+
+async def test_the_sleep_of_a_machine_that_no_clock_of_the_loop_shows_is_an_excuse(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    start = trio.current_time()
+    host = Host()
+    recorder = EventRecorder()
+
+    async def line_is_dead(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.sleep(10)
+        raise OSError("reset by peer")
+
+    async def the_lid_is_closed() -> None:
+        await trio.sleep(9.5)
+        host.passes(0.0, suspended_s=3600)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(the_lid_is_closed)
+        with pytest.raises(IntensityExceeded):
+            await supervise_until_it_fails(
+                replace(child(line_is_dead), backoff=AT_ONCE),
+                intensity=Intensity(restarts=0, period_s=60),
+                recorder=recorder,
+                gauges=lambda: host,
+            )
+    assert recorder.of(LoopStarved) == [
+        # The gauges are not read in every turn: here next when the child wakes up.
+        LoopStarved(path="root", at_s=start + 10, late_s=3600, cause=LagCause.SUSPENDED)
+    ]
+    assert [event.at_s - start for event in recorder.of(ChildEnded)] == [10, 20]
+
+
+async def test_a_slow_observer_of_gaps_is_not_told_of_itself_without_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    told: list[LoopStarved] = []
+
+    def slow(event: Event) -> None:
+        if isinstance(event, LoopStarved):
+            told.append(event)
+            autojump_clock.jump(5)
+
+    spec = SupervisorSpec(children=(child(ticks),))
+    async with open_supervisor(spec, rng=random.Random(1), observers=(slow,)):
+        await trio.sleep(10)
+        await gap(autojump_clock, 100)
+        await trio.sleep(100)
+    assert [event.late_s for event in told] == [99]
+
+
+async def test_a_gap_in_the_last_turn_is_still_told(autojump_clock: trio.testing.MockClock) -> None:
+    told: list[float] = []
+    starvation = Starvation(1.0, Host, lambda at_s, late_s, cause: told.append(late_s))
+    with trio.move_on_after(10), starvation.watching(), trio.CancelScope(shield=True):
+        await stop_the_host(autojump_clock, 100)
+    assert told == [90]
+
+
+async def test_without_blocking_code_and_with_a_host_that_runs_it_no_jump_of_the_mock_clock_is_a_gap(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with supervised(watched_child(slow_beater)) as watched:
+        await trio.sleep(80_000)
+    assert not watched.recorder.of(LoopStarved)
 
 
 # ---------------------------------------------------------------- a process that is really stopped

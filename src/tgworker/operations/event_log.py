@@ -145,7 +145,7 @@ def supervision_line(event: SupervisionEvent) -> tuple[Level, dict[str, Any]]:
             fields["siblings"] = list(event.siblings)
         case LoopStarved():
             level = "warning"
-            fields["late_s"] = _rounded(event.late_s)
+            fields |= {"late_s": _rounded(event.late_s), "cause": event.cause.value}
         case LoopLagged():
             level = "warning"
             fields |= {

@@ -16,10 +16,11 @@ Lowest last::
     _lineup     _reaper          in which order they start and restart; how they are made to end
     _incarnation                 one run: from its first step to the record of its end
     _watchdog   _alarm           what is due and what is wrong (pure); the one sleeper
-    _child      _starvation      the state of one child, the table of its states; when nothing could run
+    _child                       the state of one child, the table of its states
     _pulse      _policy          the child's handle; what follows an ending (pure)
     _events     _evidence        what observers are told; stacks and causes
     _spec       _backoff         trees as data; how soon and how often to try again
+    _starvation                  when nothing could run, and whether that is an excuse
     _verdicts   _lag             why an incarnation ended; why the loop was late
     _errors                      all of them
 """

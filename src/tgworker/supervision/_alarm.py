@@ -49,10 +49,6 @@ class Alarm:
         if len(self._heap) > self._tidy_at:
             self._tidy()
 
-    def clear(self) -> None:
-        """Nothing will be due any more, and nobody will look."""
-        self._heap.clear()
-
     def forget(self, child: Child) -> None:
         """The child is gone; what was armed for it is stale."""
         child.armed_at_s = math.inf

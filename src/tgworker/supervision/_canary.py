@@ -59,8 +59,9 @@ class Canary:
     over: while the loop is late nobody on it can tell. Time that the observers themselves take to hear of it
     is not measured, or a slow one would be told of itself without end.
 
-    A lag that the host caused, and which is beyond the ``starved_after_s`` of the supervisor above, is
-    forgiven there (`Supervisor.forgive`).
+    It tells, and decides nothing: that no child is blamed for what the host did is seen to by the supervisor
+    itself (see ``starved_after_s`` of `SupervisorSpec`). But it makes the loop turn every ``every_s``, so
+    that no gap longer than that goes unnoticed.
 
     It costs about a microsecond for each turn of the loop. The first lag that code causes makes it look for
     the task whose step took so long, for five minutes, which costs about as much for each step.
@@ -163,20 +164,11 @@ class Canary:
         if isinstance(host, Child):  # else it runs without a supervisor, which only a test does
             with watch.not_measuring():
                 host.owner.tree.announcer.tell(event)
-                _forgive(host, event)
         if cause is LagCause.BLOCKED and lapse.in_step:
             watch.name_until_s = lapse.at_s + _NAME_FOR_S
             if watch.steps is None:
                 watch.steps = StepWatch(watch.wall_s)
                 trio.lowlevel.add_instrument(watch.steps)
-
-
-def _forgive(host: Child, event: LoopLagged) -> None:
-    crew = host.owner
-    if event.cause is LagCause.BLOCKED or event.lag_s <= crew.spec.starved_after_s:
-        return
-    if crew.tree.starvation.awake_since_s < event.at_s:  # else a supervisor noticed first
-        crew.forgive(event.lag_s)
 
 
 def _remove(instrument: trio.abc.Instrument) -> None:

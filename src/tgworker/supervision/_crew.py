@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from random import Random
@@ -25,6 +25,7 @@ from tgworker.supervision._events import (
 )
 from tgworker.supervision._evidence import Dump, is_fatal
 from tgworker.supervision._incarnation import ending_of, live
+from tgworker.supervision._lag import LagCause
 from tgworker.supervision._lineup import Lineup
 from tgworker.supervision._policy import (
     Decision,
@@ -53,7 +54,7 @@ class Tree:
     announcer: Announcer
     dump: Dump | None
     on_wedged: Callable[[Wedged], object] | None
-    starvation: Starvation = field(default_factory=Starvation)
+    starvation: Starvation
 
 
 class Superior(Protocol):
@@ -157,7 +158,6 @@ class Crew:
 
     def _ended(self, child: Child, run: Run, error: BaseException | None) -> None:
         now_s = self.now_s()
-        self.notice_starvation(now_s)
         ending = ending_of(child, run, error, now_s)
         fatal = error is not None and is_fatal(error)
         decision = self._decide(child, run, ending, over=fatal)
@@ -279,16 +279,10 @@ class Crew:
         if due_s < math.inf:
             self.alarm.arm(child, due_s)
 
-    def notice_starvation(self, now_s: float) -> None:
-        """Find out whether the loop runs late, before anybody is judged by what the clock says."""
-        late_s = self.tree.starvation.notice(
-            planned_s=self.alarm.due_s, now_s=now_s, starved_after_s=self.spec.starved_after_s
-        )
-        if late_s is not None:
-            self.tree.announcer.tell(LoopStarved(path=self.path, at_s=now_s, late_s=late_s))
-
     def forgive(self, late_s: float) -> None:
-        """Somebody else found out that the loop ran late."""
+        """Somebody else found out that the host did not run the process."""
         now_s = self.now_s()
-        self.tree.starvation.forgive(now_s, self.spec.starved_after_s)
-        self.tree.announcer.tell(LoopStarved(path=self.path, at_s=now_s, late_s=late_s))
+        self.tree.starvation.forgive(now_s)
+        self.tree.announcer.tell(
+            LoopStarved(path=self.path, at_s=now_s, late_s=late_s, cause=LagCause.STARVED)
+        )

@@ -150,15 +150,18 @@ class SiblingsDisturbed(Event):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopStarved(Event):
-    """The event loop woke a supervisor late: for a while nothing could run, so nobody is blamed for it.
+    """Deadlines passed while the event loop did not turn: every limit counts from now.
 
-    Told once for each gap, by the supervisor that noticed first (``path``).
+    Failures right after it count for no intensity, unless code caused it. Told once for each gap, by the root
+    of the tree (or by the supervisor at ``path`` that was told to `Supervisor.forgive`).
 
     Attributes:
-        late_s: How late, seconds. The gap was at least so long.
+        late_s: How late the first of them was, seconds. The gap was at least so long.
+        cause: Why. `LagCause.BLOCKED`: by code of this program.
     """
 
     late_s: float
+    cause: LagCause
 
 
 @final

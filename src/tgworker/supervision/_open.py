@@ -11,10 +11,12 @@ import trio
 from tgworker.supervision._child import Child
 from tgworker.supervision._crew import Tree
 from tgworker.supervision._errors import Wedged
-from tgworker.supervision._events import Announcer, Observer
+from tgworker.supervision._events import Announcer, LoopStarved, Observer
 from tgworker.supervision._evidence import Dump, task_stacks
+from tgworker.supervision._lag import Gauges, LagCause, ThreadGauges
 from tgworker.supervision._pulse import Pulse
 from tgworker.supervision._spec import SupervisorSpec
+from tgworker.supervision._starvation import Starvation
 from tgworker.supervision._supervisor import CANCELLED, Supervisor
 
 
@@ -25,6 +27,7 @@ def open_supervisor(
     observers: Iterable[Observer] = (),
     dump: Dump | None = task_stacks,
     on_wedged: Callable[[Wedged], object] | None = None,
+    gauges: Callable[[], Gauges] = ThreadGauges,
 ) -> AbstractAsyncContextManager[Supervisor]:
     """Run a supervisor, the root of a tree, for the length of a block.
 
@@ -41,6 +44,8 @@ def open_supervisor(
         on_wedged: Called when everything has been stopped that can be, and a wedged task is left. The
             supervisor cannot return while that lives: flush what must be flushed, and end the process
             (`os._exit`).
+        gauges: Makes what tells a host that did not run the process from code that blocked it (see
+            ``starved_after_s`` of `SupervisorSpec`). Called in the loop's thread.
 
     Returns:
         An async context manager for the `Supervisor`.
@@ -52,7 +57,13 @@ def open_supervisor(
         BaseExceptionGroup: More than one of these, or one of these and what the block raised. What the block
             alone raised passes unchanged.
     """
-    return _open(spec, spec.id, Tree(rng, Announcer(observers), dump, on_wedged), None)
+    announcer = Announcer(observers)
+
+    def tell_starved(at_s: float, late_s: float, cause: LagCause) -> None:
+        announcer.tell(LoopStarved(path=spec.id, at_s=at_s, late_s=late_s, cause=cause))
+
+    starvation = Starvation(spec.starved_after_s, gauges, tell_starved)
+    return _open_root(spec, Tree(rng, announcer, dump, on_wedged, starvation))
 
 
 def open_nested(spec: SupervisorSpec, pulse: Pulse) -> AbstractAsyncContextManager[Supervisor]:
@@ -103,6 +114,13 @@ class Subtree:
             await supervisor.wait_ready()
             task_status.started()
             await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def _open_root(spec: SupervisorSpec, tree: Tree) -> AsyncGenerator[Supervisor]:
+    with tree.starvation.watching():
+        async with _open(spec, spec.id, tree, None) as supervisor:
+            yield supervisor
 
 
 @asynccontextmanager

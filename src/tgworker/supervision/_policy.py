@@ -13,8 +13,9 @@ COUNTED: Final = frozenset(
 )
 """The verdicts that count towards the intensity, if a restart follows and the process was not starved.
 
-A child that was told to end has not failed, and a wedged one escalates by itself. After starvation none
-counts: deadlines that passed while nothing could run make children return, raise, or be cancelled.
+A child that was told to end has not failed, and a wedged one escalates by itself. After starvation by the
+host none counts: deadlines that passed while the process could not run make children return, raise, or be
+cancelled.
 """
 
 
@@ -101,7 +102,7 @@ def decide(
         rng: Gives the jitter: exactly one draw for each `RestartAfter`, none otherwise.
         set_aside: A sibling failed before, with which this child is to be restarted: the incarnation was
             being stopped for that, or its turn to be stopped was still to come.
-        starved: The process was not running when it should have been, and has only just gone on.
+        starved: The host did not run the process when it should have, and has only just gone on with it.
 
     Returns:
         The decision, with the history after it.

@@ -184,9 +184,11 @@ class SupervisorSpec:
         stop: How to stop the children.
         strategy: Whom a restart concerns.
         auto_shutdown: Whether the end of significant children ends the supervisor.
-        starved_after_s: How late, in seconds, the event loop may wake the supervisor and still be called
-            fair. Later than that (a stopped process, a suspended host, code that blocks), no child is blamed:
-            every limit counts from then, and failures within as many seconds after it count for no intensity.
+        starved_after_s: How late, in seconds, the event loop may be for a deadline (anybody's) and still be
+            called fair. If it is later, nothing could run meanwhile, and every limit counts from then. If the
+            host was the cause (a stopped process, a suspended machine, no processor to run on), failures
+            within as many seconds after it also count for no intensity; code that blocks the loop is no
+            excuse. That of the root counts for the whole tree; below a parent it has no meaning.
 
     Raises:
         SpecError: Two children share an id; or a child's backoff is so slow that ``intensity`` could not be

@@ -1,48 +1,154 @@
-"""Times at which the event loop did not run, as far as the supervisors of one tree noticed."""
+"""Times at which the event loop did not run, as far as deadlines passed in them, and whose fault it was."""
 
 import math
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import final
+
+import trio
+
+from tgworker.supervision._lag import Gauges, LagCause, Reading, Spent, classify_lag
+
+_FRESH = 8  # times within what is fair: how old a reading may be to stand for the start of a gap
+_UNKNOWN = Spent(cpu_s=0.0, others_cpu_s=0.0, queued_s=None, suspended_s=0.0, yields=None)
 
 
 @final
-class Starvation:
-    """Remembers when the process last went on after it had not run: nobody is to be blamed for the gap.
+class Starvation(trio.abc.Instrument):
+    """Notices gaps: a deadline of the program, anybody's, passed, and the loop did not turn for too long.
 
-    A gap is noticed by a timer that rings late; so it stays unnoticed while nothing is due.
+    In a gap nobody could do anything, so no limit counts from before its end. Whether it excuses failures
+    as well depends on whose fault it was. Only the host is an excuse (see `LagCause`): what fails because
+    code of the program blocks the loop fails again when it is started again, and that must come to an end.
+
+    A failure in the turn of the loop in whose steps the gap passed is not excused whoever took the time: trio
+    hands out deadlines and events between two turns, so the gap cannot have reached the child that failed.
+
+    Costs a microsecond for each turn of the loop. Trio calls the hooks between the steps of tasks.
+
+    Args:
+        fair_s: How late is fair, seconds. Failures within as much time after a gap are excused as well.
+        gauges: Makes what tells the causes apart. Called in the loop's thread.
+        tell: Told of each gap soon after: its end on trio's clock, how late the first deadline in it was
+            (seconds), and its cause.
 
     Attributes:
         awake_since_s: When the loop went on after the last gap, trio's clock; `-math.inf` if there was none.
+        turn_began_s: When the present turn of the loop began. What falls due later waits for the next turn:
+            before, nobody can tell that the time between passed in a gap.
     """
 
-    __slots__ = ("_excused_until_s", "awake_since_s")
-
-    def __init__(self) -> None:
-        self.awake_since_s = -math.inf
+    def __init__(
+        self, fair_s: float, gauges: Callable[[], Gauges], tell: Callable[[float, float, LagCause], None]
+    ) -> None:
+        self.awake_since_s = self.turn_began_s = -math.inf
         self._excused_until_s = -math.inf
+        self._cause = LagCause.BLOCKED
+        self._fair_s = fair_s
+        self._fresh_s = fair_s / _FRESH
+        self._make_gauges = gauges
+        self._tell = tell
+        self._untold: deque[tuple[float, float, LagCause]] = deque()
 
-    def notice(self, *, planned_s: float, now_s: float, starved_after_s: float) -> float | None:
-        """Compare when the loop should have woken a supervisor with when it does.
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """Look out for gaps, for the length of a block inside `trio.run`."""
+        self._now_s = trio.lowlevel.current_clock().current_time
+        self._token = trio.lowlevel.current_trio_token()
+        self._gauges = self._make_gauges()
+        self._reading: Reading | None = None
+        self.turn_began_s = self._mark_s = self._read_at_s = self._now_s()
+        self._read()
+        trio.lowlevel.add_instrument(self)
+        try:
+            yield
+        finally:
+            with suppress(KeyError):  # trio has removed it, should it have raised
+                trio.lowlevel.remove_instrument(self)
+            self._gauges.close()
+            self._tell_all()
 
-        Args:
-            planned_s: When it should have, trio's clock.
-            now_s: When it does.
-            starved_after_s: How much later is fair, seconds. Failures within as much time after a gap are
-                excused as well.
-
-        Returns:
-            How late it is, seconds, if that is a gap which was not noticed before.
-        """
-        late_s = now_s - planned_s
-        if late_s <= starved_after_s or planned_s < self.awake_since_s:
-            return None
-        self.forgive(now_s, starved_after_s)
-        return late_s
-
-    def forgive(self, now_s: float, starved_after_s: float) -> None:
-        """The loop goes on now, after a gap."""
+    def forgive(self, now_s: float) -> None:
+        """The host did not run the process until now, says somebody else."""
         self.awake_since_s = now_s
-        self._excused_until_s = now_s + starved_after_s
+        self._excused_until_s = now_s + self._fair_s
 
     def excuses(self, at_s: float) -> bool:
         """Whether a failure at this time counts for nothing."""
-        return self.awake_since_s <= at_s <= self._excused_until_s
+        return at_s <= self._excused_until_s
+
+    def overslept(self, planned_s: float) -> None:
+        """What was due at ``planned_s`` is looked at in the present turn: was there a gap between?"""
+        late_s = self.turn_began_s - planned_s
+        if late_s > self._fair_s and planned_s >= self.awake_since_s:
+            self._found(self.turn_began_s, late_s, self._cause)
+
+    # ------------------------------------------------------------------ called by trio
+
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 (trio's signature)
+        """All steps of this turn are done."""
+        now_s = self._now_s()
+        step_s = now_s - self._mark_s
+        if step_s > self._fair_s:
+            self._look(now_s, step_s, in_step=True)
+        elif now_s - self._read_at_s >= self._fresh_s:
+            self._refresh(now_s)
+        self._mark_s = now_s
+
+    def after_io_wait(self, timeout: float) -> None:
+        """The loop goes on, ``timeout`` seconds after `before_io_wait`, or earlier if something came."""
+        now_s = self._now_s()
+        late_s = now_s - self._mark_s - timeout
+        if late_s > self._fair_s:
+            self._look(now_s, late_s, in_step=False)
+        elif now_s - self._read_at_s >= self._fresh_s:
+            self._refresh(now_s)
+        self._mark_s = self.turn_began_s = now_s
+
+    # ------------------------------------------------------------------ what they come to
+
+    def _look(self, now_s: float, passed_s: float, *, in_step: bool) -> None:
+        # A mock clock jumps from one deadline to the next, without any step; but then nobody is late.
+        overdue_s = -trio.lowlevel.current_statistics().seconds_to_next_deadline
+        late_s = min(passed_s, overdue_s)  # a scope may have been given a deadline in the past
+        spent, slept_s = self._read()
+        self._cause = classify_lag(passed_s + slept_s, spent, in_step=in_step)
+        if late_s + slept_s > self._fair_s:
+            self._found(now_s, late_s + slept_s, self._cause)
+
+    def _refresh(self, now_s: float) -> None:
+        _, slept_s = self._read()
+        if slept_s > 0:
+            self._found(now_s, slept_s, LagCause.SUSPENDED)
+
+    def _found(self, now_s: float, late_s: float, cause: LagCause) -> None:
+        self.awake_since_s = now_s
+        if cause is not LagCause.BLOCKED:
+            self.forgive(now_s)
+        self._untold.append((now_s, late_s, cause))
+        # Observers are called in a task, not here.
+        self._token.run_sync_soon(self._tell_all, idempotent=True)
+
+    def _tell_all(self) -> None:
+        while self._untold:
+            began_s = self._now_s()
+            self._tell(*self._untold.popleft())
+            # The time that observers take is no gap, or a slow one would be told of itself without end.
+            self._mark_s += self._now_s() - began_s
+
+    def _read(self) -> tuple[Spent, float]:
+        """Renew the reading, which costs too much to do it in each turn.
+
+        Returns:
+            What was spent since the last; and how long the machine slept, if that was unfair: trio's clock
+            need not have counted that.
+        """
+        self._read_at_s = self._now_s()
+        try:
+            reading = self._gauges.read()
+        except Exception:  # noqa: BLE001 (gauges that break must not take the supervisor's sight away)
+            return _UNKNOWN, 0.0
+        earlier, self._reading = self._reading, reading
+        spent = reading.since(earlier) if earlier is not None else _UNKNOWN
+        return spent, spent.suspended_s if spent.suspended_s > self._fair_s else 0.0

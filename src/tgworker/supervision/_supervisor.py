@@ -105,11 +105,11 @@ class Supervisor:
         )
 
     def forgive(self, late_s: float) -> None:
-        """Blame nobody in the tree for the time up to now, in which the process could not run.
+        """Blame nobody in the tree for the time up to now, in which the host did not run the process.
 
-        A supervisor notices by itself only gaps in which one of its limits fell due. Whoever measures the
-        event loop and notices another one says so here: every limit counts from now, and failures within the
-        next ``starved_after_s`` seconds count for no intensity.
+        Supervisors notice by themselves gaps in which a deadline of the program passed. Whoever knows of
+        another one says so here: every limit counts from now, and failures within the next
+        ``starved_after_s`` seconds count for no intensity.
 
         Args:
             late_s: How long nothing could run, seconds, for `LoopStarved`.

@@ -23,7 +23,6 @@ class Timekeeper:
     def cancel(self) -> None:
         """Nothing more will be due."""
         self._scope.cancel(reason=f"{self._crew.path} has stopped")
-        self._crew.alarm.clear()  # a wedged child may end later: what was due then is no sign of starvation
 
     @trio.lowlevel.enable_ki_protection
     async def keep_time(self) -> None:
@@ -35,8 +34,9 @@ class Timekeeper:
                 # Whatever else wakes up at the same instant goes first, so that ties go to the child: an
                 # operation that expires when its cycle does, a beat or a death at the last moment.
                 await trio.lowlevel.checkpoint()
-                now_s = crew.now_s()
-                crew.notice_starvation(now_s)
+                starvation = crew.tree.starvation
+                starvation.overslept(crew.alarm.due_s)
+                now_s = starvation.turn_began_s
                 for child in crew.alarm.take_due(now_s):
                     self._attend(child, now_s)
                     crew.rearm(child)

@@ -1,6 +1,7 @@
 """When a child must be looked at next, and what to think of it then: pure functions.
 
-``awake_since_s`` is when the event loop went on after a time in which nothing could run (see `Starvation`).
+``awake_since_s`` is when the event loop went on after a time in which nothing could run (see `Starvation`),
+whoever took it.
 No limit counts from before: whoever is judged has had the whole of it.
 """
 

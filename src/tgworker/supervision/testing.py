@@ -1,17 +1,20 @@
-"""For tests and demonstrations of supervised services: an event recorder, scripted children, a saboteur.
+"""For tests and demonstrations of supervised services: recorder, scripted children, saboteur, a stopped host.
 
 Works with any test framework, and on a mock clock (`trio.testing.MockClock`) to the exact second.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar, assert_never, final
+from typing import TYPE_CHECKING, TypeVar, assert_never, final
 
 import trio
 
 from tgworker.supervision._events import Event, OperationExpired
 from tgworker.supervision._pulse import Pulse
 from tgworker.supervision._spec import ChildSpec
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
 
 EventT = TypeVar("EventT", bound=Event)
 
@@ -279,3 +282,31 @@ class Saboteur:
             raise LookupError(f"{path} is not running (or was sabotaged already)")
         victim.fault = fault
         victim.work.cancel(reason=f"sabotage of {path}")
+
+
+# ---------------------------------------------------------------- a host that stops
+
+
+@final
+class _Stop(trio.abc.Instrument):
+    def __init__(self, clock: "MockClock", seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 (trio's signature)
+        self._clock.jump(self._seconds)
+        trio.lowlevel.remove_instrument(self)
+
+
+async def stop_the_host(clock: "MockClock", seconds: float) -> None:
+    """Let time pass in which the host does not run the process, as between SIGSTOP and SIGCONT.
+
+    It passes between two turns of the event loop. (``clock.jump`` in a step of a task is something else: that
+    is code which blocks the loop.) Returns in the turn in which everybody else wakes up as well.
+
+    Args:
+        clock: The clock of the test.
+        seconds: How long, in virtual seconds.
+    """
+    trio.lowlevel.add_instrument(_Stop(clock, seconds))
+    await trio.lowlevel.checkpoint()
