@@ -32,7 +32,8 @@ APPLICATION = textwrap.dedent(
     """
 )
 
-#: Claims and settles until it is killed; says what it "sent", before the store knows.
+#: Claims and settles until it is killed; says what it "sent", before the store knows. Its lines are long: a
+#: pipe of `PIPE_BYTES` holds few of them, so that it cannot be far ahead of a slow reader.
 WORKER = textwrap.dedent(
     """
     import sys
@@ -48,13 +49,15 @@ WORKER = textwrap.dedent(
             while True:
                 attempts = await store.claim({sys.argv[2]: 10}, known=())
                 for attempt in attempts:
-                    print(attempt.random_id, attempt.conversation_id, attempt.text, flush=True)
+                    said = f"{attempt.random_id} {attempt.conversation_id} {attempt.text}"
+                    print(said.ljust(1000), flush=True)
                 await store.settle([Settled(attempt, Sent(int(attempt.text) + 1)) for attempt in attempts])
                 await trio.sleep(0 if attempts else 0.01)
 
     trio.run(main)
     """
 )
+PIPE_BYTES = 4096
 
 
 async def test_the_application_inserts_from_another_process_while_the_worker_claims(kit: EmbeddedKit) -> None:
@@ -99,7 +102,10 @@ async def test_workers_that_are_killed_again_and_again_lose_nothing_and_keep_the
     heard: list[tuple[str, str, str]] = []
     for _ in range(4):
         worker = subprocess.Popen(  # noqa: ASYNC220 - the test waits for nothing else
-            [sys.executable, "-c", WORKER, str(kit.folder.path), account], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WORKER, str(kit.folder.path), account],
+            stdout=subprocess.PIPE,
+            pipesize=PIPE_BYTES,
+            text=True,
         )
         with worker:
             assert worker.stdout is not None

@@ -18,7 +18,7 @@ from tgworker.messaging.outcomes import Outcome, Released, Unknown
 from tgworker.sandbox import Fault
 from tgworker.telegram import CloseWedged, TelethonConnection
 
-CLOSED_WITHIN_S = 2.0
+CLOSED_WITHIN_S = 5.0
 """Of real time: what took 10 s, or for ever, before. It takes milliseconds, unless the machine is busy."""
 
 
@@ -79,7 +79,7 @@ async def test_a_line_while_updates_stream_in(world: World) -> None:
     took: list[float] = []
     for trial in range(20):  # Python 3.11's wait_for hung in 10 of 20
         leaving = Leaving()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
 
                 async def stream() -> None:
@@ -197,9 +197,10 @@ async def test_an_error_in_the_block_comes_out_as_it_is(world: World) -> None:
 
 async def test_a_cancelled_block_is_left_at_once(world: World) -> None:
     leaving = Leaving()
-    with trio.move_on_after(0.05) as scope:
+    with trio.CancelScope() as scope:
         async with world.online(0) as line:
             leaving.now(line)
+            scope.cancel(reason="the test")
             await trio.sleep_forever()
     assert scope.cancelled_caught
     await leaving.check()

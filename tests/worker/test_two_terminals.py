@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from tgworker.sandbox import SandboxControl, open_control
+from tgworker.sandbox import Fault, SandboxControl, open_control
 from worker.processes import Town, last_object, open_town
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -51,6 +51,8 @@ async def test_kill_9_in_the_middle_of_500_sends_leaves_each_once_and_in_order(t
         await town.login(me, "me")
         async with town.worker() as worker, open_control(town.facts["control"]) as control:
             await town.wait_online()
+            # So that it is not through with all before somebody looks.
+            slowed = await control.set_fault(Fault("delay", "messages.sendMessage", seconds=0.005))
             given = await town.command(
                 "send",
                 "--account",
@@ -68,6 +70,7 @@ async def test_kill_9_in_the_middle_of_500_sends_leaves_each_once_and_in_order(t
             assert await worker.wait() == -signal.SIGKILL
             before = len(await held(control, peer, me))
             assert 100 <= before < 500
+            await control.clear_faults(slowed)
 
             async with town.worker():
                 while len(await held(control, peer, me)) < 500:
