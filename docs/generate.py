@@ -35,8 +35,6 @@ LIBRARY: tuple[ModuleType, ...] = (
 
 WITHOUT_EFFECT = {
     "TGWORKER_DEADLINE_MEDIA_S": "no files are sent or received yet",
-    "TGWORKER_FREEZE_AFTER_S": "there is no guard yet",
-    "TGWORKER_GIVE_UP": "there is no guard yet",
     "TGWORKER_MEMORY_LIMIT_MB": "there is no recycling yet",
     "TGWORKER_PACING": "there is no pacing yet",
     "TGWORKER_STATUS_BIND": "there is no status page yet",
@@ -51,7 +49,8 @@ EXIT_CODES = """
 | 1 | it ran, and the answer is no: see below |
 | 2 | usage or configuration, a data folder that cannot be used or is in use, a damaged store |
 | 3 | the store has another schema version; for one-shot commands also: it cannot be reached |
-| 75 | the worker asks to be restarted: a task of it does not die |
+| 70 | the guard gave up, where `TGWORKER_GIVE_UP=1` lets it |
+| 75 | the worker wants a new process, because a task of it does not die: seen without a guard |
 | 130, 143 | Ctrl-C (130) or SIGTERM (143) ended it before it was done; what it had done stays done |
 
 The worker stops in order after the first SIGTERM or Ctrl-C, which takes 25 s at most; then, or at a second

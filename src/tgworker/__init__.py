@@ -10,6 +10,7 @@ The rooms, highest first; imports go downwards only (the contracts in ``pyprojec
     supabase       adapter: Supabase's REST API through httpx
     embedded       adapter: SQLite, the default store
     operations     logs, status socket
+    guard          the parent process: replaces a worker that is frozen or dead
     messaging      what the worker means: models, ports, outcomes, loops; standard library and trio
     supervision    THE LIBRARY: standard library and trio; knows nobody
     sandbox        a loopback Telegram server; knows nobody

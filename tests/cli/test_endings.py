@@ -55,7 +55,7 @@ def test_a_full_disk_under_standard_output_is_one_line() -> None:
     assert done.stderr == b"tgworker: standard output cannot be written (No space left on device)\n"
 
 
-@pytest.mark.parametrize("argv", [["run"], ["login", "--session", "-"], ["demo"]])
+@pytest.mark.parametrize("argv", [["run", "--no-guard"], ["login", "--session", "-"], ["demo"]])
 def test_a_telethon_that_moved_is_one_line(
     shell: Shell, argv: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

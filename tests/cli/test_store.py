@@ -16,7 +16,7 @@ READS_THE_STORE = [
     ["send", "--account", "alice", "--to", "5", "--text", "hello"],
     ["login", "--session", "-"],
     ["migrate"],
-    ["run"],
+    ["run", "--no-guard"],
 ]
 
 
@@ -90,7 +90,7 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(shell: Shell, argv: 
 
 
 @pytest.mark.parametrize(
-    "argv", [["accounts", "list"], ["outbox", "list"], ["run"]], ids=lambda argv: argv[0]
+    "argv", [["accounts", "list"], ["outbox", "list"], ["run", "--no-guard"]], ids=lambda argv: argv[0]
 )
 def test_a_damaged_database_is_named(shell: Shell, argv: list[str]) -> None:
     shell.configure()

@@ -1,6 +1,6 @@
 """What settings choose: the store, Telegram, the vault, and where heartbeats go."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -41,7 +41,12 @@ class Adapters:
 
 @asynccontextmanager
 async def open_adapters(
-    settings: Settings, *, observer: Observer, report: Report
+    settings: Settings,
+    *,
+    observer: Observer,
+    report: Report,
+    hold: bool = True,
+    before_blocking: Callable[[], object] = lambda: None,
 ) -> AsyncGenerator[Adapters]:
     """Open what a worker needs, in an order that connects nothing before the data folder is ours alone.
 
@@ -49,6 +54,9 @@ async def open_adapters(
         settings: With ``telegram`` and ``encryption`` required.
         observer: Hears what the Telegram adapter notices.
         report: Hears that the store is away: it is waited for, however long that takes.
+        hold: Whether the data folder has to be taken first: not where the guard holds it for this process.
+        before_blocking: Called each time before the store is opened, which blocks the loop for as long as an
+            upgrade of the schema or another program's lock takes.
 
     Raises:
         StoreFault: The data folder cannot be used, or another worker holds it.
@@ -60,8 +68,9 @@ async def open_adapters(
         raise ValueError("settings without telegram: load them with require={'telegram', 'encryption'}")
     folder = DataFolder(settings.data_dir)
     async with AsyncExitStack() as stack:
-        stack.enter_context(folder.hold())
-        store = await _opened(stack, folder, report)
+        if hold:
+            stack.enter_context(folder.hold())
+        store = await _opened(stack, folder, report, before_blocking)
         heartbeats = HeartbeatFile(folder.heartbeats)
         stack.callback(heartbeats.close)
         writers: list[HeartbeatWriter] = [heartbeats]
@@ -83,9 +92,12 @@ async def open_adapters(
         )
 
 
-async def _opened(stack: AsyncExitStack, folder: DataFolder, report: Report) -> EmbeddedStore:
+async def _opened(
+    stack: AsyncExitStack, folder: DataFolder, report: Report, before_blocking: Callable[[], object]
+) -> EmbeddedStore:
     """The store, once it can be opened: a locked file or a full disk is an outage, not a failure."""
     while True:
+        before_blocking()
         try:
             return stack.enter_context(open_store(folder, as_worker=True))
         except StoreAway as error:

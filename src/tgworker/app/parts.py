@@ -1,11 +1,12 @@
 """What a worker is made of, as values and ports: settings chose them, tests and the demo bring their own."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
+from tgworker.messaging.accounts import Hold
 from tgworker.messaging.events import Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId
@@ -18,12 +19,17 @@ from tgworker.messaging.ports import (
     Vault,
 )
 from tgworker.supervision import Backoff, ChildSpec, Dump, Observer, Wedged, task_stacks
+from tgworker.supervision.systemd import Systemd
 
 LINE_BACKOFF = Backoff(initial_s=0.5, factor=2, cap_s=60)
 """Between two lines of one account: Telegram floods whoever knocks too often."""
 
 RESTART_BACKOFF = Backoff()
 """Between two incarnations of a child: supervision's own."""
+
+
+NO_SYSTEMD = Systemd()
+"""Nobody is told when the worker is ready, well, or stopping."""
 
 
 class Store(AccountChildStore, OutboxStore, PendingStore, Protocol):
@@ -44,6 +50,9 @@ class Parts:
         telegram: Opens lines.
         vault: Decrypts sessions.
         heartbeats: Where heartbeats go.
+        seq: At least so much is a heartbeat's number: a clock, where another process may write the row, too.
+        holds: Accounts that may not start yet.
+        systemd: What systemd told this process, if the worker is to speak with it.
         rng: All randomness: backoff and jitter.
         report: Hears what the loops do.
         observers: Hear what supervision does.
@@ -66,6 +75,9 @@ class Parts:
     heartbeats: Sequence[HeartbeatWriter]
     rng: Random
     report: Report
+    seq: Callable[[], int] = lambda: 0
+    holds: Mapping[AccountId, Hold] = field(default_factory=dict[AccountId, Hold])
+    systemd: Systemd = NO_SYSTEMD
     observers: Sequence[Observer] = ()
     adjust: Callable[[ChildSpec], ChildSpec] = lambda spec: spec
     line_backoff: Backoff = LINE_BACKOFF

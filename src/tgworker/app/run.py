@@ -4,8 +4,10 @@ import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
@@ -16,9 +18,11 @@ import trio
 from tgworker.app.adapters import Adapters, open_adapters
 from tgworker.app.books import stack_files
 from tgworker.app.evidence import account_of, evidence_of
-from tgworker.app.parts import Parts
+from tgworker.app.guarded import Steps, Told, beat, holds, leaving_footprints
+from tgworker.app.parts import NO_SYSTEMD, Parts
 from tgworker.app.reload import LiveSettings
 from tgworker.app.worker import Worker
+from tgworker.guard import EXIT_RESTART_ME, Fault, Held, Link, Quiet, Ready
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, Threshold, foreign_logs, make_logger
@@ -26,9 +30,8 @@ from tgworker.operations.signals import Bell, signal_bells
 from tgworker.operations.stopping import StopRequest, StopSwitch, run_until_stopped, stop_signals
 from tgworker.operations.task_stacks import every_stack
 from tgworker.settings import LogFormat, Settings
-from tgworker.supervision import Wedged
-
-EXIT_RESTART_ME = 75
+from tgworker.supervision import ChildSpec, Wedged
+from tgworker.supervision.systemd import Systemd
 
 STOP_WITHIN_S = 25.0
 """What an orderly end may take, seconds; then the process ends as it is. Kubernetes kills after 30 s."""
@@ -36,11 +39,34 @@ STOP_WITHIN_S = 25.0
 LAST_RESORT_S = 1.0
 """How much later, seconds, a process is ended whose loop does not turn any more: with 1, and its stacks."""
 
+OPENING_S = 300.0
+"""For so long the guard expects no beat while the store is opened: that may upgrade it, and blocks."""
+
 STDERR = 2
 """The descriptor: whatever has become of the stream."""
 
 
-def run_worker(settings: Settings, *, load: Callable[[], Settings], stderr: TextIO = sys.stderr) -> int:
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What the guard gave its worker.
+
+    Attributes:
+        link: The way to the guard.
+        held: Accounts that may not start with the others.
+    """
+
+    link: Link
+    held: Mapping[str, Held]
+
+
+def run_worker(
+    settings: Settings,
+    *,
+    load: Callable[[], Settings],
+    guarded: Guarded | None = None,
+    systemd: Systemd = NO_SYSTEMD,
+    stderr: TextIO = sys.stderr,
+) -> int:
     """Run a worker in this process until it is to end; returns its exit code.
 
     That is 0 after SIGTERM or SIGINT, and 75 where the worker itself wants to be started anew. An end takes
@@ -49,6 +75,8 @@ def run_worker(settings: Settings, *, load: Callable[[], Settings], stderr: Text
     Args:
         settings: What the environment says.
         load: Reads the environment anew, as SIGHUP asks for; raises `SettingsError` like the first time.
+        guarded: What the guard gave this process, which then holds the data folder; ``None`` without one.
+        systemd: What systemd told this process, if it is to speak with it itself.
         stderr: Where log lines go.
 
     Raises:
@@ -64,7 +92,8 @@ def run_worker(settings: Settings, *, load: Callable[[], Settings], stderr: Text
         now=lambda: datetime.now(UTC),
     )
     switch = StopSwitch(on_throw=_arm_last_resort)
-    process = _Process(LiveSettings(settings, load, threshold), log)
+    process = _Process(settings, switch, log, guarded, systemd)
+    live = LiveSettings(settings, load, threshold, renew=process.renew if guarded is not None else None)
     try:
         with (
             foreign_logs(log),
@@ -80,10 +109,12 @@ def run_worker(settings: Settings, *, load: Callable[[], Settings], stderr: Text
                     on_stop=process.stopping,
                     on_overdue=process.overdue,
                     beside=(
-                        partial(process.reload_on, bells[signal.SIGHUP]),
+                        partial(live.reload_on, bells[signal.SIGHUP], log),
                         partial(process.dump_on, bells[signal.SIGUSR1]),
+                        process.show_life,
                     ),
-                )
+                ),
+                instruments=[] if guarded is None else [Steps(guarded.link.footprints)],
             )
     finally:
         faulthandler.cancel_dump_traceback_later()
@@ -94,25 +125,52 @@ def run_worker(settings: Settings, *, load: Callable[[], Settings], stderr: Text
 class _Process:
     """What runs in this process, and what becomes of it when it is to end."""
 
-    def __init__(self, live: LiveSettings, log: Logger) -> None:
-        self._live = live
-        self._settings = live.now
+    def __init__(
+        self,
+        settings: Settings,
+        switch: StopSwitch,
+        log: Logger,
+        guarded: Guarded | None,
+        systemd: Systemd,
+    ) -> None:
+        self._settings = settings
+        self._switch = switch
         self._log = log
+        self._guarded = guarded
+        self._systemd = systemd
         self._worker: Worker | None = None
         self._leaving = False
 
     async def run(self) -> None:
         """The worker, until it is cancelled."""
-        settings, log = self._settings, self._log
+        settings, log, guarded = self._settings, self._log, self._guarded
         events = EventLog(log, account_of=account_of)
-        async with open_adapters(settings, observer=events.adapter, report=events.messaging) as adapters:
+        async with open_adapters(
+            settings,
+            observer=events.adapter,
+            report=events.messaging,
+            hold=guarded is None,
+            before_blocking=self._will_be_quiet,
+        ) as adapters:
             self._worker = worker = Worker(self._parts(adapters, events))
             async with worker.open():
                 log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
+                await worker.wait_synced()
+                if guarded is not None:
+                    guarded.link.say(Ready())
                 await trio.sleep_forever()
 
+    async def show_life(self) -> None:
+        """Show the guard, if there is one, that the loop turns, until the very end."""
+        if self._guarded is not None:
+            await beat(self._guarded.link, freeze_after_s=self._settings.freeze_after_s)
+
+    def _will_be_quiet(self) -> None:
+        if self._guarded is not None:
+            self._guarded.link.say(Quiet(OPENING_S))
+
     def _parts(self, adapters: Adapters, events: EventLog) -> Parts:
-        settings = self._settings
+        settings, guarded = self._settings, self._guarded
         return Parts(
             worker_id=settings.worker_id,
             incarnation=adapters.incarnation,
@@ -122,21 +180,28 @@ class _Process:
             store=adapters.store,
             telegram=adapters.telegram,
             vault=adapters.vault,
-            heartbeats=adapters.heartbeats,
+            heartbeats=adapters.heartbeats
+            if guarded is None
+            else [Told(writer, guarded.link) for writer in adapters.heartbeats],
+            seq=boot_ms,
+            holds={}
+            if guarded is None
+            else holds(guarded.held, start_last_s=settings.limits.connect_s, now=datetime.now(UTC)),
+            systemd=self._systemd,
             rng=Random(),
             report=events.messaging,
             observers=(events.supervision,),
-            adjust=partial(named_in_logs, account_of=account_of),
+            adjust=self._adjusted,
             dump=evidence_of(adapters.telegram.stacks),
             line_stacks=adapters.telegram.stacks,
             on_wedged=self._wedged,
         )
 
-    async def reload_on(self, bell: Bell) -> None:
-        """Read the settings anew each time that the bell rings."""
-        while True:
-            await bell.wait()
-            self._live.reload(self._log)
+    def _adjusted(self, spec: ChildSpec) -> ChildSpec:
+        spec = named_in_logs(spec, account_of=account_of)
+        if self._guarded is None:
+            return spec
+        return leaving_footprints(spec, footprints=self._guarded.link.footprints, account_of=account_of)
 
     async def dump_on(self, bell: Bell) -> None:
         """Write every task's stack to a file each time that the bell rings, also where nothing else works."""
@@ -154,6 +219,10 @@ class _Process:
                 self._log.info("stacks written", file=str(path))
 
     # ---------------------------------------------------------------- its end
+
+    def renew(self) -> None:
+        """End in order, for a new worker to begin with the settings that have changed."""
+        self._switch.request("settings have changed", exit_code=EXIT_RESTART_ME)
 
     def stopping(self, request: StopRequest) -> None:
         """The worker begins to stop."""
@@ -181,7 +250,16 @@ class _Process:
     def _wedged(self, failure: Wedged) -> None:
         # The wedged task cannot be killed and its thread of control is this one: only the process can end.
         self._log.error("worker exits, because a task does not die", child=failure.path, reason=failure.cause)
+        account = account_of(failure.path)
+        if self._guarded is not None and account is not None:
+            self._guarded.link.say(Fault(account))
         os._exit(EXIT_RESTART_ME)
+
+
+def boot_ms() -> int:
+    """Milliseconds since the machine was started: grows alike in guard and worker, also while it sleeps."""
+    clock: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the first on Linux alone
+    return time.clock_gettime_ns(clock) // 1_000_000
 
 
 def _arm_last_resort() -> None:

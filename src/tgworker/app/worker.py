@@ -1,7 +1,7 @@
 """The nursery tree of a worker, readable in one function, and the handle of a running one."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -40,9 +40,13 @@ from tgworker.supervision import (
     SupervisorSpec,
     open_supervisor,
 )
+from tgworker.supervision.systemd import NotifySystemd
 
 STORE_BACKOFF = Backoff(initial_s=0.1, factor=2, cap_s=1)
 """While the store is away: its return is noticed within a second."""
+
+CRITICAL = ("root.heartbeat", "root.outbound", "root.account", "root.accounts")
+"""Children without which the worker is of no use: systemd's watchdog is fed only while they are well."""
 
 FAREWELL_S = 2.0
 """Once the tree has stopped: seconds for settling what is left, and as many for the last heartbeat."""
@@ -60,7 +64,7 @@ class Worker:
         self.dispatch = Dispatch()
         self.states = AccountStates()
         self._synced = trio.Event()
-        self._heartbeats = 0
+        self._heartbeats = self._seq = 0
         self._supervisor: Supervisor | None = None
         self._store_delays = _delays(STORE_BACKOFF, parts.rng)
         self.accounts = SupervisedAccounts(
@@ -90,6 +94,7 @@ class Worker:
             "root",
             intensity=Intensity.unlimited(),
             children=(
+                *self._systemd(),
                 self._child(
                     "heartbeat",
                     partial(
@@ -143,6 +148,7 @@ class Worker:
                         children=self.accounts,
                         dispatch=self.dispatch,
                         synced=self._synced,
+                        holds=parts.holds,
                         limits=limits,
                         delays=delays,
                         report=report,
@@ -150,6 +156,16 @@ class Worker:
                 ),
             ),
         )
+
+    def _systemd(self) -> Sequence[ChildSpec]:
+        if self.parts.systemd.notify_socket is None:
+            return ()
+        notify = NotifySystemd(
+            self.parts.systemd,
+            critical=CRITICAL,
+            status=lambda _: f"{self.status()}, {self.dispatch.statistics().online} accounts online",
+        )
+        return (self._child("systemd", notify, watched=False),)
 
     def _child(self, child_id: str, start: StartFunction, *, watched: bool = True) -> ChildSpec:
         parts = self.parts
@@ -212,6 +228,10 @@ class Worker:
                 await writer.write(last)
             except StoreAway as error:
                 self._report(HeartbeatMissed(writer.name, last.seq, str(error)))
+
+    async def wait_synced(self) -> None:
+        """Wait until the accounts were read, and their children started, for the first time."""
+        await self._synced.wait()
 
     def _report(self, event: Event) -> None:
         self.states.note(event)
@@ -277,12 +297,13 @@ class Worker:
 
     def _heartbeat(self, status: WorkerStatus | None = None) -> Heartbeat:
         self._heartbeats += 1
+        self._seq = max(self._seq + 1, self.parts.seq())
         return Heartbeat(
             worker_id=self.parts.worker_id,
             status=status or self.status(),
             loops=loops_of(self.snapshot()),
             incarnation=self.parts.incarnation,
-            seq=self._heartbeats,
+            seq=self._seq,
         )
 
 

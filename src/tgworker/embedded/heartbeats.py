@@ -70,6 +70,11 @@ class HeartbeatFile:
         """The same, blocking: for a process without a loop. Raises as `write`."""
         self._database.now(lambda connection: _write(connection, heartbeat), writing=True)
 
+    def next_order_now(self, worker_id: str) -> tuple[int, int]:
+        """The ``(incarnation, seq)`` that follows what stands there. Blocking. Raises as `write`."""
+        last = self._database.now(lambda connection: _read(connection, worker_id), writing=False)
+        return (0, 1) if last is None else (last.incarnation, last.seq + 1)
+
     async def read(self, worker_id: str) -> HeartbeatRecord | None:
         """A worker's row, if it ever wrote one. Raises as `write`."""
         return await self._database.read(lambda connection: _read(connection, worker_id))

@@ -15,6 +15,7 @@ server's public key. Lowest last::
 from tgworker.settings._changes import Changes as Changes
 from tgworker.settings._changes import changes_between as changes_between
 from tgworker.settings._changes import with_live as with_live
+from tgworker.settings._changes import with_worker as with_worker
 from tgworker.settings._load import EVERYTHING as EVERYTHING
 from tgworker.settings._load import Requirement as Requirement
 from tgworker.settings._load import load_settings as load_settings

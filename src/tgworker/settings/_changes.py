@@ -54,6 +54,23 @@ def with_live(old: Settings, new: Settings) -> Settings:
     )
 
 
+def with_worker(old: Settings, new: Settings) -> Settings:
+    """The new settings, with what only a new start of the program takes over kept from the old ones."""
+    supabase = old.supabase
+    if supabase is not None and new.supabase is not None:
+        supabase = replace(new.supabase, url=supabase.url)
+    return replace(
+        new,
+        supabase=supabase,
+        data_dir=old.data_dir,
+        worker_id=old.worker_id,
+        freeze_after_s=old.freeze_after_s,
+        give_up=old.give_up,
+        log_format=old.log_format,
+        limits=replace(new.limits, heartbeat_every_s=old.limits.heartbeat_every_s),
+    )
+
+
 def _by_variable(settings: Settings) -> Mapping[str, object]:
     """What each variable has come to mean."""
     telegram, supabase, limits = settings.telegram, settings.supabase, settings.limits

@@ -51,7 +51,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("ENCRYPTION_KEY", "none", "Fernet keys, comma-separated: the first encrypts, all decrypt",
              f"make one with `python -m tgworker keygen` and {_PUT_IT}"),
     Variable("SUPABASE_URL", "none: the embedded store", "The Supabase project",
-             "give the project's URL, for example https://abc.supabase.co"),
+             "give the project's URL, for example https://abc.supabase.co", Takes.PROCESS),
     Variable("SUPABASE_SERVICE_ROLE_KEY", "none", "The project's service_role or secret key",
              "copy the service_role (or sb_secret_…) key from the project's API settings"),
     Variable("TGWORKER_DATA_DIR", "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/tgworker`, "
@@ -74,7 +74,7 @@ VARIABLES: tuple[Variable, ...] = (
     _seconds("TGWORKER_DEADLINE_DB_S", "10", "One call to the store"),
     _seconds("TGWORKER_DEADLINE_CYCLE_S", "120", "One turn of a loop"),
     _seconds("TGWORKER_STALL_AFTER_S", "60", "Silence after which a loop is taken for hung"),
-    _seconds("TGWORKER_HEARTBEAT_S", "15", "Between two heartbeats"),
+    _seconds("TGWORKER_HEARTBEAT_S", "15", "Between two heartbeats", Takes.PROCESS),
     _seconds("TGWORKER_FREEZE_AFTER_S", "10", "Silence after which the interpreter is taken for frozen",
              Takes.PROCESS),
     Variable("TGWORKER_PACING", "telegram", "`telegram`, or `off` (only with a test server)",

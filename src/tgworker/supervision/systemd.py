@@ -82,10 +82,11 @@ def notify(address: str, *assignments: str) -> None:
         assignments: ``"READY=1"``, ``"STATUS=…"``, ``"MAINPID=…"`` and so on.
 
     Raises:
-        OSError: It cannot be delivered.
+        OSError: It cannot be delivered, or systemd takes nothing for a second.
         ValueError: An assignment has no ``=``, or is more than one line.
     """
     with _connected(address) as sock:
+        sock.settimeout(_LAST_WORDS_S)
         sock.sendall(_message(assignments))
 
 

@@ -1,0 +1,120 @@
+"""The worker under its guard: what the guard is given, and what it is not told of by the worker itself."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+import trio
+
+from tgworker.app.run import Guarded, boot_ms, run_worker
+from tgworker.embedded import DataFolder, HeartbeatFile, utc_now
+from tgworker.guard import FaultBook, GuardLimits, Held, Link, Posting, Ward, guard
+from tgworker.messaging.models import Heartbeat
+from tgworker.operations.logs import make_logger
+from tgworker.settings import LogFormat, Settings, SettingsError, changes_between, with_worker
+from tgworker.supervision.systemd import Systemd
+
+Ending = Callable[[Callable[[], object]], int]
+"""Runs a command and gives the exit code of whatever ends it."""
+
+
+def run_guarded(
+    settings: Settings,
+    *,
+    load: Callable[[], Settings],
+    ending: Ending,
+    systemd: Systemd,
+    stderr: TextIO = sys.stderr,
+) -> int:
+    """Run workers under a guard in this process until SIGTERM or SIGINT; returns the exit code.
+
+    Args:
+        settings: What the environment says.
+        load: Reads it again, for SIGHUP.
+        ending: Turns what a worker raises into a line and an exit code.
+        systemd: What systemd told this process.
+        stderr: Where log lines go.
+
+    Raises:
+        StoreFault: The data folder cannot be used, or another worker uses it; nothing was started.
+    """
+    log = make_logger(
+        stderr,
+        json=settings.log_format is LogFormat.JSON,
+        level=settings.log_level.value,
+        now=lambda: datetime.now(UTC),
+    )
+    folder = DataFolder(settings.data_dir)
+    current = settings
+
+    def reload() -> bool:
+        nonlocal current
+        before = current
+        try:
+            current = with_worker(before, load())
+        except SettingsError:
+            return False  # the worker reads the same, and says what is wrong
+        return bool(changes_between(before, current).needs_new_worker)
+
+    def work(link: Link, held: Mapping[str, Held]) -> int:
+        return ending(partial(run_worker, current, load=load, guarded=Guarded(link, held), stderr=stderr))
+
+    with folder.hold():
+        return guard(
+            Ward(
+                work=work,
+                posts=_posts(lambda: current, folder),
+                heartbeat_every_s=settings.limits.heartbeat_every_s,
+                seq=boot_ms,
+                faults=FaultBook(folder.path / "faults.json", now=time.time),
+                stacks=folder.stacks,
+                reload=reload,
+                systemd=systemd,
+                log=log,
+                limits=GuardLimits(freeze_after_s=settings.freeze_after_s, give_up=settings.give_up),
+            )
+        )
+
+
+def _posts(settings: Callable[[], Settings], folder: DataFolder) -> dict[str, Callable[[Posting], None]]:
+    posts: dict[str, Callable[[Posting], None]] = {
+        HeartbeatFile.name: partial(_post_embedded, folder.heartbeats, settings().worker_id)
+    }
+    if settings().supabase is not None:
+        # Imported only where it is used, and here, so that no forked process has to.
+        from tgworker.supabase.heartbeat import SupabaseHeartbeat
+
+        posts[SupabaseHeartbeat.name] = lambda posting: _post_supabase(settings(), posting)
+    return posts
+
+
+def _post_embedded(path: Path, worker_id: str, posting: Posting) -> None:
+    heartbeats = HeartbeatFile(path)
+    order = posting.order or heartbeats.next_order_now(worker_id)
+    heartbeats.write_now(_heartbeat(worker_id, posting, order))
+
+
+def _post_supabase(settings: Settings, posting: Posting) -> None:
+    from tgworker.supabase.heartbeat import SupabaseHeartbeat
+    from tgworker.supabase.rest import open_rest
+
+    supabase = settings.supabase
+    assert supabase is not None
+
+    async def post() -> None:
+        async with open_rest(supabase.url, supabase.service_role_key) as rest:
+            heartbeat = _heartbeat(settings.worker_id, posting, posting.order or (0, 0))
+            await SupabaseHeartbeat(rest, now=utc_now).write(heartbeat)
+
+    trio.run(post)
+
+
+def _heartbeat(worker_id: str, posting: Posting, order: tuple[int, int]) -> Heartbeat:
+    incarnation, seq = order
+    return Heartbeat(
+        worker_id=worker_id, status=posting.status, loops=posting.loops, incarnation=incarnation, seq=seq
+    )

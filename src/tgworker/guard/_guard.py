@@ -1,0 +1,445 @@
+"""The guard's loop: it waits, asks what is due, and does it. Single-threaded, no event loop to freeze."""
+
+import faulthandler
+import gc
+import os
+import random
+import selectors
+import signal
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol, assert_never, final
+
+from tgworker.guard._course import Act, Course, Exit, GuardLimits, Phase
+from tgworker.guard._faults import FaultBook, Held
+from tgworker.guard._footprints import Footprints
+from tgworker.guard._link import Beat, Committed, Ear, Fault, Link, Message, Quiet, Ready
+from tgworker.guard._notices import Notices
+from tgworker.guard._process import HANDLED, fork, is_stopped, reap, send
+from tgworker.guard._row import HeartbeatRow
+from tgworker.messaging.models import Heartbeat, LoopStatus, WorkerStatus
+from tgworker.supervision.systemd import Systemd
+
+POST_S: Final = 10.0
+"""How long writing one heartbeat may take."""
+FAREWELL_S: Final = 3.0
+"""How long the guard waits for the last heartbeat when it ends."""
+LATE_S: Final = 0.1
+"""Waking up so much later than planned is the host's doing."""
+READ_BYTES: Final = 65_536
+
+
+class Log(Protocol):
+    """Where the guard's log lines go; structlog's loggers fit."""
+
+    def info(self, event: str, **fields: Any) -> object:
+        """Something happened that is in order."""
+        ...
+
+    def warning(self, event: str, **fields: Any) -> object:
+        """Something was wrong, and is being cured."""
+        ...
+
+    def error(self, event: str, **fields: Any) -> object:
+        """Something is wrong that a person should know of."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A heartbeat as the guard knows it.
+
+    Attributes:
+        status: What the worker is.
+        loops: As the worker last told them, with the time since then added.
+        order: ``(incarnation, seq)``; ``None`` where this guard has not heard of any yet: then it follows
+            whatever stands there.
+    """
+
+    status: WorkerStatus
+    loops: Mapping[str, LoopStatus]
+    order: tuple[int, int] | None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ward:
+    """What is guarded.
+
+    Attributes:
+        work: The worker: runs in a process of its own until it is done, and returns the exit code. Told how
+            to reach the guard, and which accounts may not start with the others.
+        posts: Writes a heartbeat into each store; blocking, in a process of its own.
+        heartbeat_every_s: How often the worker writes it, seconds.
+        seq: The second half of a heartbeat's order, growing with real time; the worker counts alike.
+        faults: Accounts that wedged or froze the worker.
+        stacks: The folder for the stacks of frozen workers.
+        reload: Read the settings again, on SIGHUP; returns whether the worker will end for a new one with
+            them.
+        systemd: What systemd told this process.
+        log: Where log lines go.
+        limits: How patient the guard is.
+    """
+
+    work: Callable[[Link, Mapping[str, Held]], int]
+    posts: Mapping[str, Callable[[Posting], None]]
+    heartbeat_every_s: float
+    seq: Callable[[], int]
+    faults: FaultBook
+    stacks: Path
+    reload: Callable[[], bool]
+    systemd: Systemd
+    log: Log
+    limits: GuardLimits = field(default_factory=GuardLimits)
+
+
+def guard(ward: Ward) -> int:
+    """Run workers, one after the other, until told to stop; returns the exit code.
+
+    SIGTERM and SIGINT stop in order, a second one at once; SIGHUP reloads; SIGUSR1 is passed on.
+
+    Args:
+        ward: What is guarded.
+
+    Raises:
+        RuntimeError: This process has more than one thread.
+        OSError: The first worker could not be forked.
+    """
+    gc.collect()
+    gc.freeze()  # what was imported stays where it is: workers share its memory
+    with _woken_by_signals() as wake_fd:
+        return _Guard(ward, wake_fd).run()
+
+
+@dataclass(slots=True)
+class _Worker:
+    """The living worker, as the guard knows it."""
+
+    pid: int
+    fd: int
+    stacks: Path | None
+    ear: Ear = field(default_factory=Ear)
+    said: Heartbeat | None = None
+    said_at_s: float = 0.0
+    blamed: tuple[str, str] | None = None
+
+
+class _Guard:
+    def __init__(self, ward: Ward, wake_fd: int) -> None:
+        self._ward = ward
+        self._log = ward.log
+        self._now_s = time.monotonic
+        now_s = self._now_s()
+        self._course = Course(ward.limits, rng=random.Random(), now_s=now_s)
+        self._rows = {name: HeartbeatRow(every_s=ward.heartbeat_every_s, now_s=now_s) for name in ward.posts}
+        self._posting: dict[int, str] = {}
+        self._notices = Notices(ward.systemd)
+        self._footprints = Footprints()
+        self._selector = selectors.DefaultSelector()
+        self._wake_fd = wake_fd
+        self._selector.register(wake_fd, selectors.EVENT_READ)
+        self._worker: _Worker | None = None
+        self._last: Heartbeat | None = None
+        self._last_at_s = now_s
+
+    def run(self) -> int:
+        while True:
+            while (act := self._course.due(self._now_s())) is not None:
+                if act is Act.EXIT:
+                    return self._leave()
+                self._do(act)
+            now_s = self._now_s()
+            for name, row in self._rows.items():
+                if now_s >= row.next_s:
+                    self._post(name, row)
+            self._notices.turn(now_s, self._status().value)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait until something happens or is due, and take note of what happened."""
+        next_s = max(
+            self._now_s(),
+            min(self._course.next_s, self._notices.next_s, *(row.next_s for row in self._rows.values())),
+        )
+        woken = self._select(next_s)
+        late_s = self._now_s() - next_s
+        if late_s > LATE_S:
+            self._course.starved(late_s)
+        self._hear()
+        if self._wake_fd in woken:
+            for number in os.read(self._wake_fd, READ_BYTES):
+                self._take_signal(signal.Signals(number))
+            self._bury()
+
+    def _select(self, until_s: float) -> set[int]:
+        timeout = None if until_s == float("inf") else max(0.0, until_s - self._now_s())
+        return {key.fd for key, _ in self._selector.select(timeout)}
+
+    # ---------------------------------------------------------------- doing
+
+    def _do(self, act: Act) -> None:
+        match act:
+            case Act.FORK:
+                self._fork()
+            case Act.TERMINATE:
+                self._signal(signal.SIGTERM)
+            case Act.ABORT:
+                self._abort()
+            case Act.KILL:
+                self._signal(signal.SIGKILL)
+            case Act.EXIT:
+                pass  # the caller's
+            case _:
+                assert_never(act)
+
+    def _fork(self) -> None:
+        self._footprints.clear()
+        stacks_fd, stacks = self._open_stacks()
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            pid = fork(partial(self._be_worker, read_fd, write_fd, stacks_fd))
+        finally:
+            os.close(write_fd)
+            if stacks_fd is not None:
+                os.close(stacks_fd)
+        self._selector.register(read_fd, selectors.EVENT_READ)
+        self._worker = _Worker(pid, read_fd, stacks)
+        self._log.info("worker forked", worker_pid=pid, restarts=self._course.restarts)
+
+    def _be_worker(self, read_fd: int, write_fd: int, stacks_fd: int | None) -> int:
+        os.close(read_fd)
+        self._selector.close()
+        if stacks_fd is not None:
+            faulthandler.enable(stacks_fd)
+        else:
+            faulthandler.enable()
+        return self._ward.work(Link(write_fd, self._footprints), self._ward.faults.held())
+
+    def _open_stacks(self) -> tuple[int, Path] | tuple[None, None]:
+        """A file for this worker's stacks, should it freeze; without one they go to standard error."""
+        name = f"freeze-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}-{self._course.restarts}.txt"
+        path = self._ward.stacks / name
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), path
+        except OSError as error:
+            self._log.warning("no file for stacks", reason=str(error))
+            return None, None
+
+    def _abort(self) -> None:
+        worker = self._worker
+        assert worker is not None
+        if self._course.frozen:
+            account = None if is_stopped(worker.pid) else self._footprints.account()
+            if account is not None:
+                worker.blamed = (account, "frozen")
+            self._log.error(
+                "worker is frozen",
+                worker_pid=worker.pid,
+                account=account,
+                silent_s=round(self._ward.limits.freeze_after_s, 3),
+            )
+            self._changed()
+        else:
+            self._log.error("worker does not stop", worker_pid=worker.pid, within_s=self._ward.limits.stop_s)
+        self._signal(signal.SIGABRT, signal.SIGCONT)
+
+    def _signal(self, *numbers: signal.Signals) -> None:
+        if self._worker is not None:
+            send(self._worker.pid, *numbers)
+
+    # ---------------------------------------------------------------- what happens
+
+    def _take_signal(self, number: signal.Signals) -> None:
+        match number:
+            case signal.SIGTERM | signal.SIGINT:
+                again = self._course.stopping
+                self._log.info("guard stopping", signal=number.name, at_once=again)
+                self._notices.stopping()
+                self._course.stop(self._now_s(), at_once=again)
+            case signal.SIGHUP:
+                if self._ward.reload():
+                    self._course.renew()
+                self._signal(signal.SIGHUP)
+            case signal.SIGUSR1:
+                self._signal(signal.SIGUSR1)
+            case _:
+                pass  # SIGCHLD: the dead are looked for in any case
+
+    def _hear(self) -> None:
+        worker = self._worker
+        if worker is None:
+            return
+        with suppress(BlockingIOError):
+            while data := os.read(worker.fd, READ_BYTES):
+                for message in worker.ear.hear(data):
+                    self._take(worker, message)
+            # The worker has closed its end, or is dead: nothing more will be read, SIGCHLD tells the rest.
+            with suppress(KeyError):
+                self._selector.unregister(worker.fd)
+
+    def _take(self, worker: _Worker, message: Message) -> None:
+        now_s = self._now_s()
+        match message:
+            case Beat():
+                self._course.heard(now_s)
+            case Quiet(for_s=for_s):
+                self._course.heard(now_s, quiet_for_s=for_s)
+            case Ready():
+                self._notices.ready()
+            case Committed(writer=name, heartbeat=heartbeat):
+                worker.said = self._last = heartbeat
+                worker.said_at_s = self._last_at_s = now_s
+                if name in self._rows:
+                    self._rows[name].committed(now_s)
+            case Fault(account=account):
+                worker.blamed = (account, "wedged")
+            case _:
+                assert_never(message)
+
+    def _bury(self) -> None:
+        for pid, how in reap():
+            if self._worker is not None and pid == self._worker.pid:
+                self._worker_ended(self._worker, how)
+            elif pid in self._posting:
+                name = self._posting.pop(pid)
+                written = how.code == 0
+                self._rows[name].ended(self._now_s(), written=written)
+                if not written:
+                    self._log.warning(
+                        "guard's heartbeat not written", operation=f"heartbeat.{name}", reason=str(how)
+                    )
+
+    def _worker_ended(self, worker: _Worker, how: Exit) -> None:
+        self._hear()  # what it said last
+        with suppress(KeyError):
+            self._selector.unregister(worker.fd)
+        os.close(worker.fd)
+        self._worker = None
+        if worker.blamed is not None:
+            self._blame(*worker.blamed)
+        now_s = self._now_s()
+        self._course.ended(now_s, how)
+        ended_in_order = how.code is not None and self._course.exit_code is not None
+        (self._log.info if ended_in_order else self._log.error)(
+            "worker ended",
+            worker_pid=worker.pid,
+            reason=str(how),
+            stacks=self._stacks_of(worker),
+            restart_in_s=None if ended_in_order else round(max(0.0, self._course.restart_at_s - now_s), 3),
+        )
+        if self._course.failed:
+            self._log.error("too many workers ended: trying at the longest backoff from now on")
+        self._changed()
+
+    def _stacks_of(self, worker: _Worker) -> str | None:
+        """Where a worker's stacks are; the empty file of one that wrote none is removed."""
+        if worker.stacks is None:
+            return None
+        try:
+            if worker.stacks.stat().st_size:
+                return str(worker.stacks)
+            worker.stacks.unlink()
+        except OSError:
+            pass  # somebody has tidied up
+        return None
+
+    def _blame(self, account: str, what: str) -> None:
+        try:
+            held = self._ward.faults.add(account, what)
+        except OSError as error:
+            self._log.warning("an account's fault could not be stored", account=account, reason=str(error))
+            held = self._ward.faults.held().get(account)
+        reason = None if held is None else held.reason or "it starts last from now on"
+        self._log.warning(f"account has {what} the worker", account=account, reason=reason)
+
+    # ---------------------------------------------------------------- heartbeats
+
+    def _status(self) -> WorkerStatus:
+        now_s = self._now_s()
+        said = (
+            self._worker.said.status if self._worker is not None and self._worker.said is not None else None
+        )
+        late = bool(self._rows) and all(row.is_late(now_s) for row in self._rows.values())
+        return self._course.status(said, late=late)
+
+    def _changed(self) -> None:
+        """The worker cannot say what it is now: the guard does."""
+        now_s = self._now_s()
+        for row in self._rows.values():
+            row.changed(now_s)
+
+    def _post(self, name: str, row: HeartbeatRow) -> None:
+        last, alive = self._last, self._course.phase is Phase.ALIVE
+        since_s = round(self._now_s() - self._last_at_s, 3)
+        posting = Posting(
+            status=self._status(),
+            loops={
+                loop: replace(
+                    was, last_ping_ago=round(was.last_ping_ago + since_s, 3), alive=was.alive and alive
+                )
+                for loop, was in (last.loops if last is not None else {}).items()
+            },
+            order=None if last is None else (last.incarnation, max(self._ward.seq(), last.seq + 1)),
+        )
+        try:
+            pid = fork(partial(self._be_post, self._ward.posts[name], posting))
+        except OSError as error:
+            row.ended(self._now_s(), written=False)
+            self._log.warning(
+                "guard's heartbeat not written", operation=f"heartbeat.{name}", reason=str(error)
+            )
+        else:
+            row.begun()
+            self._posting[pid] = name
+
+    def _be_post(self, post: Callable[[Posting], None], posting: Posting) -> int:
+        signal.setitimer(signal.ITIMER_REAL, POST_S)  # SIGALRM ends it, whatever it waits for
+        self._selector.close()
+        if self._worker is not None:
+            os.close(self._worker.fd)
+        post(posting)
+        return 0
+
+    # ---------------------------------------------------------------- the end
+
+    def _leave(self) -> int:
+        """Say the last word in every row that the worker has not said it in; returns the exit code."""
+        code = self._course.exit_code
+        assert code is not None
+        said = self._last.status if self._last is not None else None
+        until_s = self._now_s() + FAREWELL_S
+        if said is not self._status():
+            for name, row in self._rows.items():
+                if row.next_s < float("inf"):
+                    self._post(name, row)
+        while self._posting and self._now_s() < until_s:
+            if self._wake_fd in self._select(until_s):
+                os.read(self._wake_fd, READ_BYTES)
+                self._bury()
+        self._footprints.close()
+        self._selector.close()
+        self._log.info("guard stopped", exit_code=code)
+        return code
+
+
+@contextmanager
+def _woken_by_signals() -> Generator[int]:
+    """A file descriptor that becomes readable with the number of each signal that is handled."""
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    before = {number: signal.signal(number, lambda *_: None) for number in HANDLED}
+    previous_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+    try:
+        yield read_fd
+    finally:
+        signal.set_wakeup_fd(previous_fd)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(read_fd)
+        os.close(write_fd)
