@@ -1,20 +1,25 @@
 """The worker under its guard: what the guard is given, and what it is not told of by the worker itself."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, final
 
 import trio
 
+from tgworker.app.books import stack_files
 from tgworker.app.run import Guarded, boot_ms, run_worker
 from tgworker.embedded import DataFolder, HeartbeatFile, utc_now
 from tgworker.guard import FaultBook, GuardLimits, Held, Link, Posting, Ward, guard
 from tgworker.messaging.models import Heartbeat
 from tgworker.operations.logs import make_logger
+from tgworker.operations.stack_files import StackFiles, StackKind
 from tgworker.settings import LogFormat, Settings, SettingsError, changes_between, with_worker
 from tgworker.supervision.systemd import Systemd
 
@@ -71,13 +76,38 @@ def run_guarded(
                 heartbeat_every_s=settings.limits.heartbeat_every_s,
                 seq=boot_ms,
                 faults=FaultBook(folder.path / "faults.json", now=time.time),
-                stacks=folder.stacks,
+                stacks=FreezeStacks(stack_files(settings)),
                 reload=reload,
                 systemd=systemd,
                 log=log,
                 limits=GuardLimits(freeze_after_s=settings.freeze_after_s, give_up=settings.give_up),
             )
         )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FreezeStacks:
+    """The files that frozen workers write their stacks to; fills `tgworker.guard.Stacks`.
+
+    Attributes:
+        files: The data folder's.
+    """
+
+    files: StackFiles
+
+    def create(self) -> Path:
+        """Make an empty file for this process; raises `OSError`."""
+        return self.files.create(StackKind.FREEZE, at=utc_now(), pid=os.getpid())
+
+    def written(self, pid: int) -> Path | None:
+        """The file of a process that has ended; ``None``, and the file removed, if nothing stands in it."""
+        file = self.files.of(StackKind.FREEZE, pid)
+        if file is None or file.size:
+            return None if file is None else file.path
+        with suppress(OSError):
+            file.path.unlink()
+        return None
 
 
 def _posts(settings: Callable[[], Settings], folder: DataFolder) -> dict[str, Callable[[Posting], None]]:

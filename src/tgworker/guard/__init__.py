@@ -29,6 +29,7 @@ from tgworker.guard._faults import FaultBook as FaultBook
 from tgworker.guard._faults import Held as Held
 from tgworker.guard._footprints import Footprints as Footprints
 from tgworker.guard._guard import Posting as Posting
+from tgworker.guard._guard import Stacks as Stacks
 from tgworker.guard._guard import Ward as Ward
 from tgworker.guard._guard import guard as guard
 from tgworker.guard._link import (

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, assert_never, final
@@ -20,7 +19,7 @@ from tgworker.guard._faults import FaultBook, Held
 from tgworker.guard._footprints import Footprints
 from tgworker.guard._link import Beat, Committed, Ear, Fault, Link, Message, Quiet, Ready
 from tgworker.guard._notices import Notices
-from tgworker.guard._process import HANDLED, fork, is_stopped, reap, send
+from tgworker.guard._process import HANDLED, abort, fork, is_stopped, reap, send
 from tgworker.guard._row import HeartbeatRow
 from tgworker.messaging.models import Heartbeat, LoopStatus, WorkerStatus
 from tgworker.supervision.systemd import Systemd
@@ -47,6 +46,18 @@ class Log(Protocol):
 
     def error(self, event: str, **fields: Any) -> object:
         """Something is wrong that a person should know of."""
+        ...
+
+
+class Stacks(Protocol):
+    """The files that frozen workers write their stacks to."""
+
+    def create(self) -> Path:
+        """Make an empty file for this process; raises `OSError`."""
+        ...
+
+    def written(self, pid: int) -> Path | None:
+        """The file of a process that has ended; ``None``, and the file removed, if nothing stands in it."""
         ...
 
 
@@ -79,7 +90,7 @@ class Ward:
         heartbeat_every_s: How often the worker writes it, seconds.
         seq: The second half of a heartbeat's order, growing with real time; the worker counts alike.
         faults: Accounts that wedged or froze the worker.
-        stacks: The folder for the stacks of frozen workers.
+        stacks: Where the stacks of frozen workers go.
         reload: Read the settings again, on SIGHUP; returns whether the worker will end for a new one with
             them.
         systemd: What systemd told this process.
@@ -92,7 +103,7 @@ class Ward:
     heartbeat_every_s: float
     seq: Callable[[], int]
     faults: FaultBook
-    stacks: Path
+    stacks: Stacks
     reload: Callable[[], bool]
     systemd: Systemd
     log: Log
@@ -123,7 +134,6 @@ class _Worker:
 
     pid: int
     fd: int
-    stacks: Path | None
     ear: Ear = field(default_factory=Ear)
     said: Heartbeat | None = None
     said_at_s: float = 0.0
@@ -200,37 +210,25 @@ class _Guard:
 
     def _fork(self) -> None:
         self._footprints.clear()
-        stacks_fd, stacks = self._open_stacks()
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            pid = fork(partial(self._be_worker, read_fd, write_fd, stacks_fd))
+            pid = fork(partial(self._be_worker, read_fd, write_fd))
         finally:
             os.close(write_fd)
-            if stacks_fd is not None:
-                os.close(stacks_fd)
         self._selector.register(read_fd, selectors.EVENT_READ)
-        self._worker = _Worker(pid, read_fd, stacks)
+        self._worker = _Worker(pid, read_fd)
         self._log.info("worker forked", worker_pid=pid, restarts=self._course.restarts)
 
-    def _be_worker(self, read_fd: int, write_fd: int, stacks_fd: int | None) -> int:
+    def _be_worker(self, read_fd: int, write_fd: int) -> int:
         os.close(read_fd)
         self._selector.close()
-        if stacks_fd is not None:
-            faulthandler.enable(stacks_fd)
-        else:
-            faulthandler.enable()
-        return self._ward.work(Link(write_fd, self._footprints), self._ward.faults.held())
-
-    def _open_stacks(self) -> tuple[int, Path] | tuple[None, None]:
-        """A file for this worker's stacks, should it freeze; without one they go to standard error."""
-        name = f"freeze-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}-{self._course.restarts}.txt"
-        path = self._ward.stacks / name
         try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), path
+            # The descriptor stays open for as long as the process lives.
+            faulthandler.enable(os.open(self._ward.stacks.create(), os.O_WRONLY | os.O_CLOEXEC))
         except OSError as error:
+            faulthandler.enable()  # to standard error
             self._log.warning("no file for stacks", reason=str(error))
-            return None, None
+        return self._ward.work(Link(write_fd, self._footprints), self._ward.faults.held())
 
     def _abort(self) -> None:
         worker = self._worker
@@ -248,11 +246,12 @@ class _Guard:
             self._changed()
         else:
             self._log.error("worker does not stop", worker_pid=worker.pid, within_s=self._ward.limits.stop_s)
-        self._signal(signal.SIGABRT, signal.SIGCONT)
-
-    def _signal(self, *numbers: signal.Signals) -> None:
         if self._worker is not None:
-            send(self._worker.pid, *numbers)
+            abort(self._worker.pid)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._worker is not None:
+            send(self._worker.pid, number)
 
     # ---------------------------------------------------------------- what happens
 
@@ -326,29 +325,18 @@ class _Guard:
             self._blame(*worker.blamed)
         now_s = self._now_s()
         self._course.ended(now_s, how)
+        stacks = self._ward.stacks.written(worker.pid)
         ended_in_order = how.code is not None and self._course.exit_code is not None
         (self._log.info if ended_in_order else self._log.error)(
             "worker ended",
             worker_pid=worker.pid,
             reason=str(how),
-            stacks=self._stacks_of(worker),
+            stacks=None if stacks is None else str(stacks),
             restart_in_s=None if ended_in_order else round(max(0.0, self._course.restart_at_s - now_s), 3),
         )
         if self._course.failed:
             self._log.error("too many workers ended: trying at the longest backoff from now on")
         self._changed()
-
-    def _stacks_of(self, worker: _Worker) -> str | None:
-        """Where a worker's stacks are; the empty file of one that wrote none is removed."""
-        if worker.stacks is None:
-            return None
-        try:
-            if worker.stacks.stat().st_size:
-                return str(worker.stacks)
-            worker.stacks.unlink()
-        except OSError:
-            pass  # somebody has tidied up
-        return None
 
     def _blame(self, account: str, what: str) -> None:
         try:

@@ -148,4 +148,10 @@ def _decoded(line: bytes) -> Message | None:
 
 def _heartbeat(body: dict[str, Any]) -> Heartbeat:
     loops = {name: LoopStatus(**loop) for name, loop in body["loops"].items()}
-    return Heartbeat(**{**body, "status": WorkerStatus(body["status"]), "loops": loops})
+    return Heartbeat(
+        worker_id=body["worker_id"],
+        status=WorkerStatus(body["status"]),
+        loops=loops,
+        incarnation=body["incarnation"],
+        seq=body["seq"],
+    )

@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -114,10 +115,22 @@ def is_stopped(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] in {"T", "t"}
 
 
-def send(pid: int, *numbers: signal.Signals) -> None:
-    """Send signals, one after the other; to a process that has ended, nothing."""
-    for number in numbers:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
+def abort(pid: int) -> None:
+    """Have a process write its stacks and end, also if it is stopped.
+
+    SIGABRT goes to its main thread, so that the stacks begin with that one's; SIGCONT follows, because a
+    process that is stopped takes nothing else.
+
+    Args:
+        pid: The process.
+    """
+    tgkill = getattr(ctypes.CDLL(None), "tgkill", None)  # glibc 2.30 and later
+    if tgkill is None or tgkill(pid, pid, signal.SIGABRT) != 0:
+        send(pid, signal.SIGABRT)
+    send(pid, signal.SIGCONT)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal; to a process that has ended, nothing."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -107,6 +107,10 @@ class StackFiles:
         path.write_bytes(data)
         return path
 
+    def of(self, kind: StackKind, pid: int) -> StackFile | None:
+        """The newest of one process, also if it is empty; ``None`` if there is none."""
+        return next((file for file in self._all() if file.kind is kind and file.pid == pid), None)
+
     def newest(self, *kinds: StackKind) -> StackFile | None:
         """The newest of some kinds, or of all; ``None`` if there is none."""
         wanted = kinds or tuple(StackKind)
