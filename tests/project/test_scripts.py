@@ -1,6 +1,7 @@
-"""The scripts: which Python they find, what they install and when, and whose standard output is."""
+"""The scripts: which Python they find, what they install and when, whose standard output is, what CI runs."""
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,7 +11,22 @@ import pytest
 
 from project.checkout import ROOT
 
-TOOLS = ("cat", "cksum", "dirname", "env", "flock", "mkdir", "sh", "tail")
+TOOLS = (
+    "awk",
+    "bash",
+    "cat",
+    "cksum",
+    "dirname",
+    "env",
+    "flock",
+    "mkdir",
+    "mktemp",
+    "rm",
+    "sh",
+    "tail",
+    "tee",
+    "tr",
+)
 
 # A Python as the scripts see it. It says its version, makes environments (with a Python like itself inside),
 # notes what pip is asked for, and runs modules by saying so.
@@ -34,8 +50,15 @@ case "$1 $2" in
     echo "pip: $*" >>{notes}
     echo "pip talks"
     exit {pip_status} ;;
-*) echo "ran: $*" ;;
+*) echo "ran: $*"; exit {run_status} ;;
 esac
+"""
+# Instead of the checks: only that the tests' environment is there.
+NO_CHECKS = """#!/bin/sh
+root=$PWD
+. scripts/_venv.sh
+ensure_venv "$root/.venv" dev
+exit {status}
 """
 
 
@@ -47,7 +70,13 @@ class Clone:
     machine: Path
 
     def install_python(
-        self, version: str, *, name: str = "", pip_status: int = 0, no_ensurepip: bool = False
+        self,
+        version: str,
+        *,
+        name: str = "",
+        pip_status: int = 0,
+        run_status: int = 0,
+        no_ensurepip: bool = False,
     ) -> None:
         path = self.machine / "bin" / (name or f"python{version}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,19 +86,33 @@ class Clone:
                 path=path,
                 notes=self.machine / "notes",
                 pip_status=pip_status,
+                run_status=run_status,
                 no_ensurepip="yes" if no_ensurepip else "",
             )
         )
         path.chmod(0o755)
 
-    def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.root / script, *words],
-            env={"PATH": str(self.machine / "bin"), "HOME": str(self.machine)},
+            env={"PATH": str(self.machine / "bin"), "HOME": str(self.machine), **env},
             cwd=self.machine,
             capture_output=True,
             text=True,
             timeout=50,
+        )
+
+    def run_ci(self, *, check_status: int = 0, **env: str) -> tuple[int, list[str], list[str]]:
+        """Run what CI does, without the checks: its exit code, the runs of pytest, the summary."""
+        shutil.copytree(ROOT / ".ci", self.root / ".ci")
+        (self.root / "scripts/check").write_text(NO_CHECKS.format(status=check_status))
+        done = self.run(".ci/run", **env)
+        lines = done.stdout.splitlines()
+        summary = lines[lines.index("--- summary") + 1 : -1]
+        return (
+            done.returncode,
+            [line for line in lines if line.startswith("ran: ")],
+            [re.sub(r"\d+ s\b", "N s", line) for line in summary],
         )
 
     def pip_calls(self) -> list[str]:
@@ -226,6 +269,50 @@ def test_two_first_runs_at_once_install_once(clone: Clone) -> None:
     ]
     assert [process.communicate(timeout=50)[0] for process in both] == ["ran: -m tgworker\n"] * 2
     assert len(clone.pip_calls()) == 1
+
+
+WHOLE = "ran: -m pytest -q -p no:cacheprovider -n 2 --dist worksteal"
+
+
+def test_ci_runs_the_whole_suite_on_each_python_and_names_what_is_missing(clone: Clone) -> None:
+    for version in ("3.11", "3.13"):
+        clone.install_python(version)
+    status, runs, summary = clone.run_ci()
+    assert (status, runs) == (0, [WHOLE] * 2)
+    assert summary == [
+        "check: ok (N s)",
+        f"3.13: ok (N s, whole suite): {WHOLE}",
+        "3.12: not run: no python3.12 found on PATH or under pyenv",
+        f"3.11: ok (N s, whole suite): {WHOLE}",
+    ]
+
+
+def test_ci_leaves_slow_tests_out_after_the_first_python_where_time_is_short(clone: Clone) -> None:
+    for version in ("3.12", "3.13"):
+        clone.install_python(version)
+    status, runs, summary = clone.run_ci(CI_BUDGET_S="0")
+    assert (status, runs) == (0, [WHOLE, f"{WHOLE} -m not slow"])
+    assert summary[2] == f"3.12: ok (N s, without slow tests, for lack of time): {WHOLE} -m not slow"
+
+
+def test_ci_fails_if_any_step_does_and_runs_the_others_all_the_same(clone: Clone) -> None:
+    clone.install_python("3.11")
+    clone.install_python("3.12", pip_status=1)
+    clone.install_python("3.13", run_status=1)
+    status, runs, summary = clone.run_ci()
+    assert (status, runs) == (1, [WHOLE] * 2)
+    assert [line.split(" (")[0] for line in summary] == [
+        "check: ok",
+        "3.13: FAILED",
+        "3.12: FAILED: could not be prepared",
+        "3.11: ok",
+    ]
+
+
+def test_ci_fails_if_the_checks_do(clone: Clone) -> None:
+    clone.install_python("3.12")
+    status, runs, summary = clone.run_ci(check_status=1)
+    assert (status, runs, summary[0]) == (1, [WHOLE], "check: FAILED (N s)")
 
 
 @pytest.mark.parametrize(
