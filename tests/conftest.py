@@ -4,9 +4,9 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-from stack_kit import database, postgrest, shared_cluster, stack_binaries, stack_folders
+from stack_kit import database, database_template, shared_cluster, stack, stack_binaries, stack_folders
 
-__all__ = ["database", "postgrest", "shared_cluster", "stack_binaries", "stack_folders"]
+__all__ = ["database", "database_template", "shared_cluster", "stack", "stack_binaries", "stack_folders"]
 
 # How long an example takes says how busy the machine is. (What `CI` in the environment changes stays.)
 settings.register_profile("tgworker", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

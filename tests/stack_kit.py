@@ -18,10 +18,10 @@ from tgworker.devstack import (
     Cluster,
     Folders,
     Places,
-    Postgrest,
+    Stack,
     cache_folder,
     open_folders,
-    open_postgrest,
+    open_stack_on,
 )
 
 
@@ -87,11 +87,32 @@ def shared_cluster(stack_binaries: Binaries, stack_folders: Folders) -> Generato
         trio.run(cluster.stop)
 
 
+@pytest.fixture(scope="session")
+def database_template() -> str:
+    """What each test's database is a copy of: what Supabase prepares, and nothing else.
+
+    A room that wants its schema in every test overrides this in its conftest with `made_template`.
+    """
+    return "postgres"
+
+
+def made_template(cluster: Cluster, name: str, *files: Path) -> str:
+    """Make a database to copy from, with files of SQL applied once; returns its name."""
+
+    async def make() -> None:
+        await cluster.create_database(name)
+        for file in files:
+            await cluster.run_file(file, database=name)
+
+    trio.run(make)
+    return name
+
+
 @pytest.fixture
-async def database(shared_cluster: Cluster) -> AsyncGenerator[Database]:
+async def database(shared_cluster: Cluster, database_template: str) -> AsyncGenerator[Database]:
     """A fresh database; it is dropped after the test."""
     name = f"test_{os.urandom(6).hex()}"
-    await shared_cluster.create_database(name)
+    await shared_cluster.create_database(name, template=database_template)
     try:
         yield Database(shared_cluster, name)
     finally:
@@ -100,12 +121,14 @@ async def database(shared_cluster: Cluster) -> AsyncGenerator[Database]:
 
 
 @pytest.fixture
-async def postgrest(
+async def stack(
     database: Database, stack_binaries: Binaries, stack_folders: Folders
-) -> AsyncGenerator[Postgrest]:
-    """PostgREST on the test's database; it reads the schema anew whenever that changes."""
-    url = database.cluster.url(database.name, "authenticator")
-    async with open_postgrest(
-        Postgrest(stack_binaries.postgrest, stack_folders, url, name=database.name)
-    ) as postgrest:
-        yield postgrest
+) -> AsyncGenerator[Stack]:
+    """PostgREST and a gateway on the test's database.
+
+    PostgREST sees changes of the schema a moment later only: better that it is in the template.
+    """
+    async with open_stack_on(
+        database.cluster, stack_binaries, stack_folders, database=database.name
+    ) as stack:
+        yield stack

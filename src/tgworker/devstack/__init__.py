@@ -2,6 +2,12 @@
 
 The rooms within, highest first::
 
+    stack                      all of it together, and its handles
+    control server             switching faults and parts over HTTP; a port that can be taken down
+    gateway breaking           one port in front of PostgREST and Storage; a request under a fault
+    upstream storage           PostgREST as the gateway sees it; the stand-in for Storage
+    exchange faults objects    HTTP with one client; named faults; buckets as files
+    migrations                 files of SQL, each once
     cluster postgrest          the two programs, each with start, stop, kill, freeze
     process                    a program that dies with us; keeper: the small program that sees to it
     folders user               where things are, and whose
@@ -23,18 +29,25 @@ from tgworker.devstack.errors import (
     SqlFailed,
     Unfit,
 )
+from tgworker.devstack.faults import Action, ActiveFault, Fault, Faults
 from tgworker.devstack.fetching import fetch_postgresql, fetch_postgrest
 from tgworker.devstack.folders import Folders, open_folders
 from tgworker.devstack.keys import Keys, project_keys, sign
+from tgworker.devstack.migrations import apply_migrations
 from tgworker.devstack.postgrest import Postgrest, open_postgrest
+from tgworker.devstack.stack import Stack, open_stack, open_stack_on
 
 __all__ = [
     "OWNER",
     "SUPERUSER",
+    "Action",
+    "ActiveFault",
     "Binaries",
     "BinaryMissing",
     "Cluster",
     "DevStackError",
+    "Fault",
+    "Faults",
     "FetchFailed",
     "FolderInUse",
     "Folders",
@@ -44,13 +57,17 @@ __all__ = [
     "PortTaken",
     "Postgrest",
     "SqlFailed",
+    "Stack",
     "Unfit",
+    "apply_migrations",
     "cache_folder",
     "fetch_postgresql",
     "fetch_postgrest",
     "open_cluster",
     "open_folders",
     "open_postgrest",
+    "open_stack",
+    "open_stack_on",
     "project_keys",
     "sign",
 ]

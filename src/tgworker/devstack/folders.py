@@ -79,7 +79,6 @@ def open_folders(data: Path | None = None) -> Generator[Folders]:
             folder.mkdir(parents=True, exist_ok=True)
             if user is not None:
                 user.own(folder)
-        folders.objects.mkdir(parents=True, exist_ok=True)
         yield folders
     finally:
         shutil.rmtree(run, ignore_errors=True)

@@ -8,8 +8,9 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["anon", "authenticated", "service_role"]
 
@@ -35,6 +36,29 @@ def sign(role: str, *, secret: str = JWT_SECRET, expires_at: int = FAR_FUTURE, *
     words = [_base64({"alg": "HS256", "typ": "JWT"}), _base64(payload)]
     signature = hmac.new(secret.encode(), ".".join(words).encode(), hashlib.sha256).digest()
     return ".".join([*words, base64.urlsafe_b64encode(signature).rstrip(b"=").decode()])
+
+
+def claims_of(token: str, *, now: float, secret: str = JWT_SECRET) -> Mapping[str, Any] | None:
+    """What a JWT claims; ``None`` where it is none of ours, or is over.
+
+    Args:
+        token: The JWT.
+        now: Unix time in seconds.
+        secret: What it must be signed with.
+    """
+    signed, _, signature = token.rpartition(".")
+    wanted = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+    try:
+        if not hmac.compare_digest(_bytes(signature), wanted):
+            return None
+        claims = json.loads(_bytes(signed.partition(".")[2]))
+    except ValueError:
+        return None
+    return claims if isinstance(claims, dict) and claims.get("exp", FAR_FUTURE) > now else None
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _base64(value: object) -> str:
