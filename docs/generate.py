@@ -35,7 +35,6 @@ LIBRARY: tuple[ModuleType, ...] = (
 
 WITHOUT_EFFECT = {
     "TGWORKER_DEADLINE_MEDIA_S": "no files are sent or received yet",
-    "TGWORKER_MEMORY_LIMIT_MB": "there is no recycling yet",
     "TGWORKER_PACING": "there is no pacing yet",
     "TGWORKER_STATUS_BIND": "there is no status page yet",
     "TGWORKER_STATUS_TOKEN": "there is no status page yet",
@@ -50,7 +49,7 @@ EXIT_CODES = """
 | 2 | usage or configuration, a data folder that cannot be used or is in use, a damaged store |
 | 3 | the store has another schema version; for one-shot commands also: it cannot be reached |
 | 70 | the guard gave up, where `TGWORKER_GIVE_UP=1` lets it |
-| 75 | the worker wants a new process, because a task of it does not die: seen without a guard |
+| 75 | the worker wants a new process (a task does not die, its memory is used up): seen without a guard |
 | 130, 143 | Ctrl-C (130) or SIGTERM (143) ended it before it was done; what it had done stays done |
 
 The worker stops in order after the first SIGTERM or Ctrl-C, which takes 25 s at most; then, or at a second
@@ -85,9 +84,13 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     ),
     "status": (
         "object",
-        "answers worker_id status version pid incarnation heartbeats loops accounts queues tree last_freeze",
+        """
+        answers worker_id status version pid incarnation heartbeats loops lag accounts queues tree
+        last_freeze
+        """,
     ),
     "status: accounts": ("array of", "id name state reason"),
+    "status: lag": ("object", "lag_s worst_s turns lags lagged_s"),
     "status: queues": ("object", "online claimed in_flight unsettled"),
     "status: last_freeze": ("object or null", "at file stacks"),
     "status, no worker": ("object", "answers heartbeat last_freeze newest_stacks"),
@@ -110,7 +113,8 @@ ABOUT_RESULTS = """
   `needs_login`, `banned` or `disabled` (`elsewhere` is for later); `last_error` and `reason` then say
   what to do.
 * The `state` of a message stands in [the outbox table](store.md), `loops` and `loops_status` in [the
-  heartbeat](heartbeat.md); `tree` is `Snapshot.to_dict()` of [the library](supervision.md).
+  heartbeat](heartbeat.md); `lag` is `LagStatistics.to_dict()`, and `tree` is `Snapshot.to_dict()`, of [the
+  library](supervision.md).
 * `stacks` are text: for each task, or each thread, its frames. `last_freeze` is of the last worker that was
   ended because it stood still, `newest_stacks` also of those whose stacks somebody wanted (SIGUSR1); they are
   files in the data folder. `stacks` of a worker that does not answer are from the newest `file`, and `at` and

@@ -20,9 +20,10 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     ),
     "status": (
         *("answers", "worker_id", "status", "version", "pid", "incarnation", "heartbeats"),
-        *("loops", "accounts", "queues", "tree", "last_freeze"),
+        *("loops", "lag", "accounts", "queues", "tree", "last_freeze"),
     ),
     "status: accounts": ("id", "name", "state", "reason"),
+    "status: lag": ("lag_s", "worst_s", "turns", "lags", "lagged_s"),
     "status: queues": ("online", "claimed", "in_flight", "unsettled"),
     "status: last_freeze": STACKS,
     "status, no worker": ("answers", "heartbeat", "last_freeze", "newest_stacks"),

@@ -89,6 +89,7 @@ async def test_what_a_running_worker_answers(tmp_path: Path) -> None:
             assert set(status["loops"]) == {"sync", "outbound", "history", "jobs"}
             assert all(set(loop) == LOOP for loop in status["loops"].values())
             assert fields(status["accounts"]) == {frozenset(SHAPES["status: accounts"])}
+            assert set(status["lag"]) == set(SHAPES["status: lag"])
             assert set(status["queues"]) == set(SHAPES["status: queues"])
             sent = await answered(
                 town, "send", "--account", "me", "--to", str(peer["id"]), "--text", "x", "--wait", "--json"

@@ -18,7 +18,16 @@ from tgworker.messaging.ports import (
     Telegram,
     Vault,
 )
-from tgworker.supervision import Backoff, ChildSpec, Dump, Observer, Wedged, task_stacks
+from tgworker.supervision import (
+    Backoff,
+    Canary,
+    ChildSpec,
+    Dump,
+    Observer,
+    StartFunction,
+    Wedged,
+    task_stacks,
+)
 from tgworker.supervision.systemd import Systemd
 
 LINE_BACKOFF = Backoff(initial_s=0.5, factor=2, cap_s=60)
@@ -60,6 +69,8 @@ class Parts:
         line_backoff: Between two lines of one account.
         restart_backoff: Between two incarnations of a child.
         dump: Evidence of a hung child.
+        canary: Says how late the event loop is; ``None``: nobody does.
+        services: What else runs in the tree, each with its id: what the process needs, not the worker.
         line_stacks: What an account's asyncio tasks are doing; ``None`` where it has no line.
         on_wedged: Ends the process: a task that does not die cannot be waited for.
     """
@@ -84,4 +95,6 @@ class Parts:
     restart_backoff: Backoff = RESTART_BACKOFF
     dump: Dump | None = task_stacks
     line_stacks: Callable[[AccountId], str | None] = lambda _account_id: None
+    canary: Canary | None = None
+    services: Sequence[tuple[str, StartFunction]] = ()
     on_wedged: Callable[[Wedged], object] | None = None

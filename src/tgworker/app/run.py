@@ -26,11 +26,12 @@ from tgworker.guard import EXIT_RESTART_ME, Fault, Held, Link, Quiet, Ready
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, Threshold, foreign_logs, make_logger
+from tgworker.operations.memory import watch_memory
 from tgworker.operations.signals import Bell, signal_bells
 from tgworker.operations.stopping import StopRequest, StopSwitch, run_until_stopped, stop_signals
 from tgworker.operations.task_stacks import every_stack
 from tgworker.settings import LogFormat, Settings
-from tgworker.supervision import ChildSpec, Wedged
+from tgworker.supervision import Canary, ChildSpec, Pulse, Wedged
 from tgworker.supervision.systemd import Systemd
 
 STOP_WITHIN_S = 25.0
@@ -92,8 +93,9 @@ def run_worker(
         now=lambda: datetime.now(UTC),
     )
     switch = StopSwitch(on_throw=_arm_last_resort)
-    process = _Process(settings, switch, log, guarded, systemd)
-    live = LiveSettings(settings, load, threshold, renew=process.renew if guarded is not None else None)
+    renew = partial(switch.request, "settings have changed", exit_code=EXIT_RESTART_ME)
+    live = LiveSettings(settings, load, threshold, renew=renew if guarded is not None else None)
+    process = _Process(live, switch, log, guarded, systemd)
     try:
         with (
             foreign_logs(log),
@@ -127,13 +129,14 @@ class _Process:
 
     def __init__(
         self,
-        settings: Settings,
+        live: LiveSettings,
         switch: StopSwitch,
         log: Logger,
         guarded: Guarded | None,
         systemd: Systemd,
     ) -> None:
-        self._settings = settings
+        self._live = live
+        self._settings = live.now
         self._switch = switch
         self._log = log
         self._guarded = guarded
@@ -195,6 +198,8 @@ class _Process:
             dump=evidence_of(adapters.telegram.stacks),
             line_stacks=adapters.telegram.stacks,
             on_wedged=self._wedged,
+            canary=Canary(),
+            services=(("memory", self._watch_memory),),
         )
 
     def _adjusted(self, spec: ChildSpec) -> ChildSpec:
@@ -218,15 +223,25 @@ class _Process:
             else:
                 self._log.info("stacks written", file=str(path))
 
-    # ---------------------------------------------------------------- its end
+    async def _watch_memory(self, pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        await watch_memory(
+            pulse,
+            limit_mb=lambda: self._live.now.memory_limit_mb,
+            over=self._recycle,
+            task_status=task_status,
+        )
 
-    def renew(self) -> None:
-        """End in order, for a new worker to begin with the settings that have changed."""
-        self._switch.request("settings have changed", exit_code=EXIT_RESTART_ME)
+    # ---------------------------------------------------------------- its end
 
     def stopping(self, request: StopRequest) -> None:
         """The worker begins to stop."""
         self._log.info("worker stopping", reason=request.reason)
+
+    def _recycle(self, used_mb: float, limit_mb: int) -> None:
+        """The worker has grown beyond its limit: a new one begins small again."""
+        if self._switch.requested is None:
+            self._log.warning("worker is above its memory limit", used_mb=round(used_mb), limit_mb=limit_mb)
+        self._switch.request("memory", exit_code=EXIT_RESTART_ME)
 
     def overdue(self, request: StopRequest) -> None:
         """The budget is spent: nobody waits any longer for what did not stop."""

@@ -106,6 +106,8 @@ class Worker:
                     ),
                 ),
                 self._child("status", self._serve_status, watched=False),
+                *([self._child("canary", parts.canary, watched=False)] if parts.canary is not None else []),
+                *(self._child(name, start, watched=False) for name, start in parts.services),
                 self._child(
                     "outbound",
                     partial(
@@ -269,6 +271,7 @@ class Worker:
             "heartbeats": self._heartbeats,
             "loops": {name: asdict(loop) for name, loop in loops_of(snapshot).items()},
             "accounts": [self._account(account) for account in self.accounts.running().values()],
+            "lag": self.parts.canary.statistics().to_dict() if self.parts.canary is not None else None,
             "queues": asdict(self.dispatch.statistics()),
             "tree": snapshot.to_dict(),
         }

@@ -116,4 +116,10 @@ def _page(answer: Mapping[str, Any]) -> str:
         "",
         "queues: {claimed} claimed, {in_flight} in flight, {unsettled} to settle".format_map(queues),
     ]
+    lag = answer["lag"]
+    if lag is not None:
+        lines.append(
+            f"event loop: {lag['lag_s'] * 1000:.0f} ms late at most in the last second,"
+            f" {lag['worst_s']:.2f} s at worst"
+        )
     return "\n".join(lines)
