@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 import trio
 import trio.testing
@@ -11,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging.messaging_fakes import ANNA, BERT, FakeStore, RecordingPulse, Reports, account, growing
-from tgworker.messaging.accounts import changes, run_accounts
+from tgworker.messaging.accounts import Hold, changes, run_accounts
 from tgworker.messaging.dispatch import Dispatch
-from tgworker.messaging.events import StoreBack, StoreUnavailable
+from tgworker.messaging.events import AccountChanged, StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import Account, AccountId
+from tgworker.messaging.models import Account, AccountId, AccountState
 
 
 class FakeChildren:
@@ -52,7 +53,11 @@ class Sync:
 
 
 @asynccontextmanager
-async def syncing(store: FakeStore, children: FakeChildren | None = None) -> AsyncGenerator[Sync]:
+async def syncing(
+    store: FakeStore,
+    children: FakeChildren | None = None,
+    holds: Mapping[AccountId, Hold] = MappingProxyType({}),
+) -> AsyncGenerator[Sync]:
     """Run the sync for the length of the block; it is never silent for 60 s."""
     here = Sync(store, children or FakeChildren(), Dispatch(), RecordingPulse(), Reports(), trio.Event())
     async with trio.open_nursery() as nursery:
@@ -68,6 +73,7 @@ async def syncing(store: FakeStore, children: FakeChildren | None = None) -> Asy
                 delays=growing,
                 report=here.report,
                 synced=here.synced,
+                holds=holds,
             )
         )
         yield here
@@ -172,6 +178,56 @@ async def test_a_new_incarnation_finds_the_children_of_its_predecessor(
     async with syncing(store, children):
         await trio.sleep(1)
     assert children.log == [(0, "start", ANNA)]
+
+
+async def test_an_account_that_starts_last_does_so_at_its_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore(account(ANNA), account(BERT))
+    async with syncing(store, holds={ANNA: Hold(30, None)}) as here:
+        await here.synced.wait()
+        assert trio.current_time() == 0, "nobody waits for it"
+        await trio.sleep(100)
+        assert here.children.log == [(0, "start", BERT), (30, "start", ANNA)]
+        assert store.weather.times("active_accounts") == [0, 30, 90]
+        assert [event.reason for event in here.report.of(AccountChanged)] == [None]
+
+
+async def test_a_quarantined_account_waits_says_why_once_and_is_tried_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore(account(ANNA), account(BERT))
+    async with syncing(store, holds={ANNA: Hold(150, "it has frozen the worker")}) as here:
+        await trio.sleep(149)
+        assert set(here.children.running()) == {BERT}
+        assert here.report.of(AccountChanged) == [
+            AccountChanged(ANNA, AccountState.WAITING, "it has frozen the worker")
+        ]
+        assert store.states == [(AccountState.WAITING, "it has frozen the worker", None)]
+        await trio.sleep(2)
+        assert here.children.log[1:] == [(150, "start", ANNA)]
+
+
+async def test_why_an_account_waits_is_stored_however_long_the_store_is_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore(account(ANNA))
+    store.weather.will("record_account", "away", "hang")
+    async with syncing(store, holds={ANNA: Hold(1000, "it has wedged the worker")}) as here:
+        await trio.sleep(1 + 10 + 2)
+        assert store.states == []
+        await trio.sleep(0.1)
+        assert store.states == [(AccountState.WAITING, "it has wedged the worker", None)]
+        assert len(here.report.of(AccountChanged)) == 1
+        assert here.children.log == []
+
+
+async def test_a_hold_of_somebody_else_s_account_is_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore(account(ANNA))
+    async with syncing(store, holds={BERT: Hold(70, "it has frozen the worker")}) as here:
+        await trio.sleep(80)
+        assert here.report.of(AccountChanged) == []
+        assert here.children.log == [(0, "start", ANNA)]
 
 
 ROWS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["token 1", "token 2"]))

@@ -34,7 +34,7 @@ async def beat(link: Link, *, freeze_after_s: float) -> None:
 
 
 class Steps(trio.abc.Instrument):
-    """Leaves the owner of each step where the guard can read it: 0.2 µs for a step."""
+    """Leaves the owner of each step where the guard can read it: 0.4 µs for each step, and for each pass of the loop."""
 
     def __init__(self, footprints: Footprints) -> None:
         self._step = footprints.step
@@ -66,6 +66,7 @@ def leaving_footprints(
             return
         number = footprints.enter(account)
         OWNER.set(number)  # of this incarnation's own context: nothing to set back
+        footprints.step(number)  # this very step
         try:
             await spec.start(pulse, task_status=task_status)
         finally:

@@ -126,13 +126,13 @@ async def _tell(
     pulse: Pulse, store: AccountStore, account_id: AccountId, hold: Hold, limits: Limits, report: Report
 ) -> None:
     """Say why an account does not start."""
-    report(AccountChanged(account_id, AccountState.WAITING, hold.reason))
     await within(
         pulse,
         "database.record_account",
         limits.database_s,
         partial(store.record_account, account_id, AccountState.WAITING, last_error=hold.reason),
     )
+    report(AccountChanged(account_id, AccountState.WAITING, hold.reason))
 
 
 async def _record_online(pulse: Pulse, store: AccountStore, dispatch: Dispatch, limits: Limits) -> None:
