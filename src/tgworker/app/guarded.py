@@ -34,7 +34,7 @@ async def beat(link: Link, *, freeze_after_s: float) -> None:
 
 
 class Steps(trio.abc.Instrument):
-    """Leaves the owner of each step where the guard can read it: 0.4 µs for each step, and for each pass of the loop."""
+    """Leaves the owner of each step where the guard can read it: 0.4 µs each, and at each wait."""
 
     def __init__(self, footprints: Footprints) -> None:
         self._step = footprints.step
