@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from tgworker.app.guarded import Steps, Told, beat, holds, leaving_footprints
+from tgworker.app.guarded import Steps, Told, UnderGuard, beat, leaving_footprints
 from tgworker.guard import Beat, Committed, Footprints, Held, Link
 from tgworker.guard._link import Ear, Message
 from tgworker.messaging.accounts import Hold
@@ -135,12 +135,14 @@ class _Nobody:
 
 
 async def test_what_the_guard_says_of_accounts_on_trio_s_clock(
+    pipe: Pipe,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     await trio.sleep(100)
     now = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
     held = {"late": Held(0, ""), "bad": Held(now.timestamp() + 3600, "quarantined: it has frozen the worker")}
-    assert holds(held, start_last_s=30, now=now) == {
+    guard = UnderGuard(pipe.link, held, freeze_after_s=10, account_of=lambda path: None)
+    assert guard.holds(start_last_s=30, now=now) == {
         "late": Hold(130, None),
         "bad": Hold(3700, "quarantined: it has frozen the worker; tried again at 2026-11-26 13:00 UTC"),
     }

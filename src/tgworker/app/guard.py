@@ -14,7 +14,9 @@ from typing import TextIO, final
 import trio
 
 from tgworker.app.books import stack_files
-from tgworker.app.run import Guarded, boot_ms, run_worker
+from tgworker.app.evidence import account_of
+from tgworker.app.guarded import UnderGuard
+from tgworker.app.run import boot_ms, run_worker
 from tgworker.embedded import DataFolder, HeartbeatFile, utc_now
 from tgworker.guard import FaultBook, GuardLimits, Held, Link, Posting, Ward, guard
 from tgworker.messaging.models import Heartbeat
@@ -66,7 +68,8 @@ def run_guarded(
         return bool(changes_between(before, current).needs_new_worker)
 
     def work(link: Link, held: Mapping[str, Held]) -> int:
-        return ending(partial(run_worker, current, load=load, guarded=Guarded(link, held), stderr=stderr))
+        under_guard = UnderGuard(link, held, freeze_after_s=settings.freeze_after_s, account_of=account_of)
+        return ending(partial(run_worker, current, load=load, guard=under_guard, stderr=stderr))
 
     with folder.hold():
         return guard(

@@ -1,13 +1,14 @@
 """What a worker does for its guard: its loop's pulse, whose step it runs, and what was committed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import final
 
 import trio
 
-from tgworker.guard import Beat, Committed, Footprints, Held, Link
+from tgworker.guard import Beat, Committed, Fault, Footprints, Held, Link, Quiet, Ready
 from tgworker.messaging.accounts import Hold
 from tgworker.messaging.models import AccountId, Heartbeat
 from tgworker.messaging.ports import HeartbeatWriter
@@ -15,6 +16,9 @@ from tgworker.supervision import ChildSpec, Pulse
 
 BEATS_PER_LIMIT = 10
 LONGEST_BEAT_S = 1.0
+
+OPENING_S = 300.0
+"""For so long the guard expects no beat while the store is opened: that may upgrade it, and blocks."""
 
 OWNER: ContextVar[int] = ContextVar("OWNER", default=0)
 """The number under which the guard knows the account whose task this is; tasks inherit it."""
@@ -98,18 +102,104 @@ class Told:
         self._link.say(Committed(self.name, heartbeat))
 
 
-def holds(held: Mapping[str, Held], *, start_last_s: float, now: datetime) -> Mapping[AccountId, Hold]:
-    """What the guard says of accounts, on trio's clock. To be called inside the loop.
+class NoGuard:
+    """A worker that nobody guards: there is nothing to do."""
+
+    holds_folder = True
+    """Whether the worker has to take the data folder itself."""
+    instruments: Sequence[trio.abc.Instrument] = ()
+    """What watches its event loop."""
+    renews = False
+    """Whether a new worker follows one that asks for it."""
+
+    async def show_life(self) -> None:
+        """Show that the loop turns, until cancelled."""
+
+    def quiet(self) -> None:
+        """The loop will stand still for a while: the store is opened, and perhaps upgraded."""
+
+    def ready(self) -> None:
+        """The worker has started."""
+
+    def wedged(self, account: AccountId) -> None:
+        """The process is about to end because a task of this account does not die."""
+
+    def told(self, writers: Sequence[HeartbeatWriter]) -> Sequence[HeartbeatWriter]:
+        """The writers of heartbeats, with whoever has to hear of them told."""
+        return writers
+
+    def adjusted(self, spec: ChildSpec) -> ChildSpec:
+        """A child, with what belongs around it."""
+        return spec
+
+    def holds(self, *, start_last_s: float, now: datetime) -> Mapping[AccountId, Hold]:  # noqa: ARG002 - for others
+        """Which accounts may not start yet, on trio's clock. To be called inside the loop.
+
+        Args:
+            start_last_s: How long after the others those start that are only to start last, seconds.
+            now: The calendar's time, aware.
+        """
+        return {}
+
+
+@final
+class UnderGuard(NoGuard):
+    """A worker whose guard waits for signs of life.
 
     Args:
+        link: The way to the guard.
         held: Accounts that may not start with the others.
-        start_last_s: How long after the others those start that are only to start last, seconds.
-        now: The calendar's time, aware.
+        freeze_after_s: The guard's patience, seconds.
+        account_of: The account that a child belongs to, by the child's path; ``None`` for none.
     """
-    return {
-        AccountId(account): _hold(how, start_last_s, now, trio.current_time())
-        for account, how in held.items()
-    }
+
+    holds_folder = False
+    renews = True
+
+    def __init__(
+        self,
+        link: Link,
+        held: Mapping[str, Held],
+        *,
+        freeze_after_s: float,
+        account_of: Callable[[str], AccountId | None],
+    ) -> None:
+        self.instruments = (Steps(link.footprints),)
+        self._link = link
+        self._held = held
+        self._freeze_after_s = freeze_after_s
+        self._account_of = account_of
+
+    async def show_life(self) -> None:
+        """Show that the loop turns, until cancelled."""
+        await beat(self._link, freeze_after_s=self._freeze_after_s)
+
+    def quiet(self) -> None:
+        """The loop will stand still for a while."""
+        self._link.say(Quiet(OPENING_S))
+
+    def ready(self) -> None:
+        """The worker has started."""
+        self._link.say(Ready())
+
+    def wedged(self, account: AccountId) -> None:
+        """The process is about to end because a task of this account does not die."""
+        self._link.say(Fault(account))
+
+    def told(self, writers: Sequence[HeartbeatWriter]) -> Sequence[HeartbeatWriter]:
+        """The writers, which tell the guard what they have committed."""
+        return [Told(writer, self._link) for writer in writers]
+
+    def adjusted(self, spec: ChildSpec) -> ChildSpec:
+        """A child whose steps the guard can tell from others'."""
+        return leaving_footprints(spec, footprints=self._link.footprints, account_of=self._account_of)
+
+    def holds(self, *, start_last_s: float, now: datetime) -> Mapping[AccountId, Hold]:
+        """Which accounts may not start yet."""
+        now_s = trio.current_time()
+        return {
+            AccountId(account): _hold(how, start_last_s, now, now_s) for account, how in self._held.items()
+        }
 
 
 def _hold(how: Held, start_last_s: float, now: datetime, now_s: float) -> Hold:

@@ -5,9 +5,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
@@ -18,11 +17,11 @@ import trio
 from tgworker.app.adapters import Adapters, open_adapters
 from tgworker.app.books import stack_files
 from tgworker.app.evidence import account_of, evidence_of
-from tgworker.app.guarded import Steps, Told, beat, holds, leaving_footprints
+from tgworker.app.guarded import NoGuard
 from tgworker.app.parts import NO_SYSTEMD, Parts
 from tgworker.app.reload import LiveSettings
 from tgworker.app.worker import Worker
-from tgworker.guard import EXIT_RESTART_ME, Fault, Held, Link, Quiet, Ready
+from tgworker.guard import EXIT_RESTART_ME
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, Threshold, foreign_logs, make_logger
@@ -31,7 +30,7 @@ from tgworker.operations.signals import Bell, signal_bells
 from tgworker.operations.stopping import StopRequest, StopSwitch, run_until_stopped, stop_signals
 from tgworker.operations.task_stacks import every_stack
 from tgworker.settings import LogFormat, Settings
-from tgworker.supervision import Canary, ChildSpec, Pulse, Wedged
+from tgworker.supervision import Canary, Pulse, Wedged
 from tgworker.supervision.systemd import Systemd
 
 STOP_WITHIN_S = 25.0
@@ -40,31 +39,18 @@ STOP_WITHIN_S = 25.0
 LAST_RESORT_S = 1.0
 """How much later, seconds, a process is ended whose loop does not turn any more: with 1, and its stacks."""
 
-OPENING_S = 300.0
-"""For so long the guard expects no beat while the store is opened: that may upgrade it, and blocks."""
-
 STDERR = 2
 """The descriptor: whatever has become of the stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """What the guard gave its worker.
-
-    Attributes:
-        link: The way to the guard.
-        held: Accounts that may not start with the others.
-    """
-
-    link: Link
-    held: Mapping[str, Held]
+NO_GUARD = NoGuard()
 
 
 def run_worker(
     settings: Settings,
     *,
     load: Callable[[], Settings],
-    guarded: Guarded | None = None,
+    guard: NoGuard = NO_GUARD,
     systemd: Systemd = NO_SYSTEMD,
     stderr: TextIO = sys.stderr,
 ) -> int:
@@ -76,7 +62,7 @@ def run_worker(
     Args:
         settings: What the environment says.
         load: Reads the environment anew, as SIGHUP asks for; raises `SettingsError` like the first time.
-        guarded: What the guard gave this process, which then holds the data folder; ``None`` without one.
+        guard: The way to the guard, if there is one; it then holds the data folder.
         systemd: What systemd told this process, if it is to speak with it itself.
         stderr: Where log lines go.
 
@@ -94,8 +80,8 @@ def run_worker(
     )
     switch = StopSwitch(on_throw=_arm_last_resort)
     renew = partial(switch.request, "settings have changed", exit_code=EXIT_RESTART_ME)
-    live = LiveSettings(settings, load, threshold, renew=renew if guarded is not None else None)
-    process = _Process(live, switch, log, guarded, systemd)
+    live = LiveSettings(settings, load, threshold, renew=renew if guard.renews else None)
+    process = _Process(live, switch, log, guard, systemd)
     try:
         with (
             foreign_logs(log),
@@ -113,10 +99,10 @@ def run_worker(
                     beside=(
                         partial(live.reload_on, bells[signal.SIGHUP], log),
                         partial(process.dump_on, bells[signal.SIGUSR1]),
-                        process.show_life,
+                        guard.show_life,
                     ),
                 ),
-                instruments=[] if guarded is None else [Steps(guarded.link.footprints)],
+                instruments=guard.instruments,
             )
     finally:
         faulthandler.cancel_dump_traceback_later()
@@ -132,48 +118,38 @@ class _Process:
         live: LiveSettings,
         switch: StopSwitch,
         log: Logger,
-        guarded: Guarded | None,
+        guard: NoGuard,
         systemd: Systemd,
     ) -> None:
         self._live = live
         self._settings = live.now
         self._switch = switch
         self._log = log
-        self._guarded = guarded
+        self._guard = guard
         self._systemd = systemd
         self._worker: Worker | None = None
         self._leaving = False
 
     async def run(self) -> None:
         """The worker, until it is cancelled."""
-        settings, log, guarded = self._settings, self._log, self._guarded
+        settings, log, guard = self._settings, self._log, self._guard
         events = EventLog(log, account_of=account_of)
         async with open_adapters(
             settings,
             observer=events.adapter,
             report=events.messaging,
-            hold=guarded is None,
-            before_blocking=self._will_be_quiet,
+            hold=guard.holds_folder,
+            before_blocking=guard.quiet,
         ) as adapters:
             self._worker = worker = Worker(self._parts(adapters, events))
             async with worker.open():
                 log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
                 await worker.wait_synced()
-                if guarded is not None:
-                    guarded.link.say(Ready())
+                guard.ready()
                 await trio.sleep_forever()
 
-    async def show_life(self) -> None:
-        """Show the guard, if there is one, that the loop turns, until the very end."""
-        if self._guarded is not None:
-            await beat(self._guarded.link, freeze_after_s=self._settings.freeze_after_s)
-
-    def _will_be_quiet(self) -> None:
-        if self._guarded is not None:
-            self._guarded.link.say(Quiet(OPENING_S))
-
     def _parts(self, adapters: Adapters, events: EventLog) -> Parts:
-        settings, guarded = self._settings, self._guarded
+        settings = self._settings
         return Parts(
             worker_id=settings.worker_id,
             incarnation=adapters.incarnation,
@@ -183,30 +159,20 @@ class _Process:
             store=adapters.store,
             telegram=adapters.telegram,
             vault=adapters.vault,
-            heartbeats=adapters.heartbeats
-            if guarded is None
-            else [Told(writer, guarded.link) for writer in adapters.heartbeats],
+            heartbeats=self._guard.told(adapters.heartbeats),
             seq=boot_ms,
-            holds={}
-            if guarded is None
-            else holds(guarded.held, start_last_s=settings.limits.connect_s, now=datetime.now(UTC)),
+            holds=self._guard.holds(start_last_s=settings.limits.connect_s, now=datetime.now(UTC)),
             systemd=self._systemd,
             rng=Random(),
             report=events.messaging,
             observers=(events.supervision,),
-            adjust=self._adjusted,
+            adjust=lambda spec: self._guard.adjusted(named_in_logs(spec, account_of=account_of)),
             dump=evidence_of(adapters.telegram.stacks),
             line_stacks=adapters.telegram.stacks,
             on_wedged=self._wedged,
             canary=Canary(),
             services=(("memory", self._watch_memory),),
         )
-
-    def _adjusted(self, spec: ChildSpec) -> ChildSpec:
-        spec = named_in_logs(spec, account_of=account_of)
-        if self._guarded is None:
-            return spec
-        return leaving_footprints(spec, footprints=self._guarded.link.footprints, account_of=account_of)
 
     async def dump_on(self, bell: Bell) -> None:
         """Write every task's stack to a file each time that the bell rings, also where nothing else works."""
@@ -266,8 +232,8 @@ class _Process:
         # The wedged task cannot be killed and its thread of control is this one: only the process can end.
         self._log.error("worker exits, because a task does not die", child=failure.path, reason=failure.cause)
         account = account_of(failure.path)
-        if self._guarded is not None and account is not None:
-            self._guarded.link.say(Fault(account))
+        if account is not None:
+            self._guard.wedged(account)
         os._exit(EXIT_RESTART_ME)
 
 
