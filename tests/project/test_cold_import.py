@@ -6,7 +6,17 @@ import sys
 
 import pytest
 
-HEAVY = {"cryptography", "cyclopts", "environs", "httpx", "rich", "structlog", "telethon", "trio_asyncio"}
+HEAVY = {
+    "cryptography",
+    "cyclopts",
+    "environs",
+    "httpx",
+    "hypercorn",
+    "rich",
+    "structlog",
+    "telethon",
+    "trio_asyncio",
+}
 
 
 def loaded_by(statement: str) -> set[str]:

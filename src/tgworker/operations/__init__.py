@@ -1,9 +1,12 @@
-"""What an operator sees: logs and the status socket.
+"""What an operator sees: logs, probes, the status socket.
 
 Lowest last::
 
     event_log        events of supervision and messaging as log lines
     child_names      children whose log lines say whose they are
+    status_server    HTTP: hypercorn on trio, with bounds
+    status_app       its answers
+    probes           alive, useful, started
     status_socket    a running worker's answers over a Unix socket, and who asks
     stack_files      stack dumps in files, and which is the newest
     task_stacks      what every task is doing right now
