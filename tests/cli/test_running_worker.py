@@ -46,10 +46,11 @@ async def wait_state(town: Town, name: str, state: str) -> Mapping[str, Any]:
     """Wait until an account is in a state; returns its row."""
     with trio.move_on_after(WITHIN_S):
         while True:
-            row = (await accounts(town))[name]
-            if row["state"] == state:
-                return row
-            await trio.sleep(0.1)
+            if (await town.states()).get(name) == state:
+                row = (await accounts(town))[name]
+                if row["state"] == state:
+                    return row
+            await trio.sleep(0.02)
     raise AssertionError(f"{name} did not become {state} within {WITHIN_S} s:\n{log_of(town)}")
 
 

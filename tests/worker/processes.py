@@ -13,6 +13,9 @@ from typing import Any
 
 import trio
 
+from tgworker.operations.status_socket import ask
+from tgworker.vault import new_key
+
 COMMAND = [sys.executable, "-m", "tgworker"]
 #: A town's whole life: less than pytest's ceiling for it, which would leave its processes behind.
 WITHIN_S = 100
@@ -64,14 +67,18 @@ class Town:
     async def status(self) -> Mapping[str, Any]:
         return last_object((await self.command("status", "--json")).stdout)
 
+    async def states(self) -> Mapping[str, str]:
+        """The states of its worker's accounts by name; nothing where no worker answers.
+
+        Asks as ``status`` does, without a process for each time: this is for waiting.
+        """
+        answer = await ask(self.folder / "data", "status") or {}
+        return {account["name"]: account["state"] for account in answer.get("accounts", [])}
+
     async def wait_online(self) -> None:
         """Wait until a worker answers and all its accounts are online."""
-        while True:
-            status = await self.status()
-            states = [account["state"] for account in status.get("accounts", [])]
-            if status["answers"] and states and set(states) == {"online"}:
-                return
-            await trio.sleep(0.05)
+        while set((await self.states()).values()) != {"online"}:
+            await trio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -99,12 +106,11 @@ async def open_town(folder: Path, *, users: int = 2) -> AsyncGenerator[Town]:
                 assert chunk, "the sandbox ended before it said where it is"
                 line += chunk
             facts = json.loads(line)
-            key = (await trio.run_process([*COMMAND, "keygen"], capture_stdout=True)).stdout.decode().strip()
             env = {
                 **os.environ,
                 "TELEGRAM_API_ID": "1",
                 "TELEGRAM_API_HASH": "sandbox",
-                "ENCRYPTION_KEY": key,
+                "ENCRYPTION_KEY": new_key().value,
                 "TGWORKER_DATA_DIR": str(folder / "data"),
                 "TGWORKER_TELEGRAM_SERVER": facts["server"],
                 "TGWORKER_TELEGRAM_SERVER_KEY": facts["key_file"],
