@@ -5,6 +5,8 @@ Times are CPU times: neither side ever waits, and runs of a second or two are lo
 
 import gc
 import statistics
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from time import process_time
@@ -48,6 +50,9 @@ async def _compare(many: int, turns: int) -> Measured:
         ours.append(await _supervised(many))
         return ours[-1].total_s
 
+    async def supervised_once() -> float:
+        return (await _supervised(many)).total_s
+
     async def in_a_nursery() -> float:
         bare.append(await _in_a_nursery(many))
         return bare[-1].total_s
@@ -65,6 +70,8 @@ async def _compare(many: int, turns: int) -> Measured:
     versus_nursery = await interleave(supervised, in_a_nursery, pairs=turns)
     fewer = (turns + 1) // 2  # for what is not the line's value
     linearity = await interleave(supervised, ten_small_crowds, pairs=fewer)
+    with _without_collector():
+        uncollected = await interleave(supervised_once, ten_small_crowds, pairs=fewer)
     bare_linearity = await interleave(in_a_nursery, ten_small_nurseries, pairs=fewer)
     versus_added = await interleave(added_at_run_time, in_a_nursery, pairs=fewer)
     return Measured(
@@ -74,6 +81,7 @@ async def _compare(many: int, turns: int) -> Measured:
             **_halves("ours", ours, many),
             **_halves("bare", bare, many),
             f"per_child_at_{many}_vs_at_{many // 10}": rounded(linearity.ratio),
+            f"without_collector_per_child_at_{many}_vs_at_{many // 10}": rounded(uncollected.ratio),
             f"bare_per_child_at_{many}_vs_at_{many // 10}": rounded(bare_linearity.ratio),
             "added_at_run_time_vs_nursery": rounded(versus_added.ratio),
             **_halves("added_at_run_time", added, many),
@@ -86,6 +94,15 @@ def _halves(side: str, crowds: list[Crowd], number: int) -> dict[str, Json]:
         f"{side}_start_us": in_us(statistics.median(crowd.start_s for crowd in crowds), number),
         f"{side}_stop_us": in_us(statistics.median(crowd.stop_s for crowd in crowds), number),
     }
+
+
+@contextmanager
+def _without_collector() -> Generator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _clean_start_s() -> float:

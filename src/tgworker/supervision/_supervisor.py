@@ -192,7 +192,8 @@ class Supervisor:
             if self.spec.stop is StopOrder.REVERSE:
                 await child.settled.wait()
         for child in children:
-            await child.settled.wait()
+            if not child.settled.is_set():  # each wait would cost a turn of the loop
+                await child.settled.wait()
         self._timekeeper.cancel()
         self._state = SupervisorState.STOPPED
         orphans = crew.orphans()
