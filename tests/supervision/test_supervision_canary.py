@@ -220,7 +220,7 @@ class BetweenSteps(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         if self.next and timeout >= self.planned_s:
-            self.host.passes(**self.next.pop(0))  # type: ignore[arg-type] # yields is an int, the rest floats
+            self.host.passes(**self.next.pop(0))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # yields: int
 
 
 def canary_child(canary: Canary) -> ChildSpec:

@@ -48,7 +48,7 @@ def test_the_catalogue_names_every_event_class_once() -> None:
 def test_events_are_frozen() -> None:
     event = ChildStarting(path="root.x", at_s=0, incarnation=1)
     with pytest.raises(FrozenInstanceError):
-        event.incarnation = 2  # type: ignore[misc] # the point
+        event.incarnation = 2  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue] # the point
 
 
 async def test_the_story_of_a_crash_is_told_in_order(autojump_clock: trio.testing.MockClock) -> None:

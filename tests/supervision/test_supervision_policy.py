@@ -228,7 +228,7 @@ def test_the_stated_time_to_escalate_holds_for_whatever_delays_are_drawn(
 
 
 def spec_of(name: str = "x", **values: object) -> ChildSpec:
-    return ChildSpec(name, ScriptedChild(Runs()), **values)  # type: ignore[arg-type] # wrong values are the point
+    return ChildSpec(name, ScriptedChild(Runs()), **values)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # the point
 
 
 def test_a_backoff_that_its_supervisor_could_never_escalate_for_is_refused() -> None:
@@ -287,7 +287,7 @@ def test_an_id_that_would_break_paths_is_refused(name: str) -> None:
         ),
         (lambda: spec_of(start_within_s=0), "start_within_s must be more than 0"),
         (lambda: spec_of(stop_within_s=0), "stop_within_s must be more than 0"),
-        (lambda: ChildSpec("x", start=None), "start must be callable"),  # type: ignore[arg-type] # the point
+        (lambda: ChildSpec("x", start=None), "start must be callable"),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # the point
     ],
 )
 def test_values_that_contradict_themselves_are_refused_by_name(make: object, complaint: str) -> None:

@@ -119,7 +119,7 @@ async def test_it_does_not_change_afterwards(autojump_clock: trio.testing.MockCl
         assert json.dumps(before.to_dict()) == decoded
         assert watched.supervisor.snapshot() != before
         with pytest.raises(FrozenInstanceError):
-            before.children[0].state = ChildState.STOPPED  # type: ignore[misc] # the point
+            before.children[0].state = ChildState.STOPPED  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue] # the point
 
 
 async def test_it_shows_the_phase_that_the_living_incarnation_has_set(

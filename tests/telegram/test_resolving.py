@@ -87,7 +87,7 @@ async def resolve(to: str, script: Script, *known: Peer) -> Peer | Refused | Def
 
 
 async def resolve_all(wanted: Sequence[str], script: Script, *known: Peer) -> list[Peer | Refused | Deferred]:
-    resolver = Resolver(script, PeerBook(known))  # type: ignore[arg-type] # the part of a client that it uses
+    resolver = Resolver(script, PeerBook(known))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # all it uses
     async with trio_asyncio.open_loop():
         return [await trio_asyncio.aio_as_trio(resolver.resolve_aio)(to) for to in wanted]
 
@@ -123,7 +123,7 @@ async def test_the_dialogs_have_an_end_and_a_bound() -> None:
 
 async def test_the_lists_are_not_read_again_for_each_unknown_id(autojump_clock: MockClock) -> None:
     script = Script(GetContacts=contacts(), GetDialogs=dialogs([[]]))
-    resolver = Resolver(script, PeerBook())  # type: ignore[arg-type] # the part of a client that it uses
+    resolver = Resolver(script, PeerBook())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # all it uses
     async with trio_asyncio.open_loop():
         ask = trio_asyncio.aio_as_trio(resolver.resolve_aio)
         for number in range(1, 50):
@@ -136,7 +136,7 @@ async def test_the_lists_are_not_read_again_for_each_unknown_id(autojump_clock: 
 
 async def test_several_unknown_ids_at_once_read_the_lists_once(autojump_clock: MockClock) -> None:
     script = Script(GetContacts=contacts(5), GetDialogs=dialogs([[6]]))
-    resolver = Resolver(script, PeerBook())  # type: ignore[arg-type] # the part of a client that it uses
+    resolver = Resolver(script, PeerBook())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # all it uses
     found: dict[str, object] = {}
 
     async def look(to: str) -> None:
@@ -225,7 +225,7 @@ async def test_a_flood_in_the_middle_of_the_lists_reads_them_again_later() -> No
 
 async def test_a_refused_account_is_no_answer_about_the_peer() -> None:
     script = Script(ResolveUsername=lambda _: types.RpcError(401, "SESSION_REVOKED"))
-    resolver = Resolver(script, PeerBook())  # type: ignore[arg-type] # the part of a client that it uses
+    resolver = Resolver(script, PeerBook())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # all it uses
     async with trio_asyncio.open_loop():
         with pytest.raises(RPCError):
             await trio_asyncio.aio_as_trio(resolver.resolve_aio)("@someone")

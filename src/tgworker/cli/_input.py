@@ -14,7 +14,7 @@ def standard_input() -> TextIO:
         Usage: It is closed.
     """
     stream = sys.stdin
-    if stream is None or stream.closed:  # pyright: ignore[reportUnnecessaryComparison] # it is, after `<&-`
+    if stream is None or stream.closed:  # None: after `<&-`
         raise Usage("standard input is closed: pass what it should hold, for example with a pipe")
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="surrogateescape")
