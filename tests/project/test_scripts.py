@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from project.checkout import ROOT
+from project.checkout import ROOT, pyproject
 
 TOOLS = (
     "awk",
@@ -320,3 +320,12 @@ def test_ci_fails_if_the_checks_do(clone: Clone) -> None:
 )
 def test_the_scripts_can_be_run(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
+
+
+def test_an_ignore_comment_silences_one_checker_and_must_silence_something() -> None:
+    # Else the lines in tests/**/types_of_*.py that must be refused could be accepted by one of them, unnoticed.
+    checkers = pyproject()["tool"]
+    assert checkers["mypy"]["strict"] is True
+    assert "warn_unused_ignores" not in checkers["mypy"]
+    assert checkers["pyright"]["enableTypeIgnoreComments"] is False
+    assert checkers["pyright"]["reportUnnecessaryTypeIgnoreComment"] == "error"
