@@ -323,7 +323,7 @@ def test_the_scripts_can_be_run(script: str) -> None:
 
 
 def test_an_ignore_comment_silences_one_checker_and_must_silence_something() -> None:
-    # Else the lines in tests/**/types_of_*.py that must be refused could be accepted by one of them, unnoticed.
+    # Else one of them could accept what tests/**/types_of_*.py must see refused, and nobody would notice.
     checkers = pyproject()["tool"]
     assert checkers["mypy"]["strict"] is True
     assert "warn_unused_ignores" not in checkers["mypy"]

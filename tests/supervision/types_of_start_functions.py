@@ -128,8 +128,6 @@ ChildSpec("x", start=not_async)  # type: ignore[arg-type] # pyright: ignore[repo
 ChildSpec("x", start=returns_something)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 ChildSpec("x", start=for_another_library)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 ChildSpec("x", start=with_arguments)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-# mypy notices what a partial lacks only where that is called.
-ChildSpec("x", start=partial(with_arguments, 3))  # pyright: ignore[reportArgumentType]
 ChildSpec("x", start=partial(with_arguments, "3", "x"))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 ChildSpec("x", start=Service)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 ChildSpec("x", start=Service.run)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
