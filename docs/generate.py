@@ -36,8 +36,6 @@ LIBRARY: tuple[ModuleType, ...] = (
 WITHOUT_EFFECT = {
     "TGWORKER_DEADLINE_MEDIA_S": "no files are sent or received yet",
     "TGWORKER_PACING": "there is no pacing yet",
-    "TGWORKER_STATUS_BIND": "there is no status page yet",
-    "TGWORKER_STATUS_TOKEN": "there is no status page yet",
 }
 """Variables that are read and checked, and change nothing yet."""
 

@@ -13,6 +13,7 @@ from tgworker.cli._app import COMMANDS
 from tgworker.embedded import DataFolder, HeartbeatFile, migrate
 from tgworker.messaging.models import AccountState, LoopStatus, WorkerStatus
 from tgworker.messaging.records import OutboxState
+from tgworker.operations.status_app import DETAILS, PROBES
 from tgworker.operations.status_socket import SOCKET_NAME
 from tgworker.settings import VARIABLES
 from tgworker.supervision import Verdict
@@ -86,6 +87,10 @@ def test_the_heartbeat_s_words() -> None:
     assert sorted(named(text, "status")) == sorted(status.value for status in WorkerStatus)
     assert named(text, "field") == [field.name for field in fields(LoopStatus)]
     assert ", ".join(verdict.value for verdict in Verdict) in text
+
+
+def test_the_status_server_s_paths() -> None:
+    assert named(page("status-server.md"), "path") == [*PROBES, DETAILS]
 
 
 def test_every_command_and_what_it_prints() -> None:

@@ -51,6 +51,12 @@ def test_the_command_line_loads_a_command_s_rooms_when_it_is_called() -> None:
     assert not loaded & {"tgworker.sandbox", "tgworker.app", "tgworker.telegram", "telethon", "trio_asyncio"}
 
 
+def test_a_worker_does_not_wait_for_its_status_server() -> None:
+    loaded = loaded_by("import tgworker.cli.run")
+    assert "trio_asyncio" in loaded
+    assert not loaded & {"hypercorn", "h2", "httpx"}
+
+
 def test_keygen_does_not_wait_for_telethon() -> None:
     loaded = loaded_by(
         "import contextlib, io, tgworker.cli\nwith contextlib.redirect_stdout(io.StringIO()):\n"

@@ -116,6 +116,7 @@ async def open_town(folder: Path, *, users: int = 2) -> AsyncGenerator[Town]:
                 "TGWORKER_TELEGRAM_SERVER_KEY": facts["key_file"],
                 "TGWORKER_TELEGRAM_DC": str(facts["dc"]),
                 "TGWORKER_LOG_FORMAT": "json",
+                "TGWORKER_STATUS_BIND": "off",  # its default port is everybody's
             }
             yield Town(facts, env, folder)
             nursery.cancel_scope.cancel(reason="the test is over")

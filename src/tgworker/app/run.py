@@ -20,6 +20,7 @@ from tgworker.app.evidence import account_of, evidence_of
 from tgworker.app.guarded import NoGuard
 from tgworker.app.parts import NO_SYSTEMD, Parts
 from tgworker.app.reload import LiveSettings
+from tgworker.app.status_service import StatusService
 from tgworker.app.worker import Worker
 from tgworker.guard import EXIT_RESTART_ME
 from tgworker.operations.child_names import named_in_logs
@@ -67,6 +68,7 @@ def run_worker(
         stderr: Where log lines go.
 
     Raises:
+        StatusUnavailable: The configured address of the status server is taken; nothing was connected.
         StoreFault: The data folder cannot be used, or another worker uses it; nothing was connected.
         StoreMismatch: The store has another schema version.
         TelethonMoved: The installed Telethon is not one that the worker knows.
@@ -100,6 +102,7 @@ def run_worker(
                         partial(live.reload_on, bells[signal.SIGHUP], log),
                         partial(process.dump_on, bells[signal.SIGUSR1]),
                         guard.show_life,
+                        process.status.serve_early,
                     ),
                 ),
                 instruments=guard.instruments,
@@ -129,18 +132,23 @@ class _Process:
         self._systemd = systemd
         self._worker: Worker | None = None
         self._leaving = False
+        self.status = StatusService(live, log, lambda: self._worker)
 
     async def run(self) -> None:
         """The worker, until it is cancelled."""
         settings, log, guard = self._settings, self._log, self._guard
         events = EventLog(log, account_of=account_of)
-        async with open_adapters(
-            settings,
-            observer=events.adapter,
-            report=events.messaging,
-            hold=guard.holds_folder,
-            before_blocking=guard.quiet,
-        ) as adapters:
+        async with (
+            self.status.listening(),
+            open_adapters(
+                settings,
+                observer=events.adapter,
+                report=events.messaging,
+                hold=guard.holds_folder,
+                before_blocking=guard.quiet,
+            ) as adapters,
+        ):
+            self.status.tell()  # not before: that the data folder is in use matters more
             self._worker = worker = Worker(self._parts(adapters, events))
             async with worker.open():
                 log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
@@ -171,7 +179,10 @@ class _Process:
             line_stacks=adapters.telegram.stacks,
             on_wedged=self._wedged,
             canary=Canary(),
-            services=(("memory", self._watch_memory),),
+            services=(
+                ("memory", self._watch_memory),
+                *([("status_server", self.status.serve)] if self.status.listens else []),
+            ),
         )
 
     async def dump_on(self, bell: Bell) -> None:

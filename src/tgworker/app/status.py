@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from tgworker.messaging.events import AccountChanged, Event
+from tgworker.messaging.events import AccountChanged, Event, StoreBack, StoreUnavailable
 from tgworker.messaging.models import AccountId, AccountState, LoopStatus
 from tgworker.supervision import ChildSnapshot, Snapshot
 
@@ -17,6 +17,9 @@ PLAN_NAMES: Mapping[str, str] = {
 
 AWAY = frozenset({AccountState.CONNECTING, AccountState.RECONNECTING, AccountState.WAITING})
 """An account in these states should be online and is not. What only a person can cure does not count."""
+
+NEXT_TRY_S = 1.0
+"""How late, seconds, a loop may be with its next try."""
 
 
 class AccountStates:
@@ -38,9 +41,39 @@ class AccountStates:
         """How many accounts should be online and are not."""
         return sum(1 for last in self._last.values() if last.state in AWAY)
 
+    def online(self) -> int:
+        """How many accounts are online."""
+        return sum(1 for last in self._last.values() if last.state is AccountState.ONLINE)
+
     def last(self, account_id: AccountId) -> AccountChanged | None:
         """What an account last said."""
         return self._last.get(account_id)
+
+
+class StoreState:
+    """Whether the store answers, as far as the loops have said. Its `note` hears messaging events.
+
+    A loop that asks in vain says so at each try, but one that was restarted meanwhile does not say that it is
+    over: so what was said holds until the next try must have been made.
+
+    Args:
+        limit_s: What one try may take, seconds.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._away_until_s = -math.inf
+
+    def note(self, event: Event, now_s: float) -> None:
+        """Remember what was said of the store."""
+        if isinstance(event, StoreUnavailable):
+            self._away_until_s = now_s + event.retry_in_s + self._limit_s + NEXT_TRY_S
+        elif isinstance(event, StoreBack):
+            self._away_until_s = -math.inf
+
+    def away(self, now_s: float) -> bool:
+        """Whether it did not answer when it was asked last."""
+        return now_s < self._away_until_s
 
 
 def loops_of(snapshot: Snapshot) -> dict[str, LoopStatus]:

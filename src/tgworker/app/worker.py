@@ -14,7 +14,7 @@ import trio
 from tgworker import __version__
 from tgworker.app.children import SupervisedAccounts
 from tgworker.app.parts import Parts
-from tgworker.app.status import AccountStates, loops_of
+from tgworker.app.status import AccountStates, StoreState, loops_of
 from tgworker.messaging.account import AccountContext
 from tgworker.messaging.accounts import run_accounts
 from tgworker.messaging.bounded import Delays
@@ -26,6 +26,7 @@ from tgworker.messaging.models import Account, Heartbeat, WorkerStatus
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pending import run_pending
 from tgworker.messaging.ports import HeartbeatWriter
+from tgworker.operations.probes import WorkerFacts
 from tgworker.operations.status_socket import serve_status
 from tgworker.operations.task_stacks import every_stack
 from tgworker.supervision import (
@@ -38,6 +39,7 @@ from tgworker.supervision import (
     StartFunction,
     Supervisor,
     SupervisorSpec,
+    SupervisorState,
     open_supervisor,
 )
 from tgworker.supervision.systemd import NotifySystemd
@@ -63,6 +65,7 @@ class Worker:
         self.parts = parts
         self.dispatch = Dispatch()
         self.states = AccountStates()
+        self._store = StoreState(parts.limits.database_s)
         self._synced = trio.Event()
         self._heartbeats = self._seq = 0
         self._supervisor: Supervisor | None = None
@@ -237,6 +240,7 @@ class Worker:
 
     def _report(self, event: Event) -> None:
         self.states.note(event)
+        self._store.note(event, trio.current_time())
         self.parts.report(event)
 
     # ---------------------------------------------------------------- what it says about itself
@@ -258,6 +262,23 @@ class Worker:
         if not self._synced.is_set():
             return WorkerStatus.STARTING
         return worker_status(loops_of(self.snapshot()), accounts_away=self.states.away())
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is a tree to tell of."""
+        return self._supervisor is not None
+
+    def facts(self) -> WorkerFacts:
+        """What probes are answered by."""
+        state = self.snapshot().state if self.opened else SupervisorState.RUNNING
+        return WorkerFacts(
+            supervised=state is not SupervisorState.STOPPED,
+            stopping=state is SupervisorState.STOPPING,
+            synced=self._synced.is_set(),
+            status=self.status().value,
+            store_away=self._store.away(trio.current_time()),
+            telegram_away=self.states.away() > 0 and self.states.online() == 0,
+        )
 
     def describe(self) -> Mapping[str, Any]:
         """What ``status --json`` shows: JSON-ready, without a secret, a message text or a phone number."""

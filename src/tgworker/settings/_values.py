@@ -90,7 +90,7 @@ class SupabaseSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusBind:
-    """Where the status page is served.
+    """Where the status server listens.
 
     Attributes:
         host: Address to listen on.
@@ -119,8 +119,8 @@ class Settings:
         pacing: How fast messages leave.
         give_up: Whether the guard exits once its budget is spent.
         memory_limit_mb: The worker is recycled above it, in MiB; ``None`` for never.
-        status_bind: ``None`` for no status page.
-        status_token: What the status page asks for; ``None`` for nothing.
+        status_bind: ``None`` for no status server.
+        status_token: What the status server wants for more than probes; ``None`` for nothing.
         log_format: For whom log lines are written.
         log_level: The least important line that is still written.
     """
