@@ -102,6 +102,11 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     "keygen": ("object", "key"),
     "sandbox": ("object", "server key_file dc control users"),
     "sandbox: users": ("array of", "id phone username session"),
+    "dev-stack": (
+        "object",
+        "url anon_key service_role_key publishable_key secret_key db_url control logs storage",
+    ),
+    "dev-stack --fetch": ("object", "postgresql postgrest"),
 }
 """What `--json` prints, by command (and where an object stands inside of another, by its name)."""
 
@@ -118,7 +123,7 @@ ABOUT_RESULTS = """
   files in the data folder. `stacks` of a worker that does not answer are from the newest `file`, and `at` and
   `pid` say when and whose.
 * `message_ids` is null for more than 500 messages, and `messages` holds the first 500 that were settled.
-* `sandbox` prints its object when it is ready, and goes on.
+* `sandbox` and `dev-stack` print their object when they are ready, and go on.
 """.strip()
 
 COMMON = """
@@ -128,7 +133,8 @@ and channels have negative ids, which may follow the option after a blank or an 
 -1001234567890`, `--to=-1001234567890`.
 
 Secrets (sessions, keys) are read from standard input or the environment, never from arguments. No command
-prints one but `keygen`, which makes it, and `sandbox`, whose sessions are worth nothing elsewhere.
+prints one but `keygen`, which makes it, and `sandbox` and `dev-stack`, whose sessions and keys are worth
+nothing elsewhere.
 """.strip()
 
 

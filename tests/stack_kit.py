@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 import trio
 
+from tgworker.cli.dev_stack import places
 from tgworker.devstack import (
     Binaries,
     BinaryMissing,
     Cluster,
     Folders,
-    Places,
     Stack,
-    cache_folder,
     open_folders,
     open_stack_on,
 )
@@ -50,12 +49,6 @@ class Database:
         """Run files of SQL in this order, as migrations are."""
         for file in files:
             await self.cluster.run_file(file, database=self.name)
-
-
-def places() -> Places:
-    """Where the programs are looked for."""
-    cache = cache_folder(home=Path.home(), xdg_cache_home=os.environ.get("XDG_CACHE_HOME"))
-    return Places(cache, os.environ.get("PATH", ""))
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,11 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "migrate": ("data_dir", "steps"),
     "keygen": ("key",),
     "sandbox": ("server", "key_file", "dc", "control", "users"),
+    "dev-stack": (
+        *("url", "anon_key", "service_role_key", "publishable_key", "secret_key"),
+        *("db_url", "control", "logs", "storage"),
+    ),
+    "dev-stack --fetch": ("postgresql", "postgrest"),
     "sandbox: users": ("id", "phone", "username", "session"),
 }
 """By command, and where an object stands inside of another, by its name."""

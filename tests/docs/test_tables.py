@@ -95,7 +95,7 @@ def test_the_status_server_s_paths() -> None:
 
 def test_every_command_and_what_it_prints() -> None:
     text = page("commands.md")
-    assert re.findall(r"^## ([a-z]+)$", text, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^## ([a-z-]+)$", text, re.MULTILINE) == list(COMMANDS)
     printed = {row[0].strip("`"): re.findall(r"`(\w+)`", row[2]) for row in rows(text, "command")}
     assert printed == {name: list(shape) for name, shape in SHAPES.items()}
     (states,) = re.findall(r"The `state` of an account is(.*?); `last_error`", text, re.DOTALL)
@@ -113,5 +113,5 @@ def test_variables_that_pages_name_exist() -> None:
 def test_commands_that_pages_type_exist() -> None:
     for path in [*DOCS.glob("**/*.md"), DOCS.parent / "README.md"]:
         text = path.read_text(encoding="utf-8")
-        typed = re.findall(r"(?:scripts/run|-m tgworker) ([a-z]+)", text)
+        typed = re.findall(r"(?:scripts/run|-m tgworker) ([a-z]+(?:-[a-z]+)*)", text)
         assert set(typed) <= set(COMMANDS), path

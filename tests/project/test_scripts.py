@@ -16,9 +16,11 @@ TOOLS = (
     "bash",
     "cat",
     "cksum",
+    "cp",
     "dirname",
     "env",
     "flock",
+    "grep",
     "mkdir",
     "mktemp",
     "rm",
@@ -35,6 +37,7 @@ case "$1 $2" in
 "-c "*)
     case "$2" in
     *argv*) [ "$3" = {version} ] || exit 1; echo {path} ;;
+    *find_postgresql*) [ -n "{has_postgresql}" ] || grep -q "^apt: .*install" {notes} ;;
     *) echo {version} ;;
     esac ;;
 "-m venv")
@@ -50,8 +53,18 @@ case "$1 $2" in
     echo "pip: $*" >>{notes}
     echo "pip talks"
     exit {pip_status} ;;
+"-m tgworker")
+    [ "$3" = dev-stack ] || {{ echo "ran: $*"; exit; }}
+    echo "stack: $*" >>{notes}
+    exit {fetch_status} ;;
 *) echo "ran: $*"; exit {run_status} ;;
 esac
+"""
+FAKE_APT = """#!/bin/sh
+echo "apt: $*" >>{notes}
+echo "E: apt talks"
+cp {machine}/etc/postgresql-common/createcluster.conf {machine}/while-installing
+exit {status}
 """
 # Instead of the checks: only that the tests' environment is there.
 NO_CHECKS = """#!/bin/sh
@@ -77,6 +90,8 @@ class Clone:
         pip_status: int = 0,
         run_status: int = 0,
         no_ensurepip: bool = False,
+        has_postgresql: bool = True,
+        fetch_status: int = 0,
     ) -> None:
         path = self.machine / "bin" / (name or f"python{version}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +103,8 @@ class Clone:
                 pip_status=pip_status,
                 run_status=run_status,
                 no_ensurepip="yes" if no_ensurepip else "",
+                has_postgresql="yes" if has_postgresql else "",
+                fetch_status=fetch_status,
             )
         )
         path.chmod(0o755)
@@ -95,7 +112,12 @@ class Clone:
     def run(self, script: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.root / script, *words],
-            env={"PATH": str(self.machine / "bin"), "HOME": str(self.machine), **env},
+            env={
+                "PATH": str(self.machine / "bin"),
+                "HOME": str(self.machine),
+                "TGWORKER_SYSTEM_ROOT": str(self.machine),
+                **env,
+            },
             cwd=self.machine,
             capture_output=True,
             text=True,
@@ -115,9 +137,24 @@ class Clone:
             [re.sub(r"\d+ s\b", "N s", line) for line in summary],
         )
 
-    def pip_calls(self) -> list[str]:
+    def install_apt(self, *, uid: int = 0, status: int = 0) -> None:
+        """A Debian, and who runs the scripts on it."""
+        programs = {
+            "apt-get": FAKE_APT.format(notes=self.machine / "notes", machine=self.machine, status=status),
+            "id": f"#!/bin/sh\necho {uid}\n",
+        }
+        for name, text in programs.items():
+            (self.machine / "bin" / name).write_text(text)
+            (self.machine / "bin" / name).chmod(0o755)
+
+    def notes(self, kind: str) -> list[str]:
+        """What was asked of ``pip``, ``apt`` or the ``stack``."""
         notes = self.machine / "notes"
-        return notes.read_text().splitlines() if notes.exists() else []
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        return [line for line in lines if line.startswith(f"{kind}: ")]
+
+    def pip_calls(self) -> list[str]:
+        return self.notes("pip")
 
 
 @pytest.fixture
@@ -269,6 +306,60 @@ def test_two_first_runs_at_once_install_once(clone: Clone) -> None:
     ]
     assert [process.communicate(timeout=50)[0] for process in both] == ["ran: -m tgworker\n"] * 2
     assert len(clone.pip_calls()) == 1
+
+
+FETCH = "stack: -m tgworker dev-stack --fetch"
+
+
+def test_the_tests_get_what_the_local_stack_is_made_of(clone: Clone) -> None:
+    clone.install_python("3.12")
+    clone.install_apt()
+    done = clone.run("scripts/test", "-x")
+    assert (done.returncode, done.stdout) == (0, "ran: -m pytest -x\n")
+    assert (clone.notes("stack"), clone.notes("apt")) == ([FETCH], [])
+
+
+def test_root_on_debian_gets_postgresql_from_there_without_a_service(clone: Clone) -> None:
+    clone.install_python("3.12", has_postgresql=False)
+    clone.install_apt()
+    for _ in range(2):
+        done = clone.run("scripts/test")
+        assert (done.returncode, done.stdout) == (0, "ran: -m pytest\n")
+    update, install = clone.notes("apt")
+    assert (update, install.split()[1], install.split()[-1]) == ("apt: update", "install", "postgresql")
+    assert (clone.machine / "while-installing").read_text() == "create_main_cluster = false\n"
+    assert not (clone.machine / "etc/postgresql-common/createcluster.conf").exists()
+    assert clone.notes("stack") == [FETCH] * 2
+
+
+def test_a_setting_of_the_machine_s_own_stays_as_it_is(clone: Clone) -> None:
+    clone.install_python("3.12", has_postgresql=False)
+    clone.install_apt()
+    setting = clone.machine / "etc/postgresql-common/createcluster.conf"
+    setting.parent.mkdir(parents=True)
+    setting.write_text("start_conf = 'manual'\n")
+    clone.run("scripts/test")
+    assert len(clone.notes("apt")) == 2
+    assert setting.read_text() == "start_conf = 'manual'\n"
+
+
+def test_where_apt_fails_or_is_not_for_us_the_stack_fetches_for_itself(clone: Clone) -> None:
+    clone.install_python("3.12", has_postgresql=False)
+    clone.install_apt(uid=1000)
+    assert clone.run("scripts/test").returncode == 0
+    assert (clone.notes("apt"), clone.notes("stack")) == ([], [FETCH])
+    clone.install_apt(status=100)
+    done = clone.run("scripts/test")
+    assert (done.returncode, done.stdout) == (0, "ran: -m pytest\n")
+    assert "E: apt talks\ntgworker: apt-get could not install PostgreSQL\n" in done.stderr
+    assert clone.notes("stack") == [FETCH] * 2
+
+
+def test_what_cannot_be_had_is_said_and_the_tests_run_all_the_same(clone: Clone) -> None:
+    clone.install_python("3.12", fetch_status=1)
+    done = clone.run("scripts/test", "-x")
+    assert (done.returncode, done.stdout) == (0, "ran: -m pytest -x\n")
+    assert done.stderr.endswith("tgworker: tests against PostgreSQL will be skipped (in CI they fail)\n")
 
 
 WHOLE = "ran: -m pytest -q -p no:cacheprovider -n 2 --dist worksteal"

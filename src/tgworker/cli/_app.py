@@ -36,6 +36,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "migrate": Command("tgworker.cli.migrate:migrate", "Create or update the store's schema."),
         "keygen": Command("tgworker.cli.keygen:keygen", "Print a new encryption key."),
         "sandbox": Command("tgworker.cli.sandbox:sandbox", "A Telegram server on 127.0.0.1."),
+        "dev-stack": Command(
+            "tgworker.cli.dev_stack:dev_stack", "PostgreSQL and PostgREST as Supabase sets them up."
+        ),
     }
 )
 

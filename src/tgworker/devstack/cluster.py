@@ -256,9 +256,7 @@ class Cluster:
         lock = self._folders.database / "postmaster.pid"
         while time.monotonic() < until:
             if not process.is_alive():
-                raise PartFailed(
-                    f"PostgreSQL does not start: {last_line(process.log)} (all of it in {process.log})"
-                )
+                raise PartFailed(f"PostgreSQL does not start: {last_line(process.log)}")
             lines = lock.read_text().splitlines() if lock.exists() else []
             if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
                 return

@@ -82,7 +82,10 @@ class Process:
 
     def is_alive(self) -> bool:
         """Whether it, or anything that it started, still runs."""
-        return self._keeper.poll() is None
+        if self._keeper.poll() is None:
+            return True
+        self._let_go()
+        return False
 
     def freeze(self) -> None:
         """Stop it and all that it started (SIGSTOP): connections stay, and nothing answers."""
@@ -113,8 +116,7 @@ class Process:
 
         Cancellation: it is stopped all the same, and not waited for.
         """
-        assert self._keeper.stdin is not None
-        self._keeper.stdin.close()
+        self._let_go()
         await self.wait(self._grace_s + KILL_WITHIN_S)
 
     async def wait(self, within_s: float) -> int:
@@ -133,15 +135,20 @@ class Process:
         code = self._keeper.poll()
         if code is None:
             raise PartFailed(f"{self.name} (process {self.pid}) does not end")
+        self._let_go()
+        return code
+
+    def _let_go(self) -> None:
+        """Close the pipe to the keeper, which then ends the program."""
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()
-        return code
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that says why it ended, or else the last that says anything."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     told = [line for line in lines if line]
-    return told[-1] if told else "it said nothing"
+    fatal = [line for line in told if "FATAL" in line or "PANIC" in line]
+    return (fatal or told or ["it said nothing"])[-1]
