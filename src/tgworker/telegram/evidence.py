@@ -23,5 +23,6 @@ def asyncio_stacks(loop: asyncio.AbstractEventLoop) -> str:
 def _stack(task: asyncio.Task[Any]) -> str:
     coroutine = task.get_coro()
     name = getattr(coroutine, "__qualname__", type(coroutine).__name__)
-    lines = "".join(stackscope.extract(coroutine).format())
+    # Without the context managers that are open: they take 99 % of the time (15 ms for one account).
+    lines = "".join(stackscope.extract(coroutine, with_contexts=False).format())
     return f"asyncio task {task.get_name()} ({name}):\n{lines}"
