@@ -255,6 +255,30 @@ def test_the_status_tells_the_truth_at_each_moment() -> None:
     assert here.status(None, late=True) is WorkerStatus.STARTING
 
 
+def test_an_end_that_was_asked_for_is_in_order_and_no_other_is() -> None:
+    assert running().ended(1, Exit(code=2)), "no new process would cure it"
+    assert not running().ended(1, Exit(code=75))
+    renewed, crashed = running(), running()
+    renewed.renew()
+    crashed.renew()
+    assert renewed.ended(1, Exit(code=75))
+    assert not crashed.ended(1, Exit(code=1))
+    for how, in_order in [
+        (Exit(code=0), True),
+        (Exit(signal=15), True),
+        (Exit(code=75), False),
+        (Exit(signal=9), False),
+    ]:
+        here = running()
+        here.stop(1)
+        assert here.ended(2, how) is in_order
+        assert here.exit_code == 0
+    frozen = running()
+    frozen.stop(1)
+    assert [frozen.due(1), frozen.due(10)] == [Act.TERMINATE, Act.ABORT]
+    assert not frozen.ended(10, Exit(code=0))
+
+
 HAPPENINGS = st.sampled_from(
     ["beat", "quiet", "late", "stop", "again", "renew", "crash", "75", "killed", "wait"]
 )

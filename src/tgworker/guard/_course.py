@@ -12,10 +12,11 @@ What happens is told by the methods, each with the time at which it happened; wh
 """
 
 import math
+import signal
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
-from typing import final
+from typing import Final, final
 
 from tgworker.messaging.models import WorkerStatus
 from tgworker.supervision import (
@@ -103,6 +104,10 @@ class Exit:
         return f"exit code {self.code}" if self.signal is None else f"signal {self.signal}"
 
 
+_STOPPED: Final = (Exit(code=0), Exit(signal=signal.SIGTERM))
+"""How a worker ends that was told to stop: the latter before it has any handlers."""
+
+
 @final
 class Course:
     """The course of workers under one guard.
@@ -182,8 +187,8 @@ class Course:
         """The worker will ask for a new process because it was told to: that is no failure."""
         self._renewing = True
 
-    def ended(self, now_s: float, how: Exit) -> None:
-        """The worker is dead."""
+    def ended(self, now_s: float, how: Exit) -> bool:
+        """The worker is dead; returns whether it ended as it was told to, or as no new process could cure."""
         since_s, self._alive_since_s = self._alive_since_s, None
         renewing, self._renewing = self._renewing and how.code == EXIT_RESTART_ME, False
         self.phase = Phase.GONE
@@ -191,13 +196,16 @@ class Course:
         self._terminate = False
         if self.stopping:
             self.exit_code = 0
-        elif how.code in FINAL_EXITS and not self.frozen:
+            return not self.frozen and how in _STOPPED
+        if how.code in FINAL_EXITS and not self.frozen:
             self.exit_code = how.code
-        elif renewing:
+            return True
+        if renewing:
             self.restart_at_s = now_s
-        else:
-            stable_for_s = now_s - since_s if since_s is not None else 0.0
-            self._restart(now_s, stable_for_s, urgent=self.frozen or how.code == EXIT_RESTART_ME)
+            return True
+        stable_for_s = now_s - since_s if since_s is not None else 0.0
+        self._restart(now_s, stable_for_s, urgent=self.frozen or how.code == EXIT_RESTART_ME)
+        return False
 
     def _restart(self, now_s: float, stable_for_s: float, *, urgent: bool) -> None:
         """Decide when the next worker starts: supervision's policy, as for any child.

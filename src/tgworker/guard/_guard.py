@@ -124,8 +124,8 @@ def guard(ward: Ward) -> int:
     """
     gc.collect()
     gc.freeze()  # what was imported stays where it is: workers share its memory
-    with _woken_by_signals() as wake_fd:
-        return _Guard(ward, wake_fd).run()
+    with _woken_by_signals() as wake_fds:
+        return _Guard(ward, wake_fds).run()
 
 
 @dataclass(slots=True)
@@ -141,24 +141,27 @@ class _Worker:
 
 
 class _Guard:
-    def __init__(self, ward: Ward, wake_fd: int) -> None:
+    def __init__(self, ward: Ward, wake_fds: tuple[int, int]) -> None:
         self._ward = ward
         self._log = ward.log
         self._now_s = time.monotonic
         now_s = self._now_s()
         self._course = Course(ward.limits, rng=random.Random(), now_s=now_s)
         self._rows = {name: HeartbeatRow(every_s=ward.heartbeat_every_s, now_s=now_s) for name in ward.posts}
-        self._posting: dict[int, str] = {}
+        self._posting: dict[int, tuple[str, WorkerStatus]] = {}
+        self._said: dict[str, WorkerStatus] = {}
         self._notices = Notices(ward.systemd)
         self._footprints = Footprints()
         self._selector = selectors.DefaultSelector()
-        self._wake_fd = wake_fd
-        self._selector.register(wake_fd, selectors.EVENT_READ)
+        self._wake_fds = wake_fds
+        self._wake_fd = wake_fds[0]
+        self._selector.register(self._wake_fd, selectors.EVENT_READ)
         self._worker: _Worker | None = None
         self._last: Heartbeat | None = None
         self._last_at_s = now_s
 
     def run(self) -> int:
+        self._bury()  # what this process left behind, or was given, before it became a guard
         while True:
             while (act := self._course.due(self._now_s())) is not None:
                 if act is Act.EXIT:
@@ -220,8 +223,7 @@ class _Guard:
         self._log.info("worker forked", worker_pid=pid, restarts=self._course.restarts)
 
     def _be_worker(self, read_fd: int, write_fd: int) -> int:
-        os.close(read_fd)
-        self._selector.close()
+        self._close_what_is_the_guard_s(read_fd)
         try:
             # The descriptor stays open for as long as the process lives.
             faulthandler.enable(os.open(self._ward.stacks.create(), os.O_WRONLY | os.O_CLOEXEC))
@@ -297,6 +299,7 @@ class _Guard:
                 worker.said_at_s = self._last_at_s = now_s
                 if name in self._rows:
                     self._rows[name].committed(now_s)
+                    self._said[name] = heartbeat.status
             case Fault(account=account):
                 worker.blamed = (account, "wedged")
             case _:
@@ -307,8 +310,10 @@ class _Guard:
             if self._worker is not None and pid == self._worker.pid:
                 self._worker_ended(self._worker, how)
             elif pid in self._posting:
-                name = self._posting.pop(pid)
+                name, status = self._posting.pop(pid)
                 written = how.code == 0
+                if written:
+                    self._said[name] = status
                 self._rows[name].ended(self._now_s(), written=written)
                 if not written:
                     self._log.warning(
@@ -324,18 +329,19 @@ class _Guard:
         if worker.blamed is not None:
             self._blame(*worker.blamed)
         now_s = self._now_s()
-        self._course.ended(now_s, how)
+        in_order = self._course.ended(now_s, how)
+        last = self._course.exit_code is not None
         stacks = self._ward.stacks.written(worker.pid)
-        ended_in_order = how.code is not None and self._course.exit_code is not None
-        (self._log.info if ended_in_order else self._log.error)(
+        (self._log.info if in_order else self._log.error)(
             "worker ended",
             worker_pid=worker.pid,
             reason=str(how),
             stacks=None if stacks is None else str(stacks),
-            restart_in_s=None if ended_in_order else round(max(0.0, self._course.restart_at_s - now_s), 3),
+            restart_in_s=None if last else round(max(0.0, self._course.restart_at_s - now_s), 3),
         )
         if self._course.failed:
-            self._log.error("too many workers ended: trying at the longest backoff from now on")
+            what = "giving up" if last else "trying at the longest backoff from now on"
+            self._log.error(f"too many workers ended: {what}")
         self._changed()
 
     def _blame(self, account: str, what: str) -> None:
@@ -385,15 +391,18 @@ class _Guard:
             )
         else:
             row.begun()
-            self._posting[pid] = name
+            self._posting[pid] = name, posting.status
 
     def _be_post(self, post: Callable[[Posting], None], posting: Posting) -> int:
         signal.setitimer(signal.ITIMER_REAL, POST_S)  # SIGALRM ends it, whatever it waits for
-        self._selector.close()
-        if self._worker is not None:
-            os.close(self._worker.fd)
+        self._close_what_is_the_guard_s(*([] if self._worker is None else [self._worker.fd]))
         post(posting)
         return 0
+
+    def _close_what_is_the_guard_s(self, *fds: int) -> None:
+        self._selector.close()
+        for fd in (*self._wake_fds, *fds):
+            os.close(fd)
 
     # ---------------------------------------------------------------- the end
 
@@ -401,13 +410,13 @@ class _Guard:
         """Say the last word in every row that the worker has not said it in; returns the exit code."""
         code = self._course.exit_code
         assert code is not None
-        said = self._last.status if self._last is not None else None
-        until_s = self._now_s() + FAREWELL_S
-        if said is not self._status():
-            for name, row in self._rows.items():
-                if row.next_s < float("inf"):
-                    self._post(name, row)
-        while self._posting and self._now_s() < until_s:
+        last, until_s = self._status(), self._now_s() + FAREWELL_S
+        silent = {name for name in self._rows if self._said.get(name) is not last}
+        while (silent or self._posting) and self._now_s() < until_s:
+            busy = {name for name, _ in self._posting.values()}  # with what was true before
+            for name in silent - busy:
+                self._post(name, self._rows[name])
+            silent &= busy  # once is all that there is time for
             if self._wake_fd in self._select(until_s):
                 os.read(self._wake_fd, READ_BYTES)
                 self._bury()
@@ -418,13 +427,13 @@ class _Guard:
 
 
 @contextmanager
-def _woken_by_signals() -> Generator[int]:
-    """A file descriptor that becomes readable with the number of each signal that is handled."""
+def _woken_by_signals() -> Generator[tuple[int, int]]:
+    """A pipe: its first end becomes readable with the number of each signal that is handled."""
     read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     before = {number: signal.signal(number, lambda *_: None) for number in HANDLED}
     previous_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
     try:
-        yield read_fd
+        yield read_fd, write_fd
     finally:
         signal.set_wakeup_fd(previous_fd)
         for number, handler in before.items():

@@ -14,7 +14,8 @@ from typing import Final, NoReturn
 
 from tgworker.guard._course import Exit
 
-HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_REQUESTS: Final = (signal.SIGHUP, signal.SIGUSR1)
+HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, *_REQUESTS)
 """Signals that the guard listens for; its children begin without that."""
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -26,7 +27,8 @@ def fork(child: Callable[[], int]) -> int:
 
     The child dies with this process (prctl(2), PR_SET_PDEATHSIG), has default signal handlers, a process
     group of its own (Ctrl-C on the terminal is this process's to pass on), and leaves no core file: that
-    would hold sessions, and take longer to write than a restart may.
+    would hold sessions, and take longer to write than a restart may. SIGHUP and SIGUSR1 stay blocked until it
+    unblocks them: they ask for something, and must not end who is not ready for them.
 
     Args:
         child: What it does.
@@ -61,7 +63,7 @@ def _be_child(parent: int, child: Callable[[], int]) -> NoReturn:
         for number in HANDLED:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, set(HANDLED) - set(_REQUESTS))
         os.setpgid(0, 0)
         die_with(parent)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

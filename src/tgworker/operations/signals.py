@@ -80,7 +80,7 @@ def signal_bells(*numbers: signal.Signals) -> Generator[Mapping[signal.Signals, 
     """While open, the signals ring bells instead of ending the process.
 
     Their handlers stand from before the event loop runs until after it: a signal that nobody waits for yet,
-    or any more, does no harm.
+    or any more, does no harm. Signals that are blocked are unblocked meanwhile: those that came before ring.
     """
     bells = {number: Bell() for number in numbers}
 
@@ -88,8 +88,10 @@ def signal_bells(*numbers: signal.Signals) -> Generator[Mapping[signal.Signals, 
         bells[signal.Signals(number)].ring()
 
     before = {number: signal.signal(number, handle) for number in numbers}
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     try:
         yield bells
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)

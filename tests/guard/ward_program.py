@@ -1,0 +1,65 @@
+"""A guard with a worker that freezes and a store that is slow: ``python ward_program.py FILE``.
+
+What is written to the store stands in the file, one status in each line.
+"""
+
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tgworker.guard import Beat, Committed, FaultBook, GuardLimits, Link, Posting, Ward, guard
+from tgworker.messaging.models import Heartbeat, WorkerStatus
+from tgworker.operations.logs import make_logger
+from tgworker.supervision.systemd import Systemd
+
+FILE = Path(sys.argv[1])
+SLOW_S = 1.5  # longer than a frozen worker lives
+
+
+def write(status: WorkerStatus) -> None:
+    with FILE.open("a") as file:
+        file.write(f"{status.value}\n")
+
+
+def work(link: Link, _held: object) -> int:
+    write(WorkerStatus.ONLINE)
+    link.say(Beat())
+    link.say(Committed("slow", Heartbeat("ward", WorkerStatus.ONLINE, {}, 1, 1)))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
+    time.sleep(60)
+    return 1
+
+
+def post(posting: Posting) -> None:
+    time.sleep(SLOW_S)
+    write(posting.status)
+
+
+class NoFiles:
+    def create(self) -> Path:
+        raise OSError("no room")
+
+    def written(self, pid: int) -> Path | None:
+        return None
+
+
+if __name__ == "__main__":
+    log = make_logger(sys.stderr, json=True, level="info", now=lambda: datetime.now(UTC))
+    sys.exit(
+        guard(
+            Ward(
+                work=work,
+                posts={"slow": post},
+                heartbeat_every_s=60,
+                seq=lambda: 1,
+                faults=FaultBook(FILE.with_name("faults.json"), now=time.time),
+                stacks=NoFiles(),
+                reload=lambda: False,
+                systemd=Systemd(),
+                log=log,
+                limits=GuardLimits(freeze_after_s=0.5),
+            )
+        )
+    )
