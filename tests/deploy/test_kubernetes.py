@@ -4,6 +4,9 @@ from deploy.deploy_files import CONTAINERFILE, KUBERNETES, documents, instructio
 from tgworker.app.run import OPENING_S
 from tgworker.guard import GuardLimits
 from tgworker.guard._guard import FAREWELL_S
+from tgworker.operations.probes import alive, ready, started
+from tgworker.operations.status_app import PROBES
+from tgworker.operations.status_server import CLIENT_WITHIN_S
 from tgworker.settings import VARIABLES, load_settings
 
 CLAIM, DEPLOYMENT = documents(KUBERNETES.read_text(encoding="utf-8"))
@@ -62,8 +65,8 @@ def test_probes_ask_the_status_server_where_it_listens() -> None:
     assert settings.status_bind is not None
     assert settings.status_bind.host == "0.0.0.0"
     assert of_container("ports.status.containerPort") == str(settings.status_bind.port) == image("EXPOSE")
-    for probe, path in (("startup", "/startupz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
-        assert of_container(f"{probe}Probe.httpGet.path") == path
+    for probe, verdict in (("startup", started), ("liveness", alive), ("readiness", ready)):
+        assert PROBES[of_container(f"{probe}Probe.httpGet.path")] is verdict
         assert of_container(f"{probe}Probe.httpGet.port") == "status"
 
 
@@ -71,7 +74,8 @@ def test_kubernetes_waits_for_what_the_guard_cures() -> None:
     limits = GuardLimits()
     assert patience_s("startupProbe") > OPENING_S + limits.freeze_after_s + limits.backoff.cap_s
     assert patience_s("livenessProbe") > limits.freeze_after_s + limits.stacks_s + limits.backoff.cap_s
-    assert int(DEPLOYMENT["spec.progressDeadlineSeconds"]) > patience_s("startupProbe")
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert int(of_container(f"{probe}.timeoutSeconds")) < CLIENT_WITHIN_S
 
 
 def test_a_pod_has_the_time_to_stop_that_the_unit_has() -> None:
