@@ -9,7 +9,7 @@ import pytest
 
 from deploy.deploy_files import CONTAINERFILE, DEPLOY, command_of_the_unit, instructions, seconds, words
 from project.checkout import ROOT, pyproject
-from tgworker.app.run import OPENING_S
+from tgworker.app.guarded import OPENING_S
 from tgworker.cli._app import COMMANDS
 from tgworker.settings import VARIABLES, LogFormat, load_settings
 

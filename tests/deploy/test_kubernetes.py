@@ -1,7 +1,7 @@
 """The manifest: its numbers and names are those of the code, the unit and the container file."""
 
 from deploy.deploy_files import CONTAINERFILE, KUBERNETES, documents, instructions, mebibytes, seconds, unit
-from tgworker.app.run import OPENING_S
+from tgworker.app.guarded import OPENING_S
 from tgworker.guard import GuardLimits
 from tgworker.guard._guard import FAREWELL_S
 from tgworker.operations.probes import alive, ready, started
