@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import tgworker.messaging.events
+import tgworker.supabase.events
 import tgworker.supervision
 import tgworker.supervision.systemd
 import tgworker.supervision.testing
@@ -216,17 +217,21 @@ def environment_page() -> str:
 
 def events_page() -> str:
     """Every event that an observer can receive, and so every kind of log line."""
-    telegram = [
-        thing
-        for _, thing in inspect.getmembers(tgworker.telegram.events, inspect.isclass)
-        if dataclasses.is_dataclass(thing)
-    ]
+    supabase, telegram = (
+        [
+            thing
+            for name, thing in inspect.getmembers(module, inspect.isclass)
+            if dataclasses.is_dataclass(thing) and name == thing.__name__
+        ]
+        for module in (tgworker.supabase.events, tgworker.telegram.events)
+    )
     lines = ["# Events", "", f"{MADE} An event's class is also the wording of its log line: `ChildReady` is"]
     lines += ['"child ready". No event holds a secret or a message text.']
     for title, classes in (
         ("Supervision", EVENTS),
         ("Messaging", tgworker.messaging.events.CATALOGUE),
         ("Telegram", telegram),
+        ("Supabase", supabase),
     ):
         lines += ["", f"## {title}", "", "| event | fields | meaning |", "|---|---|---|"]
         for event in classes:

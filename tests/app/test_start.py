@@ -4,6 +4,8 @@ import os
 import signal
 import sqlite3
 from pathlib import Path
+from random import Random
+from uuid import uuid4
 
 import pytest
 import trio
@@ -38,8 +40,10 @@ async def test_a_store_that_is_locked_at_the_start_is_waited_for(tmp_path: Path)
             events.append(event)
             other.execute("rollback")
 
-        async with open_adapters(settings, observer=lambda _event: None, report=note) as adapters:
-            assert adapters.incarnation == 2
+        async with open_adapters(
+            settings, observer=lambda _event: None, report=note, holder=uuid4(), rng=Random(1)
+        ) as adapters:
+            assert adapters.opened.incarnation == 2
     other.close()
     assert [type(event) for event in events] == [StoreUnavailable]
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import trio
@@ -47,9 +46,7 @@ async def test_a_network_that_is_gone_for_20_s_costs_deadlines_and_no_message(
     async with (
         open_loopback_http(answer) as http,
         open_rest(http.url, Secret("sb_secret_test")) as rest,
-        open_world(
-            tmp_path, limits=limits, heartbeats=[SupabaseHeartbeat(rest, now=lambda: datetime.now(UTC))]
-        ) as world,
+        open_world(tmp_path, limits=limits, heartbeats=[SupabaseHeartbeat(rest)]) as world,
     ):
         known = await world.give("before")
         await world.until(29.25)

@@ -1,20 +1,29 @@
 """What settings choose: the store, Telegram, the vault, and where heartbeats go."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 import trio
 
-from tgworker.app.parts import Store
+from tgworker.app.parts import OpenStore
 from tgworker.app.telegram import make_telegram
-from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, open_store, utc_now
+from tgworker.embedded import DataFolder, HeartbeatFile, open_store
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report, StoreUnavailable
-from tgworker.messaging.ports import HeartbeatWriter, Vault
+from tgworker.messaging.ports import Vault
 from tgworker.settings import Settings
-from tgworker.telegram import Observer, TelethonTelegram
+from tgworker.telegram import TelegramEvent, TelethonTelegram
 from tgworker.vault import FernetVault
+
+if TYPE_CHECKING:
+    from tgworker.supabase import SupabaseEvent
+
+Observer = Callable[["TelegramEvent | SupabaseEvent"], None]
+"""Hears what an adapter notices that concerns no single call."""
 
 OPEN_AGAIN_S = 1.0
 """A store that is away at the start is tried again after this time."""
@@ -25,18 +34,14 @@ class Adapters:
     """The outside of a worker.
 
     Attributes:
-        store: The data folder's store; this worker is its only one.
-        incarnation: Grows with every worker that opens the store.
+        opened: The store.
         telegram: Opens lines.
         vault: Decrypts sessions.
-        heartbeats: Where heartbeats go.
     """
 
-    store: Store
-    incarnation: int
+    opened: OpenStore
     telegram: TelethonTelegram
     vault: Vault
-    heartbeats: Sequence[HeartbeatWriter]
 
 
 @asynccontextmanager
@@ -45,6 +50,8 @@ async def open_adapters(
     *,
     observer: Observer,
     report: Report,
+    holder: UUID,
+    rng: Random,
     hold: bool = True,
     before_blocking: Callable[[], object] = lambda: None,
 ) -> AsyncGenerator[Adapters]:
@@ -52,15 +59,18 @@ async def open_adapters(
 
     Args:
         settings: With ``telegram`` and ``encryption`` required.
-        observer: Hears what the Telegram adapter notices.
+        observer: Hears what adapters notice.
         report: Hears that the store is away: it is waited for, however long that takes.
+        holder: Whose leases of accounts will be: another process of the same holder takes them over at once.
+        rng: Jitter, and ids of requests.
         hold: Whether the data folder has to be taken first: not where the guard holds it for this process.
         before_blocking: Called each time before the store is opened, which blocks the loop for as long as an
             upgrade of the schema or another program's lock takes.
 
     Raises:
         StoreFault: The data folder cannot be used, or another worker holds it.
-        StoreMismatch: The store is newer than this program.
+        StoreMismatch: The store has another schema than this program.
+        KeyUnusable: The project's key does not let the worker work.
         TelethonMoved: The installed Telethon is not one that the adapter knows.
     """
     telegram = settings.telegram
@@ -70,36 +80,46 @@ async def open_adapters(
     async with AsyncExitStack() as stack:
         if hold:
             stack.enter_context(folder.hold())
-        store = await _opened(stack, folder, report, before_blocking)
         heartbeats = HeartbeatFile(folder.heartbeats)
         stack.callback(heartbeats.close)
-        writers: list[HeartbeatWriter] = [heartbeats]
-        if settings.supabase is not None:
-            # Imported only where it is used: httpx costs a fifth of a second.
-            from tgworker.supabase.heartbeat import SupabaseHeartbeat
-            from tgworker.supabase.rest import open_rest
-
-            rest = await stack.enter_async_context(
-                open_rest(settings.supabase.url, settings.supabase.service_role_key)
-            )
-            writers.append(SupabaseHeartbeat(rest, now=utc_now))
+        opened = (
+            await _embedded(stack, folder, settings, report, before_blocking)
+            if settings.supabase is None
+            else await _supabase(stack, settings, observer, report, holder, rng)
+        )
         yield Adapters(
-            store=store,
-            incarnation=store.incarnation,
-            telegram=make_telegram(telegram, observer),
+            # Whatever the store: `status` reads the file where nothing else answers.
+            opened=replace(opened, heartbeats=(heartbeats, *opened.heartbeats)),
+            telegram=make_telegram(telegram, observer, may_write=opened.may_write),
             vault=FernetVault(settings.encryption_keys),
-            heartbeats=tuple(writers),
         )
 
 
-async def _opened(
-    stack: AsyncExitStack, folder: DataFolder, report: Report, before_blocking: Callable[[], object]
-) -> EmbeddedStore:
+async def _embedded(
+    stack: AsyncExitStack,
+    folder: DataFolder,
+    settings: Settings,
+    report: Report,
+    before_blocking: Callable[[], object],
+) -> OpenStore:
     """The store, once it can be opened: a locked file or a full disk is an outage, not a failure."""
     while True:
         before_blocking()
         try:
-            return stack.enter_context(open_store(folder, as_worker=True))
+            store = stack.enter_context(open_store(folder, as_worker=True))
         except StoreAway as error:
             report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))
             await trio.sleep(OPEN_AGAIN_S)
+        else:
+            return OpenStore(store, store.incarnation, limits=settings.limits)
+
+
+async def _supabase(
+    stack: AsyncExitStack, settings: Settings, observer: Observer, report: Report, holder: UUID, rng: Random
+) -> OpenStore:
+    # Imported only where it is used: httpx costs a fifth of a second.
+    from tgworker.app.supabase import open_supabase
+
+    return await stack.enter_async_context(
+        open_supabase(settings, holder=holder, rng=rng, observer=observer, report=report)
+    )

@@ -30,10 +30,17 @@ async def open_books(settings: Settings) -> AsyncGenerator[Books]:
     """Open the store without being its worker.
 
     Raises:
-        StoreFault: The data folder cannot be used.
+        StoreFault: The data folder cannot be used, or the project's key.
         StoreMismatch: The store has another schema version.
-        StoreAway: It is locked for long, or the disk is full or broken.
+        StoreAway: It is locked for long, the disk is full or broken, or the project does not answer.
     """
+    if settings.supabase is not None:
+        # Imported only where it is used: httpx costs a fifth of a second.
+        from tgworker.app.supabase import open_supabase_books
+
+        async with open_supabase_books(settings) as (project, project_heartbeats):
+            yield Books(accounts=project, outbox=project, heartbeats=project_heartbeats)
+        return
     folder = DataFolder(settings.data_dir)
     with open_store(folder, as_worker=False) as store:
         heartbeats = HeartbeatFile(folder.heartbeats)

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TextIO, final
-
-import trio
+from uuid import uuid4
 
 from tgworker.app.books import stack_files
 from tgworker.app.evidence import account_of
@@ -56,6 +55,7 @@ def run_guarded(
         now=lambda: datetime.now(UTC),
     )
     folder = DataFolder(settings.data_dir)
+    holder = uuid4()
     current = settings
 
     def reload() -> bool:
@@ -68,7 +68,9 @@ def run_guarded(
         return bool(changes_between(before, current).needs_new_worker)
 
     def work(link: Link, held: Mapping[str, Held]) -> int:
-        under_guard = UnderGuard(link, held, freeze_after_s=settings.freeze_after_s, account_of=account_of)
+        under_guard = UnderGuard(
+            link, held, freeze_after_s=settings.freeze_after_s, account_of=account_of, holder=holder
+        )
         return ending(partial(run_worker, current, load=load, guard=under_guard, stderr=stderr))
 
     with folder.hold():
@@ -119,9 +121,14 @@ def _posts(settings: Callable[[], Settings], folder: DataFolder) -> dict[str, Ca
     }
     if settings().supabase is not None:
         # Imported only where it is used, and here, so that no forked process has to.
-        from tgworker.supabase.heartbeat import SupabaseHeartbeat
+        from tgworker.app.supabase import post_heartbeat
+        from tgworker.supabase import SupabaseHeartbeat
 
-        posts[SupabaseHeartbeat.name] = lambda posting: _post_supabase(settings(), posting)
+        def post(posting: Posting) -> None:
+            compose = partial(_heartbeat, settings().worker_id, posting)
+            post_heartbeat(settings(), compose, posting.order)
+
+        posts[SupabaseHeartbeat.name] = post
     return posts
 
 
@@ -129,21 +136,6 @@ def _post_embedded(path: Path, worker_id: str, posting: Posting) -> None:
     heartbeats = HeartbeatFile(path)
     order = posting.order or heartbeats.next_order_now(worker_id)
     heartbeats.write_now(_heartbeat(worker_id, posting, order))
-
-
-def _post_supabase(settings: Settings, posting: Posting) -> None:
-    from tgworker.supabase.heartbeat import SupabaseHeartbeat
-    from tgworker.supabase.rest import open_rest
-
-    supabase = settings.supabase
-    assert supabase is not None
-
-    async def post() -> None:
-        async with open_rest(supabase.url, supabase.service_role_key) as rest:
-            heartbeat = _heartbeat(settings.worker_id, posting, posting.order or (0, 0))
-            await SupabaseHeartbeat(rest, now=utc_now).write(heartbeat)
-
-    trio.run(post)
 
 
 def _heartbeat(worker_id: str, posting: Posting, order: tuple[int, int]) -> Heartbeat:

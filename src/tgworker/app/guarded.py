@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import final
+from uuid import UUID, uuid4
 
 import trio
 
@@ -112,6 +113,10 @@ class NoGuard:
     renews = False
     """Whether a new worker follows one that asks for it."""
 
+    def __init__(self, holder: UUID | None = None) -> None:
+        self.holder = uuid4() if holder is None else holder
+        """Whose the accounts' leases are: that of whoever starts the next worker after this one."""
+
     async def show_life(self) -> None:
         """Show that the loop turns, until cancelled."""
 
@@ -151,6 +156,7 @@ class UnderGuard(NoGuard):
         held: Accounts that may not start with the others.
         freeze_after_s: The guard's patience, seconds.
         account_of: The account that a child belongs to, by the child's path; ``None`` for none.
+        holder: Whose the accounts' leases are: the same for all workers of one guard.
     """
 
     holds_folder = False
@@ -163,7 +169,9 @@ class UnderGuard(NoGuard):
         *,
         freeze_after_s: float,
         account_of: Callable[[str], AccountId | None],
+        holder: UUID | None = None,
     ) -> None:
+        super().__init__(holder)
         self.instruments = (Steps(link.footprints),)
         self._link = link
         self._held = held

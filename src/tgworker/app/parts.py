@@ -10,13 +10,16 @@ from tgworker.messaging.accounts import Hold
 from tgworker.messaging.events import Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId
+from tgworker.messaging.pace import PaceLimits
 from tgworker.messaging.ports import (
     AccountChildStore,
     HeartbeatWriter,
+    Leases,
     OutboxStore,
     PendingStore,
     Telegram,
     Vault,
+    WakeUp,
 )
 from tgworker.supervision import (
     Backoff,
@@ -33,6 +36,9 @@ from tgworker.supervision.systemd import Systemd
 LINE_BACKOFF = Backoff(initial_s=0.5, factor=2, cap_s=60)
 """Between two lines of one account: Telegram floods whoever knocks too often."""
 
+STORE_BACKOFF = Backoff(initial_s=0.1, factor=2, cap_s=0.5)
+"""While the store is away: its return is noticed within a second."""
+
 RESTART_BACKOFF = Backoff()
 """Between two incarnations of a child: supervision's own."""
 
@@ -43,6 +49,33 @@ NO_SYSTEMD = Systemd()
 
 class Store(AccountChildStore, OutboxStore, PendingStore, Protocol):
     """Everything that the tree asks of a store."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """A store that is open, and what it asks of the worker.
+
+    Attributes:
+        store: The ports.
+        incarnation: Grows with every worker that opens the store.
+        limits: The deadlines, and how often the store wants to be asked.
+        heartbeats: Where heartbeats go.
+        leases: Of a store that several workers share; ``None``: it is open here alone.
+        wakeup: Where work appears, where that can be watched.
+        pace: How often the outbox is asked; every ``limits.outbound_every_s`` if nothing is said.
+    """
+
+    store: Store
+    incarnation: int
+    limits: Limits
+    heartbeats: Sequence[HeartbeatWriter] = ()
+    leases: Leases | None = None
+    wakeup: WakeUp | None = None
+    pace: PaceLimits | None = None
+
+    def may_write(self, account_id: AccountId) -> bool:
+        """Whether an account's line may still be written to: asked before every write to its socket."""
+        return self.leases is None or self.leases.left_s(account_id) > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +95,9 @@ class Parts:
         seq: At least so much is a heartbeat's number: a clock, where another process may write the row, too.
         holds: Accounts that may not start yet.
         systemd: What systemd told this process, if the worker is to speak with it.
+        leases: Of a store that several workers share; ``None``: it is open here alone.
+        wakeup: Where work appears in the store, where that can be watched.
+        pace: How often the outbox is asked; every ``limits.outbound_every_s`` if nothing is said.
         rng: All randomness: backoff and jitter.
         report: Hears what the loops do.
         observers: Hear what supervision does.
@@ -86,6 +122,9 @@ class Parts:
     heartbeats: Sequence[HeartbeatWriter]
     rng: Random
     report: Report
+    leases: Leases | None = None
+    wakeup: WakeUp | None = None
+    pace: PaceLimits | None = None
     seq: Callable[[], int] = lambda: 0
     holds: Mapping[AccountId, Hold] = field(default_factory=dict[AccountId, Hold])
     systemd: Systemd = NO_SYSTEMD

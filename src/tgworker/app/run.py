@@ -144,6 +144,8 @@ class _Process:
                 settings,
                 observer=events.adapter,
                 report=events.messaging,
+                holder=guard.holder,
+                rng=Random(),
                 hold=guard.holds_folder,
                 before_blocking=guard.quiet,
             ) as adapters,
@@ -157,17 +159,20 @@ class _Process:
                 await trio.sleep_forever()
 
     def _parts(self, adapters: Adapters, events: EventLog) -> Parts:
-        settings = self._settings
+        settings, opened = self._settings, adapters.opened
         return Parts(
             worker_id=settings.worker_id,
-            incarnation=adapters.incarnation,
+            incarnation=opened.incarnation,
             data_dir=settings.data_dir,
-            limits=settings.limits,
+            limits=opened.limits,
             stall_after_s=settings.stall_after_s,
-            store=adapters.store,
+            store=opened.store,
+            leases=opened.leases,
+            wakeup=opened.wakeup,
+            pace=opened.pace,
             telegram=adapters.telegram,
             vault=adapters.vault,
-            heartbeats=self._guard.told(adapters.heartbeats),
+            heartbeats=self._guard.told(opened.heartbeats),
             seq=boot_ms,
             holds=self._guard.holds(start_last_s=settings.limits.connect_s, now=datetime.now(UTC)),
             systemd=self._systemd,

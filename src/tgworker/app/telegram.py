@@ -1,5 +1,8 @@
 """The Telegram adapter as settings describe it."""
 
+from collections.abc import Callable
+
+from tgworker.messaging.models import AccountId
 from tgworker.settings import TelegramSettings as Wanted
 from tgworker.telegram import (
     Observer,
@@ -12,12 +15,18 @@ from tgworker.telegram import (
 from tgworker.telegram.events import ignore
 
 
-def make_telegram(wanted: Wanted, observer: Observer = ignore) -> TelethonTelegram:
+def make_telegram(
+    wanted: Wanted,
+    observer: Observer = ignore,
+    *,
+    may_write: Callable[[AccountId], bool] = lambda _account_id: True,
+) -> TelethonTelegram:
     """The adapter, ready to open lines.
 
     Args:
         wanted: The application and the server, as the environment names them.
         observer: Hears what concerns no single call.
+        may_write: Whether an account's line may still be written to; asked before every write.
 
     Raises:
         TelethonMoved: The installed Telethon is not one that the adapter knows.
@@ -33,5 +42,7 @@ def make_telegram(wanted: Wanted, observer: Observer = ignore) -> TelethonTelegr
             public_key_pem=wanted.server.public_key,
         )
     return TelethonTelegram(
-        TelegramSettings(api_id=wanted.api_id, api_hash=wanted.api_hash.value, server=server), observer
+        TelegramSettings(api_id=wanted.api_id, api_hash=wanted.api_hash.value, server=server),
+        observer,
+        may_write=may_write,
     )

@@ -13,19 +13,22 @@ import trio
 
 from tgworker import __version__
 from tgworker.app.children import SupervisedAccounts
-from tgworker.app.parts import Parts
+from tgworker.app.parts import STORE_BACKOFF, Parts
 from tgworker.app.status import AccountStates, StoreState, loops_of
 from tgworker.messaging.account import AccountContext
-from tgworker.messaging.accounts import run_accounts
+from tgworker.messaging.accounts import NO_LEASES, run_accounts
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Event, HeartbeatMissed, StoreUnavailable
 from tgworker.messaging.heartbeat import run_heartbeat, worker_status
+from tgworker.messaging.leases import Nudge, run_leases
 from tgworker.messaging.models import Account, Heartbeat, WorkerStatus
 from tgworker.messaging.outbound import run_outbound
+from tgworker.messaging.pace import Pace
 from tgworker.messaging.pending import run_pending
 from tgworker.messaging.ports import HeartbeatWriter
+from tgworker.messaging.wakeup import run_wakeup
 from tgworker.operations.probes import WorkerFacts
 from tgworker.operations.status_socket import serve_status
 from tgworker.operations.task_stacks import every_stack
@@ -43,9 +46,6 @@ from tgworker.supervision import (
     open_supervisor,
 )
 from tgworker.supervision.systemd import NotifySystemd
-
-STORE_BACKOFF = Backoff(initial_s=0.1, factor=2, cap_s=1)
-"""While the store is away: its return is noticed within a second."""
 
 CRITICAL = ("root.heartbeat", "root.outbound", "root.account", "root.accounts")
 """Children without which the worker is of no use: systemd's watchdog is fed only while they are well."""
@@ -67,6 +67,8 @@ class Worker:
         self.states = AccountStates()
         self._store = StoreState(parts.limits.database_s)
         self._synced = trio.Event()
+        self._nudge = Nudge()
+        self._pace = None if parts.pace is None else Pace(parts.pace)
         self._heartbeats = self._seq = 0
         self._supervisor: Supervisor | None = None
         self._store_delays = _delays(STORE_BACKOFF, parts.rng)
@@ -120,6 +122,7 @@ class Worker:
                         limits=limits,
                         delays=delays,
                         report=report,
+                        pace=self._pace,
                     ),
                 ),
                 self._child(
@@ -144,6 +147,7 @@ class Worker:
                         report=report,
                     ),
                 ),
+                *self._shared_store(),
                 self._child("account", self.accounts.hold, watched=False),
                 self._child(
                     "accounts",
@@ -154,6 +158,8 @@ class Worker:
                         dispatch=self.dispatch,
                         synced=self._synced,
                         holds=parts.holds,
+                        leases=parts.leases or NO_LEASES,
+                        nudge=self._nudge,
                         limits=limits,
                         delays=delays,
                         report=report,
@@ -161,6 +167,34 @@ class Worker:
                 ),
             ),
         )
+
+    def _shared_store(self) -> Sequence[ChildSpec]:
+        """What a store asks for that others use, too. The leases' keeper outlives the accounts."""
+        parts, limits, report, delays = self.parts, self.parts.limits, self._report, self._store_delays
+        children: list[ChildSpec] = []
+        if parts.wakeup is not None and self._pace is not None:
+            watch = partial(
+                run_wakeup,
+                wakeup=parts.wakeup,
+                dispatch=self.dispatch,
+                pace=self._pace,
+                limits=limits,
+                delays=delays,
+                report=report,
+            )
+            children.append(self._child("wakeup", watch))
+        if parts.leases is not None:
+            keep = partial(
+                run_leases,
+                leases=parts.leases,
+                children=self.accounts,
+                nudge=self._nudge,
+                limits=limits,
+                delays=delays,
+                report=report,
+            )
+            children.append(self._child("leases", keep))
+        return children
 
     def _systemd(self) -> Sequence[ChildSpec]:
         if self.parts.systemd.notify_socket is None:
@@ -222,6 +256,14 @@ class Worker:
                 except StoreAway as error:
                     # The next start claims these rows again, with the same random_id.
                     self._report(StoreUnavailable("database.settle", str(error), 0))
+        leases = self.parts.leases
+        if leases is not None and leases.held():
+            with trio.move_on_after(FAREWELL_S):
+                try:
+                    await leases.release(leases.held())
+                except StoreAway as error:
+                    # They run out by themselves.
+                    self._report(StoreUnavailable("database.leases", str(error), 0))
         async with trio.open_nursery() as nursery:
             last = self._heartbeat(WorkerStatus.OFFLINE)
             for writer in self.parts.heartbeats:

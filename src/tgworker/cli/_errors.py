@@ -9,8 +9,7 @@ from cyclopts import CycloptsError
 
 from tgworker.cli._output import OutputLost, complain
 from tgworker.cli._usage import usage_line
-from tgworker.embedded.errors import AccountGone, StoreFault
-from tgworker.messaging.errors import AccountRefused, StoreAway, StoreMismatch
+from tgworker.messaging.errors import AccountGone, AccountRefused, StoreAway, StoreFault, StoreMismatch
 from tgworker.operations.status_socket import StatusUnavailable
 from tgworker.settings import SettingsError
 

@@ -1,6 +1,7 @@
 """PostgREST: the REST API on a database, set up as Supabase does."""
 
 import os
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import trio
 from tgworker.devstack.errors import PartFailed, Unfit
 from tgworker.devstack.folders import Folders
 from tgworker.devstack.keys import JWT_SECRET
-from tgworker.devstack.process import Process, last_line, start_process
+from tgworker.devstack.process import Process, last_line
 
 START_WITHIN_S = 30.0
 PROBE_WITHIN_S = 5.0
@@ -63,15 +64,13 @@ class Postgrest:
         """Whether it runs."""
         return self._process is not None and self._process.is_alive()
 
-    async def launch(self) -> None:
+    def launch(self) -> None:
         """Start it, and wait for nothing: the database may be away, and it may take a while to say anything.
 
         Raises:
-            PartFailed: It cannot be started.
-
-        Cancellation: it does not run.
+            PartFailed: It cannot be executed.
         """
-        self._process = await start_process(
+        self._process = Process(
             "PostgREST",
             [self._program],
             log=self._folders.log(self._name),
@@ -88,14 +87,15 @@ class Postgrest:
 
         Cancellation: it may run; `stop` it.
         """
-        await self.launch()
+        self.launch()
+        until = time.monotonic() + START_WITHIN_S
         process = self._running()
-        with trio.move_on_after(START_WITHIN_S):
-            while process.is_alive():
-                if await self.is_ready():
-                    return
-                await trio.sleep(0.01)
-            raise PartFailed(f"PostgREST does not start: {last_line(process.log)}")
+        while time.monotonic() < until:
+            if not process.is_alive():
+                raise PartFailed(f"PostgREST does not start: {last_line(process.log)}")
+            if await self.is_ready():
+                return
+            await trio.sleep(0.01)
         raise PartFailed(
             f"PostgREST did not get ready within {START_WITHIN_S:.0f} s: {last_line(process.log)}"
         )

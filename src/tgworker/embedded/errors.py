@@ -2,14 +2,11 @@
 
 ::
 
-    StoreFault              a person must act; one line that names the thing and the remedy
+    StoreFault (messaging)  a person must act; one line that names the thing and the remedy
      ├ DataFolderUnusable   the folder cannot be made, read, written or locked
      ├ DataFolderInUse      another worker holds the folder
-     ├ StoreDamaged         a file is no database, or a damaged one
-     ├ AccountNameTaken     another account has that name
-     └ RecipientUnknown     nobody can be meant by that recipient
+     └ StoreDamaged         a file is no database, or a damaged one
     StoreSuperseded         a newer worker has opened the store: this one must stop writing
-    AccountGone             the account's row was removed
 
 An outage is `tgworker.messaging.errors.StoreAway`, another schema version `StoreMismatch`.
 """
@@ -19,11 +16,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tgworker.messaging.errors import AccountGone as AccountGone
+from tgworker.messaging.errors import AccountNameTaken as AccountNameTaken
+from tgworker.messaging.errors import RecipientUnknown as RecipientUnknown
 from tgworker.messaging.errors import StoreAway
-
-
-class StoreFault(Exception):
-    """Something about the store that a person must put right. The message is one line with the remedy."""
+from tgworker.messaging.errors import StoreFault as StoreFault
 
 
 class DataFolderUnusable(StoreFault):
@@ -52,20 +49,8 @@ class StoreDamaged(StoreFault):
     """A file of the store is damaged or no database. Remedy: restore it, or move it away and log in again."""
 
 
-class AccountNameTaken(StoreFault):
-    """Another account has that name already. Remedy: another name."""
-
-
-class RecipientUnknown(StoreFault):
-    """A recipient that nobody can be: malformed, or no conversation. Remedy: in the text."""
-
-
 class StoreSuperseded(Exception):
     """A newer worker has opened the store; nothing that this one writes counts any more. Remedy: end it."""
-
-
-class AccountGone(Exception):
-    """The account's row was removed while it was being used. Remedy: none; the account stops by itself."""
 
 
 #: SQLite's primary result codes that are outages: what may be well again without a person, or with one who

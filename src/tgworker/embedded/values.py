@@ -1,8 +1,6 @@
 """How values stand in SQLite's columns: times, JSON, and the ids that we make up."""
 
 import math
-import os
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -11,6 +9,8 @@ from typing import Any
 import msgspec
 
 from tgworker.messaging.models import MessageId
+from tgworker.messaging.values import new_id as new_id
+from tgworker.messaging.values import storable as storable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -60,26 +60,6 @@ def json_object(text: str | None) -> Mapping[str, Any]:
     except msgspec.DecodeError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def storable(text: str) -> str:
-    """A text without what no database keeps: NUL, and lone surrogates (bytes that were no UTF-8)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode(errors="replace").decode()
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def new_id() -> str:
-    """A fresh id for a row: a UUID of version 7 (RFC 9562); it grows with time, and indexes at one end."""
-    milliseconds = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10), "big")
-    number = (milliseconds & (1 << 48) - 1) << 80 | noise
-    number = number & ~(0xF << 76) | 0x7 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def random_id(message_id: MessageId, part: int) -> int:

@@ -11,9 +11,15 @@ from tgworker.messaging.bounded import Delays, Outage, within
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import AccountChanged, Report
+from tgworker.messaging.leases import LOST, NoLeases, Nudge
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountId, AccountState
-from tgworker.messaging.ports import AccountChildren, AccountStore, Pulse
+from tgworker.messaging.ports import AccountChildren, AccountStore, Leases, Pulse
+
+ASK_AGAIN_S = 1.0
+"""A lease that another worker has is asked for again when it runs out, but never more often than this."""
+
+NO_LEASES = NoLeases()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ async def run_accounts(
     report: Report,
     synced: trio.Event,
     holds: Mapping[AccountId, Hold] = MappingProxyType({}),
+    leases: Leases = NO_LEASES,
+    nudge: Nudge | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Keep one child for each account that should be ours; returns never.
@@ -75,6 +83,8 @@ async def run_accounts(
         report: Hears of outages.
         synced: Set once the accounts were read and their children started.
         holds: Accounts that may not start yet: each is started at its time.
+        leases: An account is started once its lease is ours, and its lease given back once it is dead.
+        nudge: Wakes this loop before its time.
         task_status: Started at once.
 
     Cancellation: children that were started go on; a new incarnation of this loop finds them in ``children``.
@@ -82,14 +92,19 @@ async def run_accounts(
     task_status.started()
     outage = Outage(pulse, report, delays)
     told: set[AccountId] = set()
+    elsewhere: set[AccountId] = set()
+    nudge = Nudge() if nudge is None else nudge
     while True:
         pulse.beat()
         now_s = trio.current_time()
         held = {account_id: hold for account_id, hold in holds.items() if hold.until_s > now_s}
         try:
             with pulse.cycle(limits.cycle_s):
-                active = await _compare(pulse, store, children, limits, held)
+                active, refused = await _compare(pulse, store, children, leases, limits, held)
                 synced.set()
+                for account_id in refused.keys() - elsewhere:
+                    report(AccountChanged(account_id, AccountState.ELSEWHERE, LOST))
+                elsewhere = set(refused)
                 for account_id in active & held.keys() - told:
                     await _tell(pulse, store, account_id, held[account_id], limits, report)
                     told.add(account_id)
@@ -99,27 +114,43 @@ async def run_accounts(
             continue
         outage.over("accounts")
         now_s = trio.current_time()
-        next_s = min([now_s + limits.accounts_every_s, *(hold.until_s for hold in held.values())])
+        again_s = (now_s + max(wait_s, ASK_AGAIN_S) for wait_s in refused.values())
+        next_s = min([now_s + limits.accounts_every_s, *(hold.until_s for hold in held.values()), *again_s])
         pulse.expect(max(0, next_s - now_s))
-        await trio.sleep_until(next_s)
+        with trio.move_on_at(next_s):
+            await nudge.wait()
 
 
 async def _compare(
     pulse: Pulse,
     store: AccountStore,
     children: AccountChildren,
+    leases: Leases,
     limits: Limits,
     held: Collection[AccountId],
-) -> set[AccountId]:
-    """Start and stop children as the table says; returns which accounts it names, held ones included."""
+) -> tuple[set[AccountId], Mapping[AccountId, float]]:
+    """Start and stop children as the table says.
+
+    Returns:
+        Which accounts the table names, held ones included, and those of them that are refused a lease, with
+        the time after which to ask again.
+    """
     active = await within(pulse, "database.active_accounts", limits.database_s, store.active_accounts)
-    todo = changes([account for account in active if account.id not in held], children.running())
+    startable = [account for account in active if account.id not in held]
+    missing = [account.id for account in startable if leases.left_s(account.id) <= limits.lease_margin_s]
+    refused: Mapping[AccountId, float] = {}
+    if missing:
+        refused = await within(pulse, "database.leases", limits.database_s, lambda: leases.acquire(missing))
+    todo = changes([account for account in startable if account.id not in refused], children.running())
     for account_id in todo.stop:
         await children.stop(account_id)
         pulse.beat()
+    idle = set(leases.held()) - {account.id for account in startable}
+    if idle:
+        await within(pulse, "database.leases", limits.database_s, lambda: leases.release(idle))
     for account in todo.start:
         children.start(account)
-    return {account.id for account in active}
+    return {account.id for account in active}, refused
 
 
 async def _tell(

@@ -141,7 +141,7 @@ class Dispatch:
         """Take attempts for an account while the block runs: the account is online."""
         desk = Desk(self, self._slots)
         self._desks[account_id] = desk
-        self._ring()  # an account that came online may have rows waiting
+        self.ring()  # an account that came online may have rows waiting
         try:
             yield desk
         finally:
@@ -183,7 +183,7 @@ class Dispatch:
     def file(self, settled: Settled) -> None:
         """Keep an outcome until the store has committed it."""
         self._unsettled.append(settled)
-        self._ring()
+        self.ring()
 
     def unsettled(self) -> tuple[Settled, ...]:
         """The outcomes that the store has not committed yet, oldest first."""
@@ -203,13 +203,23 @@ class Dispatch:
             unsettled=len(self._unsettled),
         )
 
-    async def wait_news(self) -> None:
-        """Wait for an outcome or for an account that comes online; no wait while outcomes lie here."""
+    @property
+    def news(self) -> trio.Event:
+        """What the next news will set."""
+        return self._news
+
+    async def wait_news(self, since: trio.Event | None = None) -> None:
+        """Wait for an outcome or for an account that comes online; no wait while outcomes lie here.
+
+        Args:
+            since: `news` as it was at some time: what came since then is news, too.
+        """
         if self._unsettled:
             await trio.lowlevel.checkpoint()
             return
-        await self._news.wait()
+        await (self._news if since is None else since).wait()
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Wake whoever waits for news: there may be some."""
         self._news.set()
         self._news = trio.Event()

@@ -4,11 +4,16 @@
 
     Away                    an outage: waited for with capped backoff, never counted as a failure
      ├ StoreAway            the database does not answer
-     │  └ StoreRefused      it answers, and says no: a person must act, and nothing need be restarted then
+     │  ├ StoreRefused      it answers, and says no: a person must act, and nothing need be restarted then
+     │  └ LeaseLost         the account is another worker's now: whoever holds its line here is about to end
      └ TelegramAway         Telegram, or the line to it, does not answer
     AccountRefused          Telegram's final no to an account: a person must act
     SessionUnreadable       a stored session cannot be decrypted: a person must act
     StoreMismatch           the store has another schema version: the worker must not run (exit code 3)
+    StoreFault              a person must act before anything can go on; adapters know more of these
+     ├ AccountNameTaken     another account has that name
+     └ RecipientUnknown     nobody can be meant by that recipient
+    AccountGone             the account's row was removed
 
 Every message is one line that names the thing and the remedy, and holds no secret and no message text.
 """
@@ -29,6 +34,14 @@ class StoreRefused(StoreAway):
 
     Remedy: in the message. It counts as an outage, so that the worker goes on, asks again, and is well by
     itself once a person has acted.
+    """
+
+
+class LeaseLost(StoreAway):
+    """The account belongs to a newer worker, and nothing that this one writes about it counts any more.
+
+    It counts as an outage for who only wanted to write: the lease's keeper hears of it at the same time, and
+    ends whatever holds the account here.
     """
 
 
@@ -56,3 +69,19 @@ class SessionUnreadable(Exception):
 
 class StoreMismatch(Exception):
     """The store's schema has another version than this program. Remedy: ``tgworker migrate``, or upgrade."""
+
+
+class StoreFault(Exception):
+    """Something about the store that a person must put right. The message is one line with the remedy."""
+
+
+class AccountNameTaken(StoreFault):
+    """Another account has that name already. Remedy: another name."""
+
+
+class RecipientUnknown(StoreFault):
+    """A recipient that nobody can be: malformed, or no conversation. Remedy: in the text."""
+
+
+class AccountGone(Exception):
+    """The account's row was removed while it was being used. Remedy: none; the account stops by itself."""

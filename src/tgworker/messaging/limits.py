@@ -22,6 +22,8 @@ class Limits:
         heartbeat_every_s: How often the heartbeat is written.
         outbound_every_s: How often the outbox is asked while there is nothing to do.
         jobs_every_s: How often the tables of jobs are asked.
+        lease_renew_s: How often leases of accounts are renewed.
+        lease_margin_s: So long before the end of its lease an account is disconnected.
     """
 
     send_s: float = 30
@@ -38,3 +40,5 @@ class Limits:
     heartbeat_every_s: float = 15
     outbound_every_s: float = 0.1
     jobs_every_s: float = 5
+    lease_renew_s: float = 15
+    lease_margin_s: float = 10

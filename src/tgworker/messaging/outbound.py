@@ -7,6 +7,7 @@ from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.pace import Pace, PaceLimits
 from tgworker.messaging.ports import OutboxStore, Pulse
 
 
@@ -18,12 +19,14 @@ async def run_outbound(
     limits: Limits,
     delays: Delays,
     report: Report,
+    pace: Pace | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Keep the outbox moving; returns never.
 
     One direction: claimed attempts go to the desks, outcomes come back through the dispatch and are settled
-    in bulk. Polling is the truth; an outcome or an account that comes online only wakes the loop early.
+    in bulk. Polling is the truth; an outcome, an account that comes online, or somebody who watches the
+    outbox only wakes the loop early.
 
     Args:
         pulse: This loop's sign of life; each turn is one cycle of at most ``limits.cycle_s``.
@@ -32,37 +35,47 @@ async def run_outbound(
         limits: The deadlines.
         delays: Backoff while the store is away.
         report: Hears of outages.
+        pace: How often to look; every ``limits.outbound_every_s`` if nothing is said.
         task_status: Started at once: the loop has nothing to wait for.
 
     Cancellation: what was claimed and not settled stays in the dispatch; a new incarnation settles it.
     """
     task_status.started()
     outage = Outage(pulse, report, delays)
+    if pace is None:
+        every_s = limits.outbound_every_s
+        pace = Pace(PaceLimits(fast_s=every_s, slow_s=every_s, watched_s=every_s))
     while True:
         pulse.beat()
+        news = dispatch.news
         try:
             with pulse.cycle(limits.cycle_s):
-                await _turn(pulse, store, dispatch, limits)
+                found = await _turn(pulse, store, dispatch, limits)
         except StoreAway as error:
             await outage.wait("outbound", error)
             continue
         outage.over("outbound")
-        pulse.expect(limits.outbound_every_s)
-        with trio.move_on_after(limits.outbound_every_s):
-            await dispatch.wait_news()
+        pause_s = pace.after(found=found)
+        pulse.expect(pause_s)
+        with trio.move_on_after(pause_s):
+            await dispatch.wait_news(since=news)
 
 
-async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Limits) -> None:
-    """Settle, claim, hand over. If that fills every desk, the next outcome is the time to ask for more."""
+async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Limits) -> bool:
+    """Settle, claim, hand over; returns whether there was anything to do.
+
+    If that fills every desk, the next outcome is the time to ask for more.
+    """
     settled = dispatch.unsettled()
     if settled:
         await within(pulse, "database.settle", limits.database_s, lambda: store.settle(settled))
         dispatch.forget(settled)
     slots = dispatch.slots()
     if not slots:
-        return
+        return bool(settled)
     known = dispatch.known()
     attempts = await within(
         pulse, "database.claim", limits.database_s, lambda: store.claim(slots, known=known)
     )
     dispatch.hand_over(attempts)
+    return bool(settled or attempts)

@@ -85,6 +85,48 @@ class AccountStore(Protocol):
         ...
 
 
+class Leases(Protocol):
+    """Which accounts only this worker may hold online, and for how long.
+
+    Times are seconds of a clock that goes on while the machine sleeps.
+    """
+
+    async def acquire(self, account_ids: Collection[AccountId]) -> Mapping[AccountId, float]:
+        """Take accounts, or keep them; returns those that are refused, and when to ask again (seconds).
+
+        Infinity: not before somebody has changed the account.
+        """
+        ...
+
+    async def renew(self) -> None:
+        """Renew everything that is held; what was lost is known to `wait_lost` afterwards."""
+        ...
+
+    async def release(self, account_ids: Collection[AccountId]) -> None:
+        """Give accounts back that are offline: whoever asks next gets them at once."""
+        ...
+
+    def left_s(self, account_id: AccountId) -> float:
+        """How long the account is certainly still ours; 0 for one that is not."""
+        ...
+
+    def held(self) -> Collection[AccountId]:
+        """Every account that was acquired, and neither lost nor released."""
+        ...
+
+    async def wait_lost(self) -> Collection[AccountId]:
+        """Wait until something is lost; returns all that was and is neither acquired nor released since."""
+        ...
+
+
+class WakeUp(Protocol):
+    """Where work appears. Only a hint: what it says may be late, wrong, or lost."""
+
+    async def wait(self, account_ids: Collection[AccountId]) -> bool:
+        """Wait, a bounded time, until there may be something to claim for these accounts; returns whether."""
+        ...
+
+
 class OutboxStore(Protocol):
     """The queue of what should be sent."""
 

@@ -1,48 +1,69 @@
-"""The worker's heartbeat in the application's ``worker_heartbeats``, exactly as the plan has it."""
+"""The worker's heartbeat in the application's ``worker_heartbeats``, on the database's clock."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from tgworker.messaging.models import Heartbeat
+from tgworker.messaging.records import HeartbeatRecord
 from tgworker.supabase.rest import Rest
 
 
+class _Written(msgspec.Struct):
+    written: bool
+
+
+class _Row(msgspec.Struct):
+    worker_id: str
+    status: str
+    last_heartbeat_at: datetime
+    age_s: float
+    loops_status: dict[str, Any]
+    incarnation: int
+    seq: int
+
+
 class SupabaseHeartbeat:
-    """Writes heartbeats through PostgREST; fills `tgworker.messaging.ports.HeartbeatWriter`.
+    """Writes and reads heartbeats; fills `tgworker.messaging.ports.HeartbeatWriter` and `HeartbeatReader`.
 
-    The plan fixes the table: four columns, and nothing of ours. So, until the Supabase migrations bring more:
-
-    * ``last_heartbeat_at`` is the worker's clock, not the database's.
-    * ``(incarnation, seq)`` has nowhere to stand, and an older heartbeat *can* overwrite a newer one: one
-      that was cut off at its deadline may still be carried out, after the next. The row is then wrong until
-      the next heartbeat.
+    Raises and cancellation: as `Rest`.
 
     Args:
         rest: The project's REST API.
-        now: The calendar time, aware.
     """
 
     name = "supabase"
 
-    def __init__(self, rest: Rest, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, rest: Rest) -> None:
         self._rest = rest
-        self._now = now
 
     async def write(self, heartbeat: Heartbeat) -> None:
-        """Insert or update the worker's row.
-
-        Raises:
-            StoreAway: Nobody answers, or not now. `StoreRefused` says that a person must act.
-
-        Cancellation: the row may be written or not.
-        """
-        await self._rest.upsert(
-            "worker_heartbeats",
+        """See `HeartbeatWriter`: one that is older than what stands there changes nothing."""
+        await self._rest.call(
+            "tgworker_heartbeat",
             {
-                "worker_id": heartbeat.worker_id,
-                "status": heartbeat.status.value,
-                "last_heartbeat_at": self._now().astimezone(UTC).isoformat(),
-                "loops_status": heartbeat.loops,
+                "p_worker": heartbeat.worker_id,
+                "p_incarnation": heartbeat.incarnation,
+                "p_seq": heartbeat.seq,
+                "p_status": heartbeat.status.value,
+                "p_loops": heartbeat.loops,
             },
-            key_column="worker_id",
+            _Written,
+        )
+
+    async def read(self, worker_id: str) -> HeartbeatRecord | None:
+        """See `HeartbeatReader`."""
+        rows = await self._rest.call("tgworker_heartbeats", {"p_worker": worker_id}, list[_Row])
+        if not rows:
+            return None
+        row = rows[0]
+        return HeartbeatRecord(
+            worker_id=row.worker_id,
+            status=row.status,
+            last_heartbeat_at=row.last_heartbeat_at,
+            age_s=row.age_s,
+            loops_status=row.loops_status,
+            incarnation=row.incarnation,
+            seq=row.seq,
         )

@@ -1,15 +1,22 @@
 """Requests to PostgREST: with the project's key, over few connections, each held by one task at a time."""
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from random import Random
+from typing import Any, Final, TypeVar
 
 import httpx
 import msgspec
 import trio
 
+from tgworker.messaging.errors import StoreRefused
 from tgworker.messaging.models import Secret
-from tgworker.supabase.errors import away_by, refusal_of
+from tgworker.supabase.circuit import Circuit
+from tgworker.supabase.errors import Meaning, away_by, refusal_of
+from tgworker.supabase.events import Observer, RequestFailed, ignore
+
+T = TypeVar("T")
 
 MAX_CONNECTIONS: Final = 4
 """More concurrency is slower: twenty clients moved two thirds of what one did."""
@@ -26,6 +33,12 @@ KEEPALIVE_S: Final = 30.0
 CLOSE_S: Final = 1.0
 """How long the connections of a client that is given up may take to say goodbye."""
 
+TRIES: Final = 3
+"""So often one request is sent where the database says "again": a deadlock, a terminated connection."""
+
+CUT_OFF_S: Final = 5.0
+"""A request that is cancelled after this time was cut off at its deadline; before, its caller went away."""
+
 # A connection that was kept open may be closed by the other side just as it is used again. Whether the
 # request was carried out nobody knows.
 _TORN: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
@@ -35,52 +48,71 @@ class Rest:
     """One project's REST API. Get one from `open_rest`.
 
     Every request must be safe to repeat: one that was cut off may still have been carried out, and one whose
-    connection tore is sent once more.
+    connection tore, or which the database asks to repeat, is sent again.
+
+    Every method raises `StoreAway` when nobody answers, or not now (`StoreRefused`: a person must act),
+    `RpcRaised` where a function of ours says no, and `RequestBroken` for a bug. Cancellation: what was asked
+    may have been done or not; the connection is closed.
     """
 
-    def __init__(self, url: str, key: Secret, *, max_connections: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: Secret,
+        *,
+        max_connections: int,
+        rng: Random | None = None,
+        observer: Observer = ignore,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._url = url
         self._key = key
         self._max_connections = max_connections
+        self._rng = Random() if rng is None else rng
+        self._observer = observer
+        self._transport = transport
         # httpcore#1093: requests cancelled while others wait for a connection wedge the pool for good. Nobody
         # ever waits inside the pool, because everybody waits here.
         self._limiter = trio.CapacityLimiter(max_connections)
+        self._circuit = Circuit(self._rng)
         self._client = self._new_client()
 
-    async def upsert(self, table: str, row: Mapping[str, Any], *, key_column: str) -> None:
-        """Insert a row, or update the columns given where one has that key.
+    async def call(self, function: str, arguments: Mapping[str, Any], answer: type[T]) -> T:
+        """Call a function of the database.
 
         Args:
-            table: The table's name.
-            row: The columns to write.
-            key_column: The primary key.
-
-        Raises:
-            StoreAway: Nobody answers, or not now. `StoreRefused` says that a person must act.
-
-        Cancellation: the row may be written or not; the connection is closed.
+            function: Its name.
+            arguments: By their names; what is left out has its default.
+            answer: What it answers, as msgspec is to decode it.
         """
-        await self._request(
-            "POST",
-            table,
-            params={"on_conflict": key_column},
-            headers={"Prefer": "resolution=merge-duplicates,return=minimal"},
-            body=msgspec.json.encode(row),
-        )
+        content = await self._post(function, msgspec.json.encode(arguments))
+        return _decoded(function, content, msgspec.json.Decoder(answer))
+
+    async def find(self, function: str, arguments: Mapping[str, Any], answer: type[T]) -> T | None:
+        """Call a function that answers with an object, or with null; as `call`."""
+        content = await self._post(function, msgspec.json.encode(arguments))
+        return None if content == b"null" else _decoded(function, content, msgspec.json.Decoder(answer))
+
+    async def do(self, function: str, arguments: Mapping[str, Any]) -> None:
+        """Call a function that answers nothing; as `call`."""
+        await self._post(function, msgspec.json.encode(arguments))
 
     async def close(self) -> None:
         """Close the connections; takes at most `CLOSE_S`, also while being cancelled."""
         await _close(self._client)
 
-    async def _request(
-        self, method: str, table: str, *, params: Mapping[str, str], headers: Mapping[str, str], body: bytes
-    ) -> httpx.Response:
-        what = f"Supabase ({table})"
+    async def _post(self, call: str, body: bytes) -> bytes:
+        what = f"Supabase ({call})"
+        request_id = f"{self._rng.getrandbits(64):016x}"
+        started_at = math.inf
+
+        def failed(reason: str) -> None:
+            self._observer(RequestFailed(request_id, call, reason, trio.current_time() - started_at))
 
         async def send() -> httpx.Response:
             client = self._client
             request = client.build_request(
-                method, f"/rest/v1/{table}", params=params, headers=headers, content=body
+                "POST", f"/rest/v1/rpc/{call}", headers={"X-Request-Id": request_id}, content=body
             )
             request.stream = _Body(body)
             try:
@@ -89,21 +121,41 @@ class Rest:
                 await self._replace(client)
                 raise
 
+        self._circuit.check(what)  # before it waits for a connection
         async with self._limiter:
-            try:
-                try:
-                    response = await send()
-                except _TORN:
-                    response = await send()
-            except httpx.TransportError as error:
-                away = away_by(error, what)
-                if away is None:
-                    raise
-                raise away from error
-        refusal = refusal_of(response, what)
-        if refusal is not None:
-            raise refusal
-        return response
+            for attempt in range(1, TRIES + 1):
+                with self._circuit.turn(what) as turn:
+                    started_at = trio.current_time()
+                    try:
+                        try:
+                            response = await send()
+                        except _TORN as error:
+                            failed(type(error).__name__)
+                            response = await send()
+                    except httpx.TransportError as error:
+                        failed(type(error).__name__)
+                        away = away_by(error, what)
+                        if away is None:
+                            raise
+                        if not isinstance(error, httpx.PoolTimeout):
+                            turn.away()
+                        raise away from error
+                    except trio.Cancelled:
+                        if trio.current_time() - started_at >= CUT_OFF_S:
+                            failed("no answer before its deadline")
+                        raise
+                    refusal = refusal_of(response)
+                    if refusal is None:
+                        turn.answered()
+                        return response.content
+                    if refusal.meaning is Meaning.AWAY:
+                        turn.away()
+                    else:
+                        turn.answered()
+                    failed(f"{refusal.status} {refusal.code or ''} {refusal.case}".strip())
+                    if refusal.meaning is not Meaning.AGAIN or attempt == TRIES:
+                        raise refusal.error(what)
+        raise AssertionError("unreachable")
 
     async def _replace(self, broken: httpx.AsyncClient) -> None:
         """Go on with a new client; requests that still run on the broken one tear, and are repeated."""
@@ -123,6 +175,7 @@ class Rest:
             http2=False,  # httpcore's HTTP/2 connections die after 10,000 streams
             trust_env=False,  # only `tgworker.settings` reads the environment
             timeout=httpx.Timeout(BACKSTOP_S, pool=POOL_S),
+            transport=self._transport,
             limits=httpx.Limits(
                 max_connections=self._max_connections,
                 max_keepalive_connections=self._max_connections,
@@ -157,19 +210,41 @@ class _Once:
 
 
 @asynccontextmanager
-async def open_rest(url: str, key: Secret, *, max_connections: int = MAX_CONNECTIONS) -> AsyncGenerator[Rest]:
+async def open_rest(
+    url: str,
+    key: Secret,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    rng: Random | None = None,
+    observer: Observer = ignore,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncGenerator[Rest]:
     """A project's REST API; nothing is sent before the first request.
 
     Args:
         url: The project's URL, without a slash at the end.
         key: A JWT of the role ``service_role``, or an ``sb_secret_…`` key.
         max_connections: How many requests run at a time; others wait for their turn.
+        rng: Request ids, and jitter; one of its own if nothing is said.
+        observer: Hears of every request that failed.
+        transport: In place of the network, for tests: a scripted server.
     """
-    rest = Rest(url, key, max_connections=max_connections)
+    rest = Rest(url, key, max_connections=max_connections, rng=rng, observer=observer, transport=transport)
     try:
         yield rest
     finally:
         await rest.close()
+
+
+def _decoded(function: str, content: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    try:
+        return decoder.decode(content)
+    except msgspec.DecodeError:
+        # Without the cause: its text may quote what was answered.
+        raise StoreRefused(
+            f"Supabase ({function}) answered what this program does not know: "
+            "put the project's own URL into SUPABASE_URL, or upgrade"
+        ) from None
 
 
 async def _close(client: httpx.AsyncClient) -> None:

@@ -1,8 +1,9 @@
 """Opens lines to Telegram: one asyncio loop inside trio for each."""
 
 import traceback
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import trio
@@ -31,18 +32,27 @@ class TelethonTelegram:
     Args:
         settings: The application and, for tests, the server.
         observer: Gets what happens inside and concerns no single call.
+        may_write: Whether an account is still ours: asked before every write to its socket, also by a
+            process that was stopped or slept meanwhile.
 
     Raises:
         RuntimeError: `install_wait_for` was not called on a Python older than 3.12.
     """
 
-    def __init__(self, settings: TelegramSettings, observer: Observer = ignore) -> None:
+    def __init__(
+        self,
+        settings: TelegramSettings,
+        observer: Observer = ignore,
+        *,
+        may_write: Callable[[AccountId], bool] = lambda _account_id: True,
+    ) -> None:
         if not wait_for_is_safe():
             raise RuntimeError(
                 "call tgworker.telegram.install_wait_for() first: leaving a connection could hang"
             )
         self._settings = settings
         self._observer = observer
+        self._may_write = may_write
         self._doubts = KeyDoubts()
         self._open: dict[AccountId, TelethonConnection] = {}
         if settings.server is not None:
@@ -59,7 +69,8 @@ class TelethonTelegram:
             ConfigUnusable: The account's ``config`` asks for what cannot be done.
         """
         device = Device.of(account.config)
-        async with self._opened(account.id, session, device, listens=True) as connection:
+        permit = partial(self._may_write, account.id)
+        async with self._opened(account.id, session, device, listens=True, permit=permit) as connection:
             self._open[account.id] = connection
             try:
                 yield connection
@@ -99,7 +110,13 @@ class TelethonTelegram:
 
     @asynccontextmanager
     async def _opened(
-        self, account_id: AccountId, session: Secret, device: Device, *, listens: bool
+        self,
+        account_id: AccountId,
+        session: Secret,
+        device: Device,
+        *,
+        listens: bool,
+        permit: Callable[[], bool] = lambda: True,
     ) -> AsyncGenerator[TelethonConnection]:
         AccountSession(session, self._settings.server)  # raises before anything is opened
         failure: BaseException | None = None
@@ -115,6 +132,7 @@ class TelethonTelegram:
                     observer=self._observer,
                     doubts=self._doubts,
                     listens=listens,
+                    permit=permit,
                 )
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(connection.run)

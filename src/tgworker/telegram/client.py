@@ -38,6 +38,7 @@ class ClientHooks:
         on_difference_delayed: Seconds until Telegram is asked again what was missed, and its error name.
         on_skipped: Something was missed for good, in a channel (bare id) or elsewhere (``None``).
         on_overflow: Packets of updates that were dropped to be asked for again.
+        permit: Asked before every write to the socket: whether the account is still ours.
     """
 
     on_updates_aio: "Callable[[AccountClient, Sequence[Any], Sequence[Any], Sequence[Any]], Awaitable[None]]"
@@ -47,6 +48,7 @@ class ClientHooks:
     on_difference_delayed: Callable[[float, str], None]
     on_skipped: Callable[[int | None], None]
     on_overflow: Callable[[int], None]
+    permit: Callable[[], bool] = lambda: True
 
 
 class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no types
@@ -98,6 +100,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
             updates_queue=self._updates_queue,
             on_heard=hooks.on_heard,
             on_lost=hooks.on_lost,
+            permit=hooks.permit,
         )
 
     async def _call(

@@ -60,6 +60,7 @@ class TelethonConnection:
         observer: Gets what happens.
         doubts: Keys that Telegram did not know the last time.
         listens: Whether updates are wanted.
+        permit: Whether the account is still ours: asked before every write to the socket.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class TelethonConnection:
         observer: Observer,
         doubts: KeyDoubts,
         listens: bool,
+        permit: Callable[[], bool] = lambda: True,
     ) -> None:
         self._account_id = account_id
         self._session = session
@@ -82,6 +84,7 @@ class TelethonConnection:
         self._observer = observer
         self._doubts = doubts
         self._listens = listens
+        self._permit = permit
         self._inbox = Inbox()
         self._book = PeerBook()
         self._client: AccountClient | None = None
@@ -203,6 +206,7 @@ class TelethonConnection:
                 ),
                 on_skipped=lambda channel: self._observer(UpdatesSkipped(self._account_id, channel)),
                 on_overflow=lambda dropped: self._observer(UpdatesOverflowed(self._account_id, dropped)),
+                permit=self._permit,
             ),
             QuietLogger(
                 lambda level, text, error: self._observer(

@@ -15,9 +15,20 @@ from telethon.tl.functions import PingRequest
 
 from tgworker.telegram.books import Answer, NeverSent, fail_all
 
+NOT_OURS = "the account's lease has run out"
+
 
 class LineConnection(ConnectionTcpFull):  # type: ignore[misc] # Telethon has no types
-    """A TCP line that closes at once."""
+    """A TCP line that closes at once, and that writes nothing once it may not."""
+
+    permit: Callable[[], bool] = staticmethod(lambda: True)
+    """Asked before every write; whoever makes the line says whom to ask."""
+
+    def _send(self, data: bytes) -> None:
+        # The account may be another process's by now: a machine that slept notices only here.
+        if not self.permit():
+            raise ConnectionError(NOT_OURS)
+        super()._send(data)
 
     async def disconnect(self) -> None:
         """Drop the line. `StreamWriter.close` would wait up to 10 s for a peer that does not read."""
@@ -35,6 +46,7 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         updates_queue: Where the server's updates go.
         on_heard: Called for each message that comes in.
         on_lost: Called once, with what ended the line (``None``: somebody closed it).
+        permit: Whether the line may still be written to.
     """
 
     def __init__(
@@ -45,12 +57,14 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         updates_queue: asyncio.Queue[Any],
         on_heard: Callable[[], None],
         on_lost: Callable[[BaseException | None], None],
+        permit: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(
             auth_key, loggers=loggers, retries=0, delay=0, auto_reconnect=False, updates_queue=updates_queue
         )
         self._on_heard = on_heard
         self._on_lost = on_lost
+        self._permit = permit
         self._ping_ids = iter(range(1, 2**63))
         self.over = False
 
@@ -106,6 +120,9 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
     async def _try_connect(self, attempt: int) -> bool:  # noqa: ARG002 # Telethon's
         # Telethon would hide the error behind "failed 1 time(s)". No timeout: deadlines are the caller's.
         connection: Any = self._connection
+        if not self._permit():
+            raise ConnectionError(NOT_OURS)
+        connection.permit = self._permit
         await connection.connect(timeout=None)
         return True
 

@@ -1,0 +1,24 @@
+"""Values that every store makes or cleans alike: ids of new rows, and texts that a database keeps."""
+
+import os
+import time
+
+
+def storable(text: str) -> str:
+    """A text without what no database keeps: NUL, and lone surrogates (bytes that were no UTF-8)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode(errors="replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def new_id() -> str:
+    """A fresh id for a row: a UUID of version 7 (RFC 9562); it grows with time, and indexes at one end."""
+    milliseconds = time.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10), "big")
+    number = (milliseconds & (1 << 48) - 1) << 80 | noise
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

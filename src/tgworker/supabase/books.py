@@ -1,0 +1,121 @@
+"""The outbox as the commands fill and list it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from tgworker.messaging.models import AccountId, ConversationId, MessageId
+from tgworker.messaging.records import OutboxRecord, OutboxState
+from tgworker.messaging.values import new_id, storable
+from tgworker.supabase.raised import raised_for
+from tgworker.supabase.rest import Rest
+from tgworker.supabase.rows import Row, utc
+
+LINES_AT_ONCE = 500
+"""How many messages one call inserts, and how many ids one asks for."""
+
+ROWS_AT_ONCE = 1000
+"""How many rows of the outbox one call lists: a page of PostgREST's own would end there, too."""
+
+
+class _Enqueued(Row):
+    conversation_id: ConversationId
+
+
+class _Outbox(Row):
+    message_id: MessageId
+    conversation_id: ConversationId
+    account: AccountId | None
+    seq: int
+    state: OutboxState
+    attempts: int
+    created_at: datetime
+    not_before: datetime | None
+    expires_at: datetime | None
+    error: str | None
+    telegram_id: int | None
+
+    def record(self) -> OutboxRecord:
+        return OutboxRecord(
+            message_id=self.message_id,
+            conversation_id=self.conversation_id,
+            account_id=self.account,
+            seq=self.seq,
+            state=self.state,
+            attempts=self.attempts,
+            created_at=self.created_at.astimezone(UTC),
+            not_before=utc(self.not_before),
+            expires_at=utc(self.expires_at),
+            telegram_id=self.telegram_id,
+            error=self.error,
+        )
+
+
+class Outbox:
+    """Fills `tgworker.messaging.books.OutboxBook`. Every method raises as `Rest`.
+
+    Args:
+        rest: The project's REST API.
+    """
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+        """See the book.
+
+        Raises:
+            RecipientUnknown: ``to`` is malformed, or no conversation of this owner.
+            AccountGone: There is no such account.
+
+        Cancellation: what was inserted before stays.
+        """
+        rows = [(new_id(), storable(text)) for text in texts]
+        with raised_for(None, None):
+            for start in range(0, len(rows), LINES_AT_ONCE):
+                some = [{"id": row, "text": text} for row, text in rows[start : start + LINES_AT_ONCE]]
+                arguments = {"p_account": account_id, "p_to": storable(to), "p_messages": some}
+                await self._rest.call("tgworker_enqueue", arguments, _Enqueued)
+        return [MessageId(row) for row, _ in rows]
+
+    async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
+        """See the book."""
+        records: dict[MessageId, OutboxRecord] = {}
+        ids = list(message_ids)
+        for start in range(0, len(ids), LINES_AT_ONCE):
+            rows = await self._rest.call(
+                "tgworker_outcomes", {"p_ids": ids[start : start + LINES_AT_ONCE]}, list[_Outbox]
+            )
+            records.update((row.message_id, row.record()) for row in rows)
+        return records
+
+    async def list_outbox(
+        self, states: Collection[OutboxState] | None = None, *, limit: int = 100
+    ) -> Sequence[OutboxRecord]:
+        """See the book."""
+        wanted = None if states is None else sorted(state.value for state in states)
+        records: list[OutboxRecord] = []
+        while (left := limit - len(records)) > 0:
+            page = await self._rest.call(
+                "tgworker_list_outbox",
+                {
+                    "p_states": wanted,
+                    "p_limit": min(left, ROWS_AT_ONCE),
+                    "p_after": records[-1].seq if records else None,
+                },
+                list[_Outbox],
+            )
+            records += [row.record() for row in page]
+            if len(page) < min(left, ROWS_AT_ONCE):
+                break
+        return records
+
+    async def transcript(
+        self, account_id: AccountId, *, direction: Literal["inbound", "outbound"]
+    ) -> Sequence[tuple[int, str]]:
+        """``(chat_id, text)`` of what Telegram and the store agree on, in the order of Telegram's ids.
+
+        For the demo and the tests, which count on both sides; it reads everything.
+        """
+        arguments = {"p_account": account_id, "p_direction": direction}
+        return await self._rest.call("tgworker_transcript", arguments, list[tuple[int, str]])

@@ -1,0 +1,159 @@
+"""Jobs: the application's ``sync_history_jobs`` and ``message_jobs``."""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
+
+import trio
+
+from tgworker.messaging.models import AccountId, HistoryJob, JobId, MessageJob
+from tgworker.messaging.values import storable
+from tgworker.supabase.leases import SupabaseLeases
+from tgworker.supabase.rest import Rest
+from tgworker.supabase.rows import PeerRow, Row, fences_json
+
+COUNT_AGAIN_S = 1.0
+"""Both tables are counted in one call: who asks for the other one within this time gets the same answer."""
+
+
+class _Job(Row):
+    job_id: JobId
+    account: AccountId
+    fence: int
+    to: str | None
+    peer: PeerRow | None
+
+
+class _History(_Job):
+    is_group: bool
+    limit_messages: int
+    messages_synced: int
+
+
+class _Message(_Job):
+    action: str
+    payload: dict[str, Any]
+    telegram_ids: list[int]
+
+
+class _Histories(Row):
+    jobs: list[_History]
+
+
+class _Messages(Row):
+    jobs: list[_Message]
+
+
+_Jobs = TypeVar("_Jobs", _Histories, _Messages)
+
+
+class _Finished(Row):
+    finished: list[JobId]
+    stale: list[JobId]
+
+
+class _Pending(Row):
+    history: int
+    jobs: int
+
+
+class Jobs:
+    """Fills the job side of `tgworker.messaging.ports`: ``HistoryStore``, ``JobStore``, ``PendingStore``.
+
+    Every method raises as `Rest`.
+
+    Args:
+        rest: The project's REST API.
+        leases: Whose tokens are claimed with.
+    """
+
+    def __init__(self, rest: Rest, leases: SupabaseLeases) -> None:
+        self._rest = rest
+        self._leases = leases
+        # Under which token each job was claimed that has not ended.
+        self._fences: dict[JobId, int] = {}
+        self._counted = _Pending(0, 0)
+        self._counted_at_s = -math.inf
+
+    async def claim_history(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
+    ) -> Sequence[HistoryJob]:
+        """See the port."""
+        answer = await self._claim("tgworker_claim_history", account_ids, known, limit, _Histories)
+        return [
+            HistoryJob(
+                id=row.job_id,
+                account_id=row.account,
+                to=row.to or "",
+                peer=None if row.peer is None else row.peer.peer(),
+                is_group=row.is_group,
+                limit_messages=row.limit_messages,
+                messages_synced=row.messages_synced,
+            )
+            for row in answer.jobs
+        ]
+
+    async def claim_jobs(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
+    ) -> Sequence[MessageJob]:
+        """See the port."""
+        answer = await self._claim("tgworker_claim_jobs", account_ids, known, limit, _Messages)
+        return [
+            MessageJob(
+                id=row.job_id,
+                account_id=row.account,
+                action=row.action,
+                payload=row.payload,
+                to=row.to,
+                peer=None if row.peer is None else row.peer.peer(),
+                telegram_ids=tuple(row.telegram_ids),
+            )
+            for row in answer.jobs
+        ]
+
+    async def finish(self, job_id: JobId, *, error: str | None = None) -> None:
+        """See the ports: ``finish_history`` and ``finish_job``."""
+        fence = self._fences.get(job_id)
+        if fence is None:
+            return  # it ended already, or was never ours
+        item = {"job_id": job_id, "fence": fence, "error": None if error is None else storable(error)}
+        await self._rest.call("tgworker_finish_jobs", {"p_items": [item]}, _Finished)
+        self._fences.pop(job_id, None)
+
+    async def count_history(self) -> int:
+        """See the port."""
+        return (await self._count()).history
+
+    async def count_jobs(self) -> int:
+        """See the port."""
+        return (await self._count()).jobs
+
+    async def _count(self) -> _Pending:
+        if trio.current_time() - self._counted_at_s > COUNT_AGAIN_S:
+            self._counted = await self._rest.call("tgworker_count_pending", {}, _Pending)
+            self._counted_at_s = trio.current_time()
+        return self._counted
+
+    async def _claim(
+        self,
+        function: str,
+        account_ids: Collection[AccountId],
+        known: Collection[JobId],
+        limit: int,
+        answer: type[_Jobs],
+    ) -> _Jobs:
+        fences = self._leases.fences(account_ids)
+        if not fences:
+            return answer([])
+        claimed = await self._rest.call(
+            function,
+            {
+                "p_holder": self._leases.holder,
+                "p_accounts": fences_json(fences),
+                "p_known": sorted(known),
+                "p_limit": limit,
+            },
+            answer,
+        )
+        self._fences.update((row.job_id, row.fence) for row in claimed.jobs)
+        return claimed

@@ -1,0 +1,138 @@
+"""What functions of the database take and give: as msgspec reads it, and as the messaging core means it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import msgspec
+
+from tgworker.messaging.models import AccountId, ChatMessage, Peer, PeerKind, Position
+from tgworker.messaging.values import storable
+
+
+class Row(msgspec.Struct):
+    """An object in an answer. What a newer schema adds to it is not looked at."""
+
+
+class PeerRow(Row):
+    """A peer."""
+
+    chat_id: int
+    kind: PeerKind
+    access_hash: int | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    title: str | None = None
+    username: str | None = None
+    phone: str | None = None
+    is_self: bool = False
+
+    def peer(self) -> Peer:
+        """As the messaging core has it."""
+        return Peer(
+            chat_id=self.chat_id,
+            kind=self.kind,
+            access_hash=self.access_hash,
+            first_name=self.first_name,
+            last_name=self.last_name,
+            title=self.title,
+            username=self.username,
+            phone=self.phone,
+            is_self=self.is_self,
+        )
+
+
+class PositionRow(Row):
+    """How far an account has read."""
+
+    pts: int
+    qts: int
+    date: int
+    seq: int
+    channels: dict[str, int]
+
+    def position(self) -> Position:
+        """As the messaging core has it."""
+        channels = {int(channel): pts for channel, pts in self.channels.items()}
+        return Position(pts=self.pts, qts=self.qts, date=self.date, seq=self.seq, channels=channels)
+
+
+class FenceRow(Row):
+    """The token of an account's lease."""
+
+    account: AccountId
+    fence: int
+
+
+def fences_json(fences: Mapping[AccountId, int]) -> Sequence[Mapping[str, object]]:
+    """Leases as arguments name them."""
+    return [{"account": account, "fence": fence} for account, fence in fences.items()]
+
+
+def peers_json(peers: Iterable[Peer]) -> Sequence[Mapping[str, object]]:
+    """Peers as arguments name them."""
+    return [
+        {
+            "chat_id": peer.chat_id,
+            "kind": peer.kind.value,
+            "access_hash": peer.access_hash,
+            "first_name": _kept(peer.first_name),
+            "last_name": _kept(peer.last_name),
+            "title": _kept(peer.title),
+            "username": _kept(peer.username),
+            "phone": peer.phone.lstrip("+") if peer.phone else None,
+            "is_self": peer.is_self,
+        }
+        for peer in peers
+    ]
+
+
+def messages_json(messages: Iterable[ChatMessage]) -> Sequence[Mapping[str, object]]:
+    """Messages as arguments name them."""
+    return [
+        {
+            "chat_id": message.chat_id,
+            "telegram_id": message.telegram_id,
+            "sender_id": message.sender_id,
+            "outgoing": message.outgoing,
+            "text": storable(message.text),
+            "message_type": message.message_type,
+            "sent_at": message.sent_at,
+            "raw_payload": kept_json(message.raw_payload),
+        }
+        for message in messages
+    ]
+
+
+def position_json(position: Position | None) -> Mapping[str, object] | None:
+    """A position as arguments name it."""
+    if position is None:
+        return None
+    return {
+        "pts": position.pts,
+        "qts": position.qts,
+        "date": position.date,
+        "seq": position.seq,
+        "channels": {str(channel): pts for channel, pts in position.channels.items()},
+    }
+
+
+def kept_json(value: object) -> object:
+    """JSON-ready values without the characters that ``jsonb`` does not keep."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[str, Any]", value)
+        return {storable(str(key)): kept_json(item) for key, item in pairs.items()}
+    if isinstance(value, list | tuple):
+        return [kept_json(item) for item in cast("Sequence[Any]", value)]
+    return value
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """A time of the database, in UTC whatever its session's zone."""
+    return None if moment is None else moment.astimezone(UTC)
+
+
+def _kept(text: str | None) -> str | None:
+    return None if text is None else storable(text)

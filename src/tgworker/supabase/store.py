@@ -1,0 +1,201 @@
+"""The Supabase store: the ports of the messaging core, filled by functions of the database over REST."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
+
+from tgworker.messaging.models import (
+    Account,
+    AccountId,
+    AccountState,
+    Attempt,
+    ChatMessage,
+    HistoryJob,
+    JobId,
+    MessageId,
+    MessageJob,
+    Peer,
+    Position,
+    UpdateBatch,
+)
+from tgworker.messaging.outcomes import Settled
+from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
+from tgworker.supabase.accounts import Accounts
+from tgworker.supabase.books import Outbox
+from tgworker.supabase.claims import claim
+from tgworker.supabase.ingest import Inbox
+from tgworker.supabase.jobs import Jobs
+from tgworker.supabase.leases import SupabaseLeases
+from tgworker.supabase.rest import Rest
+from tgworker.supabase.settling import settle
+
+
+class SupabaseStore:
+    """One project's store.
+
+    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `HistoryStore`, `JobStore`, `PendingStore`,
+    `AccountBook` and `OutboxBook`.
+
+    Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
+    outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
+    `RequestBroken` for a bug.
+
+    Cancellation: nothing is half-done; a call that was cancelled may still be carried out.
+
+    Args:
+        rest: The project's REST API.
+        leases: This process's; whoever writes for an account must hold it.
+    """
+
+    def __init__(self, rest: Rest, leases: SupabaseLeases) -> None:
+        self._rest = rest
+        self._leases = leases
+        self._accounts = Accounts(rest, leases)
+        self._inbox = Inbox(rest, leases)
+        self._jobs = Jobs(rest, leases)
+        self._outbox = Outbox(rest)
+
+    # AccountStore
+
+    async def active_accounts(self) -> Sequence[Account]:
+        """See `tgworker.messaging.ports.AccountStore`."""
+        return await self._accounts.active_accounts()
+
+    async def record_account(
+        self,
+        account_id: AccountId,
+        state: AccountState,
+        *,
+        last_error: str | None,
+        user_id: int | None = None,
+    ) -> None:
+        """See `tgworker.messaging.ports.AccountStore`."""
+        await self._accounts.record_account(account_id, state, last_error=last_error, user_id=user_id)
+
+    async def record_synced(self, account_ids: Collection[AccountId]) -> None:
+        """See `tgworker.messaging.ports.AccountStore`."""
+        await self._accounts.record_synced(account_ids)
+
+    # OutboxStore
+
+    async def claim(
+        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    ) -> Sequence[Attempt]:
+        """See `tgworker.messaging.ports.OutboxStore`."""
+        return await claim(self._rest, self._leases, slots, known)
+
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        """See `tgworker.messaging.ports.OutboxStore`."""
+        await settle(self._rest, settled)
+
+    # InboundStore
+
+    async def position(self, account_id: AccountId) -> Position | None:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        return await self._inbox.position(account_id)
+
+    async def peers(self, account_id: AccountId) -> Sequence[Peer]:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        return await self._inbox.peers(account_id)
+
+    async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        await self._inbox.save_peers(account_id, peers)
+
+    async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        return await self._inbox.ingest(account_id, batch)
+
+    # HistoryStore
+
+    async def claim_history(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
+    ) -> Sequence[HistoryJob]:
+        """See `tgworker.messaging.ports.HistoryStore`."""
+        return await self._jobs.claim_history(account_ids, known=known, limit=limit)
+
+    async def save_history(
+        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
+    ) -> int:
+        """See `tgworker.messaging.ports.HistoryStore`."""
+        return await self._inbox.save_history(job, messages, peers)
+
+    async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
+        """See `tgworker.messaging.ports.HistoryStore`."""
+        await self._jobs.finish(job_id, error=error)
+
+    async def count_history(self) -> int:
+        """See `tgworker.messaging.ports.PendingStore`."""
+        return await self._jobs.count_history()
+
+    # JobStore
+
+    async def claim_jobs(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
+    ) -> Sequence[MessageJob]:
+        """See `tgworker.messaging.ports.JobStore`."""
+        return await self._jobs.claim_jobs(account_ids, known=known, limit=limit)
+
+    async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
+        """See `tgworker.messaging.ports.JobStore`."""
+        await self._jobs.finish(job_id, error=error)
+
+    async def count_jobs(self) -> int:
+        """See `tgworker.messaging.ports.PendingStore`."""
+        return await self._jobs.count_jobs()
+
+    # AccountBook
+
+    async def add_account(
+        self,
+        name: str | None,
+        owner_id: str,
+        secrets_encrypted: str,
+        *,
+        user_id: int,
+        phone: str | None = None,
+    ) -> AccountId:
+        """See `tgworker.messaging.books.AccountBook`.
+
+        Raises:
+            AccountNameTaken: Another account has the name.
+        """
+        return await self._accounts.add_account(
+            name, owner_id, secrets_encrypted, user_id=user_id, phone=phone
+        )
+
+    async def find_account(self, text: str) -> AccountRecord | None:
+        """See `tgworker.messaging.books.AccountBook`."""
+        return await self._accounts.find_account(text)
+
+    async def list_accounts(self) -> Sequence[AccountRecord]:
+        """See `tgworker.messaging.books.AccountBook`."""
+        return await self._accounts.list_accounts()
+
+    # OutboxBook
+
+    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+        """See `tgworker.messaging.books.OutboxBook`.
+
+        Raises:
+            RecipientUnknown: ``to`` is malformed, or no conversation of this owner.
+            AccountGone: There is no such account.
+
+        Cancellation: what was inserted before stays.
+        """
+        return await self._outbox.enqueue(account_id, to, texts)
+
+    async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
+        """See `tgworker.messaging.books.OutboxBook`."""
+        return await self._outbox.outcomes(message_ids)
+
+    async def list_outbox(
+        self, states: Collection[OutboxState] | None = None, *, limit: int = 100
+    ) -> Sequence[OutboxRecord]:
+        """See `tgworker.messaging.books.OutboxBook`."""
+        return await self._outbox.list_outbox(states, limit=limit)
+
+    async def transcript(
+        self, account_id: AccountId, *, direction: Literal["inbound", "outbound"]
+    ) -> Sequence[tuple[int, str]]:
+        """``(chat_id, text)`` of what Telegram and the store agree on; reads everything."""
+        return await self._outbox.transcript(account_id, direction=direction)

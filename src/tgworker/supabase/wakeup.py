@@ -1,0 +1,36 @@
+"""The early wake-up: a call that the database answers when there is work."""
+
+from collections.abc import Collection
+from typing import Final
+
+from tgworker.messaging.models import AccountId
+from tgworker.supabase.rest import Rest
+from tgworker.supabase.rows import Row
+
+WAIT_S: Final = 6.0
+"""How long one call waits, at most. Shorter than Supabase's statement timeout of 8 s, and than the loops' own
+10 s; where the statement timeout is shorter still, the database ends the wait in time by itself."""
+
+
+class _Waited(Row):
+    work: bool
+
+
+class LongPoll:
+    """Fills `tgworker.messaging.ports.WakeUp`; cancelling a wait closes its connection.
+
+    Args:
+        rest: The project's REST API, over a connection that nobody else waits for.
+        wait_s: How long one call waits, seconds.
+    """
+
+    def __init__(self, rest: Rest, *, wait_s: float = WAIT_S) -> None:
+        self._rest = rest
+        self._wait_s = wait_s
+
+    async def wait(self, account_ids: Collection[AccountId]) -> bool:
+        """See the port. Raises: as `Rest`."""
+        answer = await self._rest.call(
+            "tgworker_wait", {"p_accounts": sorted(account_ids), "p_timeout_s": self._wait_s}, _Waited
+        )
+        return answer.work
