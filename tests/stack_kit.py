@@ -18,6 +18,7 @@ from tgworker.devstack import (
     BinaryMissing,
     Cluster,
     Folders,
+    Places,
     Stack,
     open_folders,
     open_stack_on,
@@ -51,15 +52,20 @@ class Database:
             await self.cluster.run_file(file, database=self.name)
 
 
+def find_binaries(where: Places, *, ci: bool) -> Binaries:
+    """PostgreSQL and PostgREST; without them a test is skipped, but in CI it fails."""
+    try:
+        return where.find()
+    except BinaryMissing as error:
+        if ci:
+            pytest.fail(f"CI must have the local stack: {error}", pytrace=False)
+        pytest.skip(f"NOT TESTED against PostgreSQL: {error}")
+
+
 @pytest.fixture(scope="session")
 def stack_binaries() -> Binaries:
     """PostgreSQL and PostgREST."""
-    try:
-        return places().find()
-    except BinaryMissing as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI must have the local stack: {error}", pytrace=False)
-        pytest.skip(f"NOT TESTED against PostgreSQL: {error}")
+    return find_binaries(places(), ci=os.environ.get("CI") == "true")
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +83,7 @@ def shared_cluster(stack_binaries: Binaries, stack_folders: Folders) -> Generato
         trio.run(cluster.start)
         yield cluster
     finally:
-        trio.run(cluster.stop)
+        trio.run(cluster.close)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -21,11 +22,13 @@ from tgworker.app.status_service import StatusService, address_of, unusable
 from tgworker.messaging.events import StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import WorkerStatus
+from tgworker.operations import status_server
 from tgworker.operations.logs import Threshold, make_logger
 from tgworker.operations.probes import alive, ready, started
 from tgworker.operations.status_socket import StatusUnavailable
 from tgworker.sandbox import Fault
 from tgworker.settings import Settings, StatusBind, load_settings
+from tgworker.supervision import Backoff, ChildSpec, SupervisorSpec, open_supervisor
 from tgworker.supervision.testing import lone_pulse
 from worker.processes import open_town
 from worker.worker_world import World, open_world, wait_until
@@ -142,6 +145,33 @@ async def test_probes_are_answered_before_there_is_a_worker_and_by_its_child_aft
         await ended.wait()
         assert (await get(address, "/healthz"))[0] == 200
         nursery.cancel_scope.cancel(reason="the test is over")
+
+
+async def test_a_server_that_breaks_is_started_again_on_the_same_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serve_http = status_server.serve_http
+    broken = trio.Event()
+
+    async def breaks_once(*args: Any, task_status: trio.TaskStatus[None], **options: Any) -> None:
+        if broken.is_set():
+            await serve_http(*args, task_status=task_status, **options)
+        else:
+            task_status.started()
+            await trio.lowlevel.checkpoint()
+            broken.set()
+            raise OSError("the first one breaks")
+
+    monkeypatch.setattr(status_server, "serve_http", breaks_once)
+    process = Process()
+    spec = SupervisorSpec(
+        children=(ChildSpec("status_server", process.service.serve, backoff=Backoff(0.01)),)
+    )
+    async with process.service.listening(), open_supervisor(spec, rng=Random(1)) as supervisor:
+        address = process.address()
+        assert await get(address, "/healthz") == (200, {"alive": True})
+        assert broken.is_set()
+        assert supervisor.snapshot().child("root.status_server").restarts == 1
 
 
 # ---------------------------------------------------------------- what a worker says

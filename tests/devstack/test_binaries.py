@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from stack_kit import find_binaries
 from tgworker.devstack import BinaryMissing, FetchFailed, Places, Unfit, cache_folder, fetching
 from tgworker.devstack.binaries import ROOT_CACHE, postgresql_in, postgrest_in
 from tgworker.devstack.fetching import POSTGREST_SHA512, fetch_postgresql, fetch_postgrest, unpack_postgrest
@@ -66,6 +67,14 @@ def test_what_is_missing_is_named_with_the_remedy(tmp_path: Path) -> None:
         where.find()
     put(tmp_path / "bin", "postgrest")
     assert where.find().postgresql == tmp_path / "bin"
+
+
+def test_tests_are_skipped_where_there_is_no_stack_but_fail_in_ci(tmp_path: Path) -> None:
+    nothing = Places(tmp_path, debian=tmp_path)
+    with pytest.raises(pytest.skip.Exception, match="NOT TESTED against PostgreSQL: PostgreSQL and"):
+        find_binaries(nothing, ci=False)
+    with pytest.raises(pytest.fail.Exception, match="CI must have the local stack"):
+        find_binaries(nothing, ci=True)
 
 
 def test_the_cache_is_the_user_s_or_for_root_one_that_others_can_read(

@@ -13,7 +13,7 @@ import trio
 
 from tgworker.devstack.errors import PartFailed
 from tgworker.devstack.keeper import descendants_of
-from tgworker.devstack.process import Process, last_line
+from tgworker.devstack.process import Process, last_line, start_process
 
 ENVIRONMENT: Mapping[str, str] = {"PATH": os.defpath}
 FAMILY = "sleep 1000 & sleep 1000 & wait"
@@ -40,8 +40,8 @@ def until(condition: object, within_s: float = 20) -> None:
         time.sleep(0.01)
 
 
-def start(folder: Path, script: str, *, grace_s: float = 5.0) -> Process:
-    return Process(
+async def start(folder: Path, script: str, *, grace_s: float = 5.0) -> Process:
+    return await start_process(
         "the program",
         ["/bin/sh", "-c", script],
         log=folder / "log",
@@ -52,7 +52,7 @@ def start(folder: Path, script: str, *, grace_s: float = 5.0) -> Process:
 
 
 async def test_it_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
-    process = start(tmp_path, FAMILY)
+    process = await start(tmp_path, FAMILY)
     until(lambda: len(descendants_of(process.pid)) == 2)
     family = [process.pid, *descendants_of(process.pid)]
     await process.kill()
@@ -61,7 +61,7 @@ async def test_it_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
 
 
 async def test_children_that_lost_their_parent_are_waited_for_and_then_killed(tmp_path: Path) -> None:
-    process = start(tmp_path, FAMILY, grace_s=0.2)
+    process = await start(tmp_path, FAMILY, grace_s=0.2)
     until(lambda: len(descendants_of(process.pid)) == 2)
     children = descendants_of(process.pid)
     os.kill(process.pid, signal.SIGKILL)
@@ -73,24 +73,24 @@ async def test_children_that_lost_their_parent_are_waited_for_and_then_killed(tm
 
 
 async def test_a_program_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
-    process = start(tmp_path, "echo the last word >&2; exit 7")
+    process = await start(tmp_path, "echo the last word >&2; exit 7")
     assert await process.wait(20) == 7
     assert last_line(process.log) == "the last word"
 
 
 async def test_it_is_asked_before_it_is_killed(tmp_path: Path) -> None:
-    polite = start(tmp_path, "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done")
+    polite = await start(tmp_path, "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done")
     until(lambda: "ready" in polite.log.read_text())
     await polite.stop()
     assert await polite.wait(1) == 3
-    stubborn = start(tmp_path, STUBBORN, grace_s=0.2)
+    stubborn = await start(tmp_path, STUBBORN, grace_s=0.2)
     until(lambda: "deaf" in stubborn.log.read_text())
     await stubborn.stop()
     assert await stubborn.wait(1) == 128 + signal.SIGKILL
 
 
 async def test_freezing_stops_the_whole_family(tmp_path: Path) -> None:
-    process = start(tmp_path, FAMILY, grace_s=0.2)
+    process = await start(tmp_path, FAMILY, grace_s=0.2)
     until(lambda: len(descendants_of(process.pid)) == 2)
     family = [process.pid, *descendants_of(process.pid)]
     process.freeze()
@@ -103,7 +103,7 @@ async def test_freezing_stops_the_whole_family(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_executed_is_said(tmp_path: Path) -> None:
-    process = Process(
+    process = await start_process(
         "the program", ["/nonexistent"], log=tmp_path / "log", environment=ENVIRONMENT, folder=tmp_path
     )
     assert await process.wait(20) == 127
@@ -111,7 +111,7 @@ async def test_what_cannot_be_executed_is_said(tmp_path: Path) -> None:
 
 
 async def test_a_keeper_that_is_killed_takes_the_program_with_it(tmp_path: Path) -> None:
-    process = start(tmp_path, STUBBORN)
+    process = await start(tmp_path, STUBBORN)
     (keeper,) = [pid for pid in descendants_of(os.getpid()) if process.pid in descendants_of(pid)]
     os.kill(keeper, signal.SIGKILL)
     until(lambda: not alive([process.pid]))
@@ -122,15 +122,16 @@ async def test_a_keeper_that_is_killed_takes_the_program_with_it(tmp_path: Path)
 STARTER = """
 import sys, threading, time
 from pathlib import Path
-from tgworker.devstack.process import Process
+import trio
+from tgworker.devstack.process import start_process
 
 folder = Path(sys.argv[1])
 (folder / "temporary").mkdir()
-def start():
-    process = Process("it", ["/bin/sh", "-c", sys.argv[2]], log=folder / "log", folder=folder,
+async def start():
+    process = await start_process("it", ["/bin/sh", "-c", sys.argv[2]], log=folder / "log", folder=folder,
                       environment={"PATH": "/bin:/usr/bin"}, remove=folder / "temporary", grace_s=0.2)
     print(process.pid, flush=True)
-thread = threading.Thread(target=start)
+thread = threading.Thread(target=trio.run, args=(start,))
 thread.start()
 thread.join()
 time.sleep(1000)
@@ -155,7 +156,7 @@ def test_nothing_outlives_a_starter_that_is_killed_but_a_thread_may_end(tmp_path
 
 
 async def test_what_hangs_is_reported(tmp_path: Path) -> None:
-    process = start(tmp_path, FAMILY)
+    process = await start(tmp_path, FAMILY)
     with pytest.raises(PartFailed, match=r"the program .* does not end"):
         await process.wait(0.05)
     await process.kill()

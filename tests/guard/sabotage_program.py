@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from tgworker.app import guard, run
+from tgworker.app import guard
 from tgworker.cli import main
 from tgworker.guard import GuardLimits
 from tgworker.supervision import Backoff, ChildSpec, Intensity, Pulse
@@ -99,27 +99,27 @@ def obeying(spec: ChildSpec, *, account_of: Callable[[str], str | None]) -> Chil
     return replace(spec, start=start, stop_within_s=TUNING["stop_within_s"])
 
 
-def change(module: object, name: str, made_of: Callable[[Any], object]) -> None:
-    """Put something around what a module calls by this name."""
-    setattr(module, name, made_of(getattr(module, name)))
+def change(owner: object, name: str, made_of: Callable[[Any], object]) -> None:
+    """Put something around what a module or object has by this name."""
+    setattr(owner, name, made_of(getattr(owner, name)))
+
+
+def sabotaged(under_guard: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes the way to the guard, so that accounts obey on their way."""
+
+    def make(*arguments: Any, account_of: Callable[[str], str | None], **named: Any) -> Any:
+        way = under_guard(*arguments, account_of=account_of, **named)
+        change(way, "adjusted", lambda adjusted: lambda spec: adjusted(obeying(spec, account_of=account_of)))
+        start_last_s = TUNING["start_last_s"]
+        change(way, "holds", lambda holds: lambda **named: holds(**named | {"start_last_s": start_last_s}))
+        return way
+
+    return make
 
 
 def prepare() -> None:
     """Put ourselves around what the composition calls."""
-    change(
-        run,
-        "named_in_logs",
-        lambda named: (
-            lambda spec, *, account_of: named(obeying(spec, account_of=account_of), account_of=account_of)
-        ),
-    )
-    change(
-        run,
-        "holds",
-        lambda holds: (
-            lambda held, *, start_last_s, now: holds(held, start_last_s=TUNING["start_last_s"], now=now)
-        ),
-    )
+    change(guard, "UnderGuard", sabotaged)
     change(guard, "GuardLimits", lambda _limits: TUNING["limits"])
 
     def checked(work: Callable[..., int]) -> Callable[..., int]:

@@ -14,7 +14,7 @@ async def test_each_look_above_the_limit_is_told_and_the_limit_is_read_anew(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     told: list[tuple[float, float, int]] = []
-    limits: dict[int, int | None] = {0: None, 5: 100, 10: 99, 15: None, 20: 50}
+    limits: dict[int, int | None] = {0: 1, 5: 100, 10: 99, 15: None, 20: 50}
 
     with trio.move_on_after(21):
         await watch_memory(

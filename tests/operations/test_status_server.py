@@ -164,6 +164,17 @@ async def test_nonsense_ends_its_own_connection_at_most(
         assert await served.healthy()
 
 
+async def test_a_client_that_is_gone_keeps_no_place(autojump_clock: trio.testing.MockClock) -> None:
+    async with serving() as served:
+        for _ in range(3 * status_server.MOST_CLIENTS):
+            assert await served.healthy()
+        assert trio.current_time() < 1
+        async with await served.connect() as polite:
+            await polite.send_all(HEALTHZ.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            assert (await everything(polite)).startswith(b"HTTP/1.1 200")
+        assert trio.current_time() < 1
+
+
 async def test_a_client_that_goes_away_in_the_middle_ends_nothing() -> None:
     async with serving() as served:
         async with await served.connect() as hasty:

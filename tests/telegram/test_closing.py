@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,15 @@ from tgworker.telegram import CloseWedged, TelethonConnection
 
 CLOSED_WITHIN_S = 5.0
 """Of real time: what took 10 s, or for ever, before. It takes milliseconds, unless the machine is busy."""
+
+
+@pytest.fixture(autouse=True)
+def _what_was_there_before() -> Generator[None]:
+    """Is not looked through again by each `gc.collect`: it is much, and no test here made it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

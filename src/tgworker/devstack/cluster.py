@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import trio
 
 from tgworker.devstack.errors import PartFailed, SqlFailed, Unfit
 from tgworker.devstack.folders import Folders
-from tgworker.devstack.process import Process, last_line
+from tgworker.devstack.process import Process, last_line, start_process
 
 SUPERUSER = "supabase_admin"
 """As on Supabase; applications and migrations are ``postgres``, who is no superuser."""
@@ -87,7 +86,7 @@ class Cluster:
         fresh = not (self._folders.database / "PG_VERSION").exists()
         if fresh:
             await self._initialise()
-        self._process = Process(
+        self._process = await start_process(
             "PostgreSQL",
             [self._programs / "postgres", "-D", self._folders.database, *self._settings()],
             log=self._folders.log("postgresql"),
@@ -115,11 +114,24 @@ class Cluster:
         if process is None or not process.is_alive():
             return
         process.thaw()
-        os.kill(process.pid, signal.SIGINT)
+        process.send(signal.SIGINT)
         try:
             await process.wait(START_WITHIN_S)
         except PartFailed:
             await process.kill()
+
+    async def close(self) -> None:
+        """Stop it for good: in order if it is durable, else at once, without a last checkpoint.
+
+        Raises:
+            PartFailed: It does not end, not even when killed.
+
+        Cancellation: it is stopped all the same, and not waited for.
+        """
+        if self._durable:
+            await self.stop()
+        elif self._process is not None:
+            await self._process.stop()
 
     async def kill(self) -> None:
         """Kill all its processes (SIGKILL), as when the machine loses power but for the disk."""
@@ -252,18 +264,24 @@ class Cluster:
 
     async def _wait_ready(self, process: Process) -> None:
         """Wait for the last line of its lock file, as pg_ctl does (there is no other sign on disk)."""
-        until = time.monotonic() + START_WITHIN_S
         lock = self._folders.database / "postmaster.pid"
-        while time.monotonic() < until:
-            if not process.is_alive():
-                raise PartFailed(f"PostgreSQL does not start: {last_line(process.log)}")
-            lines = lock.read_text().splitlines() if lock.exists() else []
-            if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
-                return
-            await trio.sleep(0.01)
+        with trio.move_on_after(START_WITHIN_S):
+            while process.is_alive():
+                lines = _lines_of(lock)
+                if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
+                    return
+                await trio.sleep(0.01)
+            raise PartFailed(f"PostgreSQL does not start: {last_line(process.log)}")
         raise PartFailed(
             f"PostgreSQL did not get ready within {START_WITHIN_S:.0f} s: {last_line(process.log)}"
         )
+
+
+def _lines_of(file: Path) -> Sequence[str]:
+    try:
+        return file.read_text().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 @asynccontextmanager
@@ -281,4 +299,4 @@ async def open_cluster(cluster: Cluster) -> AsyncGenerator[Cluster]:
         yield cluster
     finally:
         with trio.CancelScope(shield=True):
-            await cluster.stop()
+            await cluster.close()

@@ -13,7 +13,7 @@ import trio
 CHUNK_BYTES = 65536
 MAX_JSON_BYTES = 1024 * 1024
 IDLE_S = 75.0
-"""How long a connection may say nothing between two requests (Kong's keep-alive)."""
+"""How long a client may say nothing, between two requests or in one (nginx's and Kong's keep-alive)."""
 LINGER_S = 1.0
 """How long what a client still sends is read after its upload was refused: closing at once would take the
 answer from it (a reset overtakes what was not read yet).
@@ -140,7 +140,7 @@ class Exchange:
         """Whether the answer breaks off after half of what is sent first."""
 
     async def next_request(self) -> Request | None:
-        """The next request, or ``None`` when there will be none.
+        """The next request, or ``None`` when there will be none, or none came within `IDLE_S`.
 
         Raises:
             h11.RemoteProtocolError: What came is not HTTP.
@@ -150,10 +150,11 @@ class Exchange:
             self._http.start_next_cycle()
         if self._http.our_state is not h11.IDLE:
             return None
-        with trio.move_on_after(IDLE_S):
+        try:
             head = await self._next_event()
-            return Request(head, self._body) if isinstance(head, h11.Request) else None
-        return None
+        except Cut:
+            return None
+        return Request(head, self._body) if isinstance(head, h11.Request) else None
 
     async def _body(self) -> AsyncGenerator[bytes]:
         if self._http.they_are_waiting_for_100_continue:
@@ -164,15 +165,21 @@ class Exchange:
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             await self._gate()
-            self._http.receive_data(await self._stream.receive_some(CHUNK_BYTES))
+            with trio.move_on_after(IDLE_S) as patience:
+                self._http.receive_data(await self._stream.receive_some(CHUNK_BYTES))
+            if patience.cancelled_caught:
+                raise Cut
         return event
 
     async def _send(self, data: bytes | None) -> None:
         await self._gate()
+        data = data or b""
+        with trio.move_on_after(IDLE_S) as patience:
+            await self._stream.send_all(data[: len(data) // 2] if self.halve_answer else data)
+        if patience.cancelled_caught:
+            raise Cut
         if self.halve_answer and data:
-            await self._stream.send_all(data[: len(data) // 2])
             raise Cut(reset=False)
-        await self._stream.send_all(data or b"")
 
     # ---------------------------------------------------------------- the answer
 

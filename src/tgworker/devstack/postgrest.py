@@ -1,7 +1,6 @@
 """PostgREST: the REST API on a database, set up as Supabase does."""
 
 import os
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import trio
 from tgworker.devstack.errors import PartFailed, Unfit
 from tgworker.devstack.folders import Folders
 from tgworker.devstack.keys import JWT_SECRET
-from tgworker.devstack.process import Process, last_line
+from tgworker.devstack.process import Process, last_line, start_process
 
 START_WITHIN_S = 30.0
 PROBE_WITHIN_S = 5.0
@@ -64,13 +63,15 @@ class Postgrest:
         """Whether it runs."""
         return self._process is not None and self._process.is_alive()
 
-    def launch(self) -> None:
+    async def launch(self) -> None:
         """Start it, and wait for nothing: the database may be away, and it may take a while to say anything.
 
         Raises:
-            PartFailed: It cannot be executed.
+            PartFailed: It cannot be started.
+
+        Cancellation: it does not run.
         """
-        self._process = Process(
+        self._process = await start_process(
             "PostgREST",
             [self._program],
             log=self._folders.log(self._name),
@@ -87,15 +88,14 @@ class Postgrest:
 
         Cancellation: it may run; `stop` it.
         """
-        self.launch()
-        until = time.monotonic() + START_WITHIN_S
+        await self.launch()
         process = self._running()
-        while time.monotonic() < until:
-            if not process.is_alive():
-                raise PartFailed(f"PostgREST does not start: {last_line(process.log)}")
-            if await self.is_ready():
-                return
-            await trio.sleep(0.01)
+        with trio.move_on_after(START_WITHIN_S):
+            while process.is_alive():
+                if await self.is_ready():
+                    return
+                await trio.sleep(0.01)
+            raise PartFailed(f"PostgREST does not start: {last_line(process.log)}")
         raise PartFailed(
             f"PostgREST did not get ready within {START_WITHIN_S:.0f} s: {last_line(process.log)}"
         )

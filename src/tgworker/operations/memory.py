@@ -43,9 +43,10 @@ async def watch_memory(
     """
     task_status.started()
     while True:
-        limit, used = limit_mb(), used_mb()
-        if limit is not None and used is not None and used > limit:
-            over(used, limit)
+        # Before the first look, too: a worker whose limit is too low for it works a little each time.
         pulse.beat()
         pulse.expect(EVERY_S)
         await trio.sleep(EVERY_S)
+        limit, used = limit_mb(), used_mb()
+        if limit is not None and used is not None and used > limit:
+            over(used, limit)

@@ -80,12 +80,21 @@ class _Room:
             self._clients -= 1
 
     async def _converse(self, stream: trio.SocketStream) -> None:
-        server = TCPServer(self._app, self._config, self._context, {}, cast("Any", stream))
+        server = _Connection(self._app, self._config, self._context, {}, cast("Any", stream))
         try:
             await server.run()
         except* Exception as errors:  # noqa: BLE001 - a client that hypercorn cannot deal with ends nobody else
             for error in errors.exceptions:
                 self._failed(error)
+
+
+@final
+class _Connection(TCPServer):
+    """hypercorn's, which would wait for its idle timer also when the client is gone, and keep its place."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
 
 
 async def _close_in_time(stream: trio.SocketStream) -> None:
