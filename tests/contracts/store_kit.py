@@ -25,7 +25,9 @@ from tgworker.messaging.ports import (
     OutboxStore,
 )
 
-OWNER = "owner-1"
+OWNER = "0f000000-0000-4000-8000-000000000001"
+OTHER_OWNER = "0f000000-0000-4000-8000-000000000002"
+NOBODY = "0f000000-0000-4000-8000-00000000dead"
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 

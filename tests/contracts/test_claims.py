@@ -1,6 +1,6 @@
 """Claims: what is handed over, in which order, and to whom."""
 
-from contracts.store_kit import OWNER, START, Inbox, StoreKit, user
+from contracts.store_kit import NOBODY, OTHER_OWNER, OWNER, START, Inbox, StoreKit, user
 from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.outcomes import Deferred, Released, Settled, Unknown
 from tgworker.messaging.records import OutboxState
@@ -78,7 +78,8 @@ async def test_accounts_without_a_slot_get_nothing(kit: StoreKit, inbox: Inbox) 
 
 async def test_with_many_accounts_online_each_gets_its_own(kit: StoreKit, inbox: Inbox) -> None:
     others = [
-        await kit.store.add_account(None, f"owner-{number}", "t", user_id=number) for number in range(2, 40)
+        await kit.store.add_account(None, f"0f000000-0000-4000-8000-{number:012d}", "t", user_id=number)
+        for number in range(2, 40)
     ]
     accounts = [inbox.account, *others]
     for number in (3, 17, 38):
@@ -332,7 +333,7 @@ async def test_a_pending_message_that_is_local_no_more_is_withdrawn(inbox: Inbox
 
 
 async def test_a_dead_message_that_becomes_local_again_is_sent_again(inbox: Inbox) -> None:
-    message = inbox.write(inbox.chat("500"), "hi", integration_account_id="nobody")
+    message = inbox.write(inbox.chat("500"), "hi", integration_account_id=NOBODY)
     assert await inbox.claim() == []
     assert (await inbox.store.outcomes([message]))[message].state is OutboxState.DEAD
     inbox.kit.app.update(
@@ -377,7 +378,7 @@ async def test_an_idle_claim_notices_every_kind_of_news(kit: StoreKit, inbox: In
     assert await inbox.claim(known=[attempt.message_id]) == []
     # Forgotten by its holder.
     assert (await inbox.claim_one()).number == 3
-    bob = await kit.store.add_account("bob", "owner-2", "token", user_id=2)
+    bob = await kit.store.add_account("bob", OTHER_OWNER, "token", user_id=2)
     known = [attempt.message_id]
     assert list(await kit.store.claim({AccountId(bob): 5}, known=known)) == []
     kit.app.update("messages", attempt.message_id, text="still the same row")

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from contracts.store_kit import OWNER, START, Inbox, StoreKit, batch, inbound, outgoing, user
+from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, StoreKit, batch, inbound, outgoing, user
 from tgworker.messaging.models import Peer, PeerKind, Position
 
 GROUP = -400
@@ -64,7 +64,7 @@ async def test_a_message_twice_in_one_batch_is_one_message(inbox: Inbox) -> None
 async def test_the_same_number_in_another_chat_or_account_is_another_message(
     kit: StoreKit, inbox: Inbox
 ) -> None:
-    bob = await kit.store.add_account("bob", "owner-2", "token", user_id=2)
+    bob = await kit.store.add_account("bob", OTHER_OWNER, "token", user_id=2)
     assert await kit.store.ingest(inbox.account, batch(inbound(500, 70), inbound(CHANNEL, 70))) == 2
     assert await kit.store.ingest(bob, batch(inbound(500, 70))) == 1
     assert len(kit.app.rows("messages")) == 3
@@ -125,7 +125,7 @@ async def test_a_peer_without_a_name_takes_no_name_away(inbox: Inbox) -> None:
 
 
 async def test_access_hashes_belong_to_their_account(kit: StoreKit, inbox: Inbox) -> None:
-    bob = await kit.store.add_account("bob", "owner-2", "token", user_id=2)
+    bob = await kit.store.add_account("bob", OTHER_OWNER, "token", user_id=2)
     await kit.store.save_peers(inbox.account, [user(500)])
     assert await kit.store.peers(bob) == []
 

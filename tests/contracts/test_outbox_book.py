@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.store_kit import OWNER, Inbox, StoreKit, user
+from contracts.store_kit import OTHER_OWNER, OWNER, Inbox, StoreKit, user
 from tgworker.messaging.models import MessageId
 from tgworker.messaging.records import OutboxState
 
@@ -73,7 +73,7 @@ async def test_an_impossible_recipient_is_refused_in_one_line(inbox: Inbox, to: 
 
 
 async def test_another_owners_conversation_is_no_recipient(kit: StoreKit, inbox: Inbox) -> None:
-    foreign = kit.app.insert("conversations", owner_id="owner-2")
+    foreign = kit.app.insert("conversations", owner_id=OTHER_OWNER)
     with pytest.raises(Exception, match="no conversation"):
         await kit.store.enqueue(inbox.account, foreign, ["hi"])
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from contracts.store_kit import OWNER, START, Inbox, StoreKit, inbound, outgoing, user
+from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, StoreKit, inbound, outgoing, user
 from contracts.store_kit import batch as updates
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown
 from tgworker.messaging.records import OutboxState
@@ -175,7 +175,7 @@ async def test_an_update_settles_a_row_whose_answer_was_lost(inbox: Inbox) -> No
 
 
 async def test_a_random_id_of_another_account_settles_nothing(kit: StoreKit, inbox: Inbox) -> None:
-    bob = await kit.store.add_account("bob", "owner-2", "token", user_id=2)
+    bob = await kit.store.add_account("bob", OTHER_OWNER, "token", user_id=2)
     message = inbox.write(inbox.chat("500"), "hi")
     attempt = await inbox.claim_one()
     await kit.store.ingest(bob, updates(sent_ids=[(attempt.random_id, 90)]))

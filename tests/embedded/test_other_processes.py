@@ -26,7 +26,8 @@ APPLICATION = textwrap.dedent(
     for number in range(rows):
         connection.execute(
             "insert into messages (owner_id, conversation_id, integration_account_id, channel, direction,"
-            " text, external_message_id) values ('owner-1', ?, ?, 'telegram', 'outbound', ?, ?)",
+            " text, external_message_id)"
+            " values ('0f000000-0000-4000-8000-000000000001', ?, ?, 'telegram', 'outbound', ?, ?)",
             (conversations[number % len(conversations)], account, f"{number:05d}", f"local-{number}"),
         )
     """

@@ -1,0 +1,285 @@
+-- How the application's rows get into the queue, and how the queue keeps its order.
+--
+-- Two sides meet here and never wait for each other. The application's statements (through the triggers below) only
+-- add or change rows of the outbox and note in tgworker_touched which conversation to look at. The worker's calls take
+-- those notes and move the lanes. A row in a lane's order is therefore always covered: by a lane whose head is at or
+-- before it, or by a note.
+begin;
+set local lock_timeout = '3s';
+
+-- Raises an error that PostgREST answers with an HTTP status: SQLSTATE `PT` and the status, `details` names the case
+-- for programs, `message` says it to people.
+create or replace function public.tgworker_fail(p_status integer, p_case text, p_message text) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    raise exception using errcode = 'PT' || p_status, message = p_message, detail = p_case;
+end $$;
+
+-- Whether this database had an application before us.
+create or replace function public.tgworker_is_adopted() returns boolean
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$ select coalesce((select value = 'true'::jsonb from public.tgworker_meta where key = 'adopted'), false) $$;
+
+-- Whether the rows of an account are ours to act upon. On an adopted database only those of accounts that were given
+-- to us, all others are the old worker's.
+create or replace function public.tgworker_is_ours(p_account uuid) returns boolean
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select case when public.tgworker_is_adopted()
+        then exists (select from public.tgworker_accounts
+            where integration_account_id = p_account and stage in ('ours', 'releasing'))
+        else true end
+$$;
+
+-- A time in JSON as the application writes it; null for what is none. Without an offset it is UTC.
+create or replace function public.tgworker_time(p_value jsonb) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, public, pg_temp set timezone = 'UTC' set datestyle = 'ISO'
+as $$
+begin
+    -- (PostgreSQL also knows 'tomorrow' and 'infinity'.)
+    if jsonb_typeof(p_value) is distinct from 'string' or p_value #>> '{}' !~ '^\d{4}-\d\d-\d\d' then
+        return null;
+    end if;
+    return (p_value #>> '{}')::timestamptz;
+exception when data_exception then
+    return null;
+end $$;
+
+-- Telegram's idempotency key of one part of a message: a function of both, the same in every attempt.
+create or replace function public.tgworker_random_id(p_message uuid, p_part integer) returns bigint
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select ('x' || left(encode(sha256(convert_to('tgworker:' || p_message || ':' || p_part, 'UTF8')), 'hex'), 16))
+        ::bit(64)::bigint
+$$;
+
+-- The lane of each of these conversations becomes what the outbox says: its head is the row in flight, whatever its
+-- number (an older one may come back while it flies), else the first in order. Waits for nobody: a lane that somebody
+-- else is changing just now is noted, for the next claim.
+create or replace function public.tgworker_relane(p_conversations uuid[]) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_locked uuid[];
+begin
+    if coalesce(cardinality(p_conversations), 0) = 0 then
+        return;
+    end if;
+    select coalesce(array_agg(k.conversation_id), '{}') into v_locked
+    from (
+        select l.conversation_id from public.tgworker_lanes l
+        where l.conversation_id = any (p_conversations) order by 1 for update skip locked
+    ) k;
+    insert into public.tgworker_touched (conversation_id, integration_account_id)
+    select l.conversation_id, l.integration_account_id from public.tgworker_lanes l
+    where l.conversation_id = any (p_conversations) and l.conversation_id <> all (v_locked);
+    -- A statement of its own: it sees what was committed before the locks were ours.
+    with heads as materialized (
+        select c.id, coalesce(flying.seq, waiting.seq) as seq
+        from (select distinct k.id from unnest(p_conversations) as k (id)) c
+        left join lateral (
+            select o.seq from public.tgworker_outbox o where o.conversation_id = c.id and o.state = 'sending'
+        ) flying on true
+        left join lateral (
+            select o.seq from public.tgworker_outbox o where o.conversation_id = c.id and o.in_lane
+            order by o.seq limit 1
+        ) waiting on flying.seq is null
+    ), lanes as materialized (
+        select h.id, h.seq, o.integration_account_id,
+            case o.state when 'resolving' then 'infinity' else coalesce(o.not_before, o.created_at) end as ready_at,
+            case o.state when 'sending' then o.fence end as fence
+        from heads h left join public.tgworker_outbox o on o.seq = h.seq
+    ), emptied as (
+        delete from public.tgworker_lanes l using lanes n
+        where l.conversation_id = n.id and n.seq is null and l.conversation_id = any (v_locked)
+    ), moved as (
+        update public.tgworker_lanes l
+        set integration_account_id = n.integration_account_id, head_seq = n.seq, ready_at = n.ready_at,
+            fence = n.fence
+        from lanes n
+        where l.conversation_id = n.id and n.seq is not null and l.conversation_id = any (v_locked)
+    )
+    insert into public.tgworker_lanes (conversation_id, integration_account_id, head_seq, ready_at, fence)
+    select n.id, n.integration_account_id, n.seq, n.ready_at, n.fence from lanes n
+    where n.seq is not null and n.id <> all (v_locked)
+    order by n.id
+    on conflict (conversation_id) do nothing; -- locked by somebody else: noted above
+end $$;
+
+-- The outbox becomes what these rows of `messages` say.
+--
+-- p_ids            in the order in which new ones are to be sent
+-- p_asked_again    whether a row that ended is to be sent again (the application wrote a `local-…` into it)
+-- p_held_before    new rows that are older than this are not sent by surprise, but `held`
+create or replace function public.tgworker_follow(
+    p_ids uuid[], p_asked_again boolean default false, p_held_before timestamptz default null) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    -- Withdrawn, deleted, or sent by somebody else.
+    with gone as (
+        update public.tgworker_outbox o
+        set state = 'cancelled', not_before = null, settled_at = public.tgworker_now(),
+            error = case when m.id is null then 'deleted by the application' else 'withdrawn by the application' end
+        from unnest(p_ids) as k (id) left join public.messages m on m.id = k.id
+        where o.message_id = k.id and o.state in ('waiting', 'resolving', 'deferred', 'held')
+            and not coalesce(m.direction = 'outbound' and m.channel = 'telegram'
+                and m.external_message_id like 'local-%', false)
+        returning o.conversation_id, o.integration_account_id
+    )
+    insert into public.tgworker_touched (conversation_id, integration_account_id) select distinct * from gone;
+
+    -- Edited while it waits: moved to another conversation or account, or put off.
+    with asked as materialized (
+        select m.id, m.conversation_id, m.external_message_id,
+            (select a.id from public.integration_accounts a
+                where a.id = m.integration_account_id and a.type = 'telegram_user') as account,
+            public.tgworker_time(m.raw_payload #> '{telegram,not_before}') as not_before,
+            public.tgworker_time(m.raw_payload #> '{telegram,expires_at}') as expires_at
+        from unnest(p_ids) as k (id) join public.messages m on m.id = k.id
+        where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
+    ), waiting as materialized (
+        select o.seq, o.conversation_id as conversation_before, a.*,
+            o.state in ('unsure', 'dead', 'cancelled', 'expired') as ended
+        from asked a join public.tgworker_outbox o on o.message_id = a.id
+        where o.state in ('waiting', 'deferred', 'held')
+            or (p_asked_again and o.state in ('unsure', 'dead', 'cancelled', 'expired'))
+    ), changed as (
+        update public.tgworker_outbox o
+        set conversation_id = w.conversation_id,
+            -- The queue has found an account for a row that names none.
+            integration_account_id = case when w.ended then w.account
+                else coalesce(w.account, o.integration_account_id) end,
+            local_id = w.external_message_id,
+            state = case when w.ended or o.state <> 'held' and o.attempts = 0
+                then case when w.not_before is null then 'waiting' else 'deferred' end else o.state end,
+            not_before = case when w.ended or o.attempts = 0 then w.not_before else o.not_before end,
+            expires_at = w.expires_at,
+            error = case when w.ended then null else o.error end,
+            -- What Telegram refused once may be asked once more.
+            attempts = case when w.ended then 0 else o.attempts end,
+            doubt_since = case when w.ended then null else o.doubt_since end,
+            settled_at = null
+        from waiting w
+        where o.seq = w.seq
+            and (w.ended or o.conversation_id <> w.conversation_id or o.local_id <> w.external_message_id
+                or o.expires_at is distinct from w.expires_at
+                or (o.attempts = 0 and o.not_before is distinct from w.not_before)
+                or (w.account is not null and o.integration_account_id is distinct from w.account))
+        returning o.conversation_id, w.conversation_before, o.integration_account_id
+    )
+    insert into public.tgworker_touched (conversation_id, integration_account_id)
+    select distinct c.id, t.integration_account_id
+    from changed t cross join lateral (values (t.conversation_id), (t.conversation_before)) c (id);
+
+    -- New.
+    with added as (
+        insert into public.tgworker_outbox
+            (message_id, conversation_id, integration_account_id, local_id, state, not_before, expires_at, created_at)
+        select m.id, m.conversation_id,
+            (select a.id from public.integration_accounts a
+                where a.id = m.integration_account_id and a.type = 'telegram_user'),
+            m.external_message_id,
+            case when p_held_before is not null and coalesce(m.sent_at < p_held_before, true) then 'held'
+                when t.not_before is null then 'waiting' else 'deferred' end,
+            t.not_before, t.expires_at,
+            case when p_held_before is null then public.tgworker_now()
+                else least(coalesce(m.sent_at, 'infinity'), public.tgworker_now()) end
+        from unnest(p_ids) with ordinality as k (id, n)
+        join public.messages m on m.id = k.id
+        cross join lateral (select
+            public.tgworker_time(m.raw_payload #> '{telegram,not_before}') as not_before,
+            public.tgworker_time(m.raw_payload #> '{telegram,expires_at}') as expires_at) t
+        where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
+            and m.conversation_id is not null
+        order by k.n
+        on conflict (message_id) do nothing
+        returning conversation_id, integration_account_id
+    )
+    insert into public.tgworker_touched (conversation_id, integration_account_id) select distinct * from added;
+end $$;
+
+-- The triggers on `messages`. An error of ours is noted and repaired later, and a lock of ours is waited for a quarter
+-- of a second at most: no statement of the application fails or hangs for it.
+create or replace function public.tgworker_message_trigger() returns trigger
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set lock_timeout = '250ms'
+as $$
+declare
+    v_ids uuid[];
+    v_error text;
+begin
+    if current_setting('tgworker.writing', true) = 'on' then
+        return null; -- the worker itself, which keeps the outbox right
+    end if;
+    if tg_op = 'INSERT' then
+        v_ids := array(select id from changed
+            where direction = 'outbound' and channel = 'telegram' and external_message_id like 'local-%');
+    elsif tg_op = 'DELETE' then
+        v_ids := array(select id from changed
+            where direction = 'outbound' and channel = 'telegram' and external_message_id like 'local-%');
+    else
+        v_ids := array[new.id];
+    end if;
+    if cardinality(v_ids) = 0 then
+        return null;
+    end if;
+    begin
+        perform public.tgworker_follow(v_ids,
+            tg_op = 'UPDATE' and new.external_message_id is distinct from old.external_message_id);
+        return null;
+    exception when others then
+        v_error := sqlstate || ' ' || sqlerrm;
+    end;
+    begin
+        insert into public.tgworker_trigger_errors (message_id, trigger_name, error)
+        select k.id, tg_name, v_error from unnest(v_ids) as k (id);
+    exception when others then
+        null; -- the sweep compares everything now and then
+    end;
+    return null;
+end $$;
+
+-- Statements, not rows: thousands of rows in one statement cost one subtransaction.
+create or replace trigger tgworker_message_inserted after insert on public.messages
+referencing new table as changed for each statement execute function public.tgworker_message_trigger();
+
+create or replace trigger tgworker_message_deleted after delete on public.messages
+referencing old table as changed for each statement execute function public.tgworker_message_trigger();
+
+-- Rows, not statements: the condition is looked at before anything of ours is called, and an update of a million
+-- other rows is not copied for us.
+create or replace trigger tgworker_message_updated
+after update of external_message_id, direction, channel, conversation_id, integration_account_id, raw_payload
+on public.messages for each row
+when ((old.external_message_id like 'local-%' or new.external_message_id like 'local-%')
+    and (old.direction = 'outbound' or new.direction = 'outbound')
+    and (old.channel = 'telegram' or new.channel = 'telegram')
+    and (old.external_message_id, old.direction, old.channel, old.conversation_id, old.integration_account_id)
+        is distinct from
+        (new.external_message_id, new.direction, new.channel, new.conversation_id, new.integration_account_id)
+    or old.raw_payload is distinct from new.raw_payload and new.external_message_id like 'local-%'
+    and new.direction = 'outbound' and new.channel = 'telegram')
+execute function public.tgworker_message_trigger();
+
+-- An account that goes away: noted; its rows end with the next claim, the rest of what is ours with the next sweeps.
+create or replace function public.tgworker_account_trigger() returns trigger
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set lock_timeout = '250ms'
+as $$
+begin
+    begin
+        insert into public.tgworker_removed_accounts (integration_account_id)
+        select id from changed where type = 'telegram_user'
+        on conflict (integration_account_id) do update set outbox_done = false;
+    exception when others then
+        null; -- the sweep compares everything now and then
+    end;
+    return null;
+end $$;
+
+create or replace trigger tgworker_account_removed after delete on public.integration_accounts
+referencing old table as changed for each statement execute function public.tgworker_account_trigger();
+
+commit;

@@ -1,0 +1,471 @@
+-- Claiming: which messages are sent next.
+begin;
+set local lock_timeout = '3s';
+
+-- Gives rows without an account one: their conversation's last, else their owner's only active one. One that gets none
+-- is dead-lettered, and so is one that names an account which does not exist: it was not meant for another. On an
+-- adopted database rows that are not ours to decide about are looked at again in a minute.
+create or replace function public.tgworker_assign(p_now timestamptz, p_limit integer) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_lane record;
+    v_account uuid;
+    v_error text;
+    v_rows public.tgworker_verdict[] := '{}';
+    v_adopted boolean := public.tgworker_is_adopted();
+    v_conversations uuid[] := '{}';
+    v_writing text := current_setting('tgworker.writing', true);
+begin
+    perform set_config('tgworker.writing', 'on', true);
+    for v_lane in
+        select l.conversation_id, l.head_seq, o.message_id, m.owner_id, m.integration_account_id as named
+        from (
+            select * from public.tgworker_lanes k
+            where k.integration_account_id is null and k.fence is null and k.ready_at <= p_now
+            order by k.ready_at, k.head_seq limit p_limit for update skip locked
+        ) l
+        join public.tgworker_outbox o on o.seq = l.head_seq
+        left join public.messages m on m.id = o.message_id
+    loop
+        v_error := null;
+        v_account := null;
+        if v_lane.owner_id is null then
+            v_error := 'deleted by the application';
+        elsif v_lane.named is not null then
+            select a.id into v_account from public.integration_accounts a
+            where a.id = v_lane.named and a.type = 'telegram_user';
+            v_error := case when v_account is null then 'there is no Telegram account ' || v_lane.named end;
+        else
+            select m.integration_account_id into v_account
+            from public.messages m
+            join public.integration_accounts a on a.id = m.integration_account_id and a.type = 'telegram_user'
+            where m.conversation_id = v_lane.conversation_id order by m.sent_at desc nulls last limit 1;
+            if v_account is null then
+                select (array_agg(a.id))[1] into v_account from public.integration_accounts a
+                where a.owner_id = v_lane.owner_id and a.type = 'telegram_user' and (a.is_active or exists (
+                    select from public.tgworker_accounts t where t.integration_account_id = a.id and t.owner_switch))
+                having count(*) = 1;
+            end if;
+            v_error := case when v_account is null
+                then 'no account: the conversation had none, and its owner has not just one' end;
+        end if;
+        if v_adopted and not coalesce(public.tgworker_is_ours(v_account), false) then
+            update public.tgworker_lanes set ready_at = p_now + interval '60 s'
+            where conversation_id = v_lane.conversation_id;
+        elsif v_error is not null then
+            v_rows := v_rows || (v_lane.head_seq, 0,
+                case when v_lane.owner_id is null then 'cancelled' else 'dead' end,
+                null, null, null, null, v_error, false, false)::public.tgworker_verdict;
+        else
+            update public.tgworker_outbox set integration_account_id = v_account where seq = v_lane.head_seq;
+            update public.messages m set integration_account_id = v_account
+            where m.id = v_lane.message_id and m.integration_account_id is null;
+            v_conversations := v_conversations || v_lane.conversation_id;
+        end if;
+    end loop;
+    perform set_config('tgworker.writing', coalesce(v_writing, ''), true);
+    perform public.tgworker_apply(v_rows, p_now);
+    perform public.tgworker_relane(v_conversations);
+end $$;
+
+-- Ends the rows of accounts that were deleted. (On an adopted database those of the old worker's accounts only leave
+-- the queue.)
+create or replace function public.tgworker_bury(p_now timestamptz, p_limit integer) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_account uuid;
+    v_rows public.tgworker_verdict[];
+begin
+    select r.integration_account_id into v_account from public.tgworker_removed_accounts r
+    where not r.outbox_done order by 1 limit 1 for update skip locked;
+    if v_account is null then
+        return;
+    end if;
+    select array_agg((k.seq, 0,
+            case when k.state <> 'sending' then 'dead' else 'unsure' end, null, null, null, null,
+            case when k.state <> 'sending' then 'its account was removed'
+                else 'its account was removed while nobody knew whether Telegram has it' end,
+            k.state = 'sending', false)::public.tgworker_verdict)
+    into v_rows from (
+        select o.seq, o.state from public.tgworker_outbox o
+        where o.integration_account_id = v_account and o.settled_at is null
+        order by o.seq limit p_limit for update skip locked
+    ) k;
+    perform public.tgworker_apply(v_rows, p_now);
+    if v_rows is null then
+        update public.tgworker_removed_accounts set outbox_done = true where integration_account_id = v_account;
+    end if;
+end $$;
+
+-- Does what could not be done when it came up: outcomes and unread counts that could not be written to a row that the
+-- application held, and whatever a trigger failed to do. Waits for nobody.
+create or replace function public.tgworker_do_chores(p_limit integer) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_messages uuid[];
+    v_chore record;
+begin
+    with done as (
+        delete from public.tgworker_chores c where c.n in (
+            select k.n from public.tgworker_chores k where k.message_id is not null order by k.n limit p_limit
+            for update skip locked)
+        returning c.message_id
+    )
+    select array_agg(distinct d.message_id) into v_messages from done d;
+    if v_messages is not null then
+        perform public.tgworker_write_messages(v_messages);
+    end if;
+    for v_chore in
+        select k.* from public.tgworker_chores k where k.conversation_id is not null order by k.n limit p_limit
+        for update skip locked
+    loop
+        perform 1 from public.conversations c where c.id = v_chore.conversation_id for no key update skip locked;
+        if found then
+            perform public.tgworker_count(
+                v_chore.conversation_id, v_chore.unread, v_chore.latest_at, v_chore.preview);
+            delete from public.tgworker_chores where n = v_chore.n;
+        elsif not exists (select from public.conversations c where c.id = v_chore.conversation_id) then
+            delete from public.tgworker_chores where n = v_chore.n;
+        end if;
+    end loop;
+    with open as (
+        select e.n, e.message_id from public.tgworker_trigger_errors e
+        where e.repaired_at is null order by e.n limit p_limit for update skip locked
+    ), repaired as (
+        update public.tgworker_trigger_errors e set repaired_at = clock_timestamp()
+        from open where e.n = open.n
+    )
+    select array_agg(open.message_id order by open.n) into v_messages from open;
+    if v_messages is not null then
+        perform public.tgworker_follow(v_messages);
+    end if;
+end $$;
+
+-- Adds to what a conversation, whose row is locked, shows as unread, and shows its latest message.
+create or replace function public.tgworker_count(
+    p_conversation uuid, p_unread integer, p_latest_at timestamptz, p_preview text) returns void
+language sql set search_path = pg_catalog, public, pg_temp
+as $$
+    update public.conversations c
+    set unread_count = coalesce(c.unread_count, 0) + p_unread,
+        last_channel = 'telegram',
+        last_message_at = case when c.last_message_at is null or p_latest_at >= c.last_message_at
+            then p_latest_at else c.last_message_at end,
+        last_message_preview = case when c.last_message_at is null or p_latest_at >= c.last_message_at
+            then p_preview else c.last_message_preview end
+    where c.id = p_conversation
+$$;
+
+-- Brings the lanes up to date: what the application touched, what was put off until now, what expired, what has no
+-- account. By one worker at a time, a bounded number of rows in each call; returns whether some are left.
+create or replace function public.tgworker_tidy(p_now timestamptz) returns boolean
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_limit constant integer := 100;
+    v_work record;
+    v_conversations uuid[];
+    v_woken uuid[];
+    v_rows public.tgworker_verdict[];
+    v_taken bigint := 0;
+begin
+    select
+        exists (select from public.tgworker_touched) as touched,
+        exists (select from public.tgworker_outbox
+            where state = 'deferred' and attempts = 0 and not_before <= p_now) as due,
+        exists (select from public.tgworker_outbox
+            where expires_at is not null and state in ('waiting', 'resolving', 'deferred')
+                and expires_at <= p_now) as expired,
+        exists (select from public.tgworker_chores)
+            or exists (select from public.tgworker_trigger_errors where repaired_at is null) as chores,
+        exists (select from public.tgworker_removed_accounts where not outbox_done) as removed,
+        exists (select from public.tgworker_lanes
+            where integration_account_id is null and fence is null and ready_at <= p_now) as unassigned
+    into v_work;
+    if not (v_work.touched or v_work.due or v_work.expired or v_work.chores or v_work.removed or v_work.unassigned)
+        or not pg_try_advisory_xact_lock(hashtext('tgworker'), hashtext('tidy'))
+    then
+        return false;
+    end if;
+    if v_work.chores then
+        perform public.tgworker_do_chores(v_limit);
+    end if;
+    if v_work.due then
+        with woken as (
+            update public.tgworker_outbox o set state = 'waiting', not_before = null
+            where o.seq in (
+                select k.seq from public.tgworker_outbox k
+                where k.state = 'deferred' and k.attempts = 0 and k.not_before <= p_now
+                order by k.not_before limit v_limit for update skip locked)
+            returning o.conversation_id
+        )
+        select array_agg(distinct w.conversation_id) into v_woken from woken w;
+    end if;
+    if v_work.touched or v_work.chores then
+        with taken as (
+            delete from public.tgworker_touched t where t.n in (
+                select k.n from public.tgworker_touched k order by k.n limit v_limit for update skip locked)
+            returning t.conversation_id
+        )
+        select array_agg(distinct t.conversation_id), count(*) into v_conversations, v_taken from taken t;
+    end if;
+    perform public.tgworker_relane(v_woken || v_conversations);
+    if v_work.expired then
+        select array_agg((k.seq, 0, case when k.doubt_since is null then 'expired' else 'unsure' end,
+                null, null, null, null, case when k.doubt_since is null then 'it was not sent in time'
+                    else 'its time ran out while nobody knew whether Telegram has it' end,
+                false, false)::public.tgworker_verdict)
+        into v_rows from (
+            select o.seq, o.doubt_since from public.tgworker_outbox o
+            where o.expires_at is not null and o.state in ('waiting', 'resolving', 'deferred')
+                and o.expires_at <= p_now
+            order by o.expires_at limit v_limit for update skip locked
+        ) k;
+        perform public.tgworker_apply(v_rows, p_now);
+    end if;
+    if v_work.removed then
+        perform public.tgworker_bury(p_now, v_limit);
+    end if;
+    if exists (select from public.tgworker_lanes
+        where integration_account_id is null and fence is null and ready_at <= p_now)
+    then
+        perform public.tgworker_assign(p_now, v_limit);
+    end if;
+    return v_taken = v_limit;
+end $$;
+
+-- The accounts that have a lane, one after the other through the indexes, however many lanes each has.
+create or replace function public.tgworker_accounts_with_lanes() returns setof uuid
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    with recursive ready (id) as (
+        (select l.integration_account_id from public.tgworker_lanes l
+            where l.fence is null and l.integration_account_id is not null
+            order by l.integration_account_id limit 1)
+        union all
+        select (select l.integration_account_id from public.tgworker_lanes l
+            where l.fence is null and l.integration_account_id > ready.id
+            order by l.integration_account_id limit 1)
+        from ready where ready.id is not null
+    ), claimed (id) as (
+        (select l.integration_account_id from public.tgworker_lanes l
+            where l.fence is not null order by l.integration_account_id limit 1)
+        union all
+        select (select l.integration_account_id from public.tgworker_lanes l
+            where l.fence is not null and l.integration_account_id > claimed.id
+            order by l.integration_account_id limit 1)
+        from claimed where claimed.id is not null
+    )
+    select id from ready where id is not null union select id from claimed where id is not null
+$$;
+
+-- OutboxStore.claim
+--
+-- p_holder  who holds the accounts' leases
+-- p_slots   [{"account", "fence", "free"}]: at most so many for each account
+-- p_known   message ids that this worker has in hand. What is claimed under its leases and not known (the answer was
+--           lost, or the worker crashed) and what is claimed under an older token is handed over again.
+-- answer    {"attempts": [{"message_id", "account", "conversation_id", "to", "peer", "text", "part", "random_id",
+--            "number", "claim"}], "lost": [account], "more": bool}
+--
+-- Lane heads that are due, the oldest first, at most one for a conversation. peer: see tgworker_peer, null if it is
+-- not known. claim: the token of this claim; it grows with every claim, and is never given twice. lost: accounts
+-- whose lease has run out or has another token now: stop them. more: the application has written more than one call
+-- takes in; claim again at once. Safe to repeat: what the lost answer held is handed over again, since it is not
+-- known.
+create or replace function public.tgworker_claim(p_holder uuid, p_slots jsonb, p_known uuid[] default '{}')
+returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+-- Every step is a handful of probes of an index, whatever the statistics say, or said when the plan was made; and
+-- planning again for each claim would cost more than the claim.
+set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+    v_rounds constant integer := 20; -- so often one claim looks again when rows ended that stood before others
+    v_window constant interval := '1 hour'; -- for so long after a doubtful attempt it is repeated
+    v_now timestamptz := public.tgworker_now();
+    v_accounts uuid[];
+    v_fences bigint[];
+    v_free integer[];
+    v_lost uuid[];
+    v_busy uuid[];
+    v_seqs bigint[];
+    v_taken uuid[]; -- an account for each row that was picked or claimed
+    v_some jsonb;
+    v_attempts jsonb := '[]';
+    v_verdicts public.tgworker_verdict[];
+    v_judged bigint[];
+    v_stray uuid[];
+    v_more boolean;
+begin
+    with asked as (
+        select * from jsonb_to_recordset(p_slots) s (account uuid, fence bigint, free integer)
+    ), judged as (
+        select a.*, l.integration_account_id is not null as held
+        from asked a left join public.tgworker_leases l
+            on l.integration_account_id = a.account and l.holder = p_holder and l.fence = a.fence
+            and l.expires_at > v_now
+    )
+    select array_agg(j.account order by j.account) filter (where j.held and j.free > 0),
+        array_agg(j.fence order by j.account) filter (where j.held and j.free > 0),
+        array_agg(j.free order by j.account) filter (where j.held and j.free > 0),
+        array_agg(j.account order by j.account) filter (where not j.held)
+    into v_accounts, v_fences, v_free, v_lost from judged j;
+
+    v_more := public.tgworker_tidy(v_now);
+    v_now := public.tgworker_now(); -- what was repaired just now is due
+
+    if cardinality(v_accounts) > 8 then
+        -- Which of them have anything to send.
+        v_busy := array(select public.tgworker_accounts_with_lanes());
+        select array_agg(a.account), array_agg(a.fence), array_agg(a.free)
+        into v_accounts, v_fences, v_free
+        from unnest(v_accounts, v_fences, v_free) a (account, fence, free) where a.account = any (v_busy);
+    end if;
+
+    for v_round in 1 .. v_rounds loop
+        exit when v_accounts is null;
+        v_seqs := '{}';
+        v_taken := '{}';
+        if v_round = 1 then
+            -- First what somebody had who forgot it, or is no more.
+            select coalesce(array_agg(k.head_seq), '{}'), coalesce(array_agg(a.account), '{}')
+            into v_seqs, v_taken
+            from unnest(v_accounts, v_fences, v_free) a (account, fence, free)
+            cross join lateral (
+                select l.head_seq from public.tgworker_lanes l join public.tgworker_outbox o on o.seq = l.head_seq
+                where l.integration_account_id = a.account and l.fence is not null
+                    and (l.fence <> a.fence or o.message_id not in (select unnest(p_known)))
+                order by l.head_seq limit a.free for update of l skip locked
+            ) k;
+        end if;
+        -- Then what is due, the oldest first.
+        select v_seqs || coalesce(array_agg(k.head_seq), '{}') into v_seqs
+        from unnest(v_accounts, v_free) a (account, free)
+        cross join lateral (
+            select l.head_seq from public.tgworker_lanes l
+            where l.integration_account_id = a.account and l.fence is null and l.ready_at <= v_now
+            order by l.ready_at, l.head_seq
+            limit a.free - cardinality(array_positions(v_taken, a.account)) for update skip locked
+        ) k;
+        exit when cardinality(v_seqs) = 0;
+
+        with held as materialized (
+            -- Whoever is just now becoming the holder of an account gets its rows, not we.
+            select l.integration_account_id as account, l.fence from public.tgworker_leases l
+            where l.integration_account_id = any (v_accounts) and l.holder = p_holder and l.expires_at > v_now
+                and l.integration_account_id in (
+                    select o.integration_account_id from public.tgworker_outbox o where o.seq = any (v_seqs))
+            for key share skip locked
+        ), picked as materialized (
+            select o.* from public.tgworker_outbox o where o.seq = any (v_seqs) for update skip locked
+        ), rows as materialized (
+            select o.seq, o.message_id, o.conversation_id, o.attempts, o.state, o.expires_at,
+                case when o.state = 'sending' then coalesce(o.doubt_since, o.claimed_at) else o.doubt_since end
+                    as doubt,
+                a.account, a.fence, m.text, m.external_message_id as external_id,
+                coalesce(own.value, named.value, (
+                    select i.value from public.contact_identities i
+                    where i.contact_id = c.contact_id and i.owner_id = c.owner_id and i.type = 'telegram_user'
+                        and i.value is not null
+                    order by i.id limit 1
+                )) as recipient,
+                o.in_lane and a.account is not null as wanted
+            from picked o
+            left join unnest(v_accounts, v_fences) a (account, fence) on a.account = o.integration_account_id
+                and exists (select from held h where h.account = a.account and h.fence = a.fence)
+            left join public.messages m on m.id = o.message_id
+            left join public.conversations c on c.id = o.conversation_id
+            left join public.contact_identities own
+                on own.id = c.primary_identity_id and own.type = 'telegram_user'
+            left join public.contact_identities named on named.id = m.identity_id and named.type = 'telegram_user'
+        ), judged as materialized (
+            select r.*,
+                case when r.recipient ~ '^-?[0-9]{1,18}$' then r.recipient::bigint
+                    when r.recipient ~ '^[@+]' then public.tgworker_chat_of(r.account, r.recipient) end as chat_id,
+                ('x' || left(encode(sha256(convert_to('tgworker:' || r.message_id || ':0', 'UTF8')), 'hex'), 16))
+                    ::bit(64)::bigint as random_id, -- tgworker_random_id, without the call
+                case
+                    when not r.wanted then null
+                    -- The message went away, or is somebody else's now, while it was in flight.
+                    when r.external_id is null or r.external_id not like 'local-%' then 'cancelled'
+                    when r.expires_at <= v_now and r.doubt is null then 'expired'
+                    when r.expires_at <= v_now or v_now - r.doubt > v_window then 'unsure'
+                    when r.recipient is null then 'dead'
+                    else 'sending'
+                end as verdict
+            from rows r
+        ), claimed as (
+            update public.tgworker_outbox o
+            set state = 'sending', attempts = o.attempts + 1, fence = j.fence,
+                claim = nextval('public.tgworker_claim_tokens'), claimed_at = v_now, not_before = null,
+                doubt_since = j.doubt, chat_id = coalesce(p.chat_id, o.chat_id)
+            from judged j left join public.tgworker_peers p
+                on p.integration_account_id = j.account and p.chat_id = j.chat_id
+            where o.seq = j.seq and j.verdict = 'sending'
+            returning o.seq, o.message_id, o.integration_account_id as account, o.conversation_id, j.recipient,
+                to_jsonb(p) - 'integration_account_id' as peer, j.text, o.attempts, o.claim, o.fence, j.random_id
+        ), parts as (
+            insert into public.tgworker_outbox_parts (message_id, part, random_id)
+            select c.message_id, 0, c.random_id from claimed c
+            on conflict do nothing
+        ), lanes as (
+            update public.tgworker_lanes l
+            set integration_account_id = c.account, head_seq = c.seq, fence = c.fence
+            from claimed c where l.conversation_id = c.conversation_id
+        )
+        select
+            (select jsonb_agg(jsonb_build_object('message_id', c.message_id, 'account', c.account,
+                    'conversation_id', c.conversation_id, 'to', c.recipient, 'peer', c.peer,
+                    'text', coalesce(c.text, ''), 'part', 0,
+                    'random_id', c.random_id, 'number', c.attempts, 'claim', c.claim) order by c.seq)
+                from claimed c),
+            (select array_agg(c.account) from claimed c),
+            (select array_agg((j.seq, 0, j.verdict, null, null, null, null,
+                    case j.verdict when 'cancelled' then 'withdrawn by the application'
+                        when 'expired' then 'it was not sent in time'
+                        when 'dead' then 'its conversation has no Telegram identity'
+                        else case when j.expires_at <= v_now
+                            then 'its time ran out while nobody knew whether Telegram has it'
+                            else 'nobody knows whether Telegram has it, and it is too late to ask' end end,
+                    j.state = 'sending', false)::public.tgworker_verdict)
+                from judged j where j.verdict <> 'sending'),
+            (select array_agg(j.conversation_id) from judged j where not j.wanted),
+            (select array_agg(j.seq) from judged j)
+        into v_some, v_taken, v_verdicts, v_stray, v_judged;
+
+        v_attempts := v_attempts || coalesce(v_some, '[]');
+        if cardinality(v_seqs) > coalesce(cardinality(v_judged), 0) then
+            -- The application holds these rows just now; others are not to wait for it.
+            update public.tgworker_lanes l set ready_at = v_now + interval '1 s'
+            where l.head_seq = any (v_seqs) and l.head_seq <> all (coalesce(v_judged, '{}')) and l.fence is null
+                and l.integration_account_id = any (v_accounts);
+        end if;
+        -- Heads that are none: they ended or moved since, and the note about it was not read yet.
+        perform public.tgworker_relane(v_stray);
+        exit when v_verdicts is null and (v_stray is null or v_round > 1);
+        -- What ended has made room for the next of its conversation.
+        perform public.tgworker_apply(v_verdicts, v_now);
+        select array_agg(a.account), array_agg(a.fence), array_agg(a.free)
+        into v_accounts, v_fences, v_free
+        from (
+            select a.account, a.fence,
+                a.free - coalesce(cardinality(array_positions(v_taken, a.account)), 0) as free
+            from unnest(v_accounts, v_fences, v_free) a (account, fence, free)
+        ) a where a.free > 0;
+    end loop;
+
+    return jsonb_build_object(
+        'attempts', v_attempts, 'lost', to_jsonb(coalesce(v_lost, '{}')), 'more', v_more);
+end $$;
+
+commit;

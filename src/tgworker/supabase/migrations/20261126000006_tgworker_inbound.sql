@@ -1,0 +1,515 @@
+-- What arrives: updates and history into contacts, conversations, messages; and the position after them.
+begin;
+set local lock_timeout = '3s';
+
+-- Goes on only if an account's lease still has this token, and keeps it so until the transaction ends: a process that
+-- was superseded writes nothing. Raises 409 `lease_lost`.
+create or replace function public.tgworker_check_fence(p_account uuid, p_fence bigint) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    perform 1 from public.tgworker_leases l
+    where l.integration_account_id = p_account and l.fence = p_fence for key share;
+    if not found then
+        perform public.tgworker_fail(409, 'lease_lost', format('the account %s belongs to a newer worker', p_account));
+    end if;
+end $$;
+
+-- A fresh id for a row: a UUID of version 7 (RFC 9562), the n-th of its moment; it grows with time.
+create or replace function public.tgworker_new_id(p_n integer default 0) returns uuid
+language sql volatile set search_path = pg_catalog, public, pg_temp
+as $$
+    select (substr(k.ms, 1, 8) || '-' || substr(k.ms, 9, 4) || '-7' || lpad(to_hex(p_n % 4096), 3, '0')
+        || substr(gen_random_uuid()::text, 19))::uuid
+    from (select lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') as ms) k
+$$;
+
+-- What the application shows of a contact, from a peer. Keys without a value are left out.
+create or replace function public.tgworker_names(p public.tgworker_peers) returns jsonb
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select jsonb_strip_nulls(jsonb_build_object('first_name', p.first_name, 'last_name', p.last_name,
+        'username', p.username, 'title', p.title, 'is_group', p.kind <> 'user'))
+$$;
+
+-- Remembers peers; contacts whose names changed, or whose id became known, are updated. p_peers as in tgworker_ingest.
+create or replace function public.tgworker_keep_peers(p_account uuid, p_owner uuid, p_peers jsonb) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_changed bigint[];
+begin
+    if jsonb_typeof(p_peers) is distinct from 'array' or p_peers = '[]' then
+        return;
+    end if;
+    with given as (
+        select distinct on (p.chat_id) p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title,
+            p.username, ltrim(p.phone, '+') as phone, coalesce(p.is_self, false) as is_self
+        from rows from (jsonb_to_recordset(p_peers) as (chat_id bigint, kind text, access_hash bigint,
+            first_name text, last_name text, title text, username text, phone text, is_self boolean))
+            with ordinality p (chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self, n)
+        order by p.chat_id, p.n desc
+    ), kept as (
+        insert into public.tgworker_peers as k (integration_account_id, chat_id, kind, access_hash, first_name,
+            last_name, title, username, phone, is_self)
+        select p_account, g.* from given g
+        on conflict (integration_account_id, chat_id) do update set
+            kind = excluded.kind,
+            access_hash = coalesce(excluded.access_hash, k.access_hash),
+            -- A peer that comes without any name (Telegram's "min" ones) does not take away the names that we know.
+            (first_name, last_name, title, username) = (
+                select case when n.named then excluded.first_name else k.first_name end,
+                    case when n.named then excluded.last_name else k.last_name end,
+                    case when n.named then excluded.title else k.title end,
+                    case when n.named then excluded.username else k.username end
+                from (select coalesce(excluded.first_name, excluded.last_name, excluded.title, excluded.username)
+                    is not null as named) n),
+            phone = coalesce(excluded.phone, k.phone),
+            is_self = excluded.is_self
+        where (excluded.access_hash is not null and excluded.access_hash is distinct from k.access_hash)
+            or excluded.kind <> k.kind or excluded.is_self <> k.is_self
+            or (excluded.phone is not null and excluded.phone is distinct from k.phone)
+            or (coalesce(excluded.first_name, excluded.last_name, excluded.title, excluded.username) is not null
+                and (excluded.first_name, excluded.last_name, excluded.title, excluded.username)
+                    is distinct from (k.first_name, k.last_name, k.title, k.username))
+        returning k.chat_id
+    )
+    select array_agg(kept.chat_id) into v_changed from kept;
+    if v_changed is null then
+        return;
+    end if;
+    -- Somebody wrote to "@name" or "+phone" before the id was known: it is the same person.
+    update public.contact_identities i set value = r.chat_id::text
+    from (
+        select distinct on (p.chat_id) p.chat_id, k.id
+        from public.tgworker_peers p
+        cross join lateral (
+            select c.id from public.contact_identities c
+            where c.owner_id = p_owner and c.type = 'telegram_user'
+                and c.value in ('@' || p.username, '@' || lower(p.username), '+' || p.phone)
+            order by c.id limit 1
+        ) k
+        where p.integration_account_id = p_account and p.chat_id = any (v_changed)
+            and not exists (select from public.contact_identities known
+                where known.owner_id = p_owner and known.type = 'telegram_user' and known.value = p.chat_id::text)
+    ) r
+    where i.id = r.id;
+    -- Names that changed; what else stands in the metadata stays.
+    perform 1 from public.contact_identities i
+    where i.owner_id = p_owner and i.type = 'telegram_user'
+        and i.value in (select k.id::text from unnest(v_changed) k (id)) order by i.id for no key update;
+    update public.contact_identities i set metadata = n.metadata
+    from (
+        select c.id, (coalesce(nullif(c.metadata, 'null'), '{}') - array['first_name', 'last_name', 'username',
+            'title']) || public.tgworker_names(p) as metadata
+        from public.tgworker_peers p
+        join public.contact_identities c on c.owner_id = p_owner and c.type = 'telegram_user'
+            and c.value = p.chat_id::text
+        where p.integration_account_id = p_account and p.chat_id = any (v_changed)
+            and jsonb_typeof(coalesce(nullif(c.metadata, 'null'), '{}')) = 'object'
+    ) n
+    where i.id = n.id and i.metadata is distinct from n.metadata;
+end $$;
+
+-- Stores messages that are not known yet, and recognises those that this worker sent. p_messages and p_sent_ids as in
+-- tgworker_ingest; p_unread: whether they count as unread. Returns those that were new, as tgworker_ingest answers.
+create or replace function public.tgworker_store_messages(
+    p_account uuid, p_owner uuid, p_workspace uuid, p_messages jsonb, p_sent_ids jsonb, p_unread boolean)
+returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := public.tgworker_now();
+    v_in public.tgworker_incoming[];
+    v_rows public.tgworker_verdict[];
+    v_chats bigint[];
+    v_identities uuid[];
+    v_conversations uuid[];
+    v_count record;
+begin
+    p_messages := case when jsonb_typeof(p_messages) = 'array' then p_messages else '[]' end;
+    p_sent_ids := case when jsonb_typeof(p_sent_ids) = 'array' then p_sent_ids else '[]' end;
+    if p_messages = '[]' and p_sent_ids = '[]' then
+        return '[]';
+    end if;
+    select array_agg((m.n, m.chat_id, m.telegram_id, m.sender_id, coalesce(m.outgoing, false), m.text,
+        coalesce(m.message_type, 'text'), m.sent_at, m.raw_payload, public.tgworker_new_id(m.n::integer)
+        )::public.tgworker_incoming order by m.n)
+    into v_in
+    from rows from (jsonb_to_recordset(p_messages) as (chat_id bigint, telegram_id bigint, sender_id bigint,
+        outgoing boolean, text text, message_type text, sent_at timestamptz, raw_payload jsonb))
+        with ordinality m (chat_id, telegram_id, sender_id, outgoing, text, message_type, sent_at, raw_payload, n);
+
+    if p_sent_ids <> '[]' or exists (select from unnest(v_in) i where i.outgoing) then
+        -- Telegram tells under which id it has a message that we sent: the same as an answer to the send. Or it said
+        -- "already sent" without an id, and here is the one message with that text in that chat.
+        with by_random_id as (
+            select distinct on (o.seq) o.seq, p.part, (s.pair ->> 1)::bigint as telegram_id,
+                coalesce(i.chat_id, o.chat_id) as chat_id, i.sent_at
+            from jsonb_array_elements(p_sent_ids) s (pair)
+            join public.tgworker_outbox_parts p on p.random_id = (s.pair ->> 0)::bigint and p.telegram_id is null
+            join public.tgworker_outbox o on o.message_id = p.message_id
+            left join unnest(v_in) i on i.telegram_id = (s.pair ->> 1)::bigint and i.outgoing
+            where o.integration_account_id = p_account
+            order by o.seq, p.part
+        ), awaited as (
+            select min(o.seq) as seq, i.telegram_id, i.chat_id, min(i.sent_at) as sent_at
+            from public.tgworker_outbox o
+            join public.messages m on m.id = o.message_id
+            join unnest(v_in) i on i.outgoing and i.chat_id = o.chat_id and i.text = m.text
+            where o.integration_account_id = p_account and o.awaiting_id
+                and not exists (select from public.tgworker_message_keys k
+                    where k.scope = p_account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id)
+                and not exists (select from by_random_id b
+                    where b.telegram_id = i.telegram_id and b.chat_id = i.chat_id)
+            group by i.telegram_id, i.chat_id
+            having count(*) = 1
+        ), recognised as (
+            select * from by_random_id
+            union all
+            -- (One update for one row.)
+            (select distinct on (a.seq) a.seq, 0, a.telegram_id, a.chat_id, a.sent_at from awaited a
+            where not exists (select from by_random_id b where b.seq = a.seq) order by a.seq, a.telegram_id)
+        )
+        select array_agg((r.seq, r.part, 'sent', r.telegram_id, r.chat_id, r.sent_at, null, null, false, false
+            )::public.tgworker_verdict order by r.seq)
+        into v_rows from recognised r;
+        perform public.tgworker_apply(v_rows, v_now);
+        -- Sent to a name whose chat nobody could tell at the time: the update tells it.
+        insert into public.tgworker_message_keys (scope, telegram_id, chat_id, message_id)
+        select p_account, i.telegram_id, i.chat_id, o.message_id
+        from unnest(v_in) i
+        join public.tgworker_outbox o on o.integration_account_id = p_account and o.chat_id is null
+            and o.state = 'sent'
+        join public.tgworker_outbox_parts p on p.message_id = o.message_id and p.telegram_id = i.telegram_id
+        where i.outgoing
+        on conflict do nothing;
+    end if;
+
+    if public.tgworker_is_adopted() then
+        perform public.tgworker_know_old(p_account, p_owner, v_in);
+    end if;
+
+    with keyed as (
+        insert into public.tgworker_message_keys as k (scope, telegram_id, chat_id, message_id)
+        select distinct on (i.telegram_id, i.chat_id) p_account, i.telegram_id, i.chat_id, i.message_id
+        from unnest(v_in) i order by i.telegram_id, i.chat_id, i.n
+        on conflict do nothing
+        returning k.message_id
+    )
+    select array_agg(i order by i.n) into v_in from unnest(v_in) i join keyed k on k.message_id = i.message_id;
+    if v_in is null then
+        return '[]';
+    end if;
+
+    perform public.tgworker_make_contacts(p_account, p_owner, v_in);
+
+    -- The conversation of each chat. There may be several contacts for one id in old data: the one that has it.
+    select array_agg(c.chat_id), array_agg(c.identity_id), array_agg(c.conversation_id)
+    into v_chats, v_identities, v_conversations
+    from public.tgworker_find_chats(p_owner, v_in) c;
+    if array_position(v_conversations, null) is not null then
+        -- One at a time for each owner, so that two accounts do not both make the conversation of one group.
+        perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('owner ' || p_owner));
+        insert into public.conversations
+            (owner_id, workspace_id, contact_id, primary_identity_id, last_channel)
+        select p_owner, p_workspace, i.contact_id, i.id, 'telegram'
+        from public.tgworker_find_chats(p_owner, v_in) c
+        join public.contact_identities i on i.id = c.identity_id
+        where c.conversation_id is null order by i.id;
+        select array_agg(c.chat_id), array_agg(c.identity_id), array_agg(c.conversation_id)
+        into v_chats, v_identities, v_conversations
+        from public.tgworker_find_chats(p_owner, v_in) c;
+    end if;
+
+    perform set_config('tgworker.writing', 'on', true);
+    insert into public.messages (id, owner_id, conversation_id, integration_account_id, identity_id, channel, direction,
+        text, message_type, sent_at, external_message_id, raw_payload)
+    select i.message_id, p_owner, c.conversation_id, p_account,
+        case when i.outgoing or i.sender_id is null or i.sender_id = i.chat_id then c.identity_id else (
+            select s.id from public.contact_identities s
+            where s.owner_id = p_owner and s.type = 'telegram_user' and s.value = i.sender_id::text
+            order by s.id limit 1) end,
+        'telegram', case when i.outgoing then 'outbound' else 'inbound' end, i.text, i.message_type, i.sent_at,
+        i.telegram_id::text, i.raw_payload
+    from unnest(v_in) i
+    join unnest(v_chats, v_identities, v_conversations) c (chat_id, identity_id, conversation_id)
+        on c.chat_id = i.chat_id
+    order by i.n;
+    perform set_config('tgworker.writing', '', true);
+
+    for v_count in
+        select distinct on (c.conversation_id) c.conversation_id,
+            case when p_unread then count(*) filter (where not i.outgoing) over (partition by c.conversation_id)
+                else 0 end::integer as unread,
+            i.sent_at, public.tgworker_preview(i.text, i.message_type) as preview
+        from unnest(v_in) i join unnest(v_chats, v_conversations) c (chat_id, conversation_id)
+            on c.chat_id = i.chat_id
+        order by c.conversation_id, i.sent_at desc nulls last, i.telegram_id desc
+    loop
+        perform 1 from public.conversations c
+        where c.id = v_count.conversation_id for no key update skip locked;
+        if found then
+            perform public.tgworker_count(
+                v_count.conversation_id, v_count.unread, v_count.sent_at, v_count.preview);
+        else
+            insert into public.tgworker_chores (conversation_id, unread, latest_at, preview)
+            values (v_count.conversation_id, v_count.unread, v_count.sent_at, v_count.preview);
+        end if;
+    end loop;
+
+    return (select jsonb_agg(jsonb_build_object('message_id', i.message_id, 'chat_id', i.chat_id,
+        'telegram_id', i.telegram_id) order by i.n) from unnest(v_in) i);
+end $$;
+
+-- Makes contacts for the chats and the senders of these messages, where there are none.
+create or replace function public.tgworker_make_contacts(
+    p_account uuid, p_owner uuid, p_in public.tgworker_incoming[]) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_new bigint[];
+begin
+    for v_round in 1 .. 2 loop
+        v_new := array(
+            select c.id from (
+                select i.chat_id as id from unnest(p_in) i
+                union
+                select i.sender_id from unnest(p_in) i where not i.outgoing and i.sender_id is not null
+            ) c
+            where not exists (select from public.contact_identities k
+                where k.owner_id = p_owner and k.type = 'telegram_user' and k.value = c.id::text)
+            order by 1);
+        exit when cardinality(v_new) = 0;
+        if v_round = 1 then
+            -- Whether the application's table has its unique key or not: one at a time, then look again.
+            perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('owner ' || p_owner));
+            continue;
+        end if;
+        insert into public.contact_identities (owner_id, type, value, metadata)
+        select p_owner, 'telegram_user', c.id::text,
+            case when p.chat_id is null then jsonb_build_object('is_group', c.id < 0)
+                else public.tgworker_names(p) end
+        from unnest(v_new) c (id)
+        left join public.tgworker_peers p on p.integration_account_id = p_account and p.chat_id = c.id
+        order by c.id
+        on conflict do nothing;
+    end loop;
+end $$;
+
+-- Each chat of these messages with its contact and its conversation; conversation_id is null where there is none.
+create or replace function public.tgworker_find_chats(p_owner uuid, p_in public.tgworker_incoming[])
+returns table (chat_id bigint, identity_id uuid, conversation_id uuid)
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select c.chat_id, k.identity_id, k.conversation_id
+    from (select distinct i.chat_id from unnest(p_in) i) c
+    cross join lateral (
+        select i.id as identity_id, v.id as conversation_id
+        from public.contact_identities i
+        left join lateral (
+            select o.id, o.last_message_at from public.conversations o
+            where o.primary_identity_id = i.id and o.owner_id = p_owner
+            order by o.last_message_at desc nulls last, o.id limit 1
+        ) v on true
+        where i.owner_id = p_owner and i.type = 'telegram_user' and i.value = c.chat_id::text
+        order by v.id is null, v.last_message_at desc nulls last, i.id limit 1
+    ) k
+$$;
+
+-- On an adopted database: which of these messages did the old worker store? They get their keys now. Nothing that is
+-- younger than the adoption of the account by a day is looked for.
+create or replace function public.tgworker_know_old(
+    p_account uuid, p_owner uuid, p_in public.tgworker_incoming[]) returns void
+language sql set search_path = pg_catalog, public, pg_temp
+as $$
+    insert into public.tgworker_message_keys (scope, telegram_id, chat_id, message_id)
+    select p_account, i.telegram_id, i.chat_id, old.id
+    from unnest(p_in) i
+    join public.tgworker_accounts a on a.integration_account_id = p_account
+        and i.sent_at < a.adopted_at + interval '1 day'
+    cross join lateral (
+        select m.id
+        from public.contact_identities c
+        join public.conversations v on v.primary_identity_id = c.id
+        join public.messages m on m.conversation_id = v.id and m.external_message_id = i.telegram_id::text
+            and m.channel = 'telegram' and coalesce(m.integration_account_id, p_account) = p_account
+        where c.owner_id = p_owner and c.type = 'telegram_user' and c.value = i.chat_id::text
+        order by m.sent_at, m.id limit 1 -- old duplicates stay: the first one is it
+    ) old
+    where not exists (select from public.tgworker_message_keys k
+        where k.scope = p_account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id)
+    on conflict do nothing
+$$;
+
+-- The owner and the workspace of an account. Raises 410 `account_gone`.
+create or replace function public.tgworker_owner(p_account uuid, out owner uuid, out workspace uuid)
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    select a.owner_id, a.workspace_id into owner, workspace from public.integration_accounts a where a.id = p_account;
+    if owner is null then
+        perform public.tgworker_fail(410, 'account_gone', format('the account %s was removed', p_account));
+    end if;
+end $$;
+
+-- InboundStore.ingest
+--
+-- p_fence   the token of the account's lease
+-- p_batch   {"messages": [{"chat_id", "telegram_id", "sender_id", "outgoing", "text", "message_type", "sent_at",
+--            "raw_payload"}],
+--            "peers": [{"chat_id", "kind", "access_hash", "first_name", "last_name", "title", "username", "phone",
+--            "is_self"}],
+--            "sent_ids": [[random_id, telegram_id]],
+--            "position": {"pts", "qts", "date", "seq", "channels": {channel_id: pts}} or null}
+--           channels: all of them, or null for "as before". Texts without U+0000, which PostgreSQL does not keep.
+-- p_number  grows with every batch under one token, so that a late repeat of an older one does not move the position
+--           back; null: no such guard
+-- answer    {"new": count, "messages": [{"message_id", "chat_id", "telegram_id"}]}, the new ones
+--
+-- Idempotent on (account, chat, message id). Raises 409 `lease_lost`, 410 `account_gone`.
+create or replace function public.tgworker_ingest(
+    p_account uuid, p_fence bigint, p_batch jsonb, p_number bigint default null) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+    v_owned record;
+    v_new jsonb;
+    v_position jsonb := p_batch -> 'position';
+    v_moved boolean;
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    v_owned := public.tgworker_owner(p_account);
+    perform public.tgworker_keep_peers(p_account, v_owned.owner, p_batch -> 'peers');
+    v_new := public.tgworker_store_messages(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'messages',
+        p_batch -> 'sent_ids', true);
+    if jsonb_typeof(v_position) = 'object' then
+        insert into public.tgworker_positions as k (integration_account_id, pts, qts, date, seq, fence, number)
+        values (p_account, (v_position ->> 'pts')::bigint, (v_position ->> 'qts')::bigint,
+            (v_position ->> 'date')::bigint, (v_position ->> 'seq')::bigint, p_fence, coalesce(p_number, 0))
+        on conflict (integration_account_id) do update set pts = excluded.pts, qts = excluded.qts,
+            date = excluded.date, seq = excluded.seq, fence = excluded.fence, number = excluded.number
+        where p_number is null or (excluded.fence, excluded.number) > (k.fence, k.number);
+        v_moved := found;
+        if v_moved and jsonb_typeof(v_position -> 'channels') = 'object' then
+            insert into public.tgworker_channel_positions as k (integration_account_id, channel_id, pts)
+            select p_account, c.key::bigint, c.value::bigint from jsonb_each_text(v_position -> 'channels') c
+            order by 2
+            on conflict (integration_account_id, channel_id) do update set pts = excluded.pts
+            where k.pts <> excluded.pts;
+            delete from public.tgworker_channel_positions k
+            where k.integration_account_id = p_account and not (v_position -> 'channels') ? k.channel_id::text;
+        end if;
+    end if;
+    return jsonb_build_object('new', jsonb_array_length(v_new), 'messages', v_new);
+end $$;
+
+-- InboundStore.position
+--
+-- answer  {"pts", "qts", "date", "seq", "channels": {channel_id: pts}}, or null for an account never seen
+create or replace function public.tgworker_position(p_account uuid) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select jsonb_build_object('pts', p.pts, 'qts', p.qts, 'date', p.date, 'seq', p.seq, 'channels', coalesce((
+        select jsonb_object_agg(c.channel_id, c.pts) from public.tgworker_channel_positions c
+        where c.integration_account_id = p_account), '{}'))
+    from public.tgworker_positions p where p.integration_account_id = p_account
+$$;
+
+-- InboundStore.peers
+--
+-- p_after  the last chat_id of the page before; null for the first
+-- answer   [peer], as in tgworker_ingest: those that the account may address, by chat_id
+create or replace function public.tgworker_peers_of(
+    p_account uuid, p_after bigint default null, p_limit integer default 10000) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(to_jsonb(k) - 'integration_account_id' order by k.chat_id), '[]') from (
+        select * from public.tgworker_peers p
+        where p.integration_account_id = p_account and (p.access_hash is not null or p.kind = 'chat')
+            and (p_after is null or p.chat_id > p_after)
+        order by p.chat_id limit p_limit
+    ) k
+$$;
+
+-- InboundStore.save_peers
+--
+-- p_peers  as in tgworker_ingest
+-- Raises 409 `lease_lost`, 410 `account_gone`.
+create or replace function public.tgworker_save_peers(p_account uuid, p_fence bigint, p_peers jsonb) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    v_owned record;
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    v_owned := public.tgworker_owner(p_account);
+    perform public.tgworker_keep_peers(p_account, v_owned.owner, p_peers);
+end $$;
+
+-- Presence and typing, in bulk.
+--
+-- p_items  [{"chat_id", "is_online", "last_seen_at", "is_typing", "typing_for_s"}], of users; a key that is missing or
+--          null leaves what is known. typing_for_s: how long the typing counts, 5 s if nothing is said.
+-- answer   {"written": count}; people who are no contacts of the owner are left out
+--
+-- Raises 409 `lease_lost`, 410 `account_gone`.
+create or replace function public.tgworker_presence(p_account uuid, p_fence bigint, p_items jsonb) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := public.tgworker_now();
+    v_owned record;
+    v_item record;
+    v_written integer := 0;
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    v_owned := public.tgworker_owner(p_account);
+    -- Whether the application's table has its unique key or not.
+    perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('presence ' || v_owned.owner));
+    for v_item in
+        select distinct on (k.id) k.id as identity_id, v.id as conversation_id, p.is_online, p.last_seen_at, p.is_typing,
+            v_now + make_interval(secs => coalesce(p.typing_for_s, 5)) as typing_until
+        from rows from (jsonb_to_recordset(p_items) as (chat_id bigint, is_online boolean, last_seen_at timestamptz,
+            is_typing boolean, typing_for_s double precision))
+            with ordinality p (chat_id, is_online, last_seen_at, is_typing, typing_for_s, n)
+        cross join lateral (
+            select i.id from public.contact_identities i
+            where i.owner_id = v_owned.owner and i.type = 'telegram_user' and i.value = p.chat_id::text
+            order by i.id limit 1
+        ) k
+        left join lateral (
+            select c.id from public.conversations c where c.primary_identity_id = k.id and c.owner_id = v_owned.owner
+            order by c.last_message_at desc nulls last, c.id limit 1
+        ) v on true
+        order by k.id, p.n desc
+    loop
+        update public.presence_status s
+        set is_online = coalesce(v_item.is_online, s.is_online),
+            last_seen_at = coalesce(v_item.last_seen_at, s.last_seen_at),
+            is_typing = coalesce(v_item.is_typing, s.is_typing),
+            typing_expires_at = case when v_item.is_typing then v_item.typing_until
+                when not v_item.is_typing then null else s.typing_expires_at end,
+            conversation_id = coalesce(s.conversation_id, v_item.conversation_id),
+            updated_at = v_now
+        where s.owner_id = v_owned.owner and s.contact_identity_id = v_item.identity_id;
+        if not found then
+            insert into public.presence_status (owner_id, contact_identity_id, conversation_id, is_typing, is_online,
+                last_seen_at, typing_expires_at, updated_at)
+            values (v_owned.owner, v_item.identity_id, v_item.conversation_id, coalesce(v_item.is_typing, false),
+                coalesce(v_item.is_online, false), v_item.last_seen_at,
+                case when v_item.is_typing then v_item.typing_until end, v_now);
+        end if;
+        v_written := v_written + 1;
+    end loop;
+    return jsonb_build_object('written', v_written);
+end $$;
+
+commit;

@@ -1,0 +1,412 @@
+-- Accounts and the outbox as the worker's account sync and the commands handle them.
+begin;
+set local lock_timeout = '3s';
+
+-- AccountStore.active_accounts
+--
+-- answer  [{"id", "owner_id", "workspace_id", "name", "secrets_encrypted", "config"}], in a stable order
+create or replace function public.tgworker_active_accounts() returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'owner_id', a.owner_id,
+        'workspace_id', a.workspace_id, 'name', t.name, 'secrets_encrypted', coalesce(a.secrets_encrypted, ''),
+        'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end) order by a.id), '[]')
+    from public.integration_accounts a
+    left join public.tgworker_accounts t on t.integration_account_id = a.id
+    where a.type = 'telegram_user' and public.tgworker_is_wanted(a)
+$$;
+
+-- AccountStore.record_account
+--
+-- p_fence  the token of the account's lease; null: the account has no lease now (another one's word is not overwritten)
+--
+-- An account that was removed is left alone. Raises 409 `lease_lost`.
+create or replace function public.tgworker_record_account(
+    p_account uuid, p_fence bigint, p_state text, p_last_error text default null, p_user_id bigint default null)
+returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if not exists (select from public.integration_accounts a where a.id = p_account) then
+        return;
+    end if;
+    if p_fence is not null then
+        perform public.tgworker_check_fence(p_account, p_fence);
+    elsif exists (select from public.tgworker_leases l
+        where l.integration_account_id = p_account and l.holder is not null and l.expires_at > public.tgworker_now())
+    then
+        perform public.tgworker_fail(409, 'lease_lost', format('the account %s belongs to another worker', p_account));
+    end if;
+    insert into public.tgworker_accounts as t
+        (integration_account_id, state, user_id, last_error, changed_at)
+    select p_account, p_state, p_user_id, p_last_error, public.tgworker_now()
+    -- (On an adopted database a row here means that the account is ours: only login and adopt make it.)
+    where not public.tgworker_is_adopted()
+        or exists (select from public.tgworker_accounts k where k.integration_account_id = p_account)
+    on conflict (integration_account_id) do update set state = excluded.state,
+        user_id = coalesce(excluded.user_id, t.user_id), last_error = excluded.last_error,
+        changed_at = excluded.changed_at;
+    update public.integration_accounts a set last_sync_at = public.tgworker_now(), last_error = p_last_error
+    where a.id = p_account;
+end $$;
+
+-- AccountStore.record_synced
+--
+-- p_accounts  [{"account", "fence"}]: those that are online
+-- answer      {"lost": [account]}: whose lease has another token now; nothing was written for them
+create or replace function public.tgworker_record_synced(p_accounts jsonb) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_held uuid[];
+begin
+    select coalesce(array_agg(k.id), '{}') into v_held from (
+        select l.integration_account_id as id
+        from public.tgworker_leases l
+        join jsonb_to_recordset(p_accounts) i (account uuid, fence bigint)
+            on i.account = l.integration_account_id and i.fence = l.fence
+        order by 1 for key share of l
+    ) k;
+    update public.integration_accounts a set last_sync_at = public.tgworker_now()
+    where a.id in (select k.id from public.integration_accounts k where k.id = any (v_held) order by 1
+        for no key update skip locked);
+    return jsonb_build_object('lost', to_jsonb(array(
+        select distinct (i ->> 'account')::uuid from jsonb_array_elements(p_accounts) i
+        where (i ->> 'account')::uuid <> all (v_held))));
+end $$;
+
+-- The digits of a phone number as people write it; null if it is none.
+create or replace function public.tgworker_phone_digits(p_text text) returns text
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select case when k.digits ~ '^[0-9]{5,15}$' then k.digits end
+    from (select translate(ltrim(btrim(p_text), '+'), ' -().', '') as digits) k
+$$;
+
+create or replace function public.tgworker_account_record(p_account uuid) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select jsonb_build_object('id', a.id, 'owner_id', a.owner_id, 'workspace_id', a.workspace_id, 'name', t.name,
+        'secrets_encrypted', coalesce(a.secrets_encrypted, ''),
+        'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end,
+        'is_active', coalesce(t.owner_switch, a.is_active, false), 'state', coalesce(t.state, 'waiting'),
+        'user_id', t.user_id, 'phone', t.phone, 'last_sync_at', a.last_sync_at, 'last_error', a.last_error,
+        'stage', coalesce(t.stage, case when public.tgworker_is_adopted() then 'released' else 'ours' end))
+    from public.integration_accounts a
+    left join public.tgworker_accounts t on t.integration_account_id = a.id
+    where a.id = p_account and a.type = 'telegram_user'
+$$;
+
+-- AccountBook.list_accounts
+--
+-- answer  [{"id", "owner_id", "workspace_id", "name", "secrets_encrypted", "config", "is_active", "state", "user_id",
+--          "phone", "last_sync_at", "last_error", "stage"}], in a stable order
+create or replace function public.tgworker_list_accounts() returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(public.tgworker_account_record(a.id) order by a.id), '[]')
+    from public.integration_accounts a where a.type = 'telegram_user'
+$$;
+
+-- AccountBook.find_account
+--
+-- p_text  a uuid, else a name, else a phone number
+-- answer  one of tgworker_list_accounts, or null
+create or replace function public.tgworker_find_account(p_text text) returns jsonb
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    v_text text := btrim(p_text);
+    v_found uuid;
+begin
+    if v_text ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        select a.id into v_found from public.integration_accounts a
+        where a.id = v_text::uuid and a.type = 'telegram_user';
+    end if;
+    if v_found is null then
+        select t.integration_account_id into v_found from public.tgworker_accounts t
+        join public.integration_accounts a on a.id = t.integration_account_id and a.type = 'telegram_user'
+        where t.name = v_text;
+    end if;
+    if v_found is null then
+        select t.integration_account_id into v_found from public.tgworker_accounts t
+        join public.integration_accounts a on a.id = t.integration_account_id and a.type = 'telegram_user'
+        where t.phone = public.tgworker_phone_digits(v_text) order by t.integration_account_id limit 1;
+    end if;
+    return public.tgworker_account_record(v_found);
+end $$;
+
+-- AccountBook.add_account
+--
+-- p_id    the id of a new row, made by the caller: safe to repeat
+-- answer  {"id"}: that one, or of the account that this owner and Telegram user have already; it gets the new session
+--
+-- Raises 409 `name_taken`, 409 `released` (the old worker's: adopt it first).
+create or replace function public.tgworker_add_account(
+    p_id uuid, p_name text, p_owner uuid, p_secrets text, p_user_id bigint, p_phone text default null) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_account uuid;
+    v_stage text;
+    v_adopted boolean := public.tgworker_is_adopted();
+begin
+    perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('accounts'));
+    select a.id, t.stage into v_account, v_stage
+    from public.tgworker_accounts t join public.integration_accounts a on a.id = t.integration_account_id
+    where t.user_id = p_user_id and a.owner_id = p_owner order by a.id limit 1;
+    if v_stage <> 'ours' then
+        perform public.tgworker_fail(409, 'released', 'that account belongs to the old worker: adopt it first');
+    end if;
+    if exists (select from public.tgworker_accounts t
+        where t.name = p_name and t.integration_account_id <> coalesce(v_account, p_id))
+    then
+        perform public.tgworker_fail(
+            409, 'name_taken', format('another account is called %L: choose another name', p_name));
+    end if;
+    if v_account is null then
+        v_account := p_id;
+        -- Beside an old worker a switched-on row would be its own.
+        insert into public.integration_accounts (id, owner_id, type, is_active, secrets_encrypted)
+        values (p_id, p_owner, 'telegram_user', not v_adopted, p_secrets)
+        on conflict (id) do nothing;
+    else
+        update public.integration_accounts a
+        set secrets_encrypted = p_secrets, last_error = null,
+            is_active = not exists (select from public.tgworker_accounts t
+                where t.integration_account_id = v_account and t.owner_switch is not null)
+        where a.id = v_account;
+    end if;
+    insert into public.tgworker_accounts as t
+        (integration_account_id, name, phone, user_id, state, changed_at, owner_switch)
+    values (v_account, p_name, public.tgworker_phone_digits(p_phone), p_user_id, 'waiting', public.tgworker_now(),
+        case when v_adopted then true end)
+    on conflict (integration_account_id) do update set name = coalesce(excluded.name, t.name),
+        phone = coalesce(excluded.phone, t.phone), state = excluded.state, last_error = null,
+        changed_at = excluded.changed_at, owner_switch = case when t.owner_switch is not null then true end;
+    return jsonb_build_object('id', v_account);
+end $$;
+
+-- A recipient as a contact's value: a marked id, `@name` in lower case, or `+` and digits; null if it is none.
+create or replace function public.tgworker_recipient(p_to text) returns text
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select case
+        when public.tgworker_is_chat_id(p_to) and p_to::bigint <> 0 then p_to::bigint::text
+        when p_to ~ '^@[A-Za-z0-9_]{1,32}$' then lower(p_to)
+        when p_to like '+%' then '+' || public.tgworker_phone_digits(p_to)
+    end
+$$;
+
+-- OutboxBook.enqueue: does what the application does when a person sends messages to one chat, in their order.
+--
+-- p_to        a Telegram id (marked), @username, + and a phone number, or a conversation's uuid
+-- p_messages  [{"id", "text"}], ids made by the caller: safe to repeat
+-- answer      {"conversation_id"}
+--
+-- Raises 410 `account_gone`, 422 `recipient_unknown`.
+create or replace function public.tgworker_enqueue(p_account uuid, p_to text, p_messages jsonb) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_owned record := public.tgworker_owner(p_account);
+    v_to text := btrim(p_to);
+    v_chat bigint;
+    v_identity uuid;
+    v_conversation uuid;
+begin
+    if v_to ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        select c.id, c.primary_identity_id into v_conversation, v_identity from public.conversations c
+        where c.id = v_to::uuid and c.owner_id = v_owned.owner;
+        if v_conversation is null then
+            perform public.tgworker_fail(422, 'recipient_unknown',
+                format('the account''s owner has no conversation %s', v_to));
+        end if;
+    else
+        v_to := public.tgworker_recipient(v_to);
+        if v_to is null then
+            perform public.tgworker_fail(422, 'recipient_unknown', format('%L is no recipient: give a Telegram id, '
+                '@username, + and a phone number, or a conversation''s uuid', left(p_to, 64)));
+        end if;
+        perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('owner ' || v_owned.owner));
+        v_chat := public.tgworker_chat_of(p_account, v_to);
+        v_to := coalesce(v_chat::text, v_to);
+        if not exists (select from public.contact_identities i
+            where i.owner_id = v_owned.owner and i.type = 'telegram_user' and i.value = v_to)
+        then
+            insert into public.contact_identities (owner_id, type, value, metadata)
+            values (v_owned.owner, 'telegram_user', v_to, coalesce((
+                select public.tgworker_names(p) from public.tgworker_peers p
+                where p.integration_account_id = p_account and p.chat_id = v_chat), '{}'))
+            on conflict do nothing;
+        end if;
+        select i.id, v.id into v_identity, v_conversation
+        from public.contact_identities i
+        left join lateral (
+            select c.id, c.last_message_at from public.conversations c
+            where c.primary_identity_id = i.id and c.owner_id = v_owned.owner
+            order by c.last_message_at desc nulls last, c.id limit 1
+        ) v on true
+        where i.owner_id = v_owned.owner and i.type = 'telegram_user' and i.value = v_to
+        order by v.id is null, v.last_message_at desc nulls last, i.id limit 1;
+        if v_conversation is null then
+            insert into public.conversations (owner_id, workspace_id, contact_id, primary_identity_id, last_channel)
+            select v_owned.owner, v_owned.workspace, i.contact_id, i.id, 'telegram'
+            from public.contact_identities i where i.id = v_identity
+            returning id into v_conversation;
+        end if;
+    end if;
+    insert into public.messages (id, owner_id, conversation_id, integration_account_id, identity_id, channel, direction,
+        text, message_type, sent_at, external_message_id)
+    select m.id, v_owned.owner, v_conversation, p_account, v_identity, 'telegram', 'outbound', m.text, 'text',
+        public.tgworker_now(), 'local-' || m.id
+    from rows from (jsonb_to_recordset(p_messages) as (id uuid, text text)) with ordinality m (id, text, n)
+    order by m.n
+    on conflict (id) do nothing;
+    return jsonb_build_object('conversation_id', v_conversation);
+end $$;
+
+create or replace function public.tgworker_outbox_record(p public.tgworker_outbox) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select jsonb_build_object('message_id', p.message_id, 'conversation_id', p.conversation_id,
+        'account', p.integration_account_id, 'seq', p.seq, 'state', p.state, 'attempts', p.attempts,
+        'created_at', p.created_at, 'not_before', p.not_before, 'expires_at', p.expires_at, 'error', p.error,
+        'telegram_id', (select k.telegram_id from public.tgworker_outbox_parts k
+            where k.message_id = p.message_id and k.part = 0))
+$$;
+
+-- OutboxBook.outcomes
+--
+-- p_ids   message ids, as text: what is no uuid is not known
+-- answer  [{"message_id", "conversation_id", "account", "seq", "state", "attempts", "created_at", "not_before",
+--          "expires_at", "error", "telegram_id"}]; rows that the outbox does not know are missing
+create or replace function public.tgworker_outcomes(p_ids text[]) returns jsonb
+language plpgsql volatile set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    perform public.tgworker_tidy(public.tgworker_now()); -- what the application has just taken back is no more waiting
+    return (
+        select coalesce(jsonb_agg(public.tgworker_outbox_record(o) order by o.seq), '[]')
+        from public.tgworker_outbox o
+        where o.message_id in (
+            select k.id::uuid from unnest(p_ids) k (id)
+            where k.id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'));
+end $$;
+
+-- OutboxBook.list_outbox
+--
+-- p_states  null: everything that is not sent
+-- p_after   the last seq of the page before; null for the first
+-- answer    as tgworker_outcomes, the oldest first
+create or replace function public.tgworker_list_outbox(
+    p_states text[] default null, p_limit integer default 100, p_after bigint default null) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(public.tgworker_outbox_record(k) order by k.seq), '[]')
+    from (
+        select o.* from public.tgworker_outbox o
+        where o.seq in (
+            -- One index for each state, where "state <> 'sent'" would walk everything that was ever sent.
+            select s.seq
+            from unnest(coalesce(p_states, array['waiting', 'resolving', 'sending', 'deferred', 'held', 'unsure',
+                'dead', 'cancelled', 'expired'])) w (state)
+            cross join lateral (
+                (select a.seq from public.tgworker_outbox a
+                    where w.state in ('deferred', 'held', 'unsure', 'dead', 'cancelled', 'expired')
+                        and a.state in ('deferred', 'held', 'unsure', 'dead', 'cancelled', 'expired')
+                        and a.state = w.state and (p_after is null or a.seq > p_after)
+                    order by a.seq limit p_limit)
+                union all
+                (select b.seq from public.tgworker_outbox b
+                    where w.state in ('waiting', 'resolving', 'sending') and b.settled_at is null
+                        and b.state = w.state and (p_after is null or b.seq > p_after)
+                    order by b.seq limit p_limit)
+                union all
+                (select c.seq from public.tgworker_outbox c
+                    where w.state = 'sent' and c.state = 'sent' and (p_after is null or c.seq > p_after)
+                    order by c.seq limit p_limit)
+            ) s
+        )
+        order by o.seq limit p_limit
+    ) k
+$$;
+
+-- Takes messages back that were not sent yet. A row in flight is not taken back.
+--
+-- answer  [{"message_id", "state"}], of those that the outbox knows: `cancelled`, or what they are instead
+create or replace function public.tgworker_cancel(p_ids uuid[], p_reason text default 'cancelled') returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_rows public.tgworker_verdict[];
+begin
+    select array_agg((k.seq, 0, 'cancelled', null, null, null, null, p_reason, false, false
+        )::public.tgworker_verdict order by k.seq)
+    into v_rows from (
+        select o.seq from public.tgworker_outbox o
+        where o.message_id = any (p_ids) and o.state in ('waiting', 'resolving', 'deferred', 'held')
+        order by o.seq for update
+    ) k;
+    perform public.tgworker_apply(v_rows, public.tgworker_now());
+    return public.tgworker_states(p_ids);
+end $$;
+
+create or replace function public.tgworker_states(p_ids uuid[]) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('message_id', o.message_id, 'state', o.state) order by o.seq), '[]')
+    from public.tgworker_outbox o where o.message_id = any (p_ids)
+$$;
+
+-- Sends messages again, or after all, that a person has looked at: held, unsure, dead, cancelled or expired ones. Safe
+-- to repeat. (The same random_id: what Telegram has already, and still remembers, is not doubled.)
+--
+-- answer  [{"message_id", "state"}], of those that the outbox knows: `waiting`, or what they are instead; one whose
+--         message was deleted stays what it is
+create or replace function public.tgworker_retry(p_ids uuid[]) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_conversations uuid[];
+    v_writing text := current_setting('tgworker.writing', true);
+begin
+    perform set_config('tgworker.writing', 'on', true);
+    with again as (
+        update public.tgworker_outbox o
+        set state = 'waiting', error = null, not_before = null, expires_at = null, doubt_since = null, attempts = 0,
+            settled_at = null
+        from public.messages m
+        where o.message_id = any (p_ids) and m.id = o.message_id
+            and m.direction = 'outbound' and m.channel = 'telegram'
+            and (m.external_message_id like 'error-%' or m.external_message_id like 'local-%')
+            and o.state in ('held', 'unsure', 'dead', 'cancelled', 'expired')
+        returning o.message_id, o.local_id, o.conversation_id
+    ), told as (
+        update public.messages m set external_message_id = a.local_id from again a where m.id = a.message_id
+    )
+    select array_agg(distinct a.conversation_id) into v_conversations from again a;
+    perform set_config('tgworker.writing', coalesce(v_writing, ''), true);
+    perform public.tgworker_relane(v_conversations);
+    return public.tgworker_states(p_ids);
+end $$;
+
+-- What Telegram and the database agree on, in the order in which it was stored; for the demo and for tests.
+--
+-- answer  [[chat_id, text]]
+create or replace function public.tgworker_transcript(p_account uuid, p_direction text) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(jsonb_build_array(k.chat_id, coalesce(m.text, '')) order by k.telegram_id), '[]')
+    from public.messages m
+    join public.tgworker_message_keys k on k.message_id = m.id and k.scope = p_account
+    where m.integration_account_id = p_account and m.direction = p_direction
+$$;
+
+commit;

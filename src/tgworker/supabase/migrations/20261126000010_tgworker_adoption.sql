@@ -1,0 +1,278 @@
+-- Moving accounts between the old worker and this one; and what keeps our tables small and right.
+begin;
+set local lock_timeout = '3s';
+
+-- Takes an account over from the old worker, step by step: call it until it says `ours`.
+--
+-- answer  {"state": "waiting", "for_s": seconds} or {"state": "ours", "held": count}
+--
+-- It sets is_active to false, so that the old worker disconnects at its next sync, and waits until last_sync_at has
+-- stood still for 150 s: one authorised key in two places is dead for ever. Until tgworker_finish_adoption the owner's
+-- switch is kept beside (owner_switch): whoever sets is_active to true meanwhile gives the account back. Messages that
+-- were pending for more than a day are `held`. Raises 410 `account_gone`, 409 `not_adopted` where nothing is to be
+-- adopted.
+create or replace function public.tgworker_adopt_account(p_account uuid) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_still constant interval := '150 s';
+    v_now timestamptz := public.tgworker_now();
+    v_row public.integration_accounts;
+    v_ours public.tgworker_accounts;
+    v_conversations uuid[];
+    v_held bigint := 0;
+begin
+    if not public.tgworker_is_adopted() then
+        perform public.tgworker_fail(409, 'not_adopted', 'this database had no worker before: all accounts are ours');
+    end if;
+    select * into v_row from public.integration_accounts a
+    where a.id = p_account and a.type = 'telegram_user' for no key update;
+    if v_row.id is null then
+        perform public.tgworker_fail(410, 'account_gone', format('there is no Telegram account %s', p_account));
+    end if;
+    select * into v_ours from public.tgworker_accounts t where t.integration_account_id = p_account for update;
+    if v_ours.integration_account_id is null or v_ours.stage in ('released', 'releasing') then
+        insert into public.tgworker_accounts as t (integration_account_id, stage, owner_switch, seen_sync_at, still_since)
+        values (p_account, 'adopting', coalesce(v_row.is_active, false), v_row.last_sync_at, v_now)
+        on conflict (integration_account_id) do update set stage = 'adopting',
+            owner_switch = coalesce(t.owner_switch, excluded.owner_switch), seen_sync_at = excluded.seen_sync_at,
+            still_since = excluded.still_since;
+        update public.integration_accounts a set is_active = false where a.id = p_account;
+        return jsonb_build_object('state', 'waiting', 'for_s', extract(epoch from v_still));
+    elsif v_ours.stage = 'adopting' then
+        if v_row.is_active or v_row.last_sync_at is distinct from v_ours.seen_sync_at then
+            update public.integration_accounts a set is_active = false where a.id = p_account and a.is_active;
+            update public.tgworker_accounts t set seen_sync_at = v_row.last_sync_at, still_since = v_now
+            where t.integration_account_id = p_account;
+            return jsonb_build_object('state', 'waiting', 'for_s', extract(epoch from v_still));
+        elsif v_now - v_ours.still_since < v_still then
+            return jsonb_build_object('state', 'waiting',
+                'for_s', extract(epoch from v_still - (v_now - v_ours.still_since)));
+        end if;
+        update public.tgworker_accounts t set stage = 'ours', state = 'waiting', adopted_at = v_now, changed_at = v_now
+        where t.integration_account_id = p_account;
+        with held as (
+            update public.tgworker_outbox o
+            set state = 'held', error = 'it was pending for more than a day when the account was adopted'
+            where o.integration_account_id = p_account and o.settled_at is null
+                and o.state in ('waiting', 'deferred') and o.attempts = 0 and o.created_at < v_now - interval '1 day'
+            returning o.conversation_id
+        )
+        select array_agg(distinct h.conversation_id), count(*) into v_conversations, v_held from held h;
+        perform public.tgworker_relane(v_conversations);
+    end if;
+    return jsonb_build_object('state', 'ours', 'held', v_held);
+end $$;
+
+-- Gives an account back to the old worker, step by step: call it until it says `released`.
+--
+-- answer  {"state": "waiting", "for_s": seconds} or {"state": "released", "unsure": count}
+--
+-- It waits until no worker of ours has the lease. Messages of whose fate nobody knows are then `unsure`, so that the
+-- old worker does not send them once more.
+create or replace function public.tgworker_release_account(p_account uuid) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := public.tgworker_now();
+    v_ours public.tgworker_accounts;
+    v_lease public.tgworker_leases;
+    v_rows public.tgworker_verdict[];
+begin
+    select * into v_ours from public.tgworker_accounts t where t.integration_account_id = p_account for update;
+    if not public.tgworker_is_adopted() or v_ours.integration_account_id is null then
+        perform public.tgworker_fail(409, 'not_adopted', format('the account %s was not adopted', p_account));
+    end if;
+    if v_ours.stage = 'released' then
+        return jsonb_build_object('state', 'released', 'unsure', 0);
+    end if;
+    update public.tgworker_accounts t set stage = 'releasing' where t.integration_account_id = p_account;
+    select * into v_lease from public.tgworker_leases l where l.integration_account_id = p_account for update;
+    if v_lease.holder is not null and v_lease.expires_at > v_now then
+        return jsonb_build_object('state', 'waiting', 'for_s', extract(epoch from v_lease.expires_at - v_now));
+    end if;
+    -- Whatever the last holder may still say of them is old news.
+    update public.tgworker_leases l set fence = l.fence + 1, holder = null, expires_at = '-infinity'
+    where l.integration_account_id = p_account;
+    select array_agg((o.seq, 0, 'unsure', null, null, null, null,
+        'the account was released while nobody knew whether Telegram has it', o.state = 'sending', false
+        )::public.tgworker_verdict)
+    into v_rows from public.tgworker_outbox o
+    where o.integration_account_id = p_account and o.settled_at is null
+        and (o.state = 'sending' or o.doubt_since is not null);
+    perform public.tgworker_apply(v_rows, v_now);
+    update public.integration_accounts a set is_active = v_ours.owner_switch
+    where a.id = p_account and v_ours.owner_switch is not null;
+    update public.tgworker_accounts t set stage = 'released', owner_switch = null, changed_at = v_now
+    where t.integration_account_id = p_account;
+    return jsonb_build_object('state', 'released', 'unsure', coalesce(cardinality(v_rows), 0));
+end $$;
+
+-- Once the old worker is gone for good: is_active is the owner's switch again.
+--
+-- answer  {"finished": [account]}
+create or replace function public.tgworker_finish_adoption() returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_finished uuid[];
+begin
+    with finished as (
+        select t.integration_account_id as id, t.owner_switch from public.tgworker_accounts t
+        where t.stage = 'ours' and t.owner_switch is not null order by 1 for update
+    ), switched as (
+        update public.integration_accounts a set is_active = f.owner_switch from finished f where a.id = f.id
+    ), forgotten as (
+        update public.tgworker_accounts t set owner_switch = null from finished f
+        where t.integration_account_id = f.id
+    )
+    select coalesce(array_agg(f.id), '{}') into v_finished from finished f;
+    return jsonb_build_object('finished', to_jsonb(v_finished));
+end $$;
+
+-- Retention, repairs, and what accounts that were removed left behind. For every minute or so; bounded in each call.
+--
+-- p_limit   rows of each kind
+-- p_full    compare all of `messages` with the outbox now; else it is done every six hours
+-- answer    {"deleted": count, "repaired": count, "compared": bool, "more": bool}, more: call again soon
+create or replace function public.tgworker_sweep(p_limit integer default 2000, p_full boolean default false)
+returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := public.tgworker_now();
+    v_deleted bigint := 0;
+    v_repaired bigint := 0;
+    v_more boolean;
+    v_rows bigint;
+    v_account uuid;
+    v_ids uuid[];
+    v_compared boolean;
+begin
+    v_more := public.tgworker_tidy(v_now);
+    if not pg_try_advisory_xact_lock(hashtext('tgworker'), hashtext('sweep')) then
+        return '{"deleted": 0, "repaired": 0, "compared": false, "more": false}';
+    end if;
+
+    -- Retention.
+    with old as (
+        delete from public.tgworker_outbox o where o.seq in (
+            select k.seq from public.tgworker_outbox k
+            where k.settled_at < v_now - public.tgworker_retention('retention_sent_days')
+                and (k.state in ('sent', 'cancelled', 'expired')
+                    or k.settled_at < v_now - public.tgworker_retention('retention_failed_days'))
+            order by k.settled_at limit p_limit for update skip locked)
+        returning o.message_id
+    ), parts as (
+        delete from public.tgworker_outbox_parts p using old where p.message_id = old.message_id
+    )
+    select count(*) into v_rows from old;
+    v_deleted := v_deleted + v_rows;
+    v_more := v_more or v_rows = p_limit;
+    delete from public.tgworker_events e where e.id in (
+        select k.id from public.tgworker_events k
+        where k.at < v_now - public.tgworker_retention('retention_events_days') order by k.at limit p_limit);
+    get diagnostics v_rows = row_count;
+    v_deleted := v_deleted + v_rows;
+    v_more := v_more or v_rows = p_limit;
+    delete from public.tgworker_trigger_errors e where e.repaired_at < clock_timestamp() - interval '7 days';
+
+    -- Accounts that are gone; the trigger may have missed one.
+    insert into public.tgworker_removed_accounts (integration_account_id)
+    select k.integration_account_id from (
+        select integration_account_id from public.tgworker_accounts
+        union select integration_account_id from public.tgworker_leases
+    ) k
+    where not exists (select from public.integration_accounts a where a.id = k.integration_account_id)
+    on conflict do nothing;
+    select r.integration_account_id into v_account from public.tgworker_removed_accounts r
+    where r.outbox_done order by 1 limit 1 for update skip locked;
+    if v_account is not null then
+        v_rows := 0;
+        -- (An account that came back under the same id keeps what it had.)
+        if not exists (select from public.integration_accounts a where a.id = v_account) then
+            v_rows := public.tgworker_forget_account(v_account, p_limit);
+            v_deleted := v_deleted + v_rows;
+        end if;
+        if v_rows = 0 then
+            delete from public.tgworker_removed_accounts where integration_account_id = v_account;
+        end if;
+        v_more := true;
+    end if;
+
+    -- Rows in order that no lane covers: there should be none.
+    with uncovered as (
+        select distinct o.conversation_id, o.integration_account_id from public.tgworker_outbox o
+        where o.in_lane
+            and not exists (select from public.tgworker_lanes l where l.conversation_id = o.conversation_id)
+            and not exists (select from public.tgworker_touched t where t.conversation_id = o.conversation_id)
+        limit p_limit
+    )
+    insert into public.tgworker_touched (conversation_id, integration_account_id) select * from uncovered;
+    get diagnostics v_rows = row_count;
+    v_repaired := v_repaired + v_rows;
+
+    -- What no trigger told (it was disabled, or could not even note its error): pending messages that are not in the
+    -- queue. One walk through `messages`, without a lock.
+    v_compared := p_full or coalesce((select (value #>> '{}')::timestamptz < v_now - interval '6 hours'
+        from public.tgworker_meta where key = 'compared_at'), true);
+    if v_compared then
+        v_ids := array(
+            select m.id from public.messages m
+            where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
+                and not exists (select from public.tgworker_outbox o where o.message_id = m.id)
+            order by m.sent_at, m.id limit p_limit);
+        perform public.tgworker_follow(v_ids, false, v_now - interval '1 day');
+        v_repaired := v_repaired + cardinality(v_ids);
+        v_more := v_more or cardinality(v_ids) = p_limit;
+        -- Outcomes that were not written.
+        v_ids := array(
+            select o.message_id from public.messages m join public.tgworker_outbox o on o.message_id = m.id
+            where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
+                and o.settled_at is not null
+            limit p_limit);
+        perform public.tgworker_write_messages(v_ids);
+        v_repaired := v_repaired + cardinality(v_ids);
+        insert into public.tgworker_meta as k (key, value) values ('compared_at', to_jsonb(v_now))
+        on conflict (key) do update set value = excluded.value;
+    end if;
+    return jsonb_build_object(
+        'deleted', v_deleted, 'repaired', v_repaired, 'compared', v_compared, 'more', v_more);
+end $$;
+
+create or replace function public.tgworker_retention(p_key text) returns interval
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select make_interval(days => coalesce((select (value #>> '{}')::integer from public.tgworker_meta
+        where key = p_key), 30))
+$$;
+
+-- Deletes what is ours of an account that was removed, a bounded number of rows; returns how many.
+create or replace function public.tgworker_forget_account(p_account uuid, p_limit integer) returns bigint
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    v_table text;
+    v_rows bigint;
+    v_all bigint := 0;
+begin
+    foreach v_table in array array['tgworker_peers', 'tgworker_channel_positions', 'tgworker_positions',
+        'tgworker_job_claims', 'tgworker_leases', 'tgworker_accounts']
+    loop
+        execute format('delete from public.%1$I where ctid = any (array(
+            select ctid from public.%1$I where integration_account_id = $1 limit $2))', v_table)
+        using p_account, p_limit;
+        get diagnostics v_rows = row_count;
+        v_all := v_all + v_rows;
+    end loop;
+    delete from public.tgworker_message_keys where ctid = any (array(
+        select ctid from public.tgworker_message_keys where scope = p_account limit p_limit));
+    get diagnostics v_rows = row_count;
+    return v_all + v_rows;
+end $$;
+
+commit;

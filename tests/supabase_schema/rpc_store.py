@@ -1,0 +1,442 @@
+"""The worker's ports over the migrations' functions, without HTTP: for the contract tests."""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, LiteralString, TypeVar, assert_never, cast
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+from tgworker.messaging.models import (
+    Account,
+    AccountId,
+    AccountState,
+    Attempt,
+    ChatMessage,
+    ConversationId,
+    HistoryJob,
+    JobId,
+    MessageId,
+    MessageJob,
+    Peer,
+    PeerKind,
+    Position,
+    UpdateBatch,
+)
+from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown
+from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
+
+LEASE_S = 300
+LINES_AT_ONCE = 500
+
+T = TypeVar("T")
+
+
+class SupersededError(Exception):
+    """Another process holds the account."""
+
+
+class RpcError(Exception):
+    """What a function raised, in one line."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(error.diag.message_primary or str(error))
+        self.code = error.sqlstate
+        self.case = error.diag.message_detail
+
+
+class Rpc:
+    """Calls functions by name, as PostgREST does: named arguments, as the role ``service_role``.
+
+    Args:
+        connection: In autocommit mode.
+        now: What the calendar says; ``None`` for the server's own clock.
+    """
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], now: Callable[[], datetime] | None = None
+    ) -> None:
+        self._connection = connection
+        self._now = now
+        connection.execute("set role service_role")
+
+    def __call__(self, function: LiteralString, **arguments: Any) -> Any:
+        if self._now is not None:
+            set_calendar(self._connection, self._now())
+        query = sql.SQL("select {}({})").format(
+            sql.Identifier(function),
+            sql.SQL(", ").join(sql.SQL("{} => %s").format(sql.Identifier(name)) for name in arguments),
+        )
+        values = [json.dumps(v) if isinstance(v, (dict, Json)) else v for v in arguments.values()]
+        try:
+            row = self._connection.execute(query, values).fetchone()
+        except psycopg.Error as error:
+            raise RpcError(error) from error
+        assert row is not None
+        return row[0]
+
+
+class Json(list[Any]):
+    """A list that goes over as JSON, not as an array."""
+
+
+def set_calendar(connection: psycopg.Connection[Any], today: datetime) -> None:
+    """What ``tgworker_now()`` says on this connection (in databases that tests made)."""
+    connection.execute("select set_config('test.now', %s, false)", (today.isoformat(),))
+
+
+class RpcStore:
+    """One process of a worker. Every account that it is asked about it takes a lease of.
+
+    Args:
+        rpc: Calls functions.
+        holder: Who would restart this process.
+        incarnation: Which process of the holder this is.
+        new_id: Makes ids of rows, each greater than the one before.
+    """
+
+    def __init__(self, rpc: Rpc, *, holder: UUID, incarnation: int, new_id: Callable[[], str]) -> None:
+        self.rpc = rpc
+        self._holder = str(holder)
+        self._incarnation = incarnation
+        self._new_id = new_id
+        self._fences: dict[AccountId, int] = {}
+        self._jobs: dict[JobId, int] = {}
+        self._batches = 0
+
+    def hold(self, accounts: Collection[AccountId]) -> None:
+        """Take leases of accounts that this process does not have yet.
+
+        Raises:
+            SupersededError: Another process has one.
+        """
+        missing = [account for account in accounts if account not in self._fences]
+        if not missing:
+            return
+        answer = self.rpc(
+            "tgworker_acquire_leases",
+            p_holder=self._holder,
+            p_incarnation=self._incarnation,
+            p_worker="test",
+            p_accounts=missing,
+            p_ttl_s=LEASE_S,
+        )
+        if answer["elsewhere"]:
+            raise SupersededError("it belongs to a newer worker")
+        self._fences |= {AccountId(lease["account"]): lease["fence"] for lease in answer["leases"]}
+
+    def _fence(self, account: AccountId) -> int | None:
+        self.hold([account])
+        return self._fences.get(account)
+
+    def _leases(self, accounts: Collection[AccountId]) -> Json:
+        self.hold(accounts)
+        held = [account for account in accounts if account in self._fences]
+        return Json({"account": account, "fence": self._fences[account]} for account in held)
+
+    # AccountStore
+
+    async def active_accounts(self) -> Sequence[Account]:
+        return [_account(row) for row in self.rpc("tgworker_active_accounts")]
+
+    async def record_account(
+        self,
+        account_id: AccountId,
+        state: AccountState,
+        *,
+        last_error: str | None,
+        user_id: int | None = None,
+    ) -> None:
+        self.rpc(
+            "tgworker_record_account",
+            p_account=account_id,
+            p_fence=self._fence(account_id),
+            p_state=state.value,
+            p_last_error=last_error,
+            p_user_id=user_id,
+        )
+
+    async def record_synced(self, account_ids: Collection[AccountId]) -> None:
+        self.rpc("tgworker_record_synced", p_accounts=self._leases(account_ids))
+
+    # OutboxStore
+
+    async def claim(
+        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    ) -> Sequence[Attempt]:
+        leases = self._leases(slots)
+        answer = self.rpc(
+            "tgworker_tick",
+            p_holder=self._holder,
+            p_leases=leases,
+            p_ttl_s=LEASE_S,
+            p_slots=Json({**lease, "free": slots[AccountId(lease["account"])]} for lease in leases),
+            p_known=list(known),
+        )
+        if answer["error"] is not None:
+            raise AssertionError(answer["error"])
+        if answer["claim"]["lost"]:
+            raise SupersededError("it belongs to a newer worker")
+        return [_attempt(row) for row in answer["claim"]["attempts"]]
+
+    async def settle(self, settled: Sequence[Settled]) -> None:
+        self.rpc("tgworker_settle", p_items=Json(_settled(item) for item in settled))
+
+    # InboundStore
+
+    async def position(self, account_id: AccountId) -> Position | None:
+        row = self.rpc("tgworker_position", p_account=account_id)
+        if row is None:
+            return None
+        channels = {int(channel): pts for channel, pts in row.pop("channels").items()}
+        return Position(**row, channels=channels)
+
+    async def peers(self, account_id: AccountId) -> Sequence[Peer]:
+        return [_peer(row) for row in self.rpc("tgworker_peers_of", p_account=account_id)]
+
+    async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
+        self.rpc(
+            "tgworker_save_peers",
+            p_account=account_id,
+            p_fence=self._fence(account_id),
+            p_peers=Json(asdict(peer) for peer in peers),
+        )
+
+    async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
+        self._batches += 1
+        answer = self.rpc(
+            "tgworker_ingest",
+            p_account=account_id,
+            p_fence=self._fence(account_id),
+            p_batch={
+                "messages": [_message(message) for message in batch.messages],
+                "peers": [asdict(peer) for peer in batch.peers],
+                "sent_ids": batch.sent_ids,
+                "position": None if batch.position is None else asdict(batch.position),
+            },
+            p_number=self._batches,
+        )
+        assert answer["new"] == len(answer["messages"])
+        return int(answer["new"])
+
+    # HistoryStore, JobStore
+
+    async def claim_history(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
+    ) -> Sequence[HistoryJob]:
+        jobs = self.rpc(
+            "tgworker_claim_history",
+            p_holder=self._holder,
+            p_accounts=self._leases(account_ids),
+            p_known=list(known),
+            p_limit=limit,
+        )["jobs"]
+        self._jobs |= {job["job_id"]: job["fence"] for job in jobs}
+        return [
+            HistoryJob(
+                id=job["job_id"],
+                account_id=job["account"],
+                to=job["to"],
+                peer=_peer_or_none(job["peer"]),
+                is_group=job["is_group"],
+                limit_messages=job["limit_messages"],
+                messages_synced=job["messages_synced"],
+            )
+            for job in jobs
+        ]
+
+    async def save_history(
+        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
+    ) -> int:
+        answer = self.rpc(
+            "tgworker_save_history",
+            p_account=job.account_id,
+            p_fence=self._fence(job.account_id),
+            p_job=job.id,
+            p_messages=Json(_message(message) for message in messages),
+            p_peers=Json(asdict(peer) for peer in peers),
+        )
+        return int(answer["new"])
+
+    async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
+        await self.finish_job(job_id, error=error)
+
+    async def claim_jobs(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
+    ) -> Sequence[MessageJob]:
+        jobs = self.rpc(
+            "tgworker_claim_jobs",
+            p_holder=self._holder,
+            p_accounts=self._leases(account_ids),
+            p_known=list(known),
+            p_limit=limit,
+        )["jobs"]
+        self._jobs |= {job["job_id"]: job["fence"] for job in jobs}
+        return [
+            MessageJob(
+                id=job["job_id"],
+                account_id=job["account"],
+                action=job["action"],
+                payload=job["payload"],
+                to=job["to"],
+                peer=_peer_or_none(job["peer"]),
+                telegram_ids=tuple(job["telegram_ids"]),
+            )
+            for job in jobs
+        ]
+
+    async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
+        item = {"job_id": job_id, "fence": self._jobs[job_id], "error": error}
+        self.rpc("tgworker_finish_jobs", p_items=Json([item]))
+
+    # AccountBook
+
+    async def add_account(
+        self,
+        name: str | None,
+        owner_id: str,
+        secrets_encrypted: str,
+        *,
+        user_id: int,
+        phone: str | None = None,
+    ) -> AccountId:
+        answer = self.rpc(
+            "tgworker_add_account",
+            p_id=self._new_id(),
+            p_name=name,
+            p_owner=owner_id,
+            p_secrets=secrets_encrypted,
+            p_user_id=user_id,
+            p_phone=phone,
+        )
+        return AccountId(answer["id"])
+
+    async def find_account(self, text: str) -> AccountRecord | None:
+        row = self.rpc("tgworker_find_account", p_text=storable(text))
+        return None if row is None else _account_record(row)
+
+    async def list_accounts(self) -> Sequence[AccountRecord]:
+        return [_account_record(row) for row in self.rpc("tgworker_list_accounts")]
+
+    # OutboxBook
+
+    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+        rows = [{"id": self._new_id(), "text": storable(text)} for text in texts]
+        for start in range(0, len(rows), LINES_AT_ONCE):
+            self.rpc(
+                "tgworker_enqueue",
+                p_account=account_id,
+                p_to=storable(to),
+                p_messages=Json(rows[start : start + LINES_AT_ONCE]),
+            )
+        return [MessageId(row["id"]) for row in rows]
+
+    async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
+        rows = self.rpc("tgworker_outcomes", p_ids=list(message_ids))
+        return {record.message_id: record for record in map(_outbox_record, rows)}
+
+    async def list_outbox(
+        self, states: Collection[OutboxState] | None = None, *, limit: int = 100
+    ) -> Sequence[OutboxRecord]:
+        names = None if states is None else [state.value for state in states]
+        rows = self.rpc("tgworker_list_outbox", p_states=names, p_limit=limit)
+        return [_outbox_record(row) for row in rows]
+
+
+def storable(text: str) -> str:
+    """A text without what PostgreSQL does not keep."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    row = asdict(message)
+    return {**row, "text": storable(message.text), "sent_at": message.sent_at.isoformat()}
+
+
+def _settled(item: Settled) -> dict[str, Any]:
+    attempt = item.attempt
+    row: dict[str, Any] = {
+        "message_id": attempt.message_id,
+        "claim": attempt.fence,
+        "part": attempt.part,
+        "to": attempt.to,
+        "chat_id": None if attempt.peer is None else attempt.peer.chat_id,
+    }
+    match item.outcome:
+        case Sent(telegram_id, sent_at):
+            when = None if sent_at is None else sent_at.isoformat()
+            return {**row, "outcome": "sent", "telegram_id": telegram_id, "sent_at": when}
+        case Deferred(retry_after_s, reason):
+            return {**row, "outcome": "deferred", "retry_after_s": retry_after_s, "reason": reason}
+        case Refused(reason):
+            return {**row, "outcome": "refused", "reason": reason}
+        case Unknown(reason):
+            return {**row, "outcome": "unknown", "reason": reason}
+        case Released(reason):
+            return {**row, "outcome": "released", "reason": reason}
+        case _:
+            assert_never(item.outcome)
+
+
+def _attempt(row: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        message_id=row["message_id"],
+        account_id=row["account"],
+        conversation_id=ConversationId(row["conversation_id"]),
+        to=row["to"],
+        peer=_peer_or_none(row["peer"]),
+        text=row["text"],
+        part=row["part"],
+        random_id=row["random_id"],
+        number=row["number"],
+        fence=row["claim"],
+    )
+
+
+def _peer(row: Mapping[str, Any]) -> Peer:
+    values: dict[str, Any] = {**row, "kind": PeerKind(row["kind"])}
+    return Peer(**values)
+
+
+def _peer_or_none(row: Mapping[str, Any] | None) -> Peer | None:
+    return None if row is None else _peer(row)
+
+
+def _account(row: Mapping[str, Any]) -> Account:
+    names = ("id", "owner_id", "workspace_id", "name", "secrets_encrypted", "config")
+    return Account(**{name: row[name] for name in names})
+
+
+def _account_record(row: Mapping[str, Any]) -> AccountRecord:
+    return AccountRecord(
+        account=_account(row),
+        is_active=row["is_active"],
+        state=AccountState(row["state"]),
+        user_id=row["user_id"],
+        phone=row["phone"],
+        last_sync_at=_time(row["last_sync_at"]),
+        last_error=row["last_error"],
+    )
+
+
+def _outbox_record(row: Mapping[str, Any]) -> OutboxRecord:
+    return OutboxRecord(
+        message_id=row["message_id"],
+        conversation_id=row["conversation_id"],
+        account_id=row["account"],
+        seq=row["seq"],
+        state=OutboxState(row["state"]),
+        attempts=row["attempts"],
+        created_at=cast("datetime", _time(row["created_at"])),
+        not_before=_time(row["not_before"]),
+        expires_at=_time(row["expires_at"]),
+        telegram_id=row["telegram_id"],
+        error=row["error"],
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
