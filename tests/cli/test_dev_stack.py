@@ -161,8 +161,15 @@ def test_it_serves_until_ctrl_c(tmp_path: Path, stack_binaries: Binaries) -> Non
 
 
 @pytest.mark.slow
-def test_it_ends_when_it_is_told_to(stack_binaries: Binaries) -> None:
-    with running("--no-schema") as (process, facts):
+def test_it_says_what_died_and_ends_when_it_is_told_to(stack_binaries: Binaries) -> None:
+    with running("--no-schema", stderr=subprocess.PIPE) as (process, facts):
+        httpx.post(f"{facts['control']}/parts/postgrest/kill")
+        assert process.stderr is not None
+        with process.stderr as errors:
+            assert errors.readline() == (
+                "tgworker: postgrest is gone: "
+                f"'curl -X POST {facts['control']}/parts/postgrest/restart' starts it again\n"
+            )
         assert httpx.post(f"{facts['control']}/stop").json() == {}
         assert process.wait(30) == 0
         wait_until_nothing_is_left(facts)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from tgworker.cli._errors import Failed, Usage
 from tgworker.cli._options import Json
-from tgworker.cli._output import Output
+from tgworker.cli._output import Output, complain
 from tgworker.devstack import (
     DevStackError,
     FetchFailed,
@@ -25,6 +25,7 @@ from tgworker.devstack import (
 )
 from tgworker.operations.signals import run_until_signalled
 
+LOOK_EVERY_S = 1.0
 MIGRATIONS = Path(__file__).parents[1] / "supabase/migrations"
 
 
@@ -71,7 +72,11 @@ def dev_stack(
                 binaries, migrations=migrations, data_dir=data_dir, port=port, control_port=control_port
             ) as stack:
                 output.result(_facts(stack), _lines(stack))
-                await stack.stopped.wait()
+                gone: set[str] = set()
+                while not stack.stopped.is_set():
+                    gone = _report_gone(stack, gone)
+                    with trio.move_on_after(LOOK_EVERY_S):
+                        await stack.stopped.wait()
 
         trio.run(run_until_signalled, serve)
     except (FetchFailed, PartFailed, SqlFailed) as error:
@@ -90,6 +95,14 @@ def _fetch(where: Places, output: Output) -> int:
         f"PostgreSQL is in {postgresql}\nPostgREST is {postgrest}",
     )
     return 0
+
+
+def _report_gone(stack: Stack, known: set[str]) -> set[str]:
+    """Say which parts ended since the last time; returns those that are gone."""
+    gone = {name for name, part in stack.parts.items() if not part.is_alive()}
+    for name in sorted(gone - known):
+        complain(f"{name} is gone: 'curl -X POST {stack.control}/parts/{name}/restart' starts it again")
+    return gone
 
 
 def _readable(files: Sequence[Path]) -> Sequence[Path]:

@@ -172,7 +172,23 @@ class Cluster:
 
     async def run_file(self, path: Path, *, user: str = OWNER, database: str = DATABASE) -> str:
         """Run a file of SQL with psql, as `run_sql` does."""
-        return await self._psql(["-f", str(path)], b"", user, database)
+        return await self.run_steps([path], user=user, database=database)
+
+    async def run_steps(
+        self, steps: Sequence[Path | str], *, user: str = OWNER, database: str = DATABASE
+    ) -> str:
+        """Run files of SQL and statements in one session of psql, as `run_sql` does, until the first error.
+
+        Args:
+            steps: What to run, in this order; each statement by itself is a transaction.
+            user: As for `run_sql`, like the rest.
+            database: As for `run_sql`.
+
+        Raises:
+            SqlFailed: As for `run_sql`.
+        """
+        words = [word for step in steps for word in ("-f" if isinstance(step, Path) else "-c", str(step))]
+        return await self._psql(words, b"", user, database)
 
     async def run_sql(self, sql: str, *, user: str = OWNER, database: str = DATABASE) -> str:
         """Run SQL with psql, until the first error; returns the rows, one line each, fields split by ``|``.

@@ -28,13 +28,14 @@ async def apply_migrations(
         return []
     table = "supabase_migrations.schema_migrations"
     known = (await cluster.run_sql(f"select version from {table}", database=database)).splitlines()  # noqa: S608
+    steps: list[Path | str] = []
     applied: list[str] = []
     for file in files:
         version, _, name = file.stem.partition("_")
-        if version in known:
-            continue
-        await cluster.run_file(file, database=database)
-        words = ", ".join("'" + word.replace("'", "''") + "'" for word in (version, name))
-        await cluster.run_sql(f"insert into {table} (version, name) values ({words})", database=database)  # noqa: S608
-        applied.append(file.name)
+        if version not in known:
+            words = ", ".join("'" + word.replace("'", "''") + "'" for word in (version, name))
+            steps += [file, f"insert into {table} (version, name) values ({words})"]  # noqa: S608
+            applied.append(file.name)
+    if steps:
+        await cluster.run_steps(steps, database=database)
     return applied

@@ -1,8 +1,8 @@
 """A whole stack: PostgreSQL, PostgREST, and the gateway in front of them."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,13 +49,18 @@ class Stack:
     objects: Objects
     keys: Keys
     database: str
-    control: str | None
+    control: str | None = None
     stopped: trio.Event = field(default_factory=trio.Event)
 
     @property
     def url(self) -> str:
         """What a client takes for the project's URL."""
         return f"http://{self.gateway.address}"
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """What can be killed, frozen and restarted, by name."""
+        return {"postgresql": self.postgresql, "postgrest": self.postgrest, "gateway": self.gateway}
 
     @property
     def service_role_key(self) -> str:
@@ -142,10 +147,9 @@ async def open_stack_on(
     upstream = Upstream(postgrest.socket)
     faults, keys = Faults(), project_keys()
     gateway = Server(partial(serve_client, Gateway(upstream, Storage(objects), keys, faults)), port=port)
-    stopped = trio.Event()
-    parts: dict[str, Part] = {"postgresql": cluster, "postgrest": postgrest, "gateway": gateway}
+    stack = Stack(cluster, postgrest, gateway, faults, objects, keys, database)
     controller = Server(
-        partial(serve_controller, Control(parts, faults, stopped.set)),
+        partial(serve_controller, Control(stack.parts, faults, stack.stopped.set)),
         port=control_port or 0,
         option="--control-port",
     )
@@ -155,8 +159,8 @@ async def open_stack_on(
             await nursery.start(gateway.serve)
             if control_port is not None:
                 await nursery.start(controller.serve)
-            control = None if control_port is None else f"http://{controller.address}"
-            yield Stack(cluster, postgrest, gateway, faults, objects, keys, database, control, stopped)
+                stack = replace(stack, control=f"http://{controller.address}")
+            yield stack
         except Exception as error:  # noqa: BLE001 - raised below: the nursery would wrap it into a group
             failure = error
         nursery.cancel_scope.cancel(reason="the stack is closed")
