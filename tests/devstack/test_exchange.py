@@ -1,5 +1,7 @@
 """The gateway's connections at exact seconds, against a PostgREST that behaves as the test says."""
 
+import contextlib
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -208,3 +210,35 @@ async def kill_when_asked(world: World) -> None:
     while not world.asked:
         await trio.sleep(0.001)
     await world.server.kill()
+
+
+SEEDS = (
+    b"GET /rest/v1/x HTTP/1.1\r\nhost: a\r\napikey: %s\r\n\r\n" % HEADERS["apikey"].encode() * 2,
+    b"POST /rest/v1/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+    b"POST /storage/v1/bucket HTTP/1.1\r\nhost: a\r\napikey: %s\r\ncontent-length: 12\r\n\r\n"
+    b'{"name":"q"}' % HEADERS["apikey"].encode(),
+    b"HEAD /storage/v1/object/q/%ff%fe?token=\xe4.b.c HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n\r\n",
+    b"\x16\x03\x01\x02\x00 a handshake of TLS",
+)
+
+
+def garbled(rng: random.Random) -> bytes:
+    """A request with some bytes changed, taken out or put in."""
+    request = bytearray(rng.choice(SEEDS))
+    for _ in range(rng.randint(0, 4)):
+        at = rng.randrange(len(request))
+        request[at : at + rng.randint(0, 3)] = rng.randbytes(rng.randint(0, 3))
+    return bytes(request)
+
+
+async def test_garbage_harms_nobody(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    async with open_world(tmp_path, answers) as (world, client):
+        for _ in range(300):
+            async with await world.connect() as stream:
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await stream.send_all(garbled(rng))
+                    await stream.send_eof()
+                    while await stream.receive_some():
+                        pass
+        assert (await client.get("/rest/v1/x")).text == "ok"

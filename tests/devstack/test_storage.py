@@ -1,5 +1,6 @@
 """The stand-in for Storage: what goes up comes down, and Storage's odd errors."""
 
+import errno
 import hashlib
 import time
 import tracemalloc
@@ -79,6 +80,40 @@ async def test_part_of_an_object_comes_down(store: httpx.AsyncClient) -> None:
     some = await store.get(f"{OBJECT}/files/a", headers={"range": "bytes=2-3"})
     assert (some.status_code, some.content) == (206, b"23")
     assert (await store.get(f"{OBJECT}/files/a", headers={"range": "bytes=10-"})).status_code == 416
+
+
+async def test_an_object_that_is_replaced_meanwhile_comes_down_as_it_was(store: httpx.AsyncClient) -> None:
+    path = f"{OBJECT}/files/a"
+    before = b"a" * 8_000_000  # more than the buffers on the way hold
+    await store.post(path, content=before)
+    got = b""
+    async with store.stream("GET", path) as answer:
+        async for piece in answer.aiter_raw():
+            if not got:
+                assert (await store.put(path, content=b"short")).status_code == 200
+            got += piece
+    assert got == before
+    assert (await store.get(path)).content == b"short"
+
+
+async def test_errors_have_no_body_for_head(store: httpx.AsyncClient, stack: Stack) -> None:
+    missing = await store.head(f"{OBJECT}/files/nothing")
+    assert (missing.status_code, missing.content) == (400, b"")
+    stack.faults.set(Fault("error", status=503, count=1))
+    assert (await store.head("/rest/v1/notes")).status_code == 503
+    assert (await store.get("/rest/v1/notes")).status_code == 200
+
+
+async def test_a_disk_that_takes_nothing_is_said(
+    store: httpx.AsyncClient, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stack.objects, "store", full)
+    answer = await store.post(f"{OBJECT}/files/a", content=b"x")
+    assert error(answer) == (400, "500", "Internal")
+    assert "No space left" in answer.json()["message"]
 
 
 async def test_a_link_opens_one_object_for_a_while(

@@ -136,6 +136,7 @@ class Exchange:
         self._gate = gate
         self._http = h11.Connection(h11.SERVER)
         self._head = b""
+        self._for_head = False
         self.halve_answer = False
         """Whether the answer breaks off after half of what is sent first."""
 
@@ -154,7 +155,10 @@ class Exchange:
             head = await self._next_event()
         except Cut:
             return None
-        return Request(head, self._body) if isinstance(head, h11.Request) else None
+        if not isinstance(head, h11.Request):
+            return None
+        self._for_head = head.method == b"HEAD"
+        return Request(head, self._body)
 
     async def _body(self) -> AsyncGenerator[bytes]:
         if self._http.they_are_waiting_for_100_continue:
@@ -189,9 +193,10 @@ class Exchange:
         await trio.lowlevel.checkpoint()
 
     async def send(self, data: bytes) -> None:
-        """A piece of the body."""
+        """A piece of the body; an answer to HEAD has none."""
         head, self._head = self._head, b""
-        await self._send(head + (self._http.send(h11.Data(data=data)) or b""))
+        piece = h11.Data(data=b"" if self._for_head else data)
+        await self._send(head + (self._http.send(piece) or b""))
 
     async def end(self) -> None:
         """The end of the body. A client that still sends much then loses its connection."""

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import trio
@@ -103,9 +104,10 @@ class Objects:
         """How many uploads are under way."""
         return len(list(self._folder.glob("*/*.part")))
 
-    def content(self, bucket: str, name: str) -> Path:
-        """Where an object's content is."""
-        return self._about(bucket, name).with_suffix(".content")
+    def open(self, bucket: str, name: str) -> tuple[Stored, BufferedReader] | None:
+        """An object and its content, if there is one of that name; it stays what it was when opened."""
+        stored = self.find(bucket, name)
+        return None if stored is None else (stored, self._content(bucket, name).open("rb"))
 
     async def store(
         self, bucket: str, name: str, mime_type: str, pieces: AsyncIterator[bytes], *, limit: int | None
@@ -146,8 +148,11 @@ class Objects:
         """Remove an object; returns what it was, if there was one."""
         stored = self.find(bucket, name)
         self._about(bucket, name).unlink(missing_ok=True)
-        self.content(bucket, name).unlink(missing_ok=True)
+        self._content(bucket, name).unlink(missing_ok=True)
         return stored
+
+    def _content(self, bucket: str, name: str) -> Path:
+        return self._about(bucket, name).with_suffix(".content")
 
     def _about(self, bucket: str, name: str) -> Path:
         return self._folder / _file_name(bucket) / f"{_file_name(name)}.about"

@@ -8,6 +8,7 @@ whose body holds the status that is meant, and a refused upload ends the connect
 
 import time
 from contextlib import aclosing
+from typing import Protocol
 from urllib.parse import parse_qs, quote, unquote
 
 import trio
@@ -29,6 +30,18 @@ def refused(status: int, error: str, message: str) -> Refused:
 def no_object() -> Refused:
     """There is no such object, or it is not for whoever asks."""
     return refused(404, "not_found", "Object not found")
+
+
+class Readable(Protocol):
+    """A file that is read in a thread."""
+
+    async def seek(self, target: int, /) -> int:
+        """Go on at this byte."""
+        ...
+
+    async def read(self, size: int, /) -> bytes:
+        """The next bytes; none at its end."""
+        ...
 
 
 class Storage:
@@ -148,6 +161,8 @@ class Storage:
                 stored = await self._objects.store(bucket.id, name, mime_type, pieces, limit=limit)
         except TooLarge:
             raise too_large from None
+        except OSError as error:
+            raise refused(500, "Internal", f"the object cannot be written: {error.strerror}") from None
         await _say(answer, {"Id": stored.etag, "Key": f"{bucket.id}/{name}"})
 
     # ---------------------------------------------------------------- down
@@ -166,9 +181,14 @@ class Storage:
         await self._download(request, *self._place(place), answer)
 
     async def _download(self, request: Request, bucket: Bucket, name: str, answer: Answer) -> None:
-        stored = self._objects.find(bucket.id, name)
-        if stored is None:
+        found = self._objects.open(bucket.id, name)
+        if found is None:
             raise no_object()
+        stored, content = found
+        async with trio.wrap_file(content) as file:
+            await self._send(request, stored, file, answer)
+
+    async def _send(self, request: Request, stored: Stored, file: Readable, answer: Answer) -> None:
         begin, end = _range(request.header("range"), stored)
         part = request.header("range") != "" and stored.size > 0
         headers = [
@@ -178,15 +198,13 @@ class Storage:
             (b"accept-ranges", b"bytes"),
             *([(b"content-range", f"bytes {begin}-{end - 1}/{stored.size}".encode())] if part else []),
         ]
-        # Opened before the head is sent: an object that is replaced meanwhile is sent as it was.
-        async with await trio.open_file(self._objects.content(bucket.id, name), "rb") as file:
-            await answer.start(206 if part else 200, [*headers, *STAND_IN])
-            await file.seek(begin)
-            left = 0 if request.method == "HEAD" else end - begin
-            while left > 0 and (piece := await file.read(min(left, CHUNK_BYTES))):
-                left -= len(piece)
-                await answer.send(piece)
-            await answer.end()
+        await answer.start(206 if part else 200, [*headers, *STAND_IN])
+        await file.seek(begin)
+        left = 0 if request.method == "HEAD" else end - begin
+        while left > 0 and (piece := await file.read(min(left, CHUNK_BYTES))):
+            left -= len(piece)
+            await answer.send(piece)
+        await answer.end()
 
     async def _sign(self, request: Request, bucket: Bucket, name: str, answer: Answer) -> None:
         seconds = (await request.json()).get("expiresIn")
