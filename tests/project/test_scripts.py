@@ -407,7 +407,8 @@ def test_ci_fails_if_the_checks_do(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [".ci/run", "scripts/bench", "scripts/check", "scripts/run", "scripts/test"]
+    "script",
+    [".ci/run", *(f"scripts/{name}" for name in ("bench", "check", "coverage", "run", "test"))],
 )
 def test_the_scripts_can_be_run(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)

@@ -11,14 +11,18 @@ import tgworker.supervision
 from supervision.supervision_helpers import child, supervised
 from tgworker.supervision import (
     EVENTS,
+    Backoff,
     ChildCancelled,
     ChildEnded,
     ChildFinished,
     ChildQuiet,
     ChildReady,
+    ChildSpec,
     ChildStarting,
     ChildState,
+    ChildWedged,
     Event,
+    Intensity,
     Observer,
     ObserverFailed,
     RestartScheduled,
@@ -27,9 +31,10 @@ from tgworker.supervision import (
     SupervisorSpec,
     SupervisorStopped,
     SupervisorStopping,
+    Verdict,
     open_supervisor,
 )
-from tgworker.supervision.testing import EventRecorder, Hangs, Raises, Runs, ScriptedChild
+from tgworker.supervision.testing import EventRecorder, Hangs, Lingers, Raises, Runs, ScriptedChild
 
 
 def test_the_catalogue_names_every_event_class_once() -> None:
@@ -109,6 +114,38 @@ async def test_an_observer_that_raises_harms_nobody_and_is_reported_to_the_other
     assert all("broken" in failure.observer for failure in failures)
     assert all(isinstance(failure.error, ValueError) for failure in failures)
     assert [failure.path for failure in failures] == [event.path for event in undisturbed.events]
+
+
+async def test_an_observer_that_blocks_for_longer_than_any_limit_harms_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    recorder = EventRecorder()
+
+    def slow(event: Event) -> None:
+        autojump_clock.jump(100)
+
+    spec = SupervisorSpec(
+        children=(
+            ChildSpec("beats", ScriptedChild(Runs()), silence=Silence(60)),
+            ChildSpec("crashes", ScriptedChild(Raises(OSError(), after_s=10)), backoff=Backoff(0.5)),
+            ChildSpec("hangs", ScriptedChild(Hangs(), Runs()), silence=Silence(60)),
+            ChildSpec("takes-its-time", ScriptedChild(Lingers(4)), stop_within_s=5),
+        ),
+        intensity=Intensity.unlimited(),
+    )
+    async with open_supervisor(spec, rng=random.Random(1), observers=(slow, recorder)):
+        await recorder.wait_for(ChildReady, "root.crashes", count=5)
+        await recorder.wait_for(ChildReady, "root.hangs", count=2)
+    endings = [(event.path, event.ending.verdict) for event in recorder.of(ChildEnded)]
+    assert endings.count(("root.hangs", Verdict.SILENT)) == 1
+    assert {path for path, verdict in endings if verdict is Verdict.RAISED} == {"root.crashes"}
+    assert {path for path, verdict in endings if verdict is Verdict.STOPPED} >= {
+        "root.beats",
+        "root.hangs",
+        "root.takes-its-time",
+    }
+    assert not recorder.of(ChildWedged)
+    assert not recorder.of(ObserverFailed)
 
 
 async def test_two_observers_that_raise_at_everything_do_not_keep_each_other_busy(

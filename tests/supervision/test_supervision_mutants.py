@@ -14,9 +14,11 @@ import trio
 
 from supervision.supervision_plans import Plan, perform, plans
 from supervision.supervision_promises import (
+    PROMISES,
     Story,
     a_stopped_child_never_returns,
     a_supervisor_that_ended_left_no_task,
+    failures_are_raised,
     in_groups_children_start_in_order,
     never_two_incarnations_at_once,
     nobody_is_forgotten,
@@ -202,6 +204,10 @@ def shut_down_with_the_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_crew, "shuts_down", lambda *_args, **_values: True)
 
 
+def keep_failures_to_itself(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Supervisor, "_raised", lambda self: self._fatal)
+
+
 MUTANTS: list[tuple[Mutation, Callable[[Story], None]]] = [
     (abandon_what_is_cancelled, never_two_incarnations_at_once),
     (abandon_what_is_cancelled, a_supervisor_that_ended_left_no_task),
@@ -221,7 +227,12 @@ MUTANTS: list[tuple[Mutation, Callable[[Story], None]]] = [
     (do_not_wait_for_the_backoff, restarts_come_when_they_were_announced),
     (never_shut_down, significant_children_end_their_supervisor),
     (shut_down_with_the_first, significant_children_end_their_supervisor),
+    (keep_failures_to_itself, failures_are_raised),
 ]
+
+
+def test_each_promise_is_broken_on_purpose_at_least_once() -> None:
+    assert {promise for _, promise in MUTANTS} == set(PROMISES)
 
 
 def breaks(plan: Plan, promise: Callable[[Story], None]) -> bool:

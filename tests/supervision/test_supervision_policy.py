@@ -67,6 +67,11 @@ def decided(
     )
 
 
+def test_the_words_of_the_verdicts_are_a_contract() -> None:
+    words = "returned, raised, deadline, silent, wedged, start-timeout, stopped"
+    assert ", ".join(Verdict) == words
+
+
 @pytest.mark.parametrize("verdict", [*FAILURES, Verdict.RETURNED])
 def test_a_permanent_child_is_always_restarted(verdict: Verdict) -> None:
     assert isinstance(decided(verdict, restart=Restart.PERMANENT), RestartAfter)

@@ -275,14 +275,14 @@ class Crew:
 
     def rearm(self, child: Child) -> None:
         """Look at the child when something can next be due for it."""
-        due_s = look_again_at_s(child, self.now_s(), self.tree.starvation.awake_since_s)
+        due_s = look_again_at_s(child, self.now_s(), self.tree.starvation.lost_s)
         if due_s < math.inf:
             self.alarm.arm(child, due_s)
 
     def forgive(self, late_s: float) -> None:
         """Somebody else found out that the host did not run the process."""
         now_s = self.now_s()
-        self.tree.starvation.forgive(now_s)
+        self.tree.starvation.forgive(now_s, late_s)
         self.tree.announcer.tell(
             LoopStarved(path=self.path, at_s=now_s, late_s=late_s, cause=LagCause.STARVED)
         )

@@ -150,7 +150,7 @@ class SiblingsDisturbed(Event):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopStarved(Event):
-    """Deadlines passed while the event loop did not turn: every limit counts from now.
+    """Deadlines passed while the event loop did not turn: that time counts for no limit.
 
     Failures right after it count for no intensity, unless code caused it. Told once for each gap, by the root
     of the tree (or by the supervisor at ``path`` that was told to `Supervisor.forgive`).

@@ -185,7 +185,7 @@ class SupervisorSpec:
         strategy: Whom a restart concerns.
         auto_shutdown: Whether the end of significant children ends the supervisor.
         starved_after_s: How late, in seconds, the event loop may be for a deadline (anybody's) and still be
-            called fair. If it is later, nothing could run meanwhile, and every limit counts from then. If the
+            called fair. If it is later, nothing could run, and the time meanwhile counts for no limit. If the
             host was the cause (a stopped process, a suspended machine, no processor to run on), failures
             within as many seconds after it also count for no intensity; code that blocks the loop is no
             excuse. That of the root counts for the whole tree; below a parent it has no meaning.

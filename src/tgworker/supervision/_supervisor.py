@@ -108,11 +108,11 @@ class Supervisor:
         """Blame nobody in the tree for the time up to now, in which the host did not run the process.
 
         Supervisors notice by themselves gaps in which a deadline of the program passed. Whoever knows of
-        another one says so here: every limit counts from now, and failures within the next
+        another one says so here: that time counts for no limit, and failures within the next
         ``starved_after_s`` seconds count for no intensity.
 
         Args:
-            late_s: How long nothing could run, seconds, for `LoopStarved`.
+            late_s: How long nothing could run, seconds.
         """
         self._crew.forgive(late_s)
 

@@ -53,7 +53,7 @@ class Timekeeper:
             case ChildState.STOPPING:
                 assert run is not None
                 assert run.kill is not None
-                by_s = dead_by_s(run.kill, child.spec, self._crew.tree.starvation.awake_since_s)
+                by_s = dead_by_s(run.kill, child.spec, self._crew.tree.starvation.lost_s)
                 if by_s <= now_s and not child.sheltering:
                     budget_s = child.spec.stop_within_s
                     self._crew.reaper.wedge(
@@ -66,7 +66,7 @@ class Timekeeper:
 
     def _look_at(self, child: Child, run: Run, now_s: float) -> None:
         crew = self._crew
-        match judge(child, run, now_s, crew.tree.starvation.awake_since_s):
+        match judge(child, run, now_s, crew.tree.starvation.lost_s):
             case None:
                 pass  # it gave a sign of life since the alarm was armed
             case Quiet(since_s=since_s):
