@@ -5,7 +5,7 @@ Hypothesis makes a plan (a list of steps); one trio run interprets it against a 
 
 import tempfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
@@ -238,14 +238,15 @@ class World:
 )
 @given(plan=st.lists(STEPS, min_size=40, max_size=80))
 async def test_the_queue_keeps_its_promises_whatever_happens(
-    open_store_kit: Callable[[Path], AbstractContextManager[StoreKit]], plan: list[Step]
+    open_store_kit: Callable[[Path], AbstractAsyncContextManager[StoreKit]], plan: list[Step]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, open_store_kit(Path(folder) / "data") as kit:
-        account = await kit.store.add_account("ada", OWNER, "token", user_id=1)
-        world = World(kit, account)
-        await kit.store.save_peers(account, [user(500 + number) for number in range(CHATS)])
-        world.chats = [world.inbox.chat(str(500 + number)) for number in range(CHATS)]
-        for step in plan:
-            await world.step(step)
-        await world.drain()
-        await world.check()
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_store_kit(Path(folder) / "data") as kit:
+            account = await kit.store.add_account("ada", OWNER, "token", user_id=1)
+            world = World(kit, account)
+            await kit.store.save_peers(account, [user(500 + number) for number in range(CHATS)])
+            world.chats = [world.inbox.chat(str(500 + number)) for number in range(CHATS)]
+            for step in plan:
+                await world.step(step)
+            await world.drain()
+            await world.check()
