@@ -81,7 +81,9 @@ async def test_files_are_applied_in_order_and_an_error_names_its_line(
 ) -> None:
     first, second = tmp_path / "1.sql", tmp_path / "2.sql"
     first.write_text("create table one (a int);\n")
-    second.write_text("insert into one values (1);\ninsert into two values (2);\n")
+    second.write_text(
+        "do $$ begin raise warning 'w'; end $$; insert into one values (1);\ninsert into two values (2);\n"
+    )
     with pytest.raises(SqlFailed, match=r"2\.sql:2: ERROR: +relation \"two\" does not exist"):
         await database.apply(first, second)
     assert await database.sql("select a from one") == "1"

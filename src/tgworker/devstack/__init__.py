@@ -9,6 +9,7 @@ The rooms within, highest first::
     exchange faults objects    HTTP with one client; named faults; buckets as files
     migrations                 files of SQL, each once
     cluster postgrest          the two programs, each with start, stop, kill, freeze
+    psql                       SQL, run by PostgreSQL's own client
     process                    a program that dies with us; keeper: the small program that sees to it
     folders user               where things are, and whose
     binaries fetching          where the programs come from

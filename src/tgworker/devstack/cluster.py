@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 import trio
 
-from tgworker.devstack.errors import PartFailed, SqlFailed, Unfit
+from tgworker.devstack.errors import PartFailed, Unfit
 from tgworker.devstack.folders import Folders
 from tgworker.devstack.process import Process, last_line, start_process
+from tgworker.devstack.psql import run_psql
 
 SUPERUSER = "supabase_admin"
 """As on Supabase; applications and migrations are ``postgres``, who is no superuser."""
@@ -22,7 +23,6 @@ SOCKET_PORT = 5432
 """Part of the socket's file name; no TCP port is opened."""
 
 START_WITHIN_S = 30.0
-SQL_WITHIN_S = 60.0
 
 _ROLES = Path(__file__).with_name("roles.sql")
 _DATABASE = Path(__file__).with_name("database.sql")
@@ -204,25 +204,8 @@ class Cluster:
         return await self._psql(["-f", "-"], sql.encode(), user, database)
 
     async def _psql(self, words: Sequence[str], sql: bytes, user: str, database: str) -> str:
-        command = [str(self._programs / "psql"), "-v", "ON_ERROR_STOP=1", "-XqAt", "-d"]
-        with trio.move_on_after(SQL_WITHIN_S):
-            done = await trio.run_process(
-                [*command, self.url(database, user), *words],
-                stdin=sql,
-                capture_stdout=True,
-                capture_stderr=True,
-                check=False,
-                env={
-                    **self._environment(),
-                    "PGCONNECT_TIMEOUT": "10",
-                    "PGOPTIONS": "-c client_min_messages=warning",
-                },
-            )
-            if done.returncode == 0:
-                return done.stdout.decode().rstrip("\n")
-            said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-            raise SqlFailed(said.removeprefix("psql:") or "psql said nothing")
-        raise SqlFailed(f"PostgreSQL did not answer within {SQL_WITHIN_S:.0f} s")
+        program = self._programs / "psql"
+        return await run_psql(program, self.url(database, user), words, sql, self._environment())
 
     def _running(self) -> Process:
         if self._process is None:
