@@ -20,7 +20,8 @@ declare
 begin
     perform set_config('tgworker.writing', 'on', true);
     for v_lane in
-        select l.conversation_id, l.head_seq, o.message_id, m.owner_id, m.integration_account_id as named
+        select l.conversation_id, l.head_seq, o.message_id, o.created_at, m.owner_id,
+            m.integration_account_id as named
         from (
             select * from public.tgworker_lanes k
             where k.integration_account_id is null and k.fence is null and k.ready_at <= p_now
@@ -59,7 +60,14 @@ begin
                 case when v_lane.owner_id is null then 'cancelled' else 'dead' end,
                 null, null, null, null, v_error, false, false)::public.tgworker_verdict;
         else
-            update public.tgworker_outbox set integration_account_id = v_account where seq = v_lane.head_seq;
+            update public.tgworker_outbox o
+            set integration_account_id = v_account,
+                -- It had been pending for more than a day when its account was adopted.
+                state = case when exists (select from public.tgworker_accounts t
+                        where t.integration_account_id = v_account
+                            and v_lane.created_at < t.adopted_at - interval '1 day')
+                    then 'held' else o.state end
+            where o.seq = v_lane.head_seq;
             update public.messages m set integration_account_id = v_account
             where m.id = v_lane.message_id and m.integration_account_id is null;
             v_conversations := v_conversations || v_lane.conversation_id;

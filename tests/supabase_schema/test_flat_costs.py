@@ -1,0 +1,108 @@
+"""What a claim costs does not grow with what lies in the tables: counted in pages that PostgreSQL touches.
+
+Statistics are those of empty tables all the time: nothing here is analyzed, and autovacuum is off.
+"""
+
+import pytest
+
+from supabase_schema.world import OWNER, Process, World, inbound
+
+CHATS = 40
+
+
+def fill(world: World, account: str, *, sent: int, pending: int, behind_one: int) -> None:
+    """Rows as the application and the worker leave them behind, without the way there."""
+    for table in ("messages", "conversations", "tgworker_outbox", "tgworker_lanes", "tgworker_touched"):
+        world.app.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
+    chats = [world.chat(str(500 + number)) for number in range(CHATS)]
+    insert = (
+        "insert into messages (owner_id, conversation_id, integration_account_id, direction, text,"
+        " external_message_id) select %s, (%s::uuid[])[n %% %s + 1], %s, 'outbound', n, 'local-' || n"
+        " from generate_series(1, %s) n"
+    )
+    world.sql(insert, OWNER, chats, CHATS, account, sent)
+    world.sql(
+        "update tgworker_outbox set state = 'sent', attempts = 1, chat_id = 1, settled_at = now(),"
+        " claim = seq, fence = 1"
+    )
+    world.sql(insert, OWNER, chats, CHATS, account, pending)
+    blocked = world.chat("400")
+    world.sql(insert, OWNER, [blocked], 1, account, behind_one)
+    world.sql(
+        "update tgworker_outbox set state = 'deferred', attempts = 1, not_before = now() + interval '1 day'"
+        " where seq = (select min(seq) from tgworker_outbox where conversation_id = %s)",
+        blocked,
+    )
+    world.sql("select tgworker_relane(array(select id from conversations))")
+    world.sql("delete from tgworker_touched")
+    world.sql("truncate tgworker_touched")
+
+
+def pages(world: World, process: Process, account: str, free: int) -> int:
+    """How many pages one claim touches, once its plans are made."""
+    arguments = f'\'{process.holder}\', \'[{{"account": "{account}", "fence": 1, "free": {free}}}]\''
+    explain = f"explain (analyze, buffers, format json) select tgworker_claim({arguments})"
+    touched: list[int] = []
+    for _ in range(3):
+        world.app.execute("begin")
+        (row,) = world.app.execute(explain.encode()).fetchall()
+        world.app.execute("rollback")
+        plan = row["QUERY PLAN"][0]["Plan"]
+        touched.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    return touched[-1]
+
+
+@pytest.mark.slow
+def test_a_claim_touches_as_many_pages_with_a_large_backlog_as_with_a_small_one(
+    world: World, timed: World
+) -> None:
+    timed.calendar = None  # another empty database
+    costs: list[int] = []
+    for some, sent, pending, behind_one in ((world, 10, 80, 2), (timed, 6_000, 3_000, 3_000)):
+        account, process = some.account(), some.worker()
+        process.acquire(account)
+        fill(some, account, sent=sent, pending=pending, behind_one=behind_one)
+        costs.append(pages(some, process, account, 10))
+    small, large = costs
+    # Deeper indexes, but nothing that follows the number of rows: the tables have hundreds of pages.
+    assert large <= small * 1.5 + 30, costs
+
+
+def test_an_idle_claim_touches_next_to_nothing(world: World) -> None:
+    account, process = world.account(), world.worker()
+    process.acquire(account)
+    fill(world, account, sent=1_000, pending=0, behind_one=50)
+    assert pages(world, process, account, 10) <= 40
+
+
+LARGE = (
+    "messages",
+    "conversations",
+    "contact_identities",
+    "tgworker_outbox",
+    "tgworker_outbox_parts",
+    "tgworker_message_keys",
+    "tgworker_peers",
+    "tgworker_lanes",
+)
+
+
+def test_calls_scan_no_large_table_even_where_it_looks_small(world: World) -> None:
+    """A plan that was made for empty tables serves full ones: so it had better be the right one."""
+    account, process = world.account(), world.worker()
+    process.acquire(account)
+    world.write(world.chat("500"), "hi", account)
+    connection = process.rpc._connection
+    connection.execute("begin")
+    (attempt,) = process.claim()
+    process.send(attempt, 70)
+    process.ingest(
+        account, inbound(500, 71), inbound(501, 72, sender_id=502), inbound(500, 70, outgoing=True)
+    )
+    process.claim()
+    scans = connection.execute(
+        "select relname from pg_stat_xact_user_tables where seq_scan > 0 and relname = any (%s)",
+        (list(LARGE),),
+    )
+    assert scans.fetchall() == []
+    connection.execute("rollback")

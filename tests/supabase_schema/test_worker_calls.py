@@ -1,0 +1,261 @@
+"""Heartbeats, ticks, the call that waits, presence, events, and the sweep."""
+
+import threading
+import time
+from typing import Any
+
+from supabase_schema.rpc_store import Json, RpcError
+from supabase_schema.world import Process, World, inbound
+
+
+def ready(world: World) -> tuple[str, Process]:
+    account, process = world.account(), world.worker()
+    process.acquire(account)
+    return account, process
+
+
+def beat(process: Process, incarnation: int, seq: int, status: str = "online") -> bool:
+    answer = process.rpc(
+        "tgworker_heartbeat",
+        p_worker="w",
+        p_incarnation=incarnation,
+        p_seq=seq,
+        p_status=status,
+        p_loops={"sync": {"alive": True}},
+    )
+    return bool(answer["written"])
+
+
+def test_an_older_heartbeat_never_overwrites_a_newer_one(timed: World) -> None:
+    assert timed.calendar is not None
+    process = timed.worker()
+    writes = [(1, 1, True), (1, 3, True), (1, 2, False), (1, 3, False), (2, 1, True), (1, 9, False)]
+    for incarnation, seq, written in writes:
+        assert beat(process, incarnation, seq) is written
+    timed.calendar.advance(7.5)
+    (row,) = process.rpc("tgworker_heartbeats", p_worker="w")
+    assert (row["incarnation"], row["seq"], row["age_s"]) == (2, 1, 7.5)
+    assert row["loops_status"] == {"sync": {"alive": True}}
+    assert process.rpc("tgworker_heartbeats", p_worker="nobody") == []
+
+
+def test_heartbeats_are_stamped_by_the_servers_clock(world: World) -> None:
+    beat(world.worker(), 1, 1)
+    assert abs(world.one("select extract(epoch from now() - last_heartbeat_at) from worker_heartbeats")) < 30
+
+
+def tick(process: Process, **parts: Any) -> Any:
+    return process.rpc("tgworker_tick", p_holder=process.holder, **parts)
+
+
+def test_one_tick_is_a_heartbeat_renewals_and_a_claim(timed: World) -> None:
+    assert timed.calendar is not None
+    account, process = ready(timed)
+    message = timed.write(timed.chat("500"), "hi", account)
+    timed.calendar.advance(50)
+    answer = tick(
+        process,
+        p_heartbeat={"worker": "w", "incarnation": 1, "seq": 1, "status": "online", "loops": {}},
+        p_leases=process.leases(),
+        p_ttl_s=60,
+        p_slots=Json([{"account": account, "fence": 1, "free": 3}]),
+    )
+    assert answer["heartbeat"] == {"written": True}
+    assert answer["leases"] == {"leases": [{"account": account, "fence": 1}], "lost": []}
+    assert [attempt["message_id"] for attempt in answer["claim"]["attempts"]] == [message]
+    assert answer["error"] is None
+    timed.calendar.advance(50)  # the renewal counts
+    assert tick(process, p_slots=Json([{"account": account, "fence": 1, "free": 3}]))["claim"]["lost"] == []
+    empty = tick(process)
+    assert [empty[part] for part in ("heartbeat", "leases", "claim", "error")] == [None] * 4
+
+
+def test_a_claim_that_fails_takes_neither_heartbeat_nor_lease_away(timed: World) -> None:
+    assert timed.calendar is not None
+    account, process = ready(timed)
+    timed.write(timed.chat("500"), "hi", account)
+    timed.app.execute("alter table tgworker_outbox_parts rename to gone")
+    timed.calendar.advance(50)
+    answer = tick(
+        process,
+        p_heartbeat={"worker": "w", "incarnation": 1, "seq": 1, "status": "online"},
+        p_leases=process.leases(),
+        p_ttl_s=60,
+        p_slots=Json([{"account": account, "fence": 1, "free": 3}]),
+    )
+    assert answer["claim"] is None
+    assert answer["error"]["code"] == "42P01"
+    assert timed.one("select count(*) from worker_heartbeats") == 1
+    timed.calendar.advance(50)
+    assert process.renew()["lost"] == []
+    timed.app.execute("alter table gone rename to tgworker_outbox_parts")
+    assert len(process.claim()) == 1
+
+
+def wait(process: Process, account: str, timeout_s: float) -> bool:
+    answer = process.rpc("tgworker_wait", p_accounts=[account], p_timeout_s=timeout_s)
+    return bool(answer["work"])
+
+
+def test_waiting_ends_when_the_application_writes(world: World) -> None:
+    account, process = ready(world)
+    chat = world.chat("500")
+    writer = threading.Timer(0.2, lambda: world.write(chat, "hi", account))
+    began = time.monotonic()
+    writer.start()
+    assert wait(process, account, 30) is True
+    assert time.monotonic() - began < 10
+    writer.join()
+    assert len(process.claim()) == 1
+    assert wait(process, account, 0) is False
+
+
+def test_waiting_ends_when_something_is_due_and_not_for_others(world: World) -> None:
+    account, process = ready(world)
+    other = world.account()
+    world.write(world.chat("501"), "for another", other)
+    assert wait(process, account, 0.05) is False
+    process.claim()  # takes the note about it
+    assert wait(process, account, 0.05) is False
+    chat = world.chat("500")
+    world.write(chat, "hi", account)
+    (attempt,) = process.claim()
+    world.write(chat, "behind it", account)
+    process.claim(known=[attempt["message_id"]])
+    assert wait(process, account, 0.05) is False  # what is in flight is no work
+    process.settle(attempt, "deferred", retry_after_s=0.3, reason="FLOOD_WAIT")
+    began = time.monotonic()
+    assert wait(process, account, 30) is True
+    assert time.monotonic() - began < 10
+
+
+def test_waiting_ends_for_a_job(world: World) -> None:
+    account, process = ready(world)
+    world.sql(
+        "insert into message_jobs (owner_id, integration_account_id, action)"
+        " values (gen_random_uuid(), %s, 'typing')",
+        account,
+    )
+    assert wait(process, account, 5) is True
+
+
+def test_waiting_is_shorter_than_the_statement_timeout(world: World) -> None:
+    account, process = ready(world)
+    process.rpc._connection.execute("set statement_timeout = '1600ms'")
+    began = time.monotonic()
+    assert wait(process, account, 30) is False
+    assert time.monotonic() - began < 1.5
+
+
+def test_with_many_accounts_work_is_found_as_well(world: World) -> None:
+    accounts = [world.account() for _ in range(12)]
+    process = world.worker()
+    process.acquire(*accounts)
+    world.write(world.chat("500"), "hi", accounts[7])
+    world.worker().claim()  # somebody else takes the note
+    answer = process.rpc("tgworker_wait", p_accounts=accounts, p_timeout_s=5)
+    assert answer == {"work": True}
+    assert [attempt["account"] for attempt in process.claim()] == [accounts[7]]
+
+
+def test_presence_is_kept_for_contacts_and_leaves_what_it_does_not_say(timed: World) -> None:
+    assert timed.calendar is not None
+    account, process = ready(timed)
+    process.ingest(account, inbound(500, 1))
+
+    def say(*items: dict[str, Any]) -> int:
+        answer = process.rpc("tgworker_presence", p_account=account, p_fence=1, p_items=Json(items))
+        return int(answer["written"])
+
+    assert say({"chat_id": 500, "is_typing": True}, {"chat_id": 999, "is_online": True}) == 1
+    (row,) = timed.sql("select * from presence_status")
+    assert (row["is_typing"], row["is_online"]) == (True, False)
+    assert (row["typing_expires_at"] - timed.calendar()).total_seconds() == 5
+    assert str(row["conversation_id"]) == timed.one("select id from conversations")
+    assert say({"chat_id": 500, "is_online": True}, {"chat_id": 500, "is_online": False}) == 1
+    (row,) = timed.sql("select * from presence_status")
+    assert (row["is_typing"], row["is_online"]) == (True, False)  # the last word counts, of each kind
+    say({"chat_id": 500, "is_typing": False, "last_seen_at": "2026-01-01T11:00:00Z"})
+    (row,) = timed.sql("select * from presence_status")
+    assert (row["is_typing"], row["typing_expires_at"]) == (False, None)
+    assert row["last_seen_at"].hour == 11
+
+
+def test_the_sweep_forgets_what_is_old_in_small_steps(timed: World) -> None:
+    assert timed.calendar is not None
+    account, process = ready(timed)
+    rows = {
+        text: timed.write(timed.chat(str(500 + number)), text, account)
+        for number, text in enumerate(("sent", "refused", "waiting"))
+    }
+    attempts = {attempt["text"]: attempt for attempt in process.claim()}
+    process.send(attempts["sent"], 1)
+    process.settle(attempts["refused"], "refused", reason="NO")
+    process.settle(attempts["waiting"], "released", reason="x")
+    events = Json({"id": timed.new_id(), "kind": "restart"} for _ in range(3))
+    process.rpc("tgworker_record_events", p_worker="w", p_events=events)
+    timed.calendar.advance(29 * 86_400)
+    assert process.rpc("tgworker_sweep")["deleted"] == 0
+    timed.calendar.advance(2 * 86_400)
+    step = process.rpc("tgworker_sweep", p_limit=2)
+    assert (step["deleted"], step["more"]) == (3, True)
+    assert process.rpc("tgworker_sweep", p_limit=2)["deleted"] == 1
+    assert [timed.state(rows[text]) for text in rows] == [None, "dead", "waiting"]
+    assert timed.one("select count(*) from tgworker_outbox_parts where message_id = %s", rows["sent"]) == 0
+    # The application's row stays, and so does its key: it does not come back with the next history.
+    assert timed.external(rows["sent"]) == "1"
+    assert timed.one("select count(*) from tgworker_message_keys") == 1
+    timed.calendar.advance(150 * 86_400)
+    process.rpc("tgworker_sweep")
+    assert [timed.state(rows[text]) for text in rows] == [None, None, "waiting"]
+
+
+def test_a_row_in_order_that_no_lane_covers_is_found(world: World) -> None:
+    account, process = ready(world)
+    world.write(world.chat("500"), "hi", account)
+    process.claim(0)
+    world.sql("delete from tgworker_lanes")
+    assert process.claim() == []
+    assert process.rpc("tgworker_sweep")["repaired"] == 1
+    assert len(process.claim()) == 1
+
+
+def test_a_message_that_is_merged_away_may_be_referred_to_by_the_application(world: World) -> None:
+    """The echo came first, as a message of its own, and a table of the application points to it."""
+    world.app.execute("create table stars (message_id uuid not null references messages)")
+    account, process = ready(world)
+    message = world.write(world.chat("500"), "hi", account)
+    (attempt,) = process.claim()
+    (echo,) = process.ingest(account, inbound(500, 70, "hi", outgoing=True))["messages"]
+    world.sql("insert into stars values (%s)", echo["message_id"])
+    assert process.send(attempt, 70)["settled"] == [message]
+    assert (world.external(message), world.external(echo["message_id"])) == ("70", "70")
+    assert world.one("select message_id from tgworker_message_keys") == message
+
+
+def test_workers_that_meet_the_same_groups_at_once_make_one_of_each(world: World) -> None:
+    processes: list[tuple[str, Process]] = [ready(world) for _ in range(4)]
+    errors: list[RpcError] = []
+
+    def work(number: int) -> None:
+        account, process = processes[number]
+        for telegram_id in range(8):
+            # In each account the same chats, in another order: whoever waited in a circle would fail.
+            chats = [(telegram_id * 3 + k * (1 if number % 2 else -1)) % 6 for k in range(6)]
+            try:
+                process.ingest(account, *(inbound(-400 - c, telegram_id, sender_id=900 + c) for c in chats))
+            except RpcError as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    assert errors == []
+    process = processes[0][1]
+    process.claim()  # unread counts that somebody held are added
+    everything = world.everything()
+    counts = {table: len(everything[table]) for table in ("messages", "conversations", "contact_identities")}
+    assert counts == {"messages": 4 * 8 * 6, "conversations": 6, "contact_identities": 12}
+    assert world.one("select sum(unread_count) from conversations") == 4 * 8 * 6
