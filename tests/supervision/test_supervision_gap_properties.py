@@ -1,4 +1,4 @@
-"""However gaps fall, limits stand still in them: what hangs is found when it has had its limit beside them."""
+"""However gaps fall, limits stand still in them: what hangs has its whole limit beside them."""
 
 import math
 
