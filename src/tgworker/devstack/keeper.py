@@ -5,11 +5,12 @@ A program of its own, not a module of the rest: ``python -I -S keeper.py [--user
 and ends with the program's exit code, as shells count it. The program's output goes where the keeper's
 standard error goes.
 
-The program is stopped (asked, waited for, killed) when the keeper's standard input ends or its parent dies,
-be it by SIGKILL: the parent is watched through a file descriptor, because PR_SET_PDEATHSIG would already
-fire when the *thread* that started us ends. Descendants that lose their parent come to the keeper
-(PR_SET_CHILD_SUBREAPER), and it does not end before they did: where a keeper has ended, nothing is left.
-Should the keeper be killed itself, the kernel kills the program too (PR_SET_PDEATHSIG; it has one thread).
+The program is stopped (asked, waited for, killed) when something comes on the keeper's standard input, when
+that ends, or when its parent dies, be it by SIGKILL. The parent is watched through a file descriptor, because
+PR_SET_PDEATHSIG would already fire when the *thread* that started us ends. Descendants that lose their parent
+come to the keeper (PR_SET_CHILD_SUBREAPER), and it does not end before they did: where a keeper has ended,
+nothing is left. Should the keeper itself be killed, the kernel kills the program (PR_SET_PDEATHSIG; a keeper
+has one thread).
 """
 
 import ctypes
@@ -91,8 +92,8 @@ def _reap(program: int) -> tuple[int | None, bool]:
             code = os.waitstatus_to_exitcode(status)
 
 
-def keep(words: Sequence[str], *, user: str, ask: int, grace_s: float) -> int:
-    """Run the program until it ends or must; returns its exit code.
+def keep(words: Sequence[str], *, user: str, ask: int, grace_s: float) -> tuple[int, bool]:
+    """Run the program until it ends or must; returns its exit code, and whether our parent died.
 
     Args:
         words: The program's path and arguments.
@@ -114,7 +115,7 @@ def keep(words: Sequence[str], *, user: str, ask: int, grace_s: float) -> int:
         ended, anybody_left = _reap(program)
         code = ended if code is None else code
         if not anybody_left:
-            return 0 if code is None else code
+            return 0 if code is None else code, watch.must_end and not watch.told
         if kill_at is None and watch.must_end:
             kill_at = time.monotonic() + grace_s
             # A stopped process takes no other signal.
@@ -134,6 +135,8 @@ class _Watch:
 
     def __init__(self, parent: int) -> None:
         self.must_end = False
+        self.told = False
+        """Whether somebody wanted the end. (A dying parent's pipes are closed before it counts as dead.)"""
         self._poll = select.poll()
         self._children, wakes_us = os.pipe()
         for descriptor in (self._children, wakes_us):
@@ -156,6 +159,7 @@ class _Watch:
             if descriptor == self._children:
                 os.read(self._children, 4096)
             else:
+                self.told = self.told or (descriptor == 0 and os.read(0, 1) != b"")
                 self._poll.unregister(descriptor)
                 self.must_end = True
 
@@ -165,16 +169,15 @@ def _main(arguments: Sequence[str]) -> int:
 
     end = arguments.index("--")
     options = dict(zip(arguments[:end:2], arguments[1:end:2], strict=True))
-    parent = os.getppid()
     for number in DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
-    code = keep(
+    code, orphaned = keep(
         arguments[end + 1 :],
         user=options.get("--user", ""),
         ask=signal.Signals[options.get("--ask", "SIGTERM")],
         grace_s=float(options.get("--grace", "5")),
     )
-    if "--remove" in options and os.getppid() != parent:
+    if "--remove" in options and orphaned:
         shutil.rmtree(options["--remove"], ignore_errors=True)
     return code if code >= 0 else 128 - code
 

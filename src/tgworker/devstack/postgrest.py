@@ -78,6 +78,7 @@ class Postgrest:
             environment=self._environment(),
             folder=self._folders.run,
             user=self._folders.user,
+            remove=self._folders.removable,
         )
 
     async def start(self) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -126,9 +127,12 @@ class Process:
         return keeper.descendants_of(self._keeper.pid) if self.is_alive() else []
 
     def _let_go(self) -> None:
-        """Close the pipe to the keeper, which then ends the program."""
-        assert self._keeper.stdin is not None
-        self._keeper.stdin.close()
+        """Tell the keeper that the end is wanted, if it still is there."""
+        pipe = self._keeper.stdin
+        assert pipe is not None
+        if not pipe.closed:
+            with suppress(BrokenPipeError), pipe:
+                pipe.write(b".")
 
 
 async def start_process(
