@@ -38,5 +38,33 @@ LINES: tuple[Line, ...] = (
         goal=at_most(0.1),
         module="benchmarks.idle",
     ),
+    Line(
+        id="freeze_recovery_over_limit_s",
+        what="the interpreter freezes → messages flow again, minus the limit",
+        unit="s",
+        goal=at_most(0.2),
+        module="benchmarks.freezes",
+    ),
+    Line(
+        id="cold_start_s",
+        what="`run` is started → the first account is online",
+        unit="s",
+        goal=at_most(1.0),
+        module="benchmarks.freezes",
+    ),
+    Line(
+        id="guard_idle_cpu_percent",
+        what="CPU of the guard while all is well, of one core",
+        unit="%",
+        goal=at_most(0.1),
+        module="benchmarks.guard_cost",
+    ),
+    Line(
+        id="guard_memory_mb",
+        what="memory of the guard, what it shares with its worker halved",
+        unit="MiB",
+        goal=at_most(48.0),
+        module="benchmarks.guard_cost",
+    ),
 )
 """In the order in which they are measured and shown."""

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from tgworker.app.guarded import Steps, Told, UnderGuard, beat, leaving_footprints
-from tgworker.guard import Beat, Committed, Footprints, Held, Link
+from tgworker.guard import Beat, Committed, Footprints, Held, Link, Quiet
 from tgworker.guard._link import Ear, Message
 from tgworker.messaging.accounts import Hold
 from tgworker.messaging.errors import StoreAway
@@ -50,6 +50,16 @@ async def test_the_loop_shows_itself_ten_times_in_a_limit_or_once_a_second(
         await trio.sleep(every_s * 3.5)
         nursery.cancel_scope.cancel()
     assert pipe.heard() == [Beat()] * 4
+
+
+def test_announced_silence_ends_with_a_beat_and_not_when_the_next_one_is_due(pipe: Pipe) -> None:
+    guard = UnderGuard(pipe.link, {}, freeze_after_s=10, account_of=lambda path: None)
+    with guard.quiet():
+        assert pipe.heard() == [Quiet(300)]
+    assert pipe.heard() == [Beat()]
+    with pytest.raises(StoreAway), guard.quiet():
+        raise StoreAway("locked")
+    assert pipe.heard() == [Quiet(300), Beat()]
 
 
 async def test_a_committed_heartbeat_is_told_and_one_that_was_not_is_not(pipe: Pipe) -> None:

@@ -24,6 +24,10 @@ SANE = {
     "restart_ms": (0.01, 50.0),
     "children_start_stop_vs_nursery": (0.3, 15.0),
     "idle_children_cpu_percent": (0.0, 50.0),
+    "freeze_recovery_over_limit_s": (-0.2, 20.0),
+    "cold_start_s": (0.05, 20.0),
+    "guard_idle_cpu_percent": (0.0, 20.0),
+    "guard_memory_mb": (5.0, 200.0),
 }
 
 

@@ -64,6 +64,20 @@ async def test_code_that_stops_the_interpreter_is_named_and_the_worker_is_back(t
         await until(lambda: site.arrived(good) == ["after all that"])
 
 
+async def test_a_worker_that_freezes_as_soon_as_it_has_opened_its_store_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    # Between two beats: those are a tenth of the limit apart, and the first one came before the store.
+    async with open_site(tmp_path, freeze_after_s=3, TGWORKER_STATUS_BIND="127.0.0.1:0") as site:
+        (account,) = site.accounts
+        site.do(account, "sleep")
+        async with site.guard(program=SABOTAGE) as guard:
+            started, frozen = await guard.line("worker started"), await guard.line("worker is frozen")
+            assert frozen["account"] == account
+            assert at(frozen) - at(started) < 20, "not as long as opening may take"
+            await site.wait_online()
+
+
 async def test_a_stopped_worker_under_load_loses_nothing_and_the_row_tells_the_truth(tmp_path: Path) -> None:
     out = [f"out {number:03d}" for number in range(250)]
     inward = [f"in {number:03d}" for number in range(200)]

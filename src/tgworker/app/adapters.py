@@ -1,7 +1,7 @@
 """What settings choose: the store, Telegram, the vault, and where heartbeats go."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ async def open_adapters(
     holder: UUID,
     rng: Random,
     hold: bool = True,
-    before_blocking: Callable[[], object] = lambda: None,
+    blocking: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> AsyncGenerator[Adapters]:
     """Open what a worker needs, in an order that connects nothing before the data folder is ours alone.
 
@@ -64,7 +64,7 @@ async def open_adapters(
         holder: Whose leases of accounts will be: another process of the same holder takes them over at once.
         rng: Jitter, and ids of requests.
         hold: Whether the data folder has to be taken first: not where the guard holds it for this process.
-        before_blocking: Called each time before the store is opened, which blocks the loop for as long as an
+        blocking: Entered each time while the store is opened, which blocks the loop for as long as an
             upgrade of the schema or another program's lock takes.
 
     Raises:
@@ -83,7 +83,7 @@ async def open_adapters(
         heartbeats = HeartbeatFile(folder.heartbeats)
         stack.callback(heartbeats.close)
         opened = (
-            await _embedded(stack, folder, settings, report, before_blocking)
+            await _embedded(stack, folder, settings, report, blocking)
             if settings.supabase is None
             else await _supabase(stack, settings, observer, report, holder, rng)
         )
@@ -100,13 +100,13 @@ async def _embedded(
     folder: DataFolder,
     settings: Settings,
     report: Report,
-    before_blocking: Callable[[], object],
+    blocking: Callable[[], AbstractContextManager[object]],
 ) -> OpenStore:
     """The store, once it can be opened: a locked file or a full disk is an outage, not a failure."""
     while True:
-        before_blocking()
         try:
-            store = stack.enter_context(open_store(folder, as_worker=True))
+            with blocking():
+                store = stack.enter_context(open_store(folder, as_worker=True))
         except StoreAway as error:
             report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))
             await trio.sleep(OPEN_AGAIN_S)

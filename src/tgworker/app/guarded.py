@@ -1,6 +1,7 @@
 """What a worker does for its guard: its loop's pulse, whose step it runs, and what was committed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -120,8 +121,9 @@ class NoGuard:
     async def show_life(self) -> None:
         """Show that the loop turns, until cancelled."""
 
-    def quiet(self) -> None:
-        """The loop will stand still for a while: the store is opened, and perhaps upgraded."""
+    def quiet(self) -> AbstractContextManager[None]:
+        """Within it the loop may stand still for a while: the store is opened, and perhaps upgraded."""
+        return nullcontext()
 
     def ready(self) -> None:
         """The worker has started."""
@@ -182,9 +184,14 @@ class UnderGuard(NoGuard):
         """Show that the loop turns, until cancelled."""
         await beat(self._link, freeze_after_s=self._freeze_after_s)
 
-    def quiet(self) -> None:
-        """The loop will stand still for a while."""
+    @contextmanager
+    def quiet(self) -> Generator[None]:
+        """Within it the loop may stand still for a while; from its end on it may not."""
         self._link.say(Quiet(OPENING_S))
+        try:
+            yield
+        finally:
+            self._link.say(Beat())  # now: who freezes before its next beat would be waited for as announced
 
     def ready(self) -> None:
         """The worker has started."""

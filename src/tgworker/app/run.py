@@ -147,7 +147,7 @@ class _Process:
                 holder=guard.holder,
                 rng=Random(),
                 hold=guard.holds_folder,
-                before_blocking=guard.quiet,
+                blocking=guard.quiet,
             ) as adapters,
         ):
             self.status.tell()  # not before: that the data folder is in use matters more
