@@ -17,6 +17,7 @@ from types import ModuleType
 import tgworker.messaging.events
 import tgworker.supabase.events
 import tgworker.supervision
+import tgworker.supervision.pytest_plugin
 import tgworker.supervision.systemd
 import tgworker.supervision.testing
 import tgworker.telegram.events
@@ -31,6 +32,7 @@ MADE = "Made from the code by `docs/generate.py`; a test keeps it true."
 LIBRARY: tuple[ModuleType, ...] = (
     tgworker.supervision,
     tgworker.supervision.testing,
+    tgworker.supervision.pytest_plugin,
     tgworker.supervision.systemd,
 )
 
@@ -261,7 +263,11 @@ def supervision_page() -> str:
 def public_names(module: ModuleType) -> list[tuple[str, object]]:
     """What a module offers: classes and functions of this package that do not begin with an underscore."""
     found: list[tuple[str, object]] = []
-    for name, thing in vars(module).items():
+    for name, value in vars(module).items():
+        if name.startswith("pytest_"):
+            continue  # a hook, which only pytest calls
+        plain = inspect.isclass(value) or inspect.isfunction(value) or not callable(value)
+        thing = value if plain else inspect.unwrap(value)  # a fixture's function
         home = getattr(thing, "__module__", "")
         own = home == module.__name__ or module is tgworker.supervision
         documented = inspect.isclass(thing) or inspect.isfunction(thing)
@@ -278,7 +284,11 @@ def _entry(name: str, thing: object) -> Iterable[str]:
     if inspect.isclass(thing) and not issubclass(thing, BaseException):
         for method_name, method in vars(thing).items():
             function = method.fget if isinstance(method, property) else method
-            if method_name.startswith("_") or not inspect.isfunction(function):
+            if not inspect.isfunction(function):
+                continue
+            # That an object can be called is of interest where somebody else than the library calls it.
+            called = method_name == "__call__" and "Args:" in (function.__doc__ or "")
+            if method_name.startswith("_") and not called:
                 continue
             title = method_name if isinstance(method, property) else f"{method_name}{_arguments(function)}"
             lines += ["", f"* `{title}`", "", *(f"  {line}".rstrip() for line in _text(function))]
@@ -297,7 +307,7 @@ def _arguments(thing: object) -> str:
     text = re.sub(r"\b(?:tgworker\.supervision\.(?:_?\w+\.)?|collections\.abc\.|random\.)", "", text)
     text = re.sub(r"<function (?:\w+\.)*(<lambda>|\w+) at 0x[0-9a-f]+>", r"\1", text)
     text = re.sub(r"<(\w+\.\w+): [^>]*>", r"\1", text)
-    return text.replace("'", "").replace("self, ", "").replace("(self)", "()")
+    return text.replace("'", "").replace("~", "").replace("self, ", "").replace("(self)", "()")
 
 
 def _text(thing: object) -> list[str]:

@@ -45,6 +45,26 @@ def test_a_program_in_the_docs_runs_as_it_stands(program: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def tests_for_pytest() -> list[object]:
+    """Programs that only define tests: run as they stand they prove nothing."""
+    return [
+        pytest.param(program, id=f"{page.relative_to(ROOT)}-{number}")
+        for page in PAGES
+        for number, program in enumerate(PROGRAM.findall(page.read_text(encoding="utf-8")), start=1)
+        if "def test_" in program and "trio.run(" not in program
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", tests_for_pytest())
+def test_a_test_in_the_docs_passes_under_pytest(program: str, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(program, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "trio_mode=true", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
