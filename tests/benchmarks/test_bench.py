@@ -53,7 +53,7 @@ def test_every_line_is_measured_in_its_short_form() -> None:
         assert entry["detail"]["goal_is"] == line.goal.side.value
         assert entry["detail"]["met"] is line.goal.met_by(entry["value"])
         assert len(entry["detail"]) > 2  # the figures behind the value
-        assert f"measuring {line.id} …" in done.stderr
+        assert f"\n  {line.id}: " in done.stderr
 
 
 @pytest.mark.slow
