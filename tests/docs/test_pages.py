@@ -45,7 +45,7 @@ def test_a_program_in_the_docs_runs_as_it_stands(program: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def tests_for_pytest() -> list[object]:
+def programs_for_pytest() -> list[object]:
     """Programs that only define tests: run as they stand they prove nothing."""
     return [
         pytest.param(program, id=f"{page.relative_to(ROOT)}-{number}")
@@ -56,7 +56,7 @@ def tests_for_pytest() -> list[object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", tests_for_pytest())
+@pytest.mark.parametrize("program", programs_for_pytest())
 def test_a_test_in_the_docs_passes_under_pytest(program: str, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(program, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "trio_mode=true", "."]
