@@ -4,7 +4,7 @@ import resource
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -75,6 +75,54 @@ async def test_a_call_that_was_cut_off_leaves_nothing_half_done(tmp_path: Path) 
         assert await database.read(count) == 1
 
 
+async def test_a_call_that_was_cut_off_between_two_statements_does_not_begin_the_second(
+    tmp_path: Path,
+) -> None:
+    inside, release = threading.Event(), threading.Event()
+
+    def work(connection: sqlite3.Connection) -> None:
+        insert(connection)
+        inside.set()
+        release.wait(30)
+        connection.execute(ENDLESS).fetchone()
+
+    with opened(tmp_path / "db") as database:
+        await cut_off(database.write, work, when=inside)
+        release.set()
+        with trio.fail_after(20):
+            assert await database.read(count) == 0
+
+
+async def test_a_call_that_was_cut_off_before_its_connection_was_ready_does_not_begin(tmp_path: Path) -> None:
+    inside, release = threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    def slowly(connection: sqlite3.Connection) -> None:
+        inside.set()
+        release.wait(30)
+        prepare(connection)
+
+    database = Database(tmp_path / "db", run_sync=in_threads(), prepare=slowly)
+    await cut_off(database.read, lambda _: ran.append("cut off"), when=inside)
+    release.set()
+    await database.read(lambda _: ran.append("next"))
+    assert ran == ["next"]
+    database.close()
+
+
+async def cut_off(
+    how: Callable[[Callable[[sqlite3.Connection], object]], Awaitable[object]],
+    work: Callable[[sqlite3.Connection], object],
+    *,
+    when: threading.Event,
+) -> None:
+    """Begin a call, and cancel it once the event is set."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(how, work)
+        await trio.to_thread.run_sync(when.wait)
+        nursery.cancel_scope.cancel(reason="its deadline")
+
+
 async def test_a_call_that_does_not_heed_the_interruption_delays_its_successor_and_never_meets_it(
     tmp_path: Path,
 ) -> None:
@@ -94,10 +142,7 @@ async def test_a_call_that_does_not_heed_the_interruption_delays_its_successor_a
         return list(at_work)
 
     with opened(tmp_path / "db") as database:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(database.write, stuck)
-            await trio.to_thread.run_sync(inside.wait)
-            nursery.cancel_scope.cancel(reason="its deadline")
+        await cut_off(database.write, stuck, when=inside)
         assert at_work == ["stuck"]
         with trio.move_on_after(0.05) as scope:
             await database.read(follower)

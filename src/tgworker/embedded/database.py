@@ -176,6 +176,8 @@ class Database:
                 raise StoreAway(f"{self.path}: closed")
             connection = self._connect()
             with self._changing:
+                if call.abandoned:  # while the connection was made ready
+                    raise StoreAway(f"{self.path}: closed")
                 self._running = call
             try:
                 if durable is not None and durable is not self._durable:
@@ -208,8 +210,15 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
+            # An interruption between two statements reaches neither of them: the second is stopped by this.
+            connection.set_progress_handler(self._is_abandoned, _LOOK_EVERY_STEPS)
             self._connection = connection
         return self._connection
+
+    def _is_abandoned(self) -> bool:
+        """Whether nobody waits any more for the call that runs; asked by SQLite amid its statements."""
+        running = self._running
+        return running is not None and running.abandoned
 
     def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
         """Leave a connection that the next call may use, or none."""
@@ -230,6 +239,9 @@ class Database:
         if connection is not None:
             connection.close()
 
+
+#: Steps of SQLite's virtual machine: some 20 ms. Each look needs the GIL, which may be busy.
+_LOOK_EVERY_STEPS = 1_000_000
 
 #: After these the connection serves on; after anything else a new one is made.
 _CONNECTION_IS_WELL = {
