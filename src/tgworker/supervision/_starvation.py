@@ -72,7 +72,12 @@ class Starvation(trio.abc.Instrument):
 
     def lost_s(self, since_s: float) -> float:
         """How much of the time since ``since_s`` passed in gaps, seconds."""
-        return sum(until_s - max(from_s, since_s) for from_s, until_s in self._gaps if until_s > since_s)
+        lost_s = 0.0
+        for from_s, until_s in reversed(self._gaps):
+            if until_s <= since_s:
+                break
+            lost_s += until_s - max(from_s, since_s)
+        return lost_s
 
     def forgive(self, now_s: float, late_s: float) -> None:
         """The host did not run the process for so long until now, says somebody else."""
