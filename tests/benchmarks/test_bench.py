@@ -28,6 +28,7 @@ SANE = {
     "cold_start_s": (0.05, 20.0),
     "guard_idle_cpu_percent": (0.0, 20.0),
     "guard_memory_mb": (5.0, 200.0),
+    "claim_backlog_ms": (0.05, 500.0),
 }
 
 

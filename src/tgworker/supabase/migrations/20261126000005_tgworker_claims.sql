@@ -318,10 +318,11 @@ begin
     with asked as (
         select * from jsonb_to_recordset(p_slots) s (account uuid, fence bigint, free integer)
     ), judged as (
-        select a.*, l.integration_account_id is not null as held
-        from asked a left join public.tgworker_leases l
-            on l.integration_account_id = a.account and l.holder = p_holder and l.fence = a.fence
-            and l.expires_at > v_now
+        select a.*, coalesce(l.held, false) as held
+        from asked a left join lateral (
+            select k.holder = p_holder and k.fence = a.fence and k.expires_at > v_now as held
+            from public.tgworker_leases k where k.integration_account_id = a.account limit 1
+        ) l on true
     )
     select array_agg(j.account order by j.account) filter (where j.held and j.free > 0),
         array_agg(j.fence order by j.account) filter (where j.held and j.free > 0),
