@@ -23,10 +23,12 @@ class Rows:
 
     def __init__(self) -> None:
         self.rows: list[Heartbeat] = []
+        self.at_s: list[float] = []
 
     async def write(self, heartbeat: Heartbeat) -> None:
         await trio.lowlevel.checkpoint()
         self.rows.append(heartbeat)
+        self.at_s.append(trio.current_time())
 
 
 async def test_the_heartbeat_says_starting_then_online_then_offline(
@@ -35,12 +37,13 @@ async def test_the_heartbeat_says_starting_then_online_then_offline(
     rows = Rows()
     async with open_world(tmp_path, heartbeats=[rows]) as world:
         await world.until(16)
-    assert [row.status for row in rows.rows] == [
-        WorkerStatus.STARTING,
-        WorkerStatus.ONLINE,
-        WorkerStatus.OFFLINE,
+    assert [(at, row.status) for at, row in zip(rows.at_s, rows.rows, strict=True)] == [
+        (0, WorkerStatus.STARTING),
+        (1, WorkerStatus.ONLINE),
+        (15, WorkerStatus.ONLINE),
+        (16, WorkerStatus.OFFLINE),
     ]
-    assert [row.seq for row in rows.rows] == [1, 2, 3]
+    assert [row.seq for row in rows.rows] == [1, 2, 3, 4]
 
 
 async def test_an_account_without_a_line_degrades_the_worker_and_one_that_is_refused_does_not(

@@ -33,13 +33,17 @@ class FakeWriter:
 
 
 class Composer:
-    """Counts heartbeats, as the worker does."""
+    """Counts heartbeats, as the worker does, and says what it is told to."""
 
     def __init__(self) -> None:
+        self.now = WorkerStatus.ONLINE
         self._numbers = count(1)
 
+    def status(self) -> WorkerStatus:
+        return self.now
+
     def __call__(self) -> Heartbeat:
-        return Heartbeat("telegram-main", WorkerStatus.ONLINE, {}, 1, next(self._numbers))
+        return Heartbeat("telegram-main", self.now, {}, 1, next(self._numbers))
 
 
 @asynccontextmanager
@@ -50,7 +54,7 @@ async def beating(
     limits: Limits | None = None,
     watched: bool = True,
 ) -> AsyncGenerator[RecordingPulse]:
-    pulse = RecordingPulse()
+    pulse, composer = RecordingPulse(), composer or Composer()
     async with trio.open_nursery() as nursery:
         if watched:
             nursery.start_soon(pulse.watch)
@@ -59,7 +63,8 @@ async def beating(
                 run_heartbeat,
                 pulse,
                 writers=writers,
-                compose=composer or Composer(),
+                compose=composer,
+                status=composer.status,
                 limits=limits or Limits(),
                 report=report or Reports(),
             )
@@ -174,6 +179,47 @@ async def test_what_a_sleeping_machine_missed_is_not_made_up_for(mock_clock: tri
         mock_clock.jump(8)
         await trio.testing.wait_all_tasks_blocked()
     assert writer.written == [(0, 1), (607, 2), (615, 3)], "one at once, the next on the old grid"
+
+
+async def test_a_status_that_changes_is_written_within_a_second_and_off_the_grid(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    writer, composer = FakeWriter(), Composer()
+    composer.now = WorkerStatus.STARTING
+    async with beating(writer, composer=composer):
+        await trio.sleep(0.2)
+        composer.now = WorkerStatus.ONLINE
+        await trio.sleep(20)
+        composer.now = WorkerStatus.DEGRADED
+        await trio.sleep(0.1)
+        composer.now = WorkerStatus.ONLINE  # nobody looked
+        await trio.sleep(20)
+    assert [at for at, _ in writer.written] == [0, 1, 15, 30]
+
+
+async def test_a_status_that_flaps_is_written_once_a_second_at_most(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    writer, composer = FakeWriter(), Composer()
+    async with beating(writer, composer=composer):
+        for _ in range(100):
+            await trio.sleep(0.1)
+            composer.now = (
+                WorkerStatus.ONLINE if composer.now is WorkerStatus.DEGRADED else WorkerStatus.DEGRADED
+            )
+    assert len(writer.written) <= 11
+
+
+async def test_news_that_cannot_be_written_holds_up_no_heartbeat(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    writer, composer = FakeWriter(), Composer()
+    writer.weather.will("write", "ok", "hang")
+    async with beating(writer, composer=composer):
+        await trio.sleep(11.5)
+        composer.now = WorkerStatus.DEGRADED
+        await trio.sleep(10)
+    assert [at for at, _ in writer.written] == [0, 15]
 
 
 # ---------------------------------------------------------------- what the worker is

@@ -106,6 +106,7 @@ class Worker:
                         run_heartbeat,
                         writers=parts.heartbeats,
                         compose=self._heartbeat,
+                        status=self.status,
                         limits=limits,
                         report=report,
                     ),

@@ -1,6 +1,7 @@
 """The heartbeat: what the worker is, written every 15 s, whatever the loops do.
 
-It waits for nothing but the clock and its writers, and for those only until the next heartbeat is due.
+It waits for nothing but the clock and its writers, and for those only until the next heartbeat is due. Who
+looks at the row sees what is true, not what was true up to 15 s ago.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,9 @@ from tgworker.messaging.events import HeartbeatMissed, HeartbeatWritten, Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Heartbeat, LoopStatus, WorkerStatus
 from tgworker.messaging.ports import HeartbeatWriter, Pulse
+
+LOOK_EVERY_S = 1.0
+"""How often it is looked whether what the last heartbeat said still holds."""
 
 STALLED_VERDICTS = frozenset({"silent", "deadline", "wedged", "start-timeout"})
 """How a loop ended that hung, in supervision's words."""
@@ -39,17 +43,21 @@ async def run_heartbeat(
     *,
     writers: Sequence[HeartbeatWriter],
     compose: Callable[[], Heartbeat],
+    status: Callable[[], WorkerStatus],
     limits: Limits,
     report: Report,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Write a heartbeat every ``limits.heartbeat_every_s`` seconds, on the second; returns never.
 
+    In between, a status that has changed is written within `LOOK_EVERY_S`.
+
     Args:
         pulse: This loop's sign of life.
         writers: Where it goes; one that hangs delays neither the others nor the next heartbeat.
         compose: Makes the next heartbeat. It counts them, because the numbers must go on growing when this
             loop is restarted: a store takes a smaller one for an old one, and ignores it.
+        status: What the worker is now.
         limits: The interval, and the database deadline.
         report: Hears of every heartbeat, written or missed.
         task_status: Started at once: a writer that hangs holds up nobody's start.
@@ -60,22 +68,26 @@ async def run_heartbeat(
     while True:
         # What a sleeping machine missed is not made up for: one heartbeat, and the next on the old grid.
         due += every_s * max(0, (trio.current_time() - due) // every_s)
-        pulse.beat()
-        await write_heartbeat(pulse, writers, compose(), limits, report)
         due += every_s
-        pulse.expect(max(0, due - trio.current_time()))
-        await trio.sleep_until(due)
+        heartbeat = compose()
+        await _write_to_all(pulse, writers, heartbeat, min(limits.database_s, every_s), report)
+        while (left_s := due - trio.current_time()) > 0:
+            pulse.beat()
+            await trio.sleep(min(left_s, LOOK_EVERY_S))
+            left_s = due - trio.current_time()
+            if left_s > 0 and status() is not heartbeat.status:
+                heartbeat = compose()
+                await _write_to_all(pulse, writers, heartbeat, min(limits.database_s, left_s), report)
 
 
-async def write_heartbeat(
+async def _write_to_all(
     pulse: Pulse,
     writers: Sequence[HeartbeatWriter],
     heartbeat: Heartbeat,
-    limits: Limits,
+    limit_s: float,
     report: Report,
 ) -> None:
-    """Give one heartbeat to all writers at once, each for 10 s at most, and until the next is due."""
-    limit_s = min(limits.database_s, limits.heartbeat_every_s)
+    """Give one heartbeat to all writers at once, each for ``limit_s`` seconds at most."""
     async with trio.open_nursery() as nursery:
         for writer in writers:
             nursery.start_soon(_write, pulse, writer, heartbeat, limit_s, report)
