@@ -12,7 +12,15 @@ import pytest
 import trio
 import trio.testing
 
-from tgworker.supervision import ChildSpec, Pulse, Silence, StopOrder, SupervisorSpec, open_supervisor
+from tgworker.supervision import (
+    ChildSpec,
+    Pulse,
+    Silence,
+    StopOrder,
+    Strategy,
+    SupervisorSpec,
+    open_supervisor,
+)
 
 
 async def idle(pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
@@ -33,6 +41,12 @@ async def one_after_the_other(number: int) -> None:
 
 async def together(number: int) -> None:
     spec = SupervisorSpec(children=tuple(children(number)), stop=StopOrder.TOGETHER)
+    async with open_supervisor(spec, rng=random.Random(0)) as supervisor:
+        await supervisor.wait_ready()
+
+
+async def as_a_group(number: int) -> None:
+    spec = SupervisorSpec(children=tuple(children(number)), strategy=Strategy.ONE_FOR_ALL)
     async with open_supervisor(spec, rng=random.Random(0)) as supervisor:
         await supervisor.wait_ready()
 
@@ -63,7 +77,7 @@ async def calls_of(work: Callable[[int], Awaitable[None]], number: int) -> int:
     return calls
 
 
-@pytest.mark.parametrize("work", [one_after_the_other, together, added_and_removed_at_run_time])
+@pytest.mark.parametrize("work", [one_after_the_other, together, as_a_group, added_and_removed_at_run_time])
 async def test_starting_and_stopping_is_linear_in_the_number_of_children(
     work: Callable[[int], Awaitable[None]], autojump_clock: trio.testing.MockClock
 ) -> None:
