@@ -65,19 +65,20 @@ def look_again_at_s(child: Child, now_s: float, lost_s: LostSince) -> float:
 
     (Except a `Pulse.cycle` that it opens meanwhile, which arms the alarm itself.)
     """
-    match child.state, child.run:
-        case ChildState.BACKING_OFF, _:
-            return child.restart_at_s
-        case ChildState.STOPPING, Run(kill=kill) if kill is not None and not child.sheltering:
-            return dead_by_s(kill, child.spec, lost_s)
-        case ((ChildState.STARTING | ChildState.READY), Run() as run):
-            return min(
-                _start_due_s(child, run, lost_s),
-                min((_cycle_due_s(cycle, lost_s) for cycle in run.pulse.cycles), default=math.inf),
-                _silence_look_s(run, child.spec, now_s, lost_s),
-            )
-        case _:
-            return math.inf
+    # Plain comparisons: thousands of idle children are looked at once in each limit of silence.
+    state, run = child.state, child.run
+    if run is not None and (state is ChildState.READY or state is ChildState.STARTING):
+        due_s = _silence_look_s(run, child.spec, now_s, lost_s)
+        if state is ChildState.STARTING:
+            due_s = min(due_s, _start_due_s(child, run, lost_s))
+        for cycle in run.pulse.cycles:
+            due_s = min(due_s, _cycle_due_s(cycle, lost_s))
+        return due_s
+    if state is ChildState.BACKING_OFF:
+        return child.restart_at_s
+    if state is ChildState.STOPPING and run is not None and run.kill is not None and not child.sheltering:
+        return dead_by_s(run.kill, child.spec, lost_s)
+    return math.inf
 
 
 def dead_by_s(kill: Kill, spec: ChildSpec, lost_s: LostSince) -> float:
@@ -93,7 +94,7 @@ def judge(child: Child, run: Run, now_s: float, lost_s: LostSince) -> Finding | 
     for cycle in pulse.cycles:
         if _cycle_due_s(cycle, lost_s) <= now_s:
             return CycleTooLong(cycle.limit_s)
-    if _start_due_s(child, run, lost_s) <= now_s:
+    if child.state is ChildState.STARTING and _start_due_s(child, run, lost_s) <= now_s:
         assert child.spec.start_within_s is not None
         return NotReady(child.spec.start_within_s)
     silence = child.spec.silence
@@ -112,7 +113,7 @@ def judge(child: Child, run: Run, now_s: float, lost_s: LostSince) -> Finding | 
 
 
 def _start_due_s(child: Child, run: Run, lost_s: LostSince) -> float:
-    if child.state is not ChildState.STARTING or child.spec.start_within_s is None:
+    if child.spec.start_within_s is None:
         return math.inf
     return run.started_at_s + child.spec.start_within_s + lost_s(run.started_at_s)
 
