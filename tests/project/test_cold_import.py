@@ -55,6 +55,21 @@ def test_a_worker_does_not_wait_for_its_status_server() -> None:
     loaded = loaded_by("import tgworker.cli.run")
     assert "trio_asyncio" in loaded
     assert not loaded & {"hypercorn", "h2", "httpx"}
+    assert not loaded & {"tgworker.sandbox", "tgworker.devstack", "tgworker.supabase", "psycopg", "rich.live"}
+
+
+def test_the_garbage_collector_rests_only_while_a_command_is_imported() -> None:
+    found = loaded_by(
+        "import contextlib, gc, io, sys, types, tgworker.cli\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'tgworker.cli.keygen': sys.modules[f'collects_{gc.isenabled()}'] = types\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    assert tgworker.cli.main(['keygen']) == 0\n"
+        "assert gc.isenabled()"
+    )
+    assert {name for name in found if name.startswith("collects_")} == {"collects_False"}
 
 
 def test_keygen_does_not_wait_for_telethon() -> None:

@@ -1,7 +1,9 @@
 """All commands, and how their endings become exit codes."""
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
 
 from cyclopts import App
@@ -69,6 +71,21 @@ def dispatch(argv: Sequence[str]) -> int:
     if not words or (words[0].startswith("-") and not listing and words[0] != "--version"):
         words.insert(0, "run")
     app = make_app(listing=listing)
-    return exit_code_of(
-        lambda: app(words, exit_on_error=False, print_error=False, result_action="return_value")
-    )
+
+    def run() -> object:
+        if words[0] in COMMANDS:
+            _import(COMMANDS[words[0]])
+        return app(words, exit_on_error=False, print_error=False, result_action="return_value")
+
+    return exit_code_of(run)
+
+
+def _import(command: Command) -> None:
+    """Import a command while the garbage collector rests: a twelfth of the time went into finding none."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        import_module(command.path.partition(":")[0])
+    finally:
+        if collects:
+            gc.enable()
