@@ -2,7 +2,11 @@
 
 import os
 import signal
+import socket
+import sqlite3
 import sys
+from collections import Counter
+from contextlib import closing, suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -10,6 +14,7 @@ import pytest
 import trio
 
 from guard.guarded_site import Guard, Site, open_site, runs, until
+from tgworker.sandbox import Fault
 
 pytestmark = pytest.mark.slow
 
@@ -54,19 +59,53 @@ async def test_no_worker_outlives_a_killed_guard_and_no_second_guard_starts_besi
             assert not guard.said("worker ended")
 
 
-async def test_sigterm_ends_both_in_order(tmp_path: Path) -> None:
-    async with open_site(tmp_path) as site, site.guard() as guard:
-        await site.wait_online()
-        assert await guard.end() == 0
-        row = await site.row()
-        assert row is not None
-        assert row.status == "offline"
-        await until(lambda: bool(guard.said("guard stopped")))
-        order = ["guard stopping", "worker stopping", "worker stopped", "worker ended", "guard stopped"]
-        assert guard.order(*order) == order
-        assert not [line for line in guard.lines if line["level"] in {"warning", "error"}]
-        assert guard.said("worker ended", reason="exit code 0", level="info")
-        assert (await site.status())["heartbeat"]["status"] == "offline"
+def pipes(pid: int) -> Counter[str]:
+    """The pipes of a process, standard streams aside, with how many of their ends it has."""
+    found: Counter[str] = Counter()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found[str(fd.readlink())] += int(fd.name) > 2
+    return Counter({end: ends for end, ends in found.items() if ends and end.startswith("pipe:")})
+
+
+async def test_sigterm_amid_sends_ends_both_in_order_and_loses_nothing(tmp_path: Path) -> None:
+    texts = [f"message {number:02d}" for number in range(100)]
+    async with open_site(tmp_path, freeze_after_s=10) as site:
+        (account,) = site.accounts
+        async with site.guard() as guard:
+            await site.wait_online()
+            of_guard, of_worker = pipes(guard.process.pid), pipes(await guard.worker_pid())
+            own = {end for end, ends in of_guard.items() if ends == 2}
+            assert own, "by which signals wake it"
+            assert not own & of_worker.keys()
+            (way,) = of_guard.keys() & of_worker.keys()
+            assert (of_guard[way], of_worker[way]) == (1, 1)
+
+            site.sandbox.faults.set(Fault("delay", "messages.sendMessage", seconds=0.01))
+            await site.give(account, texts)
+            await until(lambda: len(site.arrived(account)) > 20)
+            assert await guard.end() == 0
+            assert len(site.arrived(account)) < 100
+            await in_order(site, guard)
+        site.sandbox.faults.clear()
+        async with site.guard():
+            await until(lambda: len(site.arrived(account)) >= 100)
+            while (await site.wait_online())["queues"]["claimed"]:
+                await trio.sleep(0.05)
+        assert site.arrived(account) == texts
+
+
+async def in_order(site: Site, guard: Guard) -> None:
+    """What is to be seen of an orderly end."""
+    row = await site.row()
+    assert row is not None
+    assert row.status == "offline"
+    await until(lambda: bool(guard.said("guard stopped")))
+    order = ["guard stopping", "worker stopping", "worker stopped", "worker ended", "guard stopped"]
+    assert guard.order(*order) == order
+    assert not [line for line in guard.lines if line["level"] == "error"]
+    assert guard.said("worker ended", reason="exit code 0", level="info")
+    assert (await site.status())["heartbeat"]["status"] == "offline"
 
 
 async def test_the_last_word_is_said_also_where_an_older_one_is_still_being_written(tmp_path: Path) -> None:
@@ -83,6 +122,22 @@ async def test_the_last_word_is_said_also_where_an_older_one_is_still_being_writ
                 process.kill()
     assert file.read_text().split() == ["online", "frozen", "offline"]
     assert guard.said("no file for stacks", reason="no room"), "standard error will do"
+
+
+async def test_what_no_new_process_cures_ends_the_guard_with_the_same_code(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "{}:{}".format(*taken.getsockname())
+        async with open_site(tmp_path, accounts=0) as site:
+            async with site.guard(env={"TGWORKER_STATUS_BIND": address}) as guard:
+                assert await guard.process.wait() == 2
+            (complaint,) = [line["event"] for line in guard.lines if address in line["event"]]
+            assert "TGWORKER_STATUS_BIND" in complaint
+            with closing(sqlite3.connect(site.data.database)) as database:
+                database.execute("pragma user_version = 4711")
+            async with site.guard() as guard:
+                assert await guard.process.wait() == 3
+            assert guard.said("worker ended", reason="exit code 3", level="info")
+            assert len(guard.said("worker forked")) == 1
 
 
 async def test_ctrl_c_reaches_the_guard_alone_and_ends_both_in_order(tmp_path: Path) -> None:
