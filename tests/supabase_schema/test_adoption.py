@@ -169,6 +169,10 @@ DIFFERENT = {
     "alter table conversations drop column unread_count": (
         "conversations.unread_count is missing, not integer"
     ),
+    "alter table messages add column tenant text not null default 'x';"
+    "alter table messages alter column tenant drop default": (
+        "messages.tenant must not be null, and has no default"
+    ),
     "alter table message_jobs alter column payload type text": "message_jobs.payload is text, not jsonb",
 }
 
@@ -341,6 +345,30 @@ def test_dirty_contacts_and_counts_are_lived_with(adopted: World) -> None:
     metadata = {row["n"]: row["metadata"] for row in rows if row["n"] in "124"}
     named = {"first_name": "Ada", "is_group": False}
     assert {"1": named, "2": named, "4": "text"}.items() <= metadata.items()
+
+
+def test_a_unique_key_of_the_application_turns_no_batch_away(adopted: World) -> None:
+    adopted.sql("delete from messages where id = '0d000000-0000-4000-8000-000000000002'")
+    adopted.sql("create unique index on messages (conversation_id, external_message_id)")
+    adopt(adopted)
+    process = adopted.worker()
+    process.acquire(ACCOUNT)
+    # Both younger than what is looked for among the old worker's messages.
+    known = inbound(500, 70, sent_at="2027-06-01T00:00:00Z")
+    answer = process.ingest(ACCOUNT, known, inbound(500, 73, sent_at="2027-06-01T00:00:00Z"))
+    assert [found["telegram_id"] for found in answer["messages"]] == [73]
+    assert adopted.one("select unread_count from conversations where id = %s", CHAT) == 1
+    key = adopted.one("select message_id from tgworker_message_keys where telegram_id = 70")
+    assert key == "0d000000-0000-4000-8000-000000000001"
+    assert process.ingest(ACCOUNT, known)["new"] == 0
+
+
+def test_the_old_workers_accounts_are_not_stamped(adopted: World) -> None:
+    stamp = "select last_sync_at from integration_accounts where id = %s"
+    before = adopted.one(stamp, ACCOUNT)
+    adopted.worker().rpc("tgworker_record_account", p_account=ACCOUNT, p_fence=None, p_state="elsewhere")
+    assert adopted.one(stamp, ACCOUNT) == before
+    assert adopted.one("select count(*) from tgworker_accounts") == 0
 
 
 def test_rows_without_an_account_are_decided_about_once_the_account_is_ours(adopted: World) -> None:

@@ -44,6 +44,17 @@ def test_a_pending_message_that_is_taken_back_makes_room_for_the_next(
     assert sorted(texts(process)) == ["elsewhere", "second"]
 
 
+def test_a_conversation_that_is_deleted_takes_its_pending_messages_with_it(world: World) -> None:
+    account, process = ready(world)
+    chat = world.chat("500")
+    messages = [world.write(chat, text, account) for text in ("first", "second")]
+    process.claim(0)
+    world.sql("delete from conversations where id = %s", chat)
+    assert [world.state(message) for message in messages] == ["cancelled", "cancelled"]
+    assert texts(process) == []
+    assert world.one("select count(*) from tgworker_lanes") == 0
+
+
 def test_messages_that_are_truncated_are_noticed_by_the_claim(world: World) -> None:
     account, process = ready(world)
     message = world.write(world.chat("500"), "first", account)

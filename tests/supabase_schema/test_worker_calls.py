@@ -210,6 +210,18 @@ def test_the_sweep_forgets_what_is_old_in_small_steps(timed: World) -> None:
     assert [timed.state(rows[text]) for text in rows] == [None, None, "waiting"]
 
 
+def test_a_walk_that_takes_too_long_is_given_up_until_the_next_is_due(world: World) -> None:
+    _, process = ready(world)
+    slow = world.connect(autocommit=False)
+    slow.execute("lock table messages in access exclusive mode")
+    process.rpc._connection.execute("set statement_timeout = '300ms'")
+    assert process.rpc("tgworker_sweep")["compared"] is False
+    # It is not begun again with every sweep.
+    assert process.rpc("tgworker_sweep")["compared"] is False
+    slow.rollback()
+    assert process.rpc("tgworker_sweep", p_full=True)["compared"] is True
+
+
 def test_a_row_in_order_that_no_lane_covers_is_found(world: World) -> None:
     account, process = ready(world)
     world.write(world.chat("500"), "hi", account)

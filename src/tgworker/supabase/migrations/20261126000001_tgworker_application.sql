@@ -78,6 +78,23 @@ begin
             or (select (e.type_name = 'text' and t.typcategory = 'S')
                     or (e.type_name = 'integer' and t.typcategory = 'N')
                 from pg_type t where t.oid = a.atttypid));
+    -- What a row must have, and the worker does not know.
+    select concat_ws('; ', v_wrong, string_agg(
+            format('%s.%s must not be null, and has no default', c.relname, a.attname), '; '
+            order by c.relname, a.attname))
+    into v_wrong
+    from (values
+        ('contact_identities', array['owner_id', 'type', 'value', 'metadata']),
+        ('conversations', array['owner_id', 'primary_identity_id', 'last_channel']),
+        ('messages', array['owner_id', 'conversation_id', 'integration_account_id', 'identity_id', 'channel',
+            'direction', 'message_type', 'sent_at', 'external_message_id']),
+        ('presence_status', array['owner_id', 'contact_identity_id', 'is_typing', 'is_online', 'updated_at']),
+        ('integration_accounts', array['owner_id', 'type', 'is_active', 'secrets_encrypted'])
+    ) as k (table_name, filled)
+    join pg_class c on c.oid = to_regclass('public.' || k.table_name)
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attname <> all (k.filled);
+    v_wrong := nullif(v_wrong, '');
     if v_wrong is not null then
         raise exception 'this application''s tables are not those of the worker: %', v_wrong
             using hint = 'nothing was changed; compare with docs/reference/supabase.md';

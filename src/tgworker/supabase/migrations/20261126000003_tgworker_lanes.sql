@@ -17,9 +17,13 @@ begin
 end $$;
 
 -- Whether this database had an application before us.
+-- (In PL/pgSQL, which keeps its plans; functions in SQL are planned with every call.)
 create or replace function public.tgworker_is_adopted() returns boolean
-language sql stable set search_path = pg_catalog, public, pg_temp
-as $$ select coalesce((select value = 'true'::jsonb from public.tgworker_meta where key = 'adopted'), false) $$;
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    return coalesce((select value = 'true'::jsonb from public.tgworker_meta where key = 'adopted'), false);
+end $$;
 
 -- Whether the rows of an account are ours to act upon. On an adopted database only those of accounts that were given
 -- to us, all others are the old worker's.
@@ -72,9 +76,6 @@ begin
         select l.conversation_id from public.tgworker_lanes l
         where l.conversation_id = any (p_conversations) order by 1 for update skip locked
     ) k;
-    insert into public.tgworker_touched (conversation_id, integration_account_id)
-    select l.conversation_id, l.integration_account_id from public.tgworker_lanes l
-    where l.conversation_id = any (p_conversations) and l.conversation_id <> all (v_locked);
     -- A statement of its own: it sees what was committed before the locks were ours.
     with heads as materialized (
         select c.id, coalesce(flying.seq, waiting.seq) as seq
@@ -100,12 +101,19 @@ begin
             fence = n.fence
         from lanes n
         where l.conversation_id = n.id and n.seq is not null and l.conversation_id = any (v_locked)
+    ), made as (
+        insert into public.tgworker_lanes (conversation_id, integration_account_id, head_seq, ready_at, fence)
+        select n.id, n.integration_account_id, n.seq, n.ready_at, n.fence from lanes n
+        where n.seq is not null and n.id <> all (v_locked)
+        order by n.id
+        on conflict (conversation_id) do nothing
+        returning conversation_id
     )
-    insert into public.tgworker_lanes (conversation_id, integration_account_id, head_seq, ready_at, fence)
-    select n.id, n.integration_account_id, n.seq, n.ready_at, n.fence from lanes n
-    where n.seq is not null and n.id <> all (v_locked)
-    order by n.id
-    on conflict (conversation_id) do nothing; -- locked by somebody else: noted above
+    -- Somebody else has it, or made it at the same moment, and may have seen less.
+    insert into public.tgworker_touched (conversation_id, integration_account_id)
+    select n.id, n.integration_account_id from lanes n
+    where n.id <> all (v_locked) and not exists (select from made m where m.conversation_id = n.id)
+        and (n.seq is not null or exists (select from public.tgworker_lanes l where l.conversation_id = n.id));
 end $$;
 
 -- The outbox becomes what these rows of `messages` say.

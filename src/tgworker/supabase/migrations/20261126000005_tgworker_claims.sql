@@ -251,9 +251,10 @@ end $$;
 
 -- The accounts that have a lane, one after the other through the indexes, however many lanes each has.
 create or replace function public.tgworker_accounts_with_lanes() returns setof uuid
-language sql stable set search_path = pg_catalog, public, pg_temp
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
 as $$
-    with recursive ready (id) as (
+begin
+    return query with recursive ready (id) as (
         (select l.integration_account_id from public.tgworker_lanes l
             where l.fence is null and l.integration_account_id is not null
             order by l.integration_account_id limit 1)
@@ -271,8 +272,8 @@ as $$
             order by l.integration_account_id limit 1)
         from claimed where claimed.id is not null
     )
-    select id from ready where id is not null union select id from claimed where id is not null
-$$;
+    select r.id from ready r where r.id is not null union select c.id from claimed c where c.id is not null;
+end $$;
 
 -- OutboxStore.claim
 --

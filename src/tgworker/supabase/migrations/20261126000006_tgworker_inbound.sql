@@ -15,15 +15,6 @@ begin
     end if;
 end $$;
 
--- A fresh id for a row: a UUID of version 7 (RFC 9562), the n-th of its moment; it grows with time.
-create or replace function public.tgworker_new_id(p_n integer default 0) returns uuid
-language sql volatile set search_path = pg_catalog, public, pg_temp
-as $$
-    select (substr(k.ms, 1, 8) || '-' || substr(k.ms, 9, 4) || '-7' || lpad(to_hex(p_n % 4096), 3, '0')
-        || substr(gen_random_uuid()::text, 19))::uuid
-    from (select lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') as ms) k
-$$;
-
 -- What the application shows of a contact, from a peer. Keys without a value are left out.
 create or replace function public.tgworker_names(p public.tgworker_peers) returns jsonb
 language sql immutable set search_path = pg_catalog, public, pg_temp
@@ -127,15 +118,21 @@ declare
     v_chats bigint[];
     v_identities uuid[];
     v_conversations uuid[];
-    v_count record;
+    v_free uuid[];
+    v_new uuid[];
+    v_stored uuid[];
+    v_ms text := lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0');
+    v_moment text := substr(v_ms, 1, 8) || '-' || substr(v_ms, 9, 4) || '-7';
 begin
     p_messages := case when jsonb_typeof(p_messages) = 'array' then p_messages else '[]' end;
     p_sent_ids := case when jsonb_typeof(p_sent_ids) = 'array' then p_sent_ids else '[]' end;
     if p_messages = '[]' and p_sent_ids = '[]' then
         return '[]';
     end if;
+    -- Each gets an id that grows with time: a UUID of version 7 (RFC 9562), with its number in the batch.
     select array_agg((m.n, m.chat_id, m.telegram_id, m.sender_id, coalesce(m.outgoing, false), m.text,
-        coalesce(m.message_type, 'text'), m.sent_at, m.raw_payload, public.tgworker_new_id(m.n::integer)
+        coalesce(m.message_type, 'text'), m.sent_at, m.raw_payload,
+        v_moment || lpad(to_hex(m.n % 4096), 3, '0') || substr(gen_random_uuid()::text, 19)
         )::public.tgworker_incoming order by m.n)
     into v_in
     from rows from (jsonb_to_recordset(p_messages) as (chat_id bigint, telegram_id bigint, sender_id bigint,
@@ -199,9 +196,11 @@ begin
         on conflict do nothing
         returning k.message_id
     )
-    select array_agg(i order by i.n) into v_in from unnest(v_in) i join keyed k on k.message_id = i.message_id;
-    if v_in is null then
+    select array_agg(k.message_id) into v_new from keyed k;
+    if v_new is null then
         return '[]';
+    elsif cardinality(v_new) < cardinality(v_in) then
+        select array_agg(i order by i.n) into v_in from unnest(v_in) i where i.message_id = any (v_new);
     end if;
 
     perform public.tgworker_make_contacts(p_account, p_owner, v_in);
@@ -225,40 +224,64 @@ begin
     end if;
 
     perform set_config('tgworker.writing', 'on', true);
-    insert into public.messages (id, owner_id, conversation_id, integration_account_id, identity_id, channel, direction,
-        text, message_type, sent_at, external_message_id, raw_payload)
-    select i.message_id, p_owner, c.conversation_id, p_account,
-        case when i.outgoing or i.sender_id is null or i.sender_id = i.chat_id then c.identity_id else (
-            select s.id from public.contact_identities s
-            where s.owner_id = p_owner and s.type = 'telegram_user' and s.value = i.sender_id::text
-            order by s.id limit 1) end,
-        'telegram', case when i.outgoing then 'outbound' else 'inbound' end, i.text, i.message_type, i.sent_at,
-        i.telegram_id::text, i.raw_payload
-    from unnest(v_in) i
-    join unnest(v_chats, v_identities, v_conversations) c (chat_id, identity_id, conversation_id)
-        on c.chat_id = i.chat_id
-    order by i.n;
+    with stored as (
+        insert into public.messages as m (id, owner_id, conversation_id, integration_account_id, identity_id, channel,
+            direction, text, message_type, sent_at, external_message_id, raw_payload)
+        select i.message_id, p_owner, c.conversation_id, p_account,
+            case when i.outgoing or i.sender_id is null or i.sender_id = i.chat_id then c.identity_id else (
+                select s.id from public.contact_identities s
+                where s.owner_id = p_owner and s.type = 'telegram_user' and s.value = i.sender_id::text
+                order by s.id limit 1) end,
+            'telegram', case when i.outgoing then 'outbound' else 'inbound' end, i.text, i.message_type, i.sent_at,
+            i.telegram_id::text, i.raw_payload
+        from unnest(v_in) i
+        join unnest(v_chats, v_identities, v_conversations) c (chat_id, identity_id, conversation_id)
+            on c.chat_id = i.chat_id
+        order by i.n
+        on conflict do nothing -- a unique key of the application's own
+        returning m.id
+    )
+    select array_agg(s.id) into v_stored from stored s;
     perform set_config('tgworker.writing', '', true);
+    if coalesce(cardinality(v_stored), 0) < cardinality(v_in) then
+        -- The application's key knew them, ours did not: they are not new.
+        update public.tgworker_message_keys k set message_id = old.id
+        from unnest(v_in) i
+        join unnest(v_chats, v_conversations) c (chat_id, conversation_id) on c.chat_id = i.chat_id
+        cross join lateral (
+            select m.id from public.messages m
+            where m.conversation_id = c.conversation_id and m.external_message_id = i.telegram_id::text
+            order by m.sent_at, m.id limit 1
+        ) old
+        where k.scope = p_account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id
+            and k.message_id = i.message_id and i.message_id <> all (coalesce(v_stored, '{}'));
+        select array_agg(i order by i.n) into v_in from unnest(v_in) i where i.message_id = any (v_stored);
+        if v_in is null then
+            return '[]';
+        end if;
+    end if;
 
-    for v_count in
+    v_free := array(select c.id from public.conversations c where c.id = any (v_conversations) order by 1
+        for no key update skip locked);
+    with counts as materialized (
         select distinct on (c.conversation_id) c.conversation_id,
             case when p_unread then count(*) filter (where not i.outgoing) over (partition by c.conversation_id)
                 else 0 end::integer as unread,
-            i.sent_at, public.tgworker_preview(i.text, i.message_type) as preview
+            i.sent_at, coalesce(nullif(left(i.text, 100), ''), '[' || i.message_type || ']') as preview
         from unnest(v_in) i join unnest(v_chats, v_conversations) c (chat_id, conversation_id)
             on c.chat_id = i.chat_id
         order by c.conversation_id, i.sent_at desc nulls last, i.telegram_id desc
-    loop
-        perform 1 from public.conversations c
-        where c.id = v_count.conversation_id for no key update skip locked;
-        if found then
-            perform public.tgworker_count(
-                v_count.conversation_id, v_count.unread, v_count.sent_at, v_count.preview);
-        else
-            insert into public.tgworker_chores (conversation_id, unread, latest_at, preview)
-            values (v_count.conversation_id, v_count.unread, v_count.sent_at, v_count.preview);
-        end if;
-    end loop;
+    ), counted as (
+        update public.conversations c
+        set unread_count = coalesce(c.unread_count, 0) + n.unread, last_channel = 'telegram',
+            last_message_at = case when c.last_message_at is null or n.sent_at >= c.last_message_at
+                then n.sent_at else c.last_message_at end,
+            last_message_preview = case when c.last_message_at is null or n.sent_at >= c.last_message_at
+                then n.preview else c.last_message_preview end
+        from counts n where c.id = n.conversation_id and c.id = any (v_free)
+    )
+    insert into public.tgworker_chores (conversation_id, unread, latest_at, preview)
+    select n.* from counts n where n.conversation_id <> all (v_free);
 
     return (select jsonb_agg(jsonb_build_object('message_id', i.message_id, 'chat_id', i.chat_id,
         'telegram_id', i.telegram_id) order by i.n) from unnest(v_in) i);
@@ -303,9 +326,11 @@ end $$;
 -- Each chat of these messages with its contact and its conversation; conversation_id is null where there is none.
 create or replace function public.tgworker_find_chats(p_owner uuid, p_in public.tgworker_incoming[])
 returns table (chat_id bigint, identity_id uuid, conversation_id uuid)
-language sql stable set search_path = pg_catalog, public, pg_temp
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
 as $$
-    select c.chat_id, k.identity_id, k.conversation_id
+#variable_conflict use_column
+begin
+    return query select c.chat_id, k.identity_id, k.conversation_id
     from (select distinct i.chat_id from unnest(p_in) i) c
     cross join lateral (
         select i.id as identity_id, v.id as conversation_id
@@ -317,15 +342,17 @@ as $$
         ) v on true
         where i.owner_id = p_owner and i.type = 'telegram_user' and i.value = c.chat_id::text
         order by v.id is null, v.last_message_at desc nulls last, i.id limit 1
-    ) k
-$$;
+    ) k;
+end $$;
 
 -- On an adopted database: which of these messages did the old worker store? They get their keys now. Nothing that is
 -- younger than the adoption of the account by a day is looked for.
 create or replace function public.tgworker_know_old(
     p_account uuid, p_owner uuid, p_in public.tgworker_incoming[]) returns void
-language sql set search_path = pg_catalog, public, pg_temp
+language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
+#variable_conflict use_column
+begin
     insert into public.tgworker_message_keys (scope, telegram_id, chat_id, message_id)
     select p_account, i.telegram_id, i.chat_id, old.id
     from unnest(p_in) i
@@ -342,8 +369,8 @@ as $$
     ) old
     where not exists (select from public.tgworker_message_keys k
         where k.scope = p_account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id)
-    on conflict do nothing
-$$;
+    on conflict do nothing;
+end $$;
 
 -- The owner and the workspace of an account. Raises 410 `account_gone`.
 create or replace function public.tgworker_owner(p_account uuid, out owner uuid, out workspace uuid)

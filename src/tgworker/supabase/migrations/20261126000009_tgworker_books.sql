@@ -20,7 +20,7 @@ $$;
 --
 -- p_fence  the token of the account's lease; null: the account has no lease now (another one's word is not overwritten)
 --
--- An account that was removed is left alone. Raises 409 `lease_lost`.
+-- An account that was removed, or is not ours, is left alone. Raises 409 `lease_lost`.
 create or replace function public.tgworker_record_account(
     p_account uuid, p_fence bigint, p_state text, p_last_error text default null, p_user_id bigint default null)
 returns void
@@ -38,12 +38,12 @@ begin
     then
         perform public.tgworker_fail(409, 'lease_lost', format('the account %s belongs to another worker', p_account));
     end if;
+    if not public.tgworker_is_ours(p_account) then
+        return; -- of the old worker's accounts nothing is said, and last_sync_at tells whether it is still at work
+    end if;
     insert into public.tgworker_accounts as t
         (integration_account_id, state, user_id, last_error, changed_at)
-    select p_account, p_state, p_user_id, p_last_error, public.tgworker_now()
-    -- (On an adopted database a row here means that the account is ours: only login and adopt make it.)
-    where not public.tgworker_is_adopted()
-        or exists (select from public.tgworker_accounts k where k.integration_account_id = p_account)
+    values (p_account, p_state, p_user_id, p_last_error, public.tgworker_now())
     on conflict (integration_account_id) do update set state = excluded.state,
         user_id = coalesce(excluded.user_id, t.user_id), last_error = excluded.last_error,
         changed_at = excluded.changed_at;

@@ -221,22 +221,30 @@ begin
     v_compared := p_full or coalesce((select (value #>> '{}')::timestamptz < v_now - interval '6 hours'
         from public.tgworker_meta where key = 'compared_at'), true);
     if v_compared then
-        v_ids := array(
-            select m.id from public.messages m
-            where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
-                and not exists (select from public.tgworker_outbox o where o.message_id = m.id)
-            order by m.sent_at, m.id limit p_limit);
-        perform public.tgworker_follow(v_ids, false, v_now - interval '1 day');
-        v_repaired := v_repaired + cardinality(v_ids);
-        v_more := v_more or cardinality(v_ids) = p_limit;
-        -- Outcomes that were not written.
-        v_ids := array(
-            select o.message_id from public.messages m join public.tgworker_outbox o on o.message_id = m.id
-            where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
-                and o.settled_at is not null
-            limit p_limit);
-        perform public.tgworker_write_messages(v_ids);
-        v_repaired := v_repaired + cardinality(v_ids);
+        begin
+            v_ids := array(
+                select m.id from public.messages m
+                where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
+                    and not exists (select from public.tgworker_outbox o where o.message_id = m.id)
+                order by m.sent_at, m.id limit p_limit);
+            perform public.tgworker_follow(v_ids, false, v_now - interval '1 day');
+            v_repaired := v_repaired + cardinality(v_ids);
+            v_more := v_more or cardinality(v_ids) = p_limit;
+            -- Outcomes that were not written.
+            v_ids := array(
+                select o.message_id from public.messages m join public.tgworker_outbox o on o.message_id = m.id
+                where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
+                    and o.settled_at is not null
+                limit p_limit);
+            perform public.tgworker_write_messages(v_ids);
+            v_repaired := v_repaired + cardinality(v_ids);
+        exception when query_canceled then
+            -- The statement timeout: too long a table for this walk. It is not begun again every minute.
+            v_compared := false;
+        end;
+        if not v_compared then
+            raise warning 'tgworker: comparing messages with the outbox took longer than the statement timeout';
+        end if;
         insert into public.tgworker_meta as k (key, value) values ('compared_at', to_jsonb(v_now))
         on conflict (key) do update set value = excluded.value;
     end if;
