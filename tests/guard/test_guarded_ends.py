@@ -6,7 +6,8 @@ import socket
 import sqlite3
 import sys
 from collections import Counter
-from contextlib import closing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -108,20 +109,37 @@ async def in_order(site: Site, guard: Guard) -> None:
     assert (await site.status())["heartbeat"]["status"] == "offline"
 
 
-async def test_the_last_word_is_said_also_where_an_older_one_is_still_being_written(tmp_path: Path) -> None:
-    file = tmp_path / "said"
-    with trio.fail_after(20):
+@asynccontextmanager
+async def open_ward(file: Path) -> AsyncGenerator[Guard]:
+    """`ward_program` with this file."""
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             process = await trio.lowlevel.open_process([*WARD, str(file)], stderr=PIPE)
             guard = Guard(process)
             nursery.start_soon(guard.read)
             try:
-                await guard.line("worker is frozen")  # its row is being written, slowly
-                assert await guard.end() == 0
+                yield guard
             finally:
                 process.kill()
+
+
+async def test_the_last_word_is_said_also_where_an_older_one_is_still_being_written(tmp_path: Path) -> None:
+    file = tmp_path / "said"
+    async with open_ward(file) as guard:
+        await guard.line("worker is frozen")  # its row is being written, slowly
+        assert await guard.end() == 0
     assert file.read_text().split() == ["online", "frozen", "offline"]
     assert guard.said("no file for stacks", reason="no room"), "standard error will do"
+
+
+async def test_a_worker_that_cannot_be_forked_is_tried_again(tmp_path: Path) -> None:
+    async with open_ward(tmp_path / "said") as guard:
+        await guard.worker_pid()
+        guard.process.send_signal(signal.SIGHUP)  # no room
+        await guard.line("worker cannot be forked", level="error")
+        guard.process.send_signal(signal.SIGHUP)
+        await guard.worker_pid(nth=2)
+        assert await guard.end() == 0
 
 
 async def test_what_no_new_process_cures_ends_the_guard_with_the_same_code(tmp_path: Path) -> None:

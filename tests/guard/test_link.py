@@ -57,7 +57,19 @@ def test_a_pipe_takes_each_message_whole(message: Message) -> None:
 
 
 @pytest.mark.parametrize(
-    "noise", [b"garbage\n", b"[]\n", b'{"quiet": "x"}\n', b'{"committed": 1}\n', b"{\n", b"\xff\n", b"null\n"]
+    "noise",
+    [
+        b"garbage\n",
+        b"[]\n",
+        b'{"quiet": "x"}\n',
+        b'{"committed": 1}\n',
+        b'{"committed": "embedded", "heartbeat": {}}\n',
+        b'{"committed": "embedded", "heartbeat": {"loops": {"sync": {"up": 1}}}}\n',
+        b'{"committed": "embedded", "heartbeat": {"loops": []}}\n',
+        b"{\n",
+        b"\xff\n",
+        b"null\n",
+    ],
 )
 def test_noise_is_passed_over(noise: bytes) -> None:
     ear = Ear()

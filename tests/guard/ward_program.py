@@ -1,8 +1,10 @@
 """A guard with a worker that freezes and a store that is slow: ``python ward_program.py FILE``.
 
-What is written to the store stands in the file, one status in each line.
+What is written to the store stands in the file, one status in each line. SIGHUP takes the guard all room for
+pipes, the next one gives it back.
 """
 
+import resource
 import signal
 import sys
 import time
@@ -16,6 +18,8 @@ from tgworker.supervision.systemd import Systemd
 
 FILE = Path(sys.argv[1])
 SLOW_S = 1.5  # longer than a frozen worker lives
+
+LEAST_FILES = 4  # less than a guard has open
 
 
 def write(status: WorkerStatus) -> None:
@@ -37,6 +41,12 @@ def post(posting: Posting) -> None:
     write(posting.status)
 
 
+def starve_or_feed() -> bool:
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most if least == LEAST_FILES else LEAST_FILES, most))
+    return False
+
+
 class NoFiles:
     def create(self) -> Path:
         raise OSError("no room")
@@ -56,7 +66,7 @@ if __name__ == "__main__":
                 seq=lambda: 1,
                 faults=FaultBook(FILE.with_name("faults.json"), now=time.time),
                 stacks=NoFiles(),
-                reload=lambda: False,
+                reload=starve_or_feed,
                 systemd=Systemd(),
                 log=log,
                 limits=GuardLimits(freeze_after_s=0.5),

@@ -93,7 +93,7 @@ class Exit:
     """How a worker ended.
 
     Attributes:
-        code: Its exit code; ``None`` if a signal ended it.
+        code: Its exit code; ``None`` if a signal ended it, or if it never began.
         signal: The signal's number, if one did.
     """
 

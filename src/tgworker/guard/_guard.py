@@ -120,7 +120,6 @@ def guard(ward: Ward) -> int:
 
     Raises:
         RuntimeError: This process has more than one thread.
-        OSError: The first worker could not be forked.
     """
     gc.collect()
     gc.freeze()  # what was imported stays where it is: workers share its memory
@@ -213,14 +212,27 @@ class _Guard:
 
     def _fork(self) -> None:
         self._footprints.clear()
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            pid = fork(partial(self._be_worker, read_fd, write_fd))
-        finally:
-            os.close(write_fd)
+            pid, read_fd = self._forked()
+        except OSError as error:  # no room for a process, or for a pipe: that passes, as other outages do
+            self._log.error("worker cannot be forked", reason=str(error))
+            self._course.ended(self._now_s(), Exit())
+            self._changed()
+            return
         self._selector.register(read_fd, selectors.EVENT_READ)
         self._worker = _Worker(pid, read_fd)
         self._log.info("worker forked", worker_pid=pid, restarts=self._course.restarts)
+
+    def _forked(self) -> tuple[int, int]:
+        """A worker's process, and the end of its pipe."""
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return fork(partial(self._be_worker, read_fd, write_fd)), read_fd
+        except OSError:
+            os.close(read_fd)
+            raise
+        finally:
+            os.close(write_fd)
 
     def _be_worker(self, read_fd: int, write_fd: int) -> int:
         self._close_what_is_the_guard_s(read_fd)

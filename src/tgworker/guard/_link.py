@@ -130,9 +130,12 @@ def _decoded(line: bytes) -> Message | None:
     if not line:
         return Beat()
     try:
-        body = json.loads(line)
-    except ValueError:
+        return _said(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None  # a worker that wrote garbage over its own pipe
+
+
+def _said(body: object) -> Message | None:
     match body:
         case {"quiet": int() | float() as for_s}:
             return Quiet(for_s)
