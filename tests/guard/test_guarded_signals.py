@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 AS_PID_1 = """
 import ctypes, os, subprocess, sys
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER: orphans become its children
-subprocess.run(["sh", "-c", "sleep 0.1 & sleep 4 & echo $! > orphan"], check=True)
-subprocess.Popen(["sh", "-c", "echo $$ > child; exec sleep 4"])
+subprocess.run(["sh", "-c", "sleep 0.1 & sleep 30 & echo $! > orphan"], check=True)
+subprocess.Popen(["sh", "-c", "echo $$ > child; exec sleep 30"])
 os.execv(sys.argv[1], sys.argv[1:])
 """
 """A program that becomes a guard with an orphan and a child which it does not know."""
@@ -98,7 +98,7 @@ async def test_the_dead_of_others_are_reaped_by_a_guard_that_is_pid_1(tmp_path: 
             strangers = [int((tmp_path / name).read_text()) for name in ("orphan", "child")]
             for pid in strangers:
                 assert parent_of(pid) == guard.process.pid
-            os.kill(strangers[0], signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             await until(lambda: not any(map(exists, strangers)))
             assert children_of(guard.process.pid) == {await guard.worker_pid()}
             assert runs(await guard.worker_pid())
