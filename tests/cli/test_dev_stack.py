@@ -17,7 +17,7 @@ import pytest
 
 from cli.cli_kit import Shell
 from cli.json_shapes import SHAPES
-from tgworker.cli import dev_stack
+from tgworker.cli import demo, dev_stack
 from tgworker.devstack import Binaries, FetchFailed, Places
 from tgworker.devstack.binaries import postgresql_in, postgrest_in
 
@@ -34,6 +34,15 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
 
 def test_missing_programs_are_one_line_with_the_remedy(shell: Shell, empty_machine: Places) -> None:
     shell("dev-stack").refused(
+        2, "PostgreSQL and PostgREST not found", "'python -m tgworker dev-stack --fetch' gets what is missing"
+    )
+
+
+def test_the_demo_on_the_stack_names_the_same_remedy(
+    shell: Shell, empty_machine: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "places", lambda: empty_machine)
+    shell("demo", "--supabase").refused(
         2, "PostgreSQL and PostgREST not found", "'python -m tgworker dev-stack --fetch' gets what is missing"
     )
 

@@ -4,6 +4,7 @@ The fields stand in `cli.json_shapes`; a test of the docs compares the reference
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from cli.cli_kit import Shell, fields
 from cli.json_shapes import SHAPES
+from tgworker.devstack import Binaries
 from worker.processes import Town, last_object, open_town
 
 PROMISED_BY_THE_DEMO = {
@@ -133,3 +135,26 @@ def test_the_demo_finds_nothing_wrong_and_says_so_in_its_last_line(shell: Shell)
     assert found["seconds"] < 60
     for kind in ("hangs", "crashes", "outages"):
         assert found[f"{kind}_injected"] == found[f"{kind}_recovered"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_the_demo_on_the_local_stack_survives_the_death_of_postgrest_too(
+    shell: Shell, stack_binaries: Binaries
+) -> None:
+    # The home is another one here: what was fetched into the cache there is found on PATH.
+    places = [stack_binaries.postgresql, stack_binaries.postgrest.parent, os.environ["PATH"]]
+    shell.set(PATH=os.pathsep.join(map(str, places)))
+    done = shell("demo", "--supabase", "--json", "--seed", "1")
+    (line,) = done.out.splitlines()
+    found = json.loads(line)
+    assert set(found) == set(SHAPES["demo"])
+    assert (done.code, found["ok"]) == (0, True), done.err
+    assert found["lost"] == found["duplicated"] == found["out_of_order"] == found["unexpected"] == 0
+    assert found["sent"] > 100
+    assert found["received"] > 100
+    assert found["seconds"] < 60
+    assert found["heartbeat_max_gap_s"] > 2  # it was away
+    for kind, count in (("hangs", 1), ("crashes", 1), ("outages", 2)):
+        assert found[f"{kind}_injected"] == found[f"{kind}_recovered"] == count
+    assert "PostgREST is killed" in done.err

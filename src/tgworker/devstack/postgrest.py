@@ -15,6 +15,8 @@ from tgworker.devstack.process import Process, last_line, start_process
 
 START_WITHIN_S = 30.0
 PROBE_WITHIN_S = 5.0
+STOP_WITHIN_S = 0.5
+"""It ends when its last request is answered. A long poll takes seconds, and nobody waits for it any more."""
 POOL = 10
 """Connections to the database: what Supabase gives its smallest machine."""
 
@@ -78,6 +80,7 @@ class Postgrest:
             environment=self._environment(),
             folder=self._folders.run,
             user=self._folders.user,
+            grace_s=STOP_WITHIN_S,
             remove=self._folders.removable,
         )
 

@@ -61,8 +61,16 @@ class Outbox:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
-    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+    async def enqueue(
+        self, account_id: AccountId, to: str, texts: Sequence[str], *, ids: Sequence[MessageId] | None = None
+    ) -> Sequence[MessageId]:
         """See the book.
+
+        Args:
+            account_id: The account.
+            to: The recipient.
+            texts: The messages.
+            ids: Theirs, one each: a call without an answer may be repeated with the same ones.
 
         Raises:
             RecipientUnknown: ``to`` is malformed, or no conversation of this owner.
@@ -70,13 +78,15 @@ class Outbox:
 
         Cancellation: what was inserted before stays.
         """
-        rows = [(new_id(), storable(text)) for text in texts]
+        if ids is None:
+            ids = [MessageId(new_id()) for _ in texts]
+        rows = [(row, storable(text)) for row, text in zip(ids, texts, strict=True)]
         with raised_for(None, None):
             for start in range(0, len(rows), LINES_AT_ONCE):
                 some = [{"id": row, "text": text} for row, text in rows[start : start + LINES_AT_ONCE]]
                 arguments = {"p_account": account_id, "p_to": storable(to), "p_messages": some}
                 await self._rest.call("tgworker_enqueue", arguments, _Enqueued)
-        return [MessageId(row) for row, _ in rows]
+        return ids
 
     async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
         """See the book."""

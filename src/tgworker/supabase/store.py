@@ -173,8 +173,10 @@ class SupabaseStore:
 
     # OutboxBook
 
-    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
-        """See `tgworker.messaging.books.OutboxBook`.
+    async def enqueue(
+        self, account_id: AccountId, to: str, texts: Sequence[str], *, ids: Sequence[MessageId] | None = None
+    ) -> Sequence[MessageId]:
+        """See `tgworker.messaging.books.OutboxBook`; with ``ids`` of the caller's a call may be repeated.
 
         Raises:
             RecipientUnknown: ``to`` is malformed, or no conversation of this owner.
@@ -182,7 +184,7 @@ class SupabaseStore:
 
         Cancellation: what was inserted before stays.
         """
-        return await self._outbox.enqueue(account_id, to, texts)
+        return await self._outbox.enqueue(account_id, to, texts, ids=ids)
 
     async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
         """See `tgworker.messaging.books.OutboxBook`."""

@@ -1,9 +1,10 @@
-"""``tgworker demo``: the worker against the sandbox, with three faults; it checks itself.
+"""``tgworker demo``: the worker against the sandbox, with three faults or four; it checks itself.
 
 Lowest last::
 
     story     what happens, act by act
     stage     the sandbox, the worker, and the traffic between them
+    ground    the store that they stand on; stack_ground: Supabase's
     watch     everything that happened, and waiting for it
     view      how it is shown
     figures   what was found, as numbers
@@ -13,47 +14,66 @@ Lowest last::
 import random
 import sys
 import tempfile
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import trio
+from cyclopts import Parameter
 
-from tgworker.cli._errors import EXIT_NO
+from tgworker.cli._errors import EXIT_NO, Failed, Usage
 from tgworker.cli._options import Json
 from tgworker.cli._output import Output, complain
 from tgworker.cli._telethon import known_telethon
 from tgworker.cli.demo.figures import Figures
+from tgworker.cli.demo.ground import Ground, open_embedded_ground
 from tgworker.cli.demo.stage import open_stage
 from tgworker.cli.demo.story import Story
 from tgworker.cli.demo.view import Scene, open_view
 from tgworker.cli.demo.watch import Watch
+from tgworker.cli.dev_stack import places
+from tgworker.devstack import Binaries, BinaryMissing, DevStackError
 from tgworker.operations.signals import run_until_signalled
 
 WITHIN_S = 110.0
 """The demo itself may not hang either."""
 
 
-def demo(*, seed: int | None = None, json: Json = False) -> int:
+def demo(
+    *,
+    supabase: Annotated[bool, Parameter(negative="")] = False,
+    seed: int | None = None,
+    json: Json = False,
+) -> int:
     """Run the worker against the sandbox, break it three times, and count what arrived.
 
-    Everything lives in a temporary folder; nothing is read from the environment. The exit code is 0 only if
-    nothing was lost, doubled or out of order, and every fault was recovered from.
+    Everything lives in a temporary folder; no setting is read from the environment. The exit code is 0 only
+    if nothing was lost, doubled or out of order, and every fault was recovered from.
 
     Args:
+        supabase: On a local Supabase (see 'dev-stack') in place of SQLite files; PostgREST is killed, too.
         seed: Repeats one run's random choices.
         json: Print the figures as one JSON object, the last line; what happens goes to standard error.
     """
     output = Output(json=json)
+    try:
+        binaries = places().find() if supabase else None
+    except BinaryMissing as error:
+        raise Usage(str(error)) from None
     signals: list[str] = []
     figures: Figures | None = None
 
     async def run() -> None:
         nonlocal figures
-        figures = await _run(json, seed)
+        figures = await _run(json, seed, binaries)
 
-    with known_telethon():
-        # Not a KeyboardInterrupt out of nowhere: inside an asyncio loop in trio it may hang.
-        trio.run(partial(run_until_signalled, run, on_signal=signals.append))
+    try:
+        with known_telethon():
+            # Not a KeyboardInterrupt out of nowhere: inside an asyncio loop in trio it may hang.
+            trio.run(partial(run_until_signalled, run, on_signal=signals.append))
+    except DevStackError as error:
+        raise Failed(str(error)) from None
     if signals:
         raise KeyboardInterrupt
     if figures is None:
@@ -63,7 +83,7 @@ def demo(*, seed: int | None = None, json: Json = False) -> int:
     return 0 if figures.ok else EXIT_NO
 
 
-async def _run(json: bool, seed: int | None) -> Figures | None:
+async def _run(json: bool, seed: int | None, binaries: Binaries | None) -> Figures | None:
     rng = random.Random(seed)
     scene = Scene()
     figures = None
@@ -73,11 +93,27 @@ async def _run(json: bool, seed: int | None) -> Figures | None:
         trio.move_on_after(WITHIN_S),
     ):
         watch = Watch()
-        async with open_stage(Path(folder), rng, watch) as stage, trio.open_nursery() as nursery:
+        if binaries is not None:
+            view.tell("-- PostgreSQL and PostgREST start")
+        async with (
+            _open_ground(Path(folder), binaries, rng, watch) as ground,
+            open_stage(Path(folder), ground, rng, watch) as stage,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(view.draw, lambda: stage.describe(scene))
             figures = await Story(stage, view, scene, rng).tell()
             nursery.cancel_scope.cancel(reason="the demo is over")
     return figures
+
+
+def _open_ground(
+    folder: Path, binaries: Binaries | None, rng: random.Random, watch: Watch
+) -> AbstractAsyncContextManager[Ground]:
+    if binaries is None:
+        return open_embedded_ground(folder)
+    from tgworker.cli.demo.stack_ground import open_stack_ground
+
+    return open_stack_ground(folder, binaries, rng, watch)
 
 
 def _summary(figures: Figures) -> str:

@@ -1,4 +1,4 @@
-"""The demo's stage: a sandbox, a worker with the embedded store, and the traffic between them."""
+"""The demo's stage: a sandbox, a worker, and the traffic between them."""
 
 import random
 from collections import defaultdict
@@ -12,12 +12,11 @@ import trio
 from tgworker.app.parts import Parts
 from tgworker.app.telegram import make_telegram
 from tgworker.app.worker import Worker
+from tgworker.cli.demo.ground import Ground
 from tgworker.cli.demo.ledger import Count, compare_chats
 from tgworker.cli.demo.view import Scene
 from tgworker.cli.demo.watch import Watch
-from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, open_store
 from tgworker.messaging.events import Ingested, SendFinished
-from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, MessageId, Secret
 from tgworker.sandbox import Fault, Sandbox, SandboxUser, open_sandbox
 from tgworker.settings import TelegramServer, TelegramSettings
@@ -27,17 +26,6 @@ from tgworker.vault import FernetVault, new_key
 
 OWNER = "00000000-0000-0000-0000-000000000000"
 PARTNERS = 6
-LIMITS = Limits(
-    ping_s=1,
-    ping_idle_s=1,
-    ping_busy_s=1,
-    connect_s=2,
-    accounts_every_s=2,
-    heartbeat_every_s=1,
-    outbound_every_s=0.02,
-)
-"""The plan's deadlines, but shorter waits between them: the demo ends within a minute."""
-
 STALL_AFTER_S = 2.0
 BACKOFF = Backoff(initial_s=0.2, cap_s=1)
 
@@ -63,7 +51,7 @@ class Stage:
     def __init__(
         self,
         sandbox: Sandbox,
-        store: EmbeddedStore,
+        ground: Ground,
         worker: Worker,
         watch: Watch,
         saboteur: Saboteur,
@@ -74,23 +62,29 @@ class Stage:
         self.accounts = accounts
         self.partners = sandbox.users[len(accounts) :]
         self._sandbox = sandbox
-        self._store = store
+        self._application = ground.application
+        self._rest = ground.rest
         self._saboteur = saboteur
         self._outbound: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
         self._inbound: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
         self._given_at_s: dict[MessageId, float] = {}
         self._number = 0
+        self._giving = trio.Lock()  # what is given first stands in the store first
 
     # ---------------------------------------------------------------- giving
 
     async def give_outbound(self, account: Actor, partner: SandboxUser) -> MessageId:
-        """Insert a row as the application does: the account writes to the partner."""
-        text = self._next("out")
-        self._outbound[account.user.id, partner.id].append(text)
-        given_at_s = trio.current_time()
-        (message_id,) = await self._store.enqueue(account.id, str(partner.id), [text])
-        self._given_at_s[message_id] = given_at_s
-        return message_id
+        """Insert a row as the application does: the account writes to the partner.
+
+        Cancellation: it may be given or not; the count at the end does not know.
+        """
+        async with self._giving:
+            text = self._next("out")
+            self._outbound[account.user.id, partner.id].append(text)
+            given_at_s = trio.current_time()
+            (message_id,) = await self._application.enqueue(account.id, str(partner.id), [text])
+            self._given_at_s[message_id] = given_at_s
+            return message_id
 
     def give_inbound(self, account: Actor, partner: SandboxUser) -> None:
         """The partner writes to the account from a device of their own."""
@@ -143,6 +137,20 @@ class Stage:
         finally:
             for fault in faults:
                 self._sandbox.faults.clear(fault)
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether there is a server between worker and store, which may die."""
+        return self._rest is not None
+
+    @asynccontextmanager
+    async def without_rest(self) -> AsyncGenerator[None]:
+        """That server is killed, and started again at the end of the block."""
+        rest = self._rest
+        assert rest is not None
+        await rest.kill()
+        yield
+        await rest.start()
 
     # ---------------------------------------------------------------- counting
 
@@ -203,57 +211,64 @@ class Stage:
         }
         received: dict[tuple[int, int], list[str]] = {}
         for account in self.accounts:
-            for chat_id, text in await self._store.transcript(account.id, direction="inbound"):
+            for chat_id, text in await self._application.transcript(account.id, direction="inbound"):
                 received.setdefault((account.user.id, chat_id), []).append(text)
         return compare_chats(self._outbound, sent), compare_chats(self._inbound, received)
 
 
 @asynccontextmanager
-async def open_stage(folder: Path, rng: random.Random, watch: Watch) -> AsyncGenerator[Stage]:
-    """Set everything up in ``folder`` and start the worker; leaving takes it down again."""
+async def open_stage(folder: Path, ground: Ground, rng: random.Random, watch: Watch) -> AsyncGenerator[Stage]:
+    """Start sandbox and worker; leaving takes them down again.
+
+    Args:
+        folder: Where the worker's status socket is.
+        ground: The store.
+        rng: The worker's jitter.
+        watch: Hears of everything.
+    """
+    opened = ground.opened
     async with open_sandbox(users=2 + PARTNERS) as sandbox:
         saboteur = Saboteur()
-        data = DataFolder(folder)
-        with data.hold(), open_store(data, as_worker=True) as store:
-            heartbeats = HeartbeatFile(data.heartbeats)
-            try:
-                vault = FernetVault([new_key()])
-                accounts = [
-                    Actor(
-                        await store.add_account(
-                            name, OWNER, vault.encrypt(user.session), user_id=user.id, phone=user.phone
-                        ),
-                        name,
-                        user,
-                    )
-                    for name, user in zip(("alice", "bob"), sandbox.users, strict=False)
-                ]
-                server = TelegramServer(
-                    host=sandbox.host, port=sandbox.port, dc=sandbox.dc, public_key=sandbox.public_key_pem
-                )
-                telegram = make_telegram(
-                    TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), watch.note
-                )
-                worker = Worker(
-                    Parts(
-                        worker_id="demo",
-                        incarnation=store.incarnation,
-                        data_dir=folder,
-                        limits=LIMITS,
-                        stall_after_s=STALL_AFTER_S,
-                        store=store,
-                        telegram=telegram,
-                        vault=vault,
-                        heartbeats=(heartbeats,),
-                        rng=rng,
-                        report=watch.note,
-                        observers=(watch.note,),
-                        adjust=saboteur.wrap,
-                        line_backoff=BACKOFF,
-                        restart_backoff=BACKOFF,
-                    )
-                )
-                async with worker.open():
-                    yield Stage(sandbox, store, worker, watch, saboteur, accounts)
-            finally:
-                heartbeats.close()
+        vault = FernetVault([new_key()])
+        accounts = [
+            Actor(
+                await ground.application.add_account(
+                    name, OWNER, vault.encrypt(user.session), user_id=user.id, phone=user.phone
+                ),
+                name,
+                user,
+            )
+            for name, user in zip(("alice", "bob"), sandbox.users, strict=False)
+        ]
+        server = TelegramServer(
+            host=sandbox.host, port=sandbox.port, dc=sandbox.dc, public_key=sandbox.public_key_pem
+        )
+        telegram = make_telegram(
+            TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server),
+            watch.note,
+            may_write=opened.may_write,
+        )
+        worker = Worker(
+            Parts(
+                worker_id="demo",
+                incarnation=opened.incarnation,
+                data_dir=folder,
+                limits=opened.limits,
+                stall_after_s=STALL_AFTER_S,
+                store=opened.store,
+                leases=opened.leases,
+                wakeup=opened.wakeup,
+                pace=opened.pace,
+                telegram=telegram,
+                vault=vault,
+                heartbeats=opened.heartbeats,
+                rng=rng,
+                report=watch.note,
+                observers=(watch.note,),
+                adjust=saboteur.wrap,
+                line_backoff=BACKOFF,
+                restart_backoff=BACKOFF,
+            )
+        )
+        async with worker.open():
+            yield Stage(sandbox, ground, worker, watch, saboteur, accounts)

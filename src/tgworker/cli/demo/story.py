@@ -1,4 +1,4 @@
-"""The demo's story: traffic both ways from start to end, three faults on the way, the count at the end."""
+"""The demo's story: traffic both ways from start to end, faults on the way, the count at the end."""
 
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -10,13 +10,17 @@ from tgworker.cli.demo.figures import Figures, Span, longest_gap, percentile, un
 from tgworker.cli.demo.stage import Actor, Stage
 from tgworker.cli.demo.view import LiveView, PlainView, Scene
 from tgworker.cli.demo.watch import Happening
-from tgworker.messaging.events import AccountChanged, HeartbeatWritten
+from tgworker.messaging.events import AccountChanged, HeartbeatWritten, StoreBack
 from tgworker.messaging.models import AccountState
+from tgworker.sandbox import SandboxUser
 from tgworker.supervision import ChildReady
 
-GIVE_EVERY_S = 0.025
+GIVE_EVERY_S = 0.05
+"""On average, each way."""
+
 CALM_S = 3.0
 BLACK_HOLE_S = 4.0
+REST_AWAY_S = 3.0
 RECOVER_WITHIN_S = 15.0
 """A fault that is not cured within this time counts as not recovered."""
 FINISH_WITHIN_S = 20.0
@@ -59,6 +63,11 @@ class Story:
             self._outages_cured += await self._fault(
                 f"the network is a black hole for {BLACK_HOLE_S:g} s", self._black_hole
             )
+            if self._stage.has_rest:
+                self._outages += 1
+                self._outages_cured += await self._fault(
+                    f"PostgREST is killed, and comes back after {REST_AWAY_S:g} s", self._rest_dies
+                )
             await self._calm("all is well again")
         return await self._count(started_at)
 
@@ -107,6 +116,21 @@ class Story:
                 return False
         return await self._stage.wait_online(within_s=RECOVER_WITHIN_S)
 
+    async def _rest_dies(self) -> bool:
+        since = len(self._stage.watch.notes)
+        async with self._stage.without_rest():
+            await trio.sleep(REST_AWAY_S)
+
+        def back(event: Happening) -> bool:
+            return isinstance(event, StoreBack) and event.operation == "outbound"
+
+        if not await self._stage.watch.wait_for(back, since=since, within_s=RECOVER_WITHIN_S):
+            return False
+        since = len(self._stage.watch.notes)
+        return await self._stage.watch.wait_for(
+            lambda event: isinstance(event, HeartbeatWritten), since=since, within_s=RECOVER_WITHIN_S
+        )
+
     # ---------------------------------------------------------------- parts of acts
 
     async def _fault(self, title: str, inject: Callable[[], Awaitable[bool]]) -> bool:
@@ -138,20 +162,28 @@ class Story:
 
     @asynccontextmanager
     async def _traffic(self) -> AsyncGenerator[None]:
+        """Both ways, each by itself: where one cannot write the other still does."""
+        over = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_giving)
+            for give in (self._give_outbound, self._give_inbound):
+                nursery.start_soon(self._keep_giving, give, random.Random(self._rng.getrandbits(64)), over)
             yield
-            nursery.cancel_scope.cancel(reason="the story is over")
+            # Not by cancelling: what is being given is either given or not.
+            over.set()
 
-    async def _keep_giving(self) -> None:
-        while True:
-            account = self._rng.choice(self._stage.accounts)
-            partner = self._rng.choice(self._stage.partners)
-            if self._rng.random() < 0.5:
-                await self._stage.give_outbound(account, partner)
-            else:
-                self._stage.give_inbound(account, partner)
-            await trio.sleep(GIVE_EVERY_S)
+    async def _keep_giving(
+        self, give: Callable[[Actor, SandboxUser], Awaitable[object]], rng: random.Random, over: trio.Event
+    ) -> None:
+        while not over.is_set():
+            await give(rng.choice(self._stage.accounts), rng.choice(self._stage.partners))
+            with trio.move_on_after(rng.uniform(0, 2 * GIVE_EVERY_S)):
+                await over.wait()
+
+    async def _give_outbound(self, account: Actor, partner: SandboxUser) -> None:
+        await self._stage.give_outbound(account, partner)
+
+    async def _give_inbound(self, account: Actor, partner: SandboxUser) -> None:
+        self._stage.give_inbound(account, partner)
 
     async def _count(self, started_at: float) -> Figures:
         self._act("counting on both sides")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 import trio
 
@@ -9,7 +10,10 @@ from tgworker.messaging.events import Event as MessagingEvent
 from tgworker.supervision import Event as SupervisionEvent
 from tgworker.telegram import TelegramEvent
 
-Happening = MessagingEvent | SupervisionEvent | TelegramEvent
+if TYPE_CHECKING:
+    from tgworker.supabase import SupabaseEvent
+
+Happening: TypeAlias = Union[MessagingEvent, SupervisionEvent, TelegramEvent, "SupabaseEvent"]
 
 
 @dataclass(frozen=True, slots=True)
