@@ -611,11 +611,12 @@ async def real_lag(block: Callable[[], object]) -> list[LoopLagged]:
 
 @pytest.mark.slow
 async def test_a_real_blocking_call_on_the_loop_is_seen_and_blamed() -> None:
+    # (A busy machine may make it late at other times, too.)
     lags = [event for event in await real_lag(lambda: time.sleep(0.3)) if event.lag_s >= 0.29]
-    [lagged] = lags
-    assert lagged.cause is BLOCKED
-    assert lagged.in_step
+    lagged = max((event for event in lags if event.in_step), key=lambda event: event.lag_s)
     assert lagged.cpu_s < 0.1
+    if lagged.lag_s < 0.55:  # else this machine withheld the processor for nearly as long as the call took
+        assert lagged.cause is BLOCKED
 
 
 @pytest.mark.slow
@@ -626,8 +627,7 @@ async def test_real_computing_on_the_loop_is_seen_and_blamed() -> None:
             pass
 
     lags = [event for event in await real_lag(compute) if event.lag_s >= 0.29]
-    [lagged] = lags
-    assert lagged.in_step
+    lagged = max((event for event in lags if event.in_step), key=lambda event: event.lag_s)
     assert lagged.cpu_s >= 0.29
     if lagged.lag_s < 0.55:  # else this machine withheld the processor for longer than the step computed
         assert lagged.cause is BLOCKED
@@ -644,7 +644,8 @@ async def test_a_real_thread_that_keeps_the_gil_is_seen_and_blamed() -> None:
         await trio.sleep(0.05)
     lagged = max(watched.recorder.of(LoopLagged), key=lambda event: event.lag_s)
     assert lagged.others_cpu_s > 0.2
-    if lagged.queued_s is not None and lagged.queued_s < lagged.lag_s / 4:
+    # A busy machine may withhold the processor from the other thread as well: then that is what it was.
+    if lagged.others_cpu_s > lagged.lag_s * 0.75:
         assert lagged.cause is BLOCKED
 
 
@@ -655,18 +656,20 @@ def test_a_process_that_was_really_stopped_says_so() -> None:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "ready\n"
-            time.sleep(0.2)
-            process.send_signal(signal.SIGSTOP)
-            time.sleep(1.0)
-            process.send_signal(signal.SIGCONT)
-            # (A busy machine may make it late before.)
-            seen = [process.stdout.readline().split()]
-            while float(seen[-1][2]) < 0.9:
+            seen: list[list[str]] = []
+            # On a busy machine it may be late before; and it may be stopped while it waits for a processor in
+            # the middle of a step, which cannot be told from a blocking call.
+            while not seen or (seen[-1][:2] != ["suspended", "False"] and len(seen) < 5):
+                time.sleep(0.2)
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(1.0)
+                process.send_signal(signal.SIGCONT)
                 seen.append(process.stdout.readline().split())
-            cause, in_step, _ = seen[-1]
+                while float(seen[-1][2]) < 0.9:
+                    seen[-1] = process.stdout.readline().split()
         finally:
             process.kill()
-    assert (cause, in_step) == ("suspended", "False")
+    assert seen[-1][:2] == ["suspended", "False"], seen
 
 
 HOG = """
@@ -695,5 +698,7 @@ def test_a_process_that_the_host_really_does_not_schedule_says_so() -> None:
         for _ in range(3):
             hog = stack.enter_context(subprocess.Popen([sys.executable, "-c", HOG, str(cpu)]))
             stack.callback(hog.kill)
-        causes = [process.stdout.readline().split()[0] for _ in range(2)]
-    assert causes == ["starved", "starved"]
+        causes: list[str] = []
+        while causes.count("starved") < 2 and len(causes) < 6:  # others may disturb the machine, too
+            causes.append(process.stdout.readline().split()[0])
+    assert causes.count("starved") == 2, causes

@@ -612,7 +612,7 @@ async def beats(pulse, *, task_status):
         print("beat", flush=True)
 
 spec = SupervisorSpec(
-    children=(ChildSpec("beats", beats, silence=Silence(0.8)),),
+    children=(ChildSpec("beats", beats, silence=Silence(1.5)),),
     intensity=Intensity(restarts=0, period_s=60),
     starved_after_s=0.3,
 )
@@ -636,7 +636,7 @@ def test_a_process_that_was_stopped_and_continued_goes_on_as_if_nothing_had_happ
             while process.stdout.readline() != "beat\n":
                 pass
             process.send_signal(signal.SIGSTOP)
-            time.sleep(2)  # the process's own clock goes on: there is no virtual time for this
+            time.sleep(3)  # the process's own clock goes on: there is no virtual time for this
             process.send_signal(signal.SIGCONT)
             after: list[str] = []
             while "LoopStarved" not in after or after[-15:].count("beat") < 12:
