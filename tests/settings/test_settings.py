@@ -82,6 +82,7 @@ def test_every_variable_is_read() -> None:
         "TGWORKER_STATUS_TOKEN": "t0ken",
         "TGWORKER_DEADLINE_SEND_S": "1",
         "TGWORKER_DEADLINE_ENTITY_S": "2.5",
+        "SUPABASE_DB_URL": "postgresql://postgres:secret@db.abc.supabase.co:5432/postgres",
         "TGWORKER_DEADLINE_MEDIA_S": "3",
         "TGWORKER_DEADLINE_DB_S": "4",
         "TGWORKER_DEADLINE_CYCLE_S": "5",

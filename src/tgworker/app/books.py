@@ -1,11 +1,12 @@
 """The store as one-shot commands use it, beside a running worker or without one."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from tgworker.embedded import DataFolder, HeartbeatFile, migrate, open_store
 from tgworker.messaging.books import AccountBook, HeartbeatReader, OutboxBook
+from tgworker.messaging.errors import StoreFault
 from tgworker.operations.stack_files import StackFiles
 from tgworker.settings import Settings
 
@@ -71,11 +72,51 @@ def stack_files(settings: Settings) -> StackFiles:
     return StackFiles(DataFolder(settings.data_dir).stacks)
 
 
-def migrate_store(settings: Settings) -> int:
-    """Create the store's schema or bring it to this program's version; returns how many steps that took.
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What `migrate_store` did.
+
+    Attributes:
+        where: What was migrated, for people.
+        steps: How many versions that took; 0 if it was up to date.
+    """
+
+    where: str
+    steps: int
+
+
+def migrate_store(settings: Settings, *, notice: Callable[[str], object]) -> Migrated:
+    """Create the store's schema or bring it to this program's version.
+
+    Args:
+        settings: Say which store it is.
+        notice: Hears what a person should do by hand.
 
     Raises:
-        StoreFault: The data folder cannot be used, or a worker holds it.
+        StoreFault: The data folder cannot be used, or a worker holds it; or the database refuses it.
         StoreMismatch: The store is newer than this program.
+        StoreAway: It does not answer, or cannot just now.
+        DatabaseUrlMissing: There is a project, and nobody said where its PostgreSQL is.
     """
-    return migrate(DataFolder(settings.data_dir))
+    if settings.database_url is not None:
+        from tgworker.supabase.migrating import migrate_database
+
+        steps = migrate_database(settings.database_url, notice=notice)
+        return Migrated("the database of SUPABASE_DB_URL", steps)
+    if settings.supabase is not None:
+        raise DatabaseUrlMissing(
+            "SUPABASE_DB_URL is not set: copy the connection string (URI) from the project's database "
+            "settings, or apply what `python -m tgworker migrate --sql` prints"
+        )
+    return Migrated(f"the store in {settings.data_dir}", migrate(DataFolder(settings.data_dir)))
+
+
+class DatabaseUrlMissing(StoreFault):
+    """A project is migrated over PostgreSQL's own port. Remedy: ``SUPABASE_DB_URL``, or ``migrate --sql``."""
+
+
+def migration_sql() -> str:
+    """What `migrate_store` would apply to a project, for people who apply it themselves."""
+    from tgworker.supabase.migrating import migrations
+
+    return "\n".join(f"-- {each.name}\n{each.sql}" for each in migrations())

@@ -48,6 +48,7 @@ def with_live(old: Settings, new: Settings) -> Settings:
     """The old settings, with what can be applied to a worker that runs taken from the new ones."""
     return replace(
         old,
+        database_url=new.database_url,  # no worker looks at it
         log_level=new.log_level,
         memory_limit_mb=new.memory_limit_mb,
         status_token=new.status_token,
@@ -81,6 +82,7 @@ def _by_variable(settings: Settings) -> Mapping[str, object]:
         "ENCRYPTION_KEY": settings.encryption_keys,
         "SUPABASE_URL": supabase and supabase.url,
         "SUPABASE_SERVICE_ROLE_KEY": supabase and supabase.service_role_key,
+        "SUPABASE_DB_URL": settings.database_url,
         "TGWORKER_DATA_DIR": settings.data_dir,
         "TGWORKER_WORKER_ID": settings.worker_id,
         "TGWORKER_TELEGRAM_SERVER": server and (server.host, server.port),

@@ -52,6 +52,12 @@ def project_url(value: str) -> None:
         raise ValidationError("holds more than scheme, host, port and path")
 
 
+def database_url(value: str) -> None:
+    """Where a PostgreSQL is, as libpq reads it (https://www.postgresql.org/docs/current/libpq-connect.html)."""
+    if not re.match(r"postgres(ql)?://[^\s]+$", value.strip()):
+        raise ValidationError("is not a postgresql:// URL")
+
+
 def service_key(value: str) -> None:
     """A key that is allowed to write. PostgREST answers a lesser one with empty lists, not with an error."""
     header_word(value)

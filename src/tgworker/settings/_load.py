@@ -63,6 +63,7 @@ def load_settings(
         telegram=_telegram(reader) if "telegram" in require else None,
         encryption_keys=_encryption_keys(reader) if "encryption" in require else (),
         supabase=_supabase(reader),
+        database_url=_database_url(reader),
         data_dir=_data_dir(reader),
         worker_id=reader.text("TGWORKER_WORKER_ID", "telegram-main", checks.short_name),
         limits=replace(
@@ -154,6 +155,11 @@ def _supabase(reader: Reader) -> SupabaseSettings | None:
     url = reader.text("SUPABASE_URL", check=checks.project_url)
     key = reader.secret("SUPABASE_SERVICE_ROLE_KEY", check=checks.service_key)
     return SupabaseSettings(url=url.rstrip("/"), service_role_key=key)
+
+
+def _database_url(reader: Reader) -> Secret | None:
+    name = "SUPABASE_DB_URL"
+    return reader.secret(name, check=checks.database_url) if reader.has(name) else None
 
 
 def _data_dir(reader: Reader) -> Path:

@@ -111,6 +111,7 @@ class Settings:
         telegram: ``None`` only where `load_settings` was not told to require it.
         encryption_keys: The first encrypts, all decrypt; empty only where they were not required.
         supabase: ``None``: the embedded store serves.
+        database_url: Where the project's PostgreSQL is, for ``migrate`` alone; ``None`` where it is not set.
         data_dir: Absolute; it need not exist.
         worker_id: The key of the heartbeat row.
         limits: The deadlines.
@@ -128,6 +129,7 @@ class Settings:
     telegram: TelegramSettings | None
     encryption_keys: tuple[Secret, ...]
     supabase: SupabaseSettings | None
+    database_url: Secret | None
     data_dir: Path
     worker_id: str
     limits: Limits

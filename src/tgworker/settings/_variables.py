@@ -54,6 +54,8 @@ VARIABLES: tuple[Variable, ...] = (
              "give the project's URL, for example https://abc.supabase.co", Takes.PROCESS),
     Variable("SUPABASE_SERVICE_ROLE_KEY", "none", "The project's service_role or secret key",
              "copy the service_role (or sb_secret_…) key from the project's API settings"),
+    Variable("SUPABASE_DB_URL", "none", "The project's PostgreSQL, for `migrate` alone",
+             "copy the connection string (URI) from the project's database settings", Takes.LIVE),
     Variable("TGWORKER_DATA_DIR", "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/tgworker`, "
              "else `~/.local/state/tgworker`", "The data folder", "give the path of a folder", Takes.PROCESS),
     Variable("TGWORKER_WORKER_ID", "telegram-main", "The key of the heartbeat row",
