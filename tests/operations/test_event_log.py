@@ -422,3 +422,23 @@ def test_an_event_below_the_level_writes_nothing() -> None:
 
 def test_words_come_from_the_class() -> None:
     assert words_of("SupervisorEscalated") == "supervisor escalated"
+
+
+def test_an_outage_that_goes_on_is_written_every_five_seconds_for_each_operation() -> None:
+    now_s = 100.0
+    stream = io.StringIO()
+    log = make_logger(stream, json=True, level="debug", now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    events = EventLog(log, clock=lambda: now_s)
+
+    def operations() -> list[str]:
+        return [json.loads(line)["operation"] for line in stream.getvalue().splitlines()]
+
+    for _ in range(105):
+        for account in ("a", "b"):
+            events.messaging(messaging.StoreUnavailable("database.ingest", "away", 0.1, AccountId(account)))
+        events.messaging(messaging.StoreUnavailable("outbound", "away", 0.1))
+        now_s += 0.1  # 10.5 s in all
+    assert operations() == ["database.ingest", "outbound"] * 3
+    events.messaging(messaging.StoreBack("outbound", 10.1))
+    events.messaging(messaging.StoreUnavailable("outbound", "away again", 0.1))
+    assert operations()[6:] == ["outbound", "outbound"]

@@ -1,5 +1,6 @@
 """The account sync: which accounts should be ours, compared with which are."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -114,7 +115,12 @@ async def run_accounts(
             continue
         outage.over("accounts")
         now_s = trio.current_time()
-        again_s = (now_s + max(wait_s, ASK_AGAIN_S) for wait_s in refused.values())
+        # Asked again when it runs out, or a little earlier: it may be given back before.
+        again_s = (
+            now_s + min(max(wait_s, ASK_AGAIN_S), limits.lease_renew_s)
+            for wait_s in refused.values()
+            if wait_s < math.inf
+        )
         next_s = min([now_s + limits.accounts_every_s, *(hold.until_s for hold in held.values()), *again_s])
         pulse.expect(max(0, next_s - now_s))
         with trio.move_on_at(next_s):

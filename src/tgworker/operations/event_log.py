@@ -4,7 +4,9 @@ The words of a line are its event's class (`ChildReady` is "child ready"), its f
 """
 
 import dataclasses
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 
@@ -45,17 +47,50 @@ IN_ORDER: Final = frozenset({Verdict.RETURNED, Verdict.STOPPED})
 """How a child ends when nothing is wrong."""
 
 
+SAME_OUTAGE_S: Final = 5.0
+"""An outage that goes on is written again after so long, for each operation: while a store is away, every
+account asks for it twice a second."""
+
+
+class _Outages:
+    """Which outages were written, and when."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._written_s: dict[str, float] = {}
+
+    def only_goes_on(self, event: messaging.Event) -> bool:
+        """Whether an event says what was written a moment ago."""
+        if isinstance(event, messaging.StoreBack):
+            self._written_s.pop(event.operation, None)
+        if not isinstance(event, messaging.StoreUnavailable):
+            return False
+        now_s = self._clock()
+        if now_s - self._written_s.get(event.operation, -math.inf) < SAME_OUTAGE_S:
+            return True
+        self._written_s[event.operation] = now_s
+        return False
+
+
 class EventLog:
     """Observes the worker, and writes what it sees.
 
     Args:
         log: Where lines go.
         account_of: The account that a child belongs to, by the child's path; ``None`` for none.
+        clock: Seconds that only grow.
     """
 
-    def __init__(self, log: Logger, *, account_of: Callable[[str], str | None] = lambda _path: None) -> None:
+    def __init__(
+        self,
+        log: Logger,
+        *,
+        account_of: Callable[[str], str | None] = lambda _path: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
         self._account_of = account_of
+        self._outages = _Outages(clock)
 
     def supervision(self, event: SupervisionEvent) -> None:
         """Write an event of `tgworker.supervision`."""
@@ -67,6 +102,8 @@ class EventLog:
 
     def messaging(self, event: messaging.Event) -> None:
         """Write an event of `tgworker.messaging`."""
+        if self._outages.only_goes_on(event):
+            return
         level = messaging_level(event)
         # Thousands a second may be below the level: they must cost next to nothing.
         if self._log.is_enabled_for(LEVELS[level]):
