@@ -4,6 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+import trio
+
+from tgworker.messaging.errors import StoreAway, StoreRefused
 from tgworker.messaging.models import AccountId, ConversationId, MessageId
 from tgworker.messaging.records import OutboxRecord, OutboxState
 from tgworker.messaging.values import new_id, storable
@@ -13,6 +16,10 @@ from tgworker.supabase.rows import Row, utc
 
 LINES_AT_ONCE = 500
 """How many messages one call inserts, and how many ids one asks for."""
+
+TRIES = 5
+TRY_AGAIN_S = 1.0
+"""Longer than it takes until somebody may ask again."""
 
 ROWS_AT_ONCE = 1000
 """How many rows of the outbox one call lists: a page of PostgREST's own would end there, too."""
@@ -76,6 +83,8 @@ class Outbox:
             RecipientUnknown: ``to`` is malformed, or no conversation of this owner.
             AccountGone: There is no such account.
 
+        Where nobody answers the same rows are given `TRIES` times: who calls this again makes new ones.
+
         Cancellation: what was inserted before stays.
         """
         if ids is None:
@@ -85,8 +94,20 @@ class Outbox:
             for start in range(0, len(rows), LINES_AT_ONCE):
                 some = [{"id": row, "text": text} for row, text in rows[start : start + LINES_AT_ONCE]]
                 arguments = {"p_account": account_id, "p_to": storable(to), "p_messages": some}
-                await self._rest.call("tgworker_enqueue", arguments, _Enqueued)
+                await self._insist("tgworker_enqueue", arguments)
         return ids
+
+    async def _insist(self, function: str, arguments: Mapping[str, object]) -> None:
+        for _ in range(TRIES - 1):
+            try:
+                await self._rest.call(function, arguments, _Enqueued)
+            except StoreRefused:
+                raise
+            except StoreAway:
+                await trio.sleep(TRY_AGAIN_S)
+            else:
+                return
+        await self._rest.call(function, arguments, _Enqueued)
 
     async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
         """See the book."""

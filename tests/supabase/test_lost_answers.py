@@ -1,0 +1,121 @@
+"""The answer to every function is lost after the commit: it is asked again, and nothing is there twice."""
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import pytest
+import trio
+
+import tgworker.supabase
+from contracts.store_kit import batch, inbound, user
+from stack_kit import Database
+from tgworker.devstack import Fault, Stack
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.models import AccountState, Heartbeat, Position, Secret, WorkerStatus
+from tgworker.messaging.outcomes import Sent, Settled
+from tgworker.messaging.records import OutboxState
+from tgworker.supabase import (
+    Holder,
+    LongPoll,
+    SupabaseHeartbeat,
+    SupabaseLeases,
+    SupabaseStore,
+    check_schema,
+    open_rest,
+)
+
+OWNER = "0f000000-0000-4000-8000-000000000001"
+LOST = 3
+"""The client itself sends a request that tore once more: the third loss is the caller's second."""
+
+T = TypeVar("T")
+
+
+def functions() -> set[str]:
+    """Every function that the adapter calls."""
+    folder = Path(tgworker.supabase.__file__).parent
+    text = "".join(file.read_text() for file in folder.glob("*.py"))
+    return set(re.findall(r'"(tgworker_\w+)"', text))
+
+
+async def again(call: Callable[[], Awaitable[T]]) -> T:
+    """What every loop does: ask until the store answers."""
+    while True:
+        try:
+            return await call()
+        except StoreAway:
+            await trio.sleep(0.02)
+
+
+@pytest.mark.slow
+async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database: Database) -> None:
+    for name in functions():
+        stack.faults.set(Fault("lose_answer", path=f"/rest/v1/rpc/{name}", count=LOST))
+    async with open_rest(stack.url, Secret(stack.service_role_key)) as rest:
+        leases = SupabaseLeases(rest, Holder(uuid4(), 1, "w"), clock=trio.current_time)
+        store = SupabaseStore(rest, leases)
+        heartbeat = SupabaseHeartbeat(rest)
+
+        await again(lambda: check_schema(rest))
+        account = await again(lambda: store.add_account("me", OWNER, "token", user_id=1))
+        assert [found.id for found in await again(store.active_accounts)] == [account]
+        assert await again(lambda: leases.acquire([account])) == {}
+        await again(leases.renew)
+        await again(lambda: store.record_account(account, AccountState.ONLINE, last_error=None, user_id=1))
+        await again(lambda: store.record_synced([account]))
+        await again(lambda: store.save_peers(account, [user(500)]))
+        assert await again(lambda: store.peers(account)) == [user(500)]
+
+        position = Position(7, 1, 2, 3, {9: 4})
+        some = batch(inbound(500, 70, "one"), inbound(500, 71, "two"), position=position)
+        await again(lambda: store.ingest(account, some))
+        assert await again(lambda: store.position(account)) == position
+
+        (message,) = await again(lambda: store.enqueue(account, "500", ["hello"]))
+        assert await again(lambda: LongPoll(rest, wait_s=1).wait([account]))
+        (attempt,) = await again(lambda: store.claim({account: 5}, known=()))
+        await again(lambda: store.settle([Settled(attempt, Sent(72))]))
+        assert list(await again(lambda: store.claim({account: 5}, known=()))) == []
+        assert (await again(lambda: store.outcomes([message])))[message].state is OutboxState.SENT
+        assert await again(store.list_outbox) == []
+
+        columns = f"(owner_id, integration_account_id, telegram_id) values ('{OWNER}', '{account}', '500')"
+        await database.sql(f"insert into sync_history_jobs {columns}")
+        await database.sql(
+            "insert into message_jobs (owner_id, integration_account_id, action)"
+            f" values ('{OWNER}', '{account}', 'typing')"
+        )
+        assert await again(store.count_history) == 1
+        (history,) = await again(lambda: store.claim_history([account], known=()))
+        await again(lambda: store.save_history(history, [inbound(500, 60, "old")], []))
+        await again(lambda: store.finish_history(history.id))
+        (job,) = await again(lambda: store.claim_jobs([account], known=()))
+        await again(lambda: store.finish_job(job.id))
+
+        await again(lambda: heartbeat.write(Heartbeat("w", WorkerStatus.ONLINE, {}, 1, 1)))
+        row = await again(lambda: heartbeat.read("w"))
+        assert row is not None
+        assert (row.status, row.seq) == ("online", 1)
+
+        record = await again(lambda: store.find_account("me"))
+        assert record is not None
+        assert len(await again(store.list_accounts)) == 1
+        told = await again(lambda: store.transcript(account, direction="inbound"))
+        assert told == [(500, "old"), (500, "one"), (500, "two")]
+        sent = await again(lambda: store.transcript(account, direction="outbound"))
+        assert sent == [(500, "hello")]
+        await again(lambda: leases.release([account]))
+        assert await again(lambda: leases.acquire([account])) == {}
+
+    counts = (
+        "select (select count(*) from messages), (select count(*) from conversations),"
+        " (select unread_count from conversations), (select messages_synced from sync_history_jobs),"
+        " (select count(*) from integration_accounts), (select count(*) from tgworker_outbox)"
+    )
+    assert await database.sql(counts) == "4|1|2|1|1|1"
+    # Each function lost as many answers as it was to lose: a fault that is over is not listed any more.
+    assert [each.fault.path for each in stack.faults.listing()] == []
+    assert stack.faults.hits() == {"lose_answer": LOST * len(functions())}
