@@ -80,6 +80,7 @@ class SupabaseLeases:
         self._clock = clock
         self._ttl_s = ttl_s
         self._held: dict[AccountId, _Held] = {}
+        self._giving: dict[AccountId, int] = {}
         self._lost: set[AccountId] = set()
         self._loss = trio.Event()
 
@@ -122,17 +123,24 @@ class SupabaseLeases:
         self.lose(account for account in answer.lost if self._is(account, held[account]))
 
     async def release(self, account_ids: Collection[AccountId]) -> None:
-        """See `tgworker.messaging.ports.Leases`. Raises and cancellation: as `Rest`; it is given up here."""
-        fences = {account: self._held[account].fence for account in account_ids if account in self._held}
+        """See `tgworker.messaging.ports.Leases`. Raises and cancellation: as `Rest`.
+
+        Whatever the database answers, or not: from now on these are not ours; `held` names them until it has.
+        """
         for account in account_ids:
-            self._held.pop(account, None)
             self._lost.discard(account)
+            if (lease := self._held.pop(account, None)) is not None:
+                self._giving[account] = lease.fence
+        fences = {account: self._giving[account] for account in account_ids if account in self._giving}
         if fences:
             await self._rest.call(
                 "tgworker_release_leases",
                 {"p_holder": self._holder.id, "p_leases": fences_json(fences)},
                 _Released,
             )
+            for account, fence in fences.items():
+                if self._giving.get(account) == fence:
+                    del self._giving[account]
 
     def left_s(self, account_id: AccountId) -> float:
         """See `tgworker.messaging.ports.Leases`."""
@@ -141,7 +149,7 @@ class SupabaseLeases:
 
     def held(self) -> Collection[AccountId]:
         """See `tgworker.messaging.ports.Leases`."""
-        return tuple(self._held)
+        return (*self._held, *self._giving)
 
     async def wait_lost(self) -> Collection[AccountId]:
         """See `tgworker.messaging.ports.Leases`."""
@@ -186,4 +194,5 @@ class SupabaseLeases:
     def _keep(self, rows: Collection[FenceRow], asked_at_s: float) -> None:
         for row in rows:
             self._lost.discard(row.account)
+            self._giving.pop(row.account, None)
             self._held[row.account] = _Held(row.fence, asked_at_s + self._ttl_s)
