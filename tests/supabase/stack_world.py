@@ -169,8 +169,6 @@ async def open_stack_world(
         ) as opened,
     ):
         me, *others = sandbox.users
-        # PostgREST lets what it is asked run to its end: a test would wait for that at its own.
-        opened.wakeup._wait_s = 1  # type: ignore[union-attr] # the long poll's
         store = opened.store
         assert isinstance(store, SupabaseStore)
         account = await store.add_account("me", OWNER, vault.encrypt(me.session), user_id=me.id)
