@@ -91,7 +91,7 @@ select jsonb_object_agg(k.what, k.is_so order by k.what)::text as all_of_it from
     from pg_trigger where not tgisinternal
     union all
     select 'constraint ' || conrelid::regclass || ' ' || conname, to_jsonb(pg_get_constraintdef(oid))
-    from pg_constraint where connamespace = 'public'::regnamespace
+    from pg_constraint where connamespace = 'public'::regnamespace and contype <> 'n' -- (as of PostgreSQL 18)
     union all
     select 'index ' || indexrelid::regclass, to_jsonb(pg_get_indexdef(indexrelid))
     from pg_index i join pg_class c on c.oid = i.indrelid and c.relnamespace = 'public'::regnamespace

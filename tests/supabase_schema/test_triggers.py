@@ -77,11 +77,31 @@ def test_a_pending_message_that_moves_to_another_conversation_waits_in_its_line(
     moved = world.write(chat, "moved", account)
     world.write(chat, "stays", account)
     blocking = world.write(other, "in front", account)
+    process.claim(0)  # the lanes are made
     world.sql("update messages set conversation_id = %s where id = %s", other, moved)
     # Its number stays: it is older than what stood there.
     attempts = process.claim()
     assert sorted(attempt["text"] for attempt in attempts) == ["moved", "stays"]
     assert world.state(blocking) == "waiting"
+
+
+def test_a_head_that_moved_is_not_taken_from_its_old_lane_before_the_note_is_read(world: World) -> None:
+    account, process = ready(world)
+    chat, other = world.chat("500"), world.chat("501")
+    moved = world.write(chat, "moved", account)
+    world.write(chat, "stays", account)
+    world.write(other, "in front", account)
+    process.claim(0)
+    for number in range(120):  # notes that stand before the one about the move
+        world.write(world.chat(str(600 + number)), "crowd", account)
+    world.sql("update messages set conversation_id = %s where id = %s", other, moved)
+    attempts = process.claim(1000)
+    in_flight = [attempt["conversation_id"] for attempt in attempts]
+    assert len(set(in_flight)) == len(in_flight)
+    assert {"stays", "in front"} <= {attempt["text"] for attempt in attempts}
+    for number, attempt in enumerate(attempts):
+        process.send(attempt, number + 1)
+    assert [attempt["text"] for attempt in process.claim(1000) if attempt["text"] != "crowd"] == ["moved"]
 
 
 def test_a_pending_message_that_gets_another_account_is_sent_by_that_one(world: World) -> None:

@@ -50,14 +50,6 @@ exception when data_exception then
     return null;
 end $$;
 
--- Telegram's idempotency key of one part of a message: a function of both, the same in every attempt.
-create or replace function public.tgworker_random_id(p_message uuid, p_part integer) returns bigint
-language sql immutable set search_path = pg_catalog, public, pg_temp
-as $$
-    select ('x' || left(encode(sha256(convert_to('tgworker:' || p_message || ':' || p_part, 'UTF8')), 'hex'), 16))
-        ::bit(64)::bigint
-$$;
-
 -- The lane of each of these conversations becomes what the outbox says: its head is the row in flight, whatever its
 -- number (an older one may come back while it flies), else the first in order. Waits for nobody: a lane that somebody
 -- else is changing just now is noted, for the next claim.

@@ -307,7 +307,8 @@ declare
     v_free integer[];
     v_lost uuid[];
     v_busy uuid[];
-    v_seqs bigint[];
+    v_seqs bigint[]; -- the heads that were picked
+    v_lanes uuid[]; -- and from which lane each
     v_taken uuid[]; -- an account for each row that was picked or claimed
     v_some jsonb;
     v_attempts jsonb := '[]';
@@ -345,24 +346,29 @@ begin
     for v_round in 1 .. v_rounds loop
         exit when v_accounts is null;
         v_seqs := '{}';
+        v_lanes := '{}';
         v_taken := '{}';
         if v_round = 1 then
             -- First what somebody had who forgot it, or is no more.
-            select coalesce(array_agg(k.head_seq), '{}'), coalesce(array_agg(a.account), '{}')
-            into v_seqs, v_taken
+            select coalesce(array_agg(k.head_seq), '{}'), coalesce(array_agg(k.conversation_id), '{}'),
+                coalesce(array_agg(a.account), '{}')
+            into v_seqs, v_lanes, v_taken
             from unnest(v_accounts, v_fences, v_free) a (account, fence, free)
             cross join lateral (
-                select l.head_seq from public.tgworker_lanes l join public.tgworker_outbox o on o.seq = l.head_seq
+                select l.head_seq, l.conversation_id
+                from public.tgworker_lanes l join public.tgworker_outbox o on o.seq = l.head_seq
                 where l.integration_account_id = a.account and l.fence is not null
                     and (l.fence <> a.fence or o.message_id not in (select unnest(p_known)))
                 order by l.head_seq limit a.free for update of l skip locked
             ) k;
         end if;
         -- Then what is due, the oldest first.
-        select v_seqs || coalesce(array_agg(k.head_seq), '{}') into v_seqs
+        select v_seqs || coalesce(array_agg(k.head_seq), '{}'),
+            v_lanes || coalesce(array_agg(k.conversation_id), '{}')
+        into v_seqs, v_lanes
         from unnest(v_accounts, v_free) a (account, free)
         cross join lateral (
-            select l.head_seq from public.tgworker_lanes l
+            select l.head_seq, l.conversation_id from public.tgworker_lanes l
             where l.integration_account_id = a.account and l.fence is null and l.ready_at <= v_now
             order by l.ready_at, l.head_seq
             limit a.free - cardinality(array_positions(v_taken, a.account)) for update skip locked
@@ -377,20 +383,22 @@ begin
                     select o.integration_account_id from public.tgworker_outbox o where o.seq = any (v_seqs))
             for key share skip locked
         ), picked as materialized (
-            select o.* from public.tgworker_outbox o where o.seq = any (v_seqs) for update skip locked
+            select o.* from public.tgworker_outbox o where o.seq = any (v_seqs) for update of o skip locked
         ), rows as materialized (
             select o.seq, o.message_id, o.conversation_id, o.attempts, o.state, o.expires_at,
                 case when o.state = 'sending' then coalesce(o.doubt_since, o.claimed_at) else o.doubt_since end
                     as doubt,
-                a.account, a.fence, m.text, m.external_message_id as external_id,
+                a.account, a.fence, p.lane, m.text, m.external_message_id as external_id,
                 coalesce(own.value, named.value, (
                     select i.value from public.contact_identities i
                     where i.contact_id = c.contact_id and i.owner_id = c.owner_id and i.type = 'telegram_user'
                         and i.value is not null
                     order by i.id limit 1
                 )) as recipient,
-                o.in_lane and a.account is not null as wanted
+                -- (Not so: it ended, or moved to another conversation, and the note about it was not read yet.)
+                o.in_lane and o.conversation_id = p.lane and a.account is not null as wanted
             from picked o
+            join unnest(v_seqs, v_lanes) p (seq, lane) on p.seq = o.seq
             left join unnest(v_accounts, v_fences) a (account, fence) on a.account = o.integration_account_id
                 and exists (select from held h where h.account = a.account and h.fence = a.fence)
             left join public.messages m on m.id = o.message_id
@@ -402,8 +410,9 @@ begin
             select r.*,
                 case when r.recipient ~ '^-?[0-9]{1,18}$' then r.recipient::bigint
                     when r.recipient ~ '^[@+]' then public.tgworker_chat_of(r.account, r.recipient) end as chat_id,
+                -- Telegram's idempotency key: a function of message and part, the same in every attempt.
                 ('x' || left(encode(sha256(convert_to('tgworker:' || r.message_id || ':0', 'UTF8')), 'hex'), 16))
-                    ::bit(64)::bigint as random_id, -- tgworker_random_id, without the call
+                    ::bit(64)::bigint as random_id,
                 case
                     when not r.wanted then null
                     -- The message went away, or is somebody else's now, while it was in flight.
@@ -449,7 +458,7 @@ begin
                             else 'nobody knows whether Telegram has it, and it is too late to ask' end end,
                     j.state = 'sending', false)::public.tgworker_verdict)
                 from judged j where j.verdict <> 'sending'),
-            (select array_agg(j.conversation_id) from judged j where not j.wanted),
+            (select array_agg(j.lane) from judged j where not j.wanted),
             (select array_agg(j.seq) from judged j)
         into v_some, v_taken, v_verdicts, v_stray, v_judged;
 
@@ -460,7 +469,6 @@ begin
             where l.head_seq = any (v_seqs) and l.head_seq <> all (coalesce(v_judged, '{}')) and l.fence is null
                 and l.integration_account_id = any (v_accounts);
         end if;
-        -- Heads that are none: they ended or moved since, and the note about it was not read yet.
         perform public.tgworker_relane(v_stray);
         exit when v_verdicts is null and (v_stray is null or v_round > 1);
         -- What ended has made room for the next of its conversation.
