@@ -6,6 +6,8 @@ worker and the heartbeat's stores as callables, which `tgworker.app` brings.
 Lowest last::
 
     _guard        the loop: waits, asks what is due, does it
+    _posts        the heartbeats that it writes itself
+    _ward         what it is given
     _course       what to do with the worker, and when (pure)
     _row          when the guard writes a heartbeat itself (pure)
     _notices      what systemd is told
@@ -28,9 +30,6 @@ from tgworker.guard._faults import AccountFault as AccountFault
 from tgworker.guard._faults import FaultBook as FaultBook
 from tgworker.guard._faults import Held as Held
 from tgworker.guard._footprints import Footprints as Footprints
-from tgworker.guard._guard import Posting as Posting
-from tgworker.guard._guard import Stacks as Stacks
-from tgworker.guard._guard import Ward as Ward
 from tgworker.guard._guard import guard as guard
 from tgworker.guard._link import (
     Beat as Beat,
@@ -50,3 +49,6 @@ from tgworker.guard._link import (
 from tgworker.guard._link import (
     Ready as Ready,
 )
+from tgworker.guard._ward import Posting as Posting
+from tgworker.guard._ward import Stacks as Stacks
+from tgworker.guard._ward import Ward as Ward

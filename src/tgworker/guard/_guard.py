@@ -7,107 +7,26 @@ import random
 import selectors
 import signal
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, Protocol, assert_never, final
+from typing import Final, assert_never
 
-from tgworker.guard._course import Act, Course, Exit, GuardLimits, Phase
-from tgworker.guard._faults import FaultBook, Held
+from tgworker.guard._course import Act, Course, Exit, Phase
 from tgworker.guard._footprints import Footprints
 from tgworker.guard._link import Beat, Committed, Ear, Fault, Link, Message, Quiet, Ready
 from tgworker.guard._notices import Notices
+from tgworker.guard._posts import Posts
 from tgworker.guard._process import HANDLED, abort, fork, is_stopped, reap, send
-from tgworker.guard._row import HeartbeatRow
-from tgworker.messaging.models import Heartbeat, LoopStatus, WorkerStatus
-from tgworker.supervision.systemd import Systemd
+from tgworker.guard._ward import Ward
+from tgworker.messaging.models import WorkerStatus
 
-POST_S: Final = 10.0
-"""How long writing one heartbeat may take."""
 FAREWELL_S: Final = 3.0
 """How long the guard waits for the last heartbeat when it ends."""
 LATE_S: Final = 0.1
 """Waking up so much later than planned is the host's doing."""
 READ_BYTES: Final = 65_536
-
-
-class Log(Protocol):
-    """Where the guard's log lines go; structlog's loggers fit."""
-
-    def info(self, event: str, **fields: Any) -> object:
-        """Something happened that is in order."""
-        ...
-
-    def warning(self, event: str, **fields: Any) -> object:
-        """Something was wrong, and is being cured."""
-        ...
-
-    def error(self, event: str, **fields: Any) -> object:
-        """Something is wrong that a person should know of."""
-        ...
-
-
-class Stacks(Protocol):
-    """The files that frozen workers write their stacks to."""
-
-    def create(self) -> Path:
-        """Make an empty file for this process; raises `OSError`."""
-        ...
-
-    def written(self, pid: int) -> Path | None:
-        """The file of a process that has ended; ``None``, and the file removed, if nothing stands in it."""
-        ...
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """A heartbeat as the guard knows it.
-
-    Attributes:
-        status: What the worker is.
-        loops: As the worker last told them, with the time since then added.
-        order: ``(incarnation, seq)``; ``None`` where this guard has not heard of any yet: then it follows
-            whatever stands there.
-    """
-
-    status: WorkerStatus
-    loops: Mapping[str, LoopStatus]
-    order: tuple[int, int] | None
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ward:
-    """What is guarded.
-
-    Attributes:
-        work: The worker: runs in a process of its own until it is done, and returns the exit code. Told how
-            to reach the guard, and which accounts may not start with the others.
-        posts: Writes a heartbeat into each store; blocking, in a process of its own.
-        heartbeat_every_s: How often the worker writes it, seconds.
-        seq: The second half of a heartbeat's order, growing with real time; the worker counts alike.
-        faults: Accounts that wedged or froze the worker.
-        stacks: Where the stacks of frozen workers go.
-        reload: Read the settings again, on SIGHUP; returns whether the worker will end for a new one with
-            them.
-        systemd: What systemd told this process.
-        log: Where log lines go.
-        limits: How patient the guard is.
-    """
-
-    work: Callable[[Link, Mapping[str, Held]], int]
-    posts: Mapping[str, Callable[[Posting], None]]
-    heartbeat_every_s: float
-    seq: Callable[[], int]
-    faults: FaultBook
-    stacks: Stacks
-    reload: Callable[[], bool]
-    systemd: Systemd
-    log: Log
-    limits: GuardLimits = field(default_factory=GuardLimits)
 
 
 def guard(ward: Ward) -> int:
@@ -134,8 +53,7 @@ class _Worker:
     pid: int
     fd: int
     ear: Ear = field(default_factory=Ear)
-    said: Heartbeat | None = None
-    said_at_s: float = 0.0
+    said: WorkerStatus | None = None
     blamed: tuple[str, str] | None = None
 
 
@@ -146,9 +64,7 @@ class _Guard:
         self._now_s = time.monotonic
         now_s = self._now_s()
         self._course = Course(ward.limits, rng=random.Random(), now_s=now_s)
-        self._rows = {name: HeartbeatRow(every_s=ward.heartbeat_every_s, now_s=now_s) for name in ward.posts}
-        self._posting: dict[int, tuple[str, WorkerStatus]] = {}
-        self._said: dict[str, WorkerStatus] = {}
+        self._posts = Posts(ward, now_s=now_s, close=self._close_what_is_the_guard_s)
         self._notices = Notices(ward.systemd)
         self._footprints = Footprints()
         self._selector = selectors.DefaultSelector()
@@ -156,8 +72,6 @@ class _Guard:
         self._wake_fd = wake_fds[0]
         self._selector.register(self._wake_fd, selectors.EVENT_READ)
         self._worker: _Worker | None = None
-        self._last: Heartbeat | None = None
-        self._last_at_s = now_s
 
     def run(self) -> int:
         self._bury()  # what this process left behind, or was given, before it became a guard
@@ -167,9 +81,7 @@ class _Guard:
                     return self._leave()
                 self._do(act)
             now_s = self._now_s()
-            for name, row in self._rows.items():
-                if now_s >= row.next_s:
-                    self._post(name, row)
+            self._posts.turn(now_s, self._status(), alive=self._course.phase is Phase.ALIVE)
             self._notices.turn(now_s, self._status().value)
             self._wait()
 
@@ -177,7 +89,7 @@ class _Guard:
         """Wait until something happens or is due, and take note of what happened."""
         next_s = max(
             self._now_s(),
-            min(self._course.next_s, self._notices.next_s, *(row.next_s for row in self._rows.values())),
+            min(self._course.next_s, self._notices.next_s, self._posts.next_s),
         )
         woken = self._select(next_s)
         late_s = self._now_s() - next_s
@@ -217,7 +129,7 @@ class _Guard:
         except OSError as error:  # no room for a process, or for a pipe: that passes, as other outages do
             self._log.error("worker cannot be forked", reason=str(error))
             self._course.ended(self._now_s(), Exit())
-            self._changed()
+            self._posts.changed(self._now_s())
             return
         self._selector.register(read_fd, selectors.EVENT_READ)
         self._worker = _Worker(pid, read_fd)
@@ -235,7 +147,8 @@ class _Guard:
             os.close(write_fd)
 
     def _be_worker(self, read_fd: int, write_fd: int) -> int:
-        self._close_what_is_the_guard_s(read_fd)
+        os.close(read_fd)
+        self._close_what_is_the_guard_s()
         try:
             # The descriptor stays open for as long as the process lives.
             faulthandler.enable(os.open(self._ward.stacks.create(), os.O_WRONLY | os.O_CLOEXEC))
@@ -257,7 +170,7 @@ class _Guard:
                 account=account,
                 silent_s=round(self._ward.limits.freeze_after_s, 3),
             )
-            self._changed()
+            self._posts.changed(self._now_s())
         else:
             self._log.error("worker does not stop", worker_pid=worker.pid, within_s=self._ward.limits.stop_s)
         if self._worker is not None:
@@ -307,11 +220,8 @@ class _Guard:
             case Ready():
                 self._notices.ready()
             case Committed(writer=name, heartbeat=heartbeat):
-                worker.said = self._last = heartbeat
-                worker.said_at_s = self._last_at_s = now_s
-                if name in self._rows:
-                    self._rows[name].committed(now_s)
-                    self._said[name] = heartbeat.status
+                worker.said = heartbeat.status
+                self._posts.committed(name, heartbeat, now_s)
             case Fault(account=account):
                 worker.blamed = (account, "wedged")
             case _:
@@ -321,16 +231,8 @@ class _Guard:
         for pid, how in reap():
             if self._worker is not None and pid == self._worker.pid:
                 self._worker_ended(self._worker, how)
-            elif pid in self._posting:
-                name, status = self._posting.pop(pid)
-                written = how.code == 0
-                if written:
-                    self._said[name] = status
-                self._rows[name].ended(self._now_s(), written=written)
-                if not written:
-                    self._log.warning(
-                        "guard's heartbeat not written", operation=f"heartbeat.{name}", reason=str(how)
-                    )
+            else:
+                self._posts.ended(pid, how, self._now_s())
 
     def _worker_ended(self, worker: _Worker, how: Exit) -> None:
         self._hear()  # what it said last
@@ -354,7 +256,7 @@ class _Guard:
         if self._course.failed:
             what = "giving up" if last else "trying at the longest backoff from now on"
             self._log.error(f"too many workers ended: {what}")
-        self._changed()
+        self._posts.changed(now_s)
 
     def _blame(self, account: str, what: str) -> None:
         try:
@@ -365,56 +267,17 @@ class _Guard:
         reason = None if held is None else held.reason or "it starts last from now on"
         self._log.warning(f"account has {what} the worker", account=account, reason=reason)
 
-    # ---------------------------------------------------------------- heartbeats
-
     def _status(self) -> WorkerStatus:
-        now_s = self._now_s()
-        said = (
-            self._worker.said.status if self._worker is not None and self._worker.said is not None else None
-        )
-        late = bool(self._rows) and all(row.is_late(now_s) for row in self._rows.values())
-        return self._course.status(said, late=late)
+        said = self._worker.said if self._worker is not None else None
+        return self._course.status(said, late=self._posts.late(self._now_s()))
 
-    def _changed(self) -> None:
-        """The worker cannot say what it is now: the guard does."""
-        now_s = self._now_s()
-        for row in self._rows.values():
-            row.changed(now_s)
-
-    def _post(self, name: str, row: HeartbeatRow) -> None:
-        last, alive = self._last, self._course.phase is Phase.ALIVE
-        since_s = round(self._now_s() - self._last_at_s, 3)
-        posting = Posting(
-            status=self._status(),
-            loops={
-                loop: replace(
-                    was, last_ping_ago=round(was.last_ping_ago + since_s, 3), alive=was.alive and alive
-                )
-                for loop, was in (last.loops if last is not None else {}).items()
-            },
-            order=None if last is None else (last.incarnation, max(self._ward.seq(), last.seq + 1)),
-        )
-        try:
-            pid = fork(partial(self._be_post, self._ward.posts[name], posting))
-        except OSError as error:
-            row.ended(self._now_s(), written=False)
-            self._log.warning(
-                "guard's heartbeat not written", operation=f"heartbeat.{name}", reason=str(error)
-            )
-        else:
-            row.begun()
-            self._posting[pid] = name, posting.status
-
-    def _be_post(self, post: Callable[[Posting], None], posting: Posting) -> int:
-        signal.setitimer(signal.ITIMER_REAL, POST_S)  # SIGALRM ends it, whatever it waits for
-        self._close_what_is_the_guard_s(*([] if self._worker is None else [self._worker.fd]))
-        post(posting)
-        return 0
-
-    def _close_what_is_the_guard_s(self, *fds: int) -> None:
+    def _close_what_is_the_guard_s(self) -> None:
+        """In a forked process: what belongs to the guard alone."""
         self._selector.close()
-        for fd in (*self._wake_fds, *fds):
+        for fd in self._wake_fds:
             os.close(fd)
+        if self._worker is not None:
+            os.close(self._worker.fd)
 
     # ---------------------------------------------------------------- the end
 
@@ -423,12 +286,9 @@ class _Guard:
         code = self._course.exit_code
         assert code is not None
         last, until_s = self._status(), self._now_s() + FAREWELL_S
-        silent = {name for name in self._rows if self._said.get(name) is not last}
-        while (silent or self._posting) and self._now_s() < until_s:
-            busy = {name for name, _ in self._posting.values()}  # with what was true before
-            for name in silent - busy:
-                self._post(name, self._rows[name])
-            silent &= busy  # once is all that there is time for
+        unsaid = self._posts.unsaid(last)
+        while (unsaid or self._posts.busy) and self._now_s() < until_s:
+            unsaid = self._posts.write_last(unsaid, self._now_s(), last)  # once is all that there is time for
             if self._wake_fd in self._select(until_s):
                 os.read(self._wake_fd, READ_BYTES)
                 self._bury()
