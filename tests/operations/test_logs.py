@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import warnings
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta, timezone
@@ -259,3 +260,19 @@ def test_the_least_important_level_can_be_moved_while_the_logger_is_in_use(strea
     log.error("more than enough")
     assert [line["event"] for line in lines(stream)] == ["enough", "more than enough"]
     assert [bound.is_enabled_for(level) for level in (20, 30, 40)] == [False, False, True]
+
+
+def test_a_pipe_that_nobody_empties_stops_nobody_and_is_told_of_what_it_missed() -> None:
+    read_fd, write_fd = os.pipe()
+    with open(read_fd, "rb", buffering=0) as reader, open(write_fd, "w", encoding="utf-8") as stream:  # noqa: PTH123 - pipes
+        log = make_logger(stream, json=True, level="info", now=lambda: AT)
+        for number in range(2000):
+            log.info("x" * 100, number=number)
+        first = reader.read(1 << 20).decode().splitlines()
+        log.info("hello again")
+        log.info("and again")
+        again, later = (json.loads(line) for line in reader.read(1 << 20).decode().splitlines())
+    assert json.loads(first[-1])["number"] == len(first) - 1, "whole lines, without a gap"
+    assert 100 < len(first) < 2000
+    assert again["lines_dropped_before"] == 2000 - len(first)
+    assert "lines_dropped_before" not in later

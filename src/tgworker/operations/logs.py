@@ -9,6 +9,7 @@ Every line has ``timestamp``, ``level`` and ``event``, and ``account``, ``child`
 """
 
 import logging
+import select
 import sys
 import traceback
 import warnings
@@ -68,7 +69,8 @@ def make_logger(
 ) -> Logger:
     """A logger that writes whole lines to ``stream``.
 
-    A line that cannot be written (a closed pipe) is dropped: a log must not end what it tells about.
+    A line that cannot be written (a closed pipe, or a full one that nobody empties) is dropped: a log must
+    not end, or stop, what it tells about.
 
     Args:
         stream: Standard error, normally.
@@ -84,7 +86,9 @@ def make_logger(
     else:
         colored = stream.isatty() if colors is None else colors
         renderer = structlog.dev.ConsoleRenderer(colors=colored, sort_keys=False, pad_event_to=28)
+    lines = _Lines(stream)
     processors: list[Processor] = [
+        lines.count_dropped,
         merge_contextvars,
         structlog.processors.add_log_level,
         _Stamp(now),
@@ -96,7 +100,7 @@ def make_logger(
     return cast(
         "Logger",
         structlog.wrap_logger(
-            _Lines(stream),
+            lines,
             processors=processors,
             wrapper_class=_filtering(level if isinstance(level, Threshold) else Threshold(level)),
             cache_logger_on_first_use=True,
@@ -171,13 +175,33 @@ class _Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._dropped = 0
+        self._poll = select.poll()
+        # Without a file (a stream in memory, a closed one) there is nothing that could fill up.
+        self._may_fill = True
+        try:
+            self._poll.register(stream.fileno(), select.POLLOUT)
+        except (OSError, ValueError):
+            self._may_fill = False
 
     def msg(self, line: str) -> None:
+        # A pipe that nobody empties would stop the event loop, and the guard with it: a line that would have
+        # to wait is dropped, and counted.
+        if self._may_fill and not self._poll.poll(0):
+            self._dropped += 1
+            return
+        self._dropped = 0
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
         except (OSError, ValueError):  # a closed pipe, a closed file
             pass
+
+    def count_dropped(self, _logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+        """A processor: the first line that is written again says how many before it were not."""
+        if self._dropped:
+            event_dict["lines_dropped_before"] = self._dropped
+        return event_dict
 
     debug = info = warning = error = critical = msg
 
