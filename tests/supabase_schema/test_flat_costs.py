@@ -3,9 +3,11 @@
 Statistics are those of empty tables all the time: nothing here is analyzed, and autovacuum is off.
 """
 
+import json
+
 import pytest
 
-from supabase_schema.world import OWNER, Process, World, inbound
+from supabase_schema.world import OWNER, Process, World, inbound, settled
 
 CHATS = 40
 
@@ -66,6 +68,41 @@ def test_a_claim_touches_as_many_pages_with_a_large_backlog_as_with_a_small_one(
     small, large = costs
     # Deeper indexes, but nothing that follows the number of rows: the tables have hundreds of pages.
     assert large <= small * 1.5 + 30, costs
+
+
+def pages_of(world: World, call: str) -> int:
+    """How many pages a call touches; it is taken back."""
+    world.app.execute("begin")
+    (row,) = world.app.execute(f"explain (analyze, buffers, format json) {call}".encode()).fetchall()
+    world.app.execute("rollback")
+    plan = row["QUERY PLAN"][0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+@pytest.mark.slow
+def test_a_settle_and_an_ingest_touch_as_many_pages_when_much_was_exchanged_already(world: World) -> None:
+    for table in (*LARGE, "tgworker_leases"):
+        world.app.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
+    account, process = world.account(), world.worker()
+    process.acquire(account)
+    for number in range(30):
+        world.write(world.chat(str(500 + number)), "hi", account)
+    costs: list[tuple[int, int]] = []
+    for _ in range(2):
+        attempts = process.claim(10)
+        items = [
+            settled(attempt, "sent", telegram_id=100_000 + attempt["claim"], chat_id=500 + number)
+            for number, attempt in enumerate(attempts)
+        ]
+        batch = {"messages": [inbound(500 + n, 200_000 + n) for n in range(10)], "peers": [], "sent_ids": []}
+        settle = f"select tgworker_settle('{json.dumps(items)}')"
+        ingest = f"select tgworker_ingest('{account}', 1, '{json.dumps(batch)}')"
+        # Plans are made first, and kept.
+        costs.append([(pages_of(world, settle), pages_of(world, ingest)) for _ in range(3)][-1])
+        for start in range(1, 20_000, 1_000):
+            process.ingest(account, *(inbound(500 + n % 30, n) for n in range(start, start + 1_000)))
+    for small, large in zip(*costs, strict=True):
+        assert large <= small * 1.5 + 30, costs
 
 
 def test_an_idle_claim_touches_next_to_nothing(world: World) -> None:

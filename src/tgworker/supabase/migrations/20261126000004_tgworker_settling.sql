@@ -124,8 +124,12 @@ begin
             select o.message_id as first, k.message_id as second, o.integration_account_id as scope, s.telegram_id,
                 k.chat_id
             from unnest(p_rows) s join public.tgworker_outbox o on o.seq = s.seq
-            join public.tgworker_message_keys k on k.scope = o.integration_account_id
-                and k.telegram_id = s.telegram_id and k.chat_id = o.chat_id
+            -- (Its limit keeps the whole key in the probe, also where the plan was made while there were no keys.)
+            cross join lateral (
+                select t.message_id, t.chat_id from public.tgworker_message_keys t
+                where t.scope = o.integration_account_id and t.telegram_id = s.telegram_id and t.chat_id = o.chat_id
+                limit 1
+            ) k
             where k.message_id <> o.message_id
                 and not exists (select from public.tgworker_outbox other where other.message_id = k.message_id)
         loop
