@@ -101,8 +101,12 @@ async def open_world(
     heartbeats: Sequence[HeartbeatWriter] = (),
     adjust: Callable[[ChildSpec], ChildSpec] | None = None,
     line_backoff: Backoff | None = None,
+    rewire: Callable[[Parts], Parts] = lambda parts: parts,
 ) -> AsyncGenerator[World]:
-    """A worker with one account, a peer and a stranger. The first heartbeat is due at 0 s."""
+    """A worker with one account, a peer and a stranger. The first heartbeat is due at 0 s.
+
+    ``rewire`` has the last word on its parts: what stands between it and its store comes in there.
+    """
     saboteur = Saboteur()
     notes: list[Noted] = []
     vault = FernetVault([new_key()])
@@ -144,7 +148,7 @@ async def open_world(
                 line_backoff=line_backoff or Backoff(initial_s=0.5, cap_s=60),
             )
             try:
-                async with Worker(parts).open() as worker:
+                async with Worker(rewire(parts)).open() as worker:
                     yield World(
                         sandbox, store, worker, saboteur, account, me, peer, stranger, began_at, folder, notes
                     )
