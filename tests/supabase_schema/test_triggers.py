@@ -146,6 +146,7 @@ def test_what_is_in_flight_is_not_touched_by_an_edit(world: World) -> None:
 def test_one_statement_of_many_rows_keeps_their_order_and_other_rows_cost_nothing(world: World) -> None:
     account, process = ready(world)
     chat = world.chat("500")
+    before = int(world.one("select pg_current_xact_id()::text"))
     world.sql(
         "insert into messages (owner_id, conversation_id, integration_account_id, direction, text,"
         " external_message_id) select gen_random_uuid(), %s, %s, 'outbound', n, 'local-' || n"
@@ -153,6 +154,8 @@ def test_one_statement_of_many_rows_keeps_their_order_and_other_rows_cost_nothin
         chat,
         account,
     )
+    # One transaction and one subtransaction, not one for each row.
+    assert int(world.one("select pg_current_xact_id()::text")) - before <= 3
     world.sql(
         "insert into messages (owner_id, conversation_id, direction, text, external_message_id)"
         " select gen_random_uuid(), %s, 'inbound', n, n from generate_series(1, 500) n",
@@ -166,6 +169,22 @@ def test_one_statement_of_many_rows_keeps_their_order_and_other_rows_cost_nothin
         sent.append(attempt["text"])
         process.send(attempt, number + 1)
     assert sent == [str(number) for number in range(1, 21)]
+
+
+def test_a_row_that_is_written_anew_under_its_old_id_is_sent(world: World) -> None:
+    account, process = ready(world)
+    chat = world.chat("500")
+    message = world.write(chat, "first", account)
+    world.sql("delete from messages where id = %s", message)
+    assert texts(process) == []
+    world.sql(
+        "insert into messages (id, owner_id, conversation_id, integration_account_id, direction, text,"
+        " external_message_id) values (%s, gen_random_uuid(), %s, %s, 'outbound', 'anew', 'local-anew')",
+        message,
+        chat,
+        account,
+    )
+    assert texts(process) == ["anew"]
 
 
 BREAKAGES: dict[str, LiteralString] = {

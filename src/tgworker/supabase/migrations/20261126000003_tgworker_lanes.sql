@@ -133,20 +133,21 @@ begin
     insert into public.tgworker_touched (conversation_id, integration_account_id) select distinct * from gone;
 
     -- Edited while it waits: moved to another conversation or account, or put off.
-    with asked as materialized (
-        select m.id, m.conversation_id, m.external_message_id,
+    with waiting as materialized (
+        select o.seq, o.conversation_id as conversation_before, m.conversation_id, m.external_message_id,
             (select a.id from public.integration_accounts a
                 where a.id = m.integration_account_id and a.type = 'telegram_user') as account,
-            public.tgworker_time(m.raw_payload #> '{telegram,not_before}') as not_before,
-            public.tgworker_time(m.raw_payload #> '{telegram,expires_at}') as expires_at
-        from unnest(p_ids) as k (id) join public.messages m on m.id = k.id
-        where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
-    ), waiting as materialized (
-        select o.seq, o.conversation_id as conversation_before, a.*,
+            case when m.raw_payload -> 'telegram' is not null
+                then public.tgworker_time(m.raw_payload #> '{telegram,not_before}') end as not_before,
+            case when m.raw_payload -> 'telegram' is not null
+                then public.tgworker_time(m.raw_payload #> '{telegram,expires_at}') end as expires_at,
             o.state in ('unsure', 'dead', 'cancelled', 'expired') as ended
-        from asked a join public.tgworker_outbox o on o.message_id = a.id
-        where o.state in ('waiting', 'deferred', 'held')
-            or (p_asked_again and o.state in ('unsure', 'dead', 'cancelled', 'expired'))
+        from unnest(p_ids) as k (id)
+        join public.tgworker_outbox o on o.message_id = k.id
+            and (o.state in ('waiting', 'deferred', 'held')
+                or (p_asked_again and o.state in ('unsure', 'dead', 'cancelled', 'expired')))
+        join public.messages m on m.id = k.id
+        where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
     ), changed as (
         update public.tgworker_outbox o
         set conversation_id = w.conversation_id,
@@ -191,8 +192,10 @@ begin
         from unnest(p_ids) with ordinality as k (id, n)
         join public.messages m on m.id = k.id
         cross join lateral (select
-            public.tgworker_time(m.raw_payload #> '{telegram,not_before}') as not_before,
-            public.tgworker_time(m.raw_payload #> '{telegram,expires_at}') as expires_at) t
+            case when m.raw_payload -> 'telegram' is not null
+                then public.tgworker_time(m.raw_payload #> '{telegram,not_before}') end as not_before,
+            case when m.raw_payload -> 'telegram' is not null
+                then public.tgworker_time(m.raw_payload #> '{telegram,expires_at}') end as expires_at) t
         where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
             and m.conversation_id is not null
         order by k.n
@@ -228,7 +231,9 @@ begin
     end if;
     begin
         perform public.tgworker_follow(v_ids,
-            tg_op = 'UPDATE' and new.external_message_id is distinct from old.external_message_id);
+            -- A row of an id that we have had was written anew.
+            case tg_op when 'INSERT' then true when 'UPDATE'
+                then new.external_message_id is distinct from old.external_message_id else false end);
         return null;
     exception when others then
         v_error := sqlstate || ' ' || sqlerrm;
