@@ -10,7 +10,7 @@ class RequestFailed:
 
     Attributes:
         request: Its id, as the ``X-Request-Id`` header carried it: the same for its repeats.
-        call: What was asked: ``tgworker_claim``.
+        call: What was asked: ``tgworker_claim``, ``storage: upload to BUCKET``.
         reason: What came instead.
         duration_s: How long that took, seconds.
     """

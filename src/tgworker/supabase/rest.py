@@ -1,7 +1,7 @@
 """Requests to PostgREST: with the project's key, over few connections, each held by one task at a time."""
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ import trio
 from tgworker.messaging.errors import StoreRefused
 from tgworker.messaging.models import Secret
 from tgworker.supabase.circuit import Circuit
+from tgworker.supabase.clients import POOL_S, TORN, WholeBody, close_client, new_client
 from tgworker.supabase.errors import Meaning, away_by, refusal_of
 from tgworker.supabase.events import Observer, RequestFailed, ignore
 
@@ -21,17 +22,8 @@ T = TypeVar("T")
 MAX_CONNECTIONS: Final = 4
 """More concurrency is slower: twenty clients moved two thirds of what one did."""
 
-POOL_S: Final = 1.0
-"""Under the limiter no request waits for a connection; one that does has met a slot that was lost."""
-
 BACKSTOP_S: Final = 30.0
 """For callers without a deadline of their own; the loops' is 10 s."""
-
-KEEPALIVE_S: Final = 30.0
-"""Two heartbeats. httpx's own 5 s would make a new connection for each."""
-
-CLOSE_S: Final = 1.0
-"""How long the connections of a client that is given up may take to say goodbye."""
 
 TRIES: Final = 3
 """So often one request is sent where the database says "again": a deadlock, a terminated connection."""
@@ -39,9 +31,7 @@ TRIES: Final = 3
 CUT_OFF_S: Final = 5.0
 """A request that is cancelled after this time was cut off at its deadline; before, its caller went away."""
 
-# A connection that was kept open may be closed by the other side just as it is used again. Whether the
-# request was carried out nobody knows.
-_TORN: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+_JSON: Final = {"Content-Type": "application/json"}
 
 
 class Rest:
@@ -99,7 +89,7 @@ class Rest:
 
     async def close(self) -> None:
         """Close the connections; takes at most `CLOSE_S`, also while being cancelled."""
-        await _close(self._client)
+        await close_client(self._client)
 
     async def _post(self, call: str, body: bytes) -> bytes:
         what = f"Supabase ({call})"
@@ -112,9 +102,9 @@ class Rest:
         async def send() -> httpx.Response:
             client = self._client
             request = client.build_request(
-                "POST", f"/rest/v1/rpc/{call}", headers={"X-Request-Id": request_id}, content=body
+                "POST", f"/rest/v1/rpc/{call}", headers={"X-Request-Id": request_id, **_JSON}, content=body
             )
-            request.stream = _Body(body)
+            request.stream = WholeBody(body)
             try:
                 return await client.send(request)
             except httpx.PoolTimeout:
@@ -129,7 +119,7 @@ class Rest:
                     try:
                         try:
                             response = await send()
-                        except _TORN as error:
+                        except TORN as error:
                             failed(type(error).__name__)
                             response = await send()
                     except httpx.TransportError as error:
@@ -161,52 +151,16 @@ class Rest:
         """Go on with a new client; requests that still run on the broken one tear, and are repeated."""
         if self._client is broken:  # and not another task's work already
             self._client = self._new_client()
-            await _close(broken)
+            await close_client(broken)
 
     def _new_client(self) -> httpx.AsyncClient:
-        headers = {"apikey": self._key.value, "Content-Type": "application/json"}
-        if not self._key.value.startswith("sb_secret_"):
-            # A JWT; PostgREST itself looks at nothing else. The newer keys are none: the gateway swaps them
-            # for one, and refuses them here.
-            headers["Authorization"] = f"Bearer {self._key.value}"
-        return httpx.AsyncClient(
-            base_url=self._url,
-            headers=headers,
-            http2=False,  # httpcore's HTTP/2 connections die after 10,000 streams
-            trust_env=False,  # only `tgworker.settings` reads the environment
+        return new_client(
+            self._url,
+            self._key,
+            max_connections=self._max_connections,
             timeout=httpx.Timeout(BACKSTOP_S, pool=POOL_S),
             transport=self._transport,
-            limits=httpx.Limits(
-                max_connections=self._max_connections,
-                max_keepalive_connections=self._max_connections,
-                keepalive_expiry=KEEPALIVE_S,
-            ),
         )
-
-
-class _Body(httpx.AsyncByteStream):
-    """A body in one piece. httpx's own is an async generator, which a cancelled request leaves unfinished."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Once(self._content)
-
-
-class _Once:
-    """Iterates over one thing, once."""
-
-    def __init__(self, content: bytes) -> None:
-        self._left = [content]
-
-    def __aiter__(self) -> "_Once":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
 
 
 @asynccontextmanager
@@ -245,8 +199,3 @@ def _decoded(function: str, content: bytes, decoder: msgspec.json.Decoder[T]) ->
             f"Supabase ({function}) answered what this program does not know: "
             "put the project's own URL into SUPABASE_URL, or upgrade"
         ) from None
-
-
-async def _close(client: httpx.AsyncClient) -> None:
-    with trio.move_on_after(CLOSE_S, shield=True):
-        await client.aclose()
