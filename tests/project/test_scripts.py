@@ -57,7 +57,10 @@ case "$1 $2" in
     [ "$3" = dev-stack ] || {{ echo "ran: $*"; exit; }}
     echo "stack: $*" >>{notes}
     exit {fetch_status} ;;
-*) echo "ran: $*"; exit {run_status} ;;
+*) echo "ran: $*"
+   case "$*" in *--last-failed*) exit {again_status} ;; esac
+   [ {run_status} = 0 ] || echo "FAILED tests/a.py::test_b[x] - a reason"
+   exit {run_status} ;;
 esac
 """
 FAKE_APT = """#!/bin/sh
@@ -75,6 +78,11 @@ exit {status}
 """
 
 
+def _of_no_time(line: str) -> str:
+    """A line without what is different each time."""
+    return re.sub(r"cache_dir=\S+", "cache_dir=TMP", re.sub(r"\d+ s\b", "N s", line))
+
+
 @dataclass
 class Clone:
     """A checkout, and a machine with nothing but the tools and the Pythons that a test gives it."""
@@ -89,6 +97,7 @@ class Clone:
         name: str = "",
         pip_status: int = 0,
         run_status: int = 0,
+        again_status: int = 1,
         no_ensurepip: bool = False,
         has_postgresql: bool = True,
         fetch_status: int = 0,
@@ -102,6 +111,7 @@ class Clone:
                 notes=self.machine / "notes",
                 pip_status=pip_status,
                 run_status=run_status,
+                again_status=again_status,
                 no_ensurepip="yes" if no_ensurepip else "",
                 has_postgresql="yes" if has_postgresql else "",
                 fetch_status=fetch_status,
@@ -133,8 +143,8 @@ class Clone:
         summary = lines[lines.index("--- summary") + 1 : -1]
         return (
             done.returncode,
-            [line for line in lines if line.startswith("ran: ")],
-            [re.sub(r"\d+ s\b", "N s", line) for line in summary],
+            [_of_no_time(line) for line in lines if line.startswith("ran: ")],
+            [_of_no_time(line) for line in summary],
         )
 
     def install_apt(self, *, uid: int = 0, status: int = 0) -> None:
@@ -362,7 +372,8 @@ def test_what_cannot_be_had_is_said_and_the_tests_run_all_the_same(clone: Clone)
     assert done.stderr.endswith("tgworker: tests against PostgreSQL will be skipped (in CI they fail)\n")
 
 
-WHOLE = "ran: -m pytest -q -p no:cacheprovider -n 2 --dist worksteal"
+WHOLE = "ran: -m pytest -q -o cache_dir=TMP -n 2 --dist worksteal"
+AGAIN = "ran: -m pytest -q -o cache_dir=TMP --last-failed --last-failed-no-failures none"
 
 
 def test_ci_runs_the_whole_suite_on_each_python_and_names_what_is_missing(clone: Clone) -> None:
@@ -391,13 +402,27 @@ def test_ci_fails_if_any_step_does_and_runs_the_others_all_the_same(clone: Clone
     clone.install_python("3.12", pip_status=1)
     clone.install_python("3.13", run_status=1)
     status, runs, summary = clone.run_ci()
-    assert (status, runs) == (1, [WHOLE] * 2)
+    assert (status, runs) == (1, [WHOLE, AGAIN, WHOLE])
     assert [line.split(" (")[0] for line in summary] == [
         "check: ok",
         "3.13: FAILED",
         "3.12: FAILED: could not be prepared",
         "3.11: ok",
     ]
+
+
+def test_ci_names_what_passed_only_alone(clone: Clone) -> None:
+    clone.install_python("3.13", run_status=1, again_status=0)
+    status, runs, summary = clone.run_ci()
+    assert (status, runs) == (0, [WHOLE, AGAIN])
+    assert summary[1].startswith("3.13: ok (N s, whole suite): ")
+    assert summary[1].endswith("; unsteady: tests/a.py::test_b[x]")
+
+
+def test_ci_does_not_try_again_what_was_no_failure_of_a_test(clone: Clone) -> None:
+    clone.install_python("3.13", run_status=2, again_status=0)  # interrupted, or an error in collecting
+    status, runs, _ = clone.run_ci()
+    assert (status, runs) == (1, [WHOLE])
 
 
 def test_ci_fails_if_the_checks_do(clone: Clone) -> None:
