@@ -188,6 +188,7 @@ def test_an_application_with_other_tables_is_told_so_and_left_alone(before: Worl
     assert catalog(before) == as_it_was
 
 
+@pytest.mark.slow
 def test_the_migrations_wait_for_no_long_transaction(before: World) -> None:
     busy = before.connect(autocommit=False)
     busy.execute("update messages set text = text where text = 'hello'")

@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from supabase_schema.rpc_store import Json
 from supabase_schema.world import Process, World, settled
 
@@ -130,6 +132,7 @@ def run_all(*works: Callable[[], None]) -> None:
         raise errors[0]
 
 
+@pytest.mark.slow
 def test_order_and_one_in_flight_hold_with_claimers_and_an_application_at_once(world: World) -> None:
     # An unknown outcome is repeated at once, and not after a second.
     world.app.execute(

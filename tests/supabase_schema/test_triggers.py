@@ -324,6 +324,38 @@ def test_a_row_that_the_application_holds_is_passed_over(world: World) -> None:
     assert world.state(held) == "cancelled"
 
 
+def test_a_row_without_an_account_that_the_application_holds_is_passed_over(world: World) -> None:
+    account, process = ready(world)
+    held, free = (world.write(world.chat(value), value, None) for value in ("500", "501"))
+    slow = world.connect(autocommit=False)
+    slow.execute("update messages set text = 'held' where id = %s", (held,))
+    process.rpc._connection.execute("set lock_timeout = '1ms'")
+    assert [attempt["message_id"] for attempt in process.claim()] == [free]
+    slow.commit()
+    assert world.one("select integration_account_id from messages where id = %s", free) == account
+    world.sql("update tgworker_lanes set ready_at = now() where integration_account_id is null")
+    assert texts(process, known=[free]) == ["held"]
+
+
+def test_a_repair_waits_for_no_long_transaction(world: World) -> None:
+    account, process = ready(world)
+    chat, other = world.chat("500"), world.chat("501")
+    broken, slowly = world.write(chat, "broken", account), world.write(other, "slowly", account)
+    world.app.execute("alter table tgworker_outbox add constraint never check (attempts < 0) not valid")
+    world.sql("update messages set external_message_id = '1' where id = any (%s)", [broken, slowly])
+    world.app.execute("alter table tgworker_outbox drop constraint never")
+    slow = world.connect(autocommit=False)
+    # As a trigger does in a transaction of the application's.
+    slow.execute("select from tgworker_outbox where message_id = %s for update", (slowly,))
+    began = time.monotonic()
+    assert process.claim(0) == []
+    assert time.monotonic() - began < 5
+    assert world.state(broken) == "waiting"  # not yet
+    slow.commit()
+    assert texts(process) == []
+    assert (world.state(broken), world.state(slowly)) == ("cancelled", "cancelled")
+
+
 def test_an_account_that_is_removed_takes_everything_of_ours_with_it(world: World) -> None:
     account, other = world.account(), world.account()
     process = world.worker()

@@ -32,6 +32,14 @@ begin
     loop
         v_error := null;
         v_account := null;
+        if v_lane.owner_id is not null then
+            perform 1 from public.messages m where m.id = v_lane.message_id for no key update skip locked;
+            if not found then -- the application holds it just now
+                update public.tgworker_lanes set ready_at = p_now + interval '1 s'
+                where conversation_id = v_lane.conversation_id;
+                continue;
+            end if;
+        end if;
         if v_lane.owner_id is null then
             v_error := 'deleted by the application';
         elsif v_lane.named is not null then
@@ -112,7 +120,7 @@ end $$;
 -- Does what could not be done when it came up: outcomes and unread counts that could not be written to a row that the
 -- application held, and whatever a trigger failed to do. Waits for nobody.
 create or replace function public.tgworker_do_chores(p_limit integer) returns void
-language plpgsql set search_path = pg_catalog, public, pg_temp
+language plpgsql set search_path = pg_catalog, public, pg_temp set lock_timeout = '250ms'
 as $$
 #variable_conflict use_column
 declare
@@ -142,17 +150,22 @@ begin
             delete from public.tgworker_chores where n = v_chore.n;
         end if;
     end loop;
-    with open as (
-        select e.n, e.message_id from public.tgworker_trigger_errors e
-        where e.repaired_at is null order by e.n limit p_limit for update skip locked
-    ), repaired as (
-        update public.tgworker_trigger_errors e set repaired_at = clock_timestamp()
-        from open where e.n = open.n
-    )
-    select array_agg(open.message_id order by open.n) into v_messages from open;
-    if v_messages is not null then
-        perform public.tgworker_follow(v_messages);
+    if not exists (select from public.tgworker_trigger_errors where repaired_at is null) then
+        return;
     end if;
+    begin
+        with open as (
+            select e.n, e.message_id from public.tgworker_trigger_errors e
+            where e.repaired_at is null order by e.n limit p_limit for update skip locked
+        ), repaired as (
+            update public.tgworker_trigger_errors e set repaired_at = clock_timestamp()
+            from open where e.n = open.n
+        )
+        select array_agg(open.message_id order by open.n) into v_messages from open;
+        perform public.tgworker_follow(v_messages);
+    exception when lock_not_available then
+        null; -- the application is changing one of these rows: with a later claim
+    end;
 end $$;
 
 -- Adds to what a conversation, whose row is locked, shows as unread, and shows its latest message.
