@@ -1,7 +1,7 @@
 """A whole worker in the test's own process, on a real stack and the sandbox, in real time."""
 
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,32 +146,34 @@ def settings_of(stack: Stack, folder: Path, **more: str) -> Settings:
 
 
 @asynccontextmanager
-async def open_stack_world(
+async def open_worker(
     stack: Stack,
     folder: Path,
+    sandbox: Sandbox,
+    vault: FernetVault,
+    note: Callable[[object], None],
     *,
     limits: Limits = LIMITS,
-    peers: int = 3,
-    adjust: Callable[[Parts], Parts] = lambda parts: parts,
-) -> AsyncGenerator[StackWorld]:
-    """A worker with one account, online, and some people who have written to it once."""
-    notes: list[tuple[float, object]] = []
-    vault = FernetVault([new_key()])
+    prepare: Callable[[SupabaseStore], Awaitable[object]],
+) -> AsyncGenerator[tuple[Worker, SupabaseStore]]:
+    """A worker with a holder of its own, put together as `tgworker.app.run` does.
 
-    def note(event: object) -> None:
-        notes.append((trio.current_time(), event))
-
+    Args:
+        stack: The project.
+        folder: Its data folder.
+        sandbox: Telegram.
+        vault: Opens sessions.
+        note: Hears everything.
+        limits: The deadlines.
+        prepare: What is done to the store before the worker starts.
+    """
     rng = random.Random(1)
-    async with (
-        open_sandbox(users=1 + peers) as sandbox,
-        open_supabase(
-            settings_of(stack, folder), holder=uuid4(), rng=rng, observer=note, report=note
-        ) as opened,
-    ):
-        me, *others = sandbox.users
+    settings = settings_of(stack, folder)
+    await trio.Path(folder).mkdir(exist_ok=True)
+    async with open_supabase(settings, holder=uuid4(), rng=rng, observer=note, report=note) as opened:
         store = opened.store
         assert isinstance(store, SupabaseStore)
-        account = await store.add_account("me", OWNER, vault.encrypt(me.session), user_id=me.id)
+        await prepare(store)
         server = TelegramServer(
             host=sandbox.host, port=sandbox.port, dc=sandbox.dc, public_key=sandbox.public_key_pem
         )
@@ -197,12 +199,42 @@ async def open_stack_world(
             observers=(note,),
             line_backoff=Backoff(initial_s=0.2, cap_s=2),
         )
-        async with Worker(adjust(parts)).open() as worker:
-            world = StackWorld(stack, sandbox, store, worker, account, me, tuple(others), notes)
-            with trio.fail_after(20):
-                while not worker.dispatch.online():
-                    await trio.sleep(0.01)
+        async with Worker(parts).open() as worker:
+            yield worker, store
+
+
+@asynccontextmanager
+async def open_stack_world(
+    stack: Stack, folder: Path, *, limits: Limits = LIMITS, peers: int = 3
+) -> AsyncGenerator[StackWorld]:
+    """A worker with one account, online, and some people who have written to it once."""
+    notes: list[tuple[float, object]] = []
+    accounts: list[AccountId] = []
+    vault = FernetVault([new_key()])
+
+    def note(event: object) -> None:
+        notes.append((trio.current_time(), event))
+
+    async with open_sandbox(users=1 + peers) as sandbox:
+        me, *others = sandbox.users
+
+        async def log_in(store: SupabaseStore) -> None:
+            accounts.append(await store.add_account("me", OWNER, vault.encrypt(me.session), user_id=me.id))
+
+        async with open_worker(stack, folder, sandbox, vault, note, limits=limits, prepare=log_in) as (
+            worker,
+            store,
+        ):
+            world = StackWorld(stack, sandbox, store, worker, accounts[0], me, tuple(others), notes)
+            await wait_online(worker)
             for peer in world.peers:
                 world.tell(peer)
             await world.settle_down(20)
             yield world
+
+
+async def wait_online(worker: Worker, within_s: float = 20) -> None:
+    """Wait until an account is online."""
+    with trio.fail_after(within_s):
+        while not worker.dispatch.online():
+            await trio.sleep(0.01)
