@@ -230,16 +230,10 @@ class World:
         assert set(strays) <= deleted, "an echo was stored as a message of its own"
 
 
-@pytest.mark.slow
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(plan=st.lists(STEPS, min_size=40, max_size=80))
-async def test_the_queue_keeps_its_promises_whatever_happens(
-    open_store_kit: Callable[[Path], AbstractAsyncContextManager[StoreKit]], plan: list[Step]
-) -> None:
+OpenKit = Callable[[Path], AbstractAsyncContextManager[StoreKit]]
+
+
+async def interpret(open_store_kit: OpenKit, plan: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_store_kit(Path(folder) / "data") as kit:
             account = await kit.store.add_account("ada", OWNER, "token", user_id=1)
@@ -250,3 +244,24 @@ async def test_the_queue_keeps_its_promises_whatever_happens(
                 await world.step(step)
             await world.drain()
             await world.check()
+
+
+HEALTHY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("open_store_kit", ["embedded"], indirect=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=HEALTHY)
+@given(plan=st.lists(STEPS, min_size=40, max_size=80))
+async def test_the_queue_keeps_its_promises_whatever_happens(
+    open_store_kit: OpenKit, plan: list[Step]
+) -> None:
+    await interpret(open_store_kit, plan)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("open_store_kit", ["functions", "supabase"], indirect=True)
+@settings(max_examples=12, deadline=None, suppress_health_check=HEALTHY)  # a database for each of them
+@given(plan=st.lists(STEPS, min_size=40, max_size=80))
+async def test_so_does_the_queue_in_postgresql(open_store_kit: OpenKit, plan: list[Step]) -> None:
+    await interpret(open_store_kit, plan)
