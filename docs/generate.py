@@ -21,6 +21,7 @@ import tgworker.supervision.pytest_plugin
 import tgworker.supervision.systemd
 import tgworker.supervision.testing
 import tgworker.telegram.events
+from tgworker.app.metrics import WorkerMetrics
 from tgworker.cli import main
 from tgworker.cli._app import COMMANDS
 from tgworker.settings import VARIABLES
@@ -41,6 +42,19 @@ WITHOUT_EFFECT = {
     "TGWORKER_PACING": "there is no pacing yet",
 }
 """Variables that are read and checked, and change nothing yet."""
+
+METRICS_TEXT = """
+The worker serves them at `/metrics` of [the status server](status-server.md), in Prometheus' text format
+0.0.4. They begin anew with each worker process, also where a guard starts the next one.
+
+No label names an account, a chat, a person or a text. `child` is the child's id under the root; all accounts
+are `account`, and the supervisor above them is `account_supervisor`. `operation` is the name of a deadline or
+of a call to the store. After 64 names of a kind, what comes is `other`. `verdict` and `cause` are those of
+[the events](supervision.md). Who looks for a wedged child finds it in another program's tree: a worker ends
+its process at once, and the next one counts from 0.
+
+Those of supervision can be had without a worker: [metrics of a supervised program](../how-to/metrics.md).
+""".rstrip()
 
 EXIT_CODES = """
 | code | meaning |
@@ -147,6 +161,7 @@ def pages() -> Mapping[Path, str]:
         "commands.md": commands_page(),
         "environment.md": environment_page(),
         "events.md": events_page(),
+        "metrics.md": metrics_page(),
         "supervision.md": supervision_page(),
     }
     return {REFERENCE / name: text for name, text in texts.items()}
@@ -239,6 +254,23 @@ def events_page() -> str:
         for event in classes:
             fields = _code(field.name for field in dataclasses.fields(event))
             lines.append(f"| `{event.__name__}` | {fields} | {_first_paragraph(event)} |")
+    return "\n".join(lines) + "\n"
+
+
+def metrics_page() -> str:
+    """Every metric of a worker, and which of them any supervised tree has."""
+    metrics = WorkerMetrics(lambda: None)
+    lines = ["# Metrics", "", MADE, *METRICS_TEXT.splitlines()]
+    own = set(metrics.supervision.tallies)
+    for title, tallies in (
+        ("Supervision", metrics.supervision.tallies),
+        ("The worker", [tally for tally in metrics.tallies if tally not in own]),
+    ):
+        lines += ["", f"## {title}", "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"| `{tally.name}` | {tally.kind} | {_code(tally.labels)} | {tally.meaning} |"
+            for tally in tallies
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 from tgworker.app import status_service
+from tgworker.app.metrics import WorkerMetrics
 from tgworker.app.reload import LiveSettings
 from tgworker.app.status import StoreState
 from tgworker.app.status_service import StatusService, address_of, unusable
@@ -45,7 +46,7 @@ class Process:
             settings = with_bind(settings, StatusBind(host=host, port=int(port), configured=False))
         live = LiveSettings(settings, lambda: settings, Threshold("info"))
         log = make_logger(self.stream, json=True, level="info", now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-        self.service = StatusService(live, log, lambda: None)
+        self.service = StatusService(live, log, lambda: None, WorkerMetrics(lambda: None).text)
 
     def said(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
@@ -227,8 +228,14 @@ async def test_a_worker_s_probes_over_the_wire_and_a_second_one_on_its_address(t
             assert await get(address, "/readyz") == (200, {"ready": True, "status": "online"})
             assert await get(address, "/startupz") == (200, {"started": True})
             assert (await get(address, "/status"))[0] == 401
+            assert (await get(address, "/metrics"))[0] == 401
             async with httpx.AsyncClient(headers={"Authorization": "Bearer a-token"}) as client:
                 details = (await client.get(f"http://{address}/status")).json()
+                metrics = await client.get(f"http://{address}/metrics")
+            assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+            assert 'tgworker_accounts{state="online"} 1.0\n' in metrics.text
+            assert 'tgworker_children{child="account"} 1.0\n' in metrics.text
+            assert "tgworker_store_up 1.0\n" in metrics.text
             assert details["pid"] == worker.pid
             assert set(details) == set(await quiet.status()) - {"answers", "last_freeze"}
             paths = [child["path"] for child in details["tree"]["children"]]

@@ -7,13 +7,15 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from cli.json_shapes import SHAPES
+from tgworker.app.metrics import WorkerMetrics
 from tgworker.cli._app import COMMANDS
 from tgworker.embedded import DataFolder, HeartbeatFile, migrate
 from tgworker.messaging.models import AccountState, LoopStatus, WorkerStatus
 from tgworker.messaging.records import OutboxState
-from tgworker.operations.status_app import DETAILS, PROBES
+from tgworker.operations.status_app import DETAILS, METRICS, PROBES
 from tgworker.operations.status_socket import SOCKET_NAME
 from tgworker.settings import VARIABLES
 from tgworker.supervision import Verdict
@@ -90,7 +92,30 @@ def test_the_heartbeat_s_words() -> None:
 
 
 def test_the_status_server_s_paths() -> None:
-    assert named(page("status-server.md"), "path") == [*PROBES, DETAILS]
+    assert named(page("status-server.md"), "path") == [*PROBES, DETAILS, METRICS]
+
+
+def test_the_metrics_are_those_that_a_worker_shows() -> None:
+    shown = text_string_to_metric_families(WorkerMetrics(lambda: None).text().decode())
+    types = {
+        family.name + ("_total" if family.type == "counter" else ""): (family.type, family.documentation)
+        for family in shown
+    }
+    supervision, worker = page("metrics.md").split("\n## ")[1:]
+    table = [*rows(supervision, "metric"), *rows(worker, "metric")]
+    assert {cells[0].strip("`"): (cells[1], cells[3]) for cells in table} == types
+    assert len(table) == len(types)
+
+
+def test_the_metrics_that_an_alert_asks_for_exist() -> None:
+    shown = {
+        name
+        for tally in WorkerMetrics(lambda: None).tallies
+        for name in (tally.name, *([f"{tally.name}_count"] if tally.kind == "histogram" else []))
+    }
+    asked = re.findall(r"\btgworker_[a-z_]+(?=[\[{ `])", (DOCS / "how-to" / "metrics.md").read_text())
+    assert len(asked) == 6
+    assert set(asked) <= shown
 
 
 def test_every_command_and_what_it_prints() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import trio.testing
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tgworker.messaging.models import Secret
 from tgworker.operations.probes import WorkerFacts
@@ -25,6 +26,7 @@ class Worker:
 
     facts: WorkerFacts = WELL
     details: Mapping[str, Any] | None = field(default_factory=lambda: {"worker_id": "x", "pid": 7})
+    metrics: bytes = b"# HELP x_total X.\n# TYPE x_total counter\nx_total 7.0\n"
     token: Secret | None = None
     open_to_all: bool = False
     failures: list[Exception] = field(default_factory=list[Exception])
@@ -33,6 +35,7 @@ class Worker:
         return StatusApp(
             facts=lambda: self.facts,
             details=self.describe,
+            metrics=lambda: self.metrics,
             token=lambda: self.token,
             open_to_all=self.open_to_all,
             failed=self.failures.append,
@@ -118,6 +121,29 @@ async def test_without_a_token_nobody_sees_details_where_everybody_can_ask(worke
     worker.open_to_all = True
     assert (await get(worker, "/status")).status_code == 403
     assert (await get(worker, "/readyz")).status_code == 200
+
+
+async def test_metrics_are_text_for_who_may_see_details_also_before_there_is_a_worker(worker: Worker) -> None:
+    worker.details = None
+    response = await get(worker, "/metrics")
+    assert (response.status_code, response.content) == (200, worker.metrics)
+    assert response.headers["content-type"] == CONTENT_TYPE_PLAIN_0_0_4
+    assert response.headers["cache-control"] == "no-store"
+    assert (await get(worker, "/metrics", Host="evil.example")).status_code == 403
+    worker.open_to_all = True
+    assert (await get(worker, "/metrics")).status_code == 403
+    worker.token = Secret(TOKEN)
+    assert (await get(worker, "/metrics")).status_code == 401
+    for base_url in ("http://127.0.0.1:8787", "http://worker.example"):
+        response = await get(worker, "/metrics", base_url=base_url, Authorization=f"Bearer {TOKEN}")
+        assert (response.status_code, response.content) == (200, worker.metrics)
+
+
+async def test_a_head_of_the_metrics_has_their_length_and_not_them(worker: Worker) -> None:
+    async with worker.client() as client:
+        head = await client.head("/metrics")
+    assert (head.status_code, head.content) == (200, b"")
+    assert int(head.headers["content-length"]) == len(worker.metrics)
 
 
 async def test_details_before_there_is_a_worker(worker: Worker) -> None:

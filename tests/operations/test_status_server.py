@@ -35,6 +35,7 @@ class Served:
         app = StatusApp(
             facts=lambda: WELL,
             details=lambda: self.details,
+            metrics=lambda: b"",
             token=lambda: None,
             open_to_all=False,
             failed=self.failures.append,

@@ -12,6 +12,7 @@ HEAVY = {
     "environs",
     "httpx",
     "hypercorn",
+    "prometheus_client",
     "rich",
     "structlog",
     "telethon",
@@ -54,8 +55,15 @@ def test_the_command_line_loads_a_command_s_rooms_when_it_is_called() -> None:
 def test_a_worker_does_not_wait_for_its_status_server() -> None:
     loaded = loaded_by("import tgworker.cli.run")
     assert "trio_asyncio" in loaded
-    assert not loaded & {"hypercorn", "h2", "httpx"}
+    assert not loaded & {"hypercorn", "h2", "httpx", "prometheus_client"}
     assert not loaded & {"tgworker.sandbox", "tgworker.devstack", "tgworker.supabase", "psycopg", "rich.live"}
+
+
+def test_a_program_that_counts_what_its_tree_does_loads_no_worker() -> None:
+    loaded = loaded_by("import tgworker.operations.metrics")
+    assert not loaded & HEAVY
+    rooms = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("tgworker.")}
+    assert rooms == {"tgworker.operations", "tgworker.supervision"}
 
 
 def test_the_garbage_collector_rests_only_while_a_command_is_imported() -> None:

@@ -23,7 +23,7 @@ LIBRARIES = {
     "devstack": {"h11", "msgspec", "trio"},
     "embedded": {"msgspec", "trio"},
     "messaging": {"trio"},
-    "operations": {"_typeshed", "hypercorn", "structlog", "trio"},
+    "operations": {"_typeshed", "hypercorn", "prometheus_client", "structlog", "trio"},
     "sandbox": {"cryptg", "cryptography", "msgspec", "rsa", "telethon", "trio"},
     "settings": {"dotenv", "environs"},
     "supabase": {"httpx", "msgspec", "trio"},

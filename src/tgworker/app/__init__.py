@@ -10,5 +10,6 @@ Lowest last::
     children        the account children under a supervisor of their own
     parts           what a worker is made of, as values and ports
     evidence        what a hung child was doing
+    metrics         what a worker has done, in numbers
     status          what a worker says about itself
 """

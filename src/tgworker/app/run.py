@@ -18,11 +18,13 @@ from tgworker.app.adapters import Adapters, open_adapters
 from tgworker.app.books import stack_files
 from tgworker.app.evidence import account_of, evidence_of
 from tgworker.app.guarded import NoGuard
+from tgworker.app.metrics import WorkerMetrics
 from tgworker.app.parts import NO_SYSTEMD, Parts
 from tgworker.app.reload import LiveSettings
 from tgworker.app.status_service import StatusService
 from tgworker.app.worker import Worker
 from tgworker.guard import EXIT_RESTART_ME
+from tgworker.messaging.events import Event as MessagingEvent
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.logs import Logger, Threshold, foreign_logs, make_logger
@@ -132,18 +134,19 @@ class _Process:
         self._systemd = systemd
         self._worker: Worker | None = None
         self._leaving = False
-        self.status = StatusService(live, log, lambda: self._worker)
+        self._events = EventLog(log, account_of=account_of)
+        self._metrics = WorkerMetrics(lambda: self._worker)
+        self.status = StatusService(live, log, lambda: self._worker, self._metrics.text)
 
     async def run(self) -> None:
         """The worker, until it is cancelled."""
         settings, log, guard = self._settings, self._log, self._guard
-        events = EventLog(log, account_of=account_of)
         async with (
             self.status.listening(),
             open_adapters(
                 settings,
-                observer=events.adapter,
-                report=events.messaging,
+                observer=self._events.adapter,
+                report=self._report,
                 holder=guard.holder,
                 rng=Random(),
                 hold=guard.holds_folder,
@@ -151,14 +154,18 @@ class _Process:
             ) as adapters,
         ):
             self.status.tell()  # not before: that the data folder is in use matters more
-            self._worker = worker = Worker(self._parts(adapters, events))
+            self._worker = worker = Worker(self._parts(adapters))
             async with worker.open():
                 log.info("worker started", worker_id=settings.worker_id, pid=os.getpid())
                 await worker.wait_synced()
                 guard.ready()
                 await trio.sleep_forever()
 
-    def _parts(self, adapters: Adapters, events: EventLog) -> Parts:
+    def _report(self, event: MessagingEvent) -> None:
+        self._events.messaging(event)
+        self._metrics.messaging(event)
+
+    def _parts(self, adapters: Adapters) -> Parts:
         settings, opened = self._settings, adapters.opened
         return Parts(
             worker_id=settings.worker_id,
@@ -177,8 +184,8 @@ class _Process:
             holds=self._guard.holds(start_last_s=settings.limits.connect_s, now=datetime.now(UTC)),
             systemd=self._systemd,
             rng=Random(),
-            report=events.messaging,
-            observers=(events.supervision,),
+            report=self._report,
+            observers=(self._events.supervision, self._metrics.supervision),
             adjust=lambda spec: self._guard.adjusted(named_in_logs(spec, account_of=account_of)),
             dump=evidence_of(adapters.telegram.stacks),
             line_stacks=adapters.telegram.stacks,

@@ -43,7 +43,11 @@ class AccountStates:
 
     def online(self) -> int:
         """How many accounts are online."""
-        return sum(1 for last in self._last.values() if last.state is AccountState.ONLINE)
+        return self.count(AccountState.ONLINE)
+
+    def count(self, state: AccountState) -> int:
+        """How many accounts are in a state."""
+        return sum(1 for last in self._last.values() if last.state is state)
 
     def last(self, account_id: AccountId) -> AccountChanged | None:
         """What an account last said."""

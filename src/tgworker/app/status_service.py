@@ -43,10 +43,18 @@ class StatusService:
         live: Where to listen, and the token that details want.
         log: Where lines go.
         worker: The worker once there is one.
+        metrics: What Prometheus scrapes.
     """
 
-    def __init__(self, live: LiveSettings, log: Logger, worker: Callable[[], Worker | None]) -> None:
+    def __init__(
+        self,
+        live: LiveSettings,
+        log: Logger,
+        worker: Callable[[], Worker | None],
+        metrics: Callable[[], bytes],
+    ) -> None:
         self._live = live
+        self._metrics = metrics
         self._log = log
         self._worker = worker
         self._listeners: list[trio.SocketListener] = []
@@ -110,13 +118,15 @@ class StatusService:
                 self._failed(error)
 
     async def _serve(self, *, early: bool = False) -> None:
-        # hypercorn takes 40 ms to import: in a thread, beside the accounts that connect meanwhile.
-        await trio.to_thread.run_sync(import_module, "tgworker.operations.status_server")
+        # hypercorn takes 40 ms to import, prometheus_client 10: in a thread, while the accounts connect.
+        for module in ("tgworker.operations.status_server", "tgworker.operations.metrics_text"):
+            await trio.to_thread.run_sync(import_module, module)
         from tgworker.operations.status_server import reachable_from_elsewhere, serve_http
 
         app = StatusApp(
             facts=self._facts,
             details=self._details,
+            metrics=self._metrics,
             token=lambda: self._live.now.status_token,
             open_to_all=reachable_from_elsewhere(self._listeners),
             failed=self._failed,

@@ -319,9 +319,13 @@ class Worker:
             stopping=state is SupervisorState.STOPPING,
             synced=self._synced.is_set(),
             status=self.status().value,
-            store_away=self._store.away(trio.current_time()),
+            store_away=self.store_away(),
             telegram_away=self.states.away() > 0 and self.states.online() == 0,
         )
+
+    def store_away(self) -> bool:
+        """Whether the store did not answer when it was asked last."""
+        return self._store.away(trio.current_time())
 
     def describe(self) -> Mapping[str, Any]:
         """What ``status --json`` shows: JSON-ready, without a secret, a message text or a phone number."""

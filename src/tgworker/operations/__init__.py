@@ -4,6 +4,10 @@ Lowest last::
 
     event_log        events of supervision and messaging as log lines
     child_names      children whose log lines say whose they are
+    messaging_metrics  what the loops of messaging do, in numbers
+    metrics          what a supervised tree does, in numbers: for any program
+    metrics_text     numbers in Prometheus' text format
+    tallies          counters, gauges, histograms
     status_server    HTTP: hypercorn on trio, with bounds
     status_app       its answers
     probes           alive, useful, started

@@ -4,6 +4,7 @@
 |---|---|---|
 | ``/healthz``, ``/readyz``, ``/startupz`` | 200 or 503, and why | everybody |
 | ``/status`` | what ``tgworker status --json`` shows | who has the token; without one, this machine |
+| ``/metrics`` | Prometheus' text format | the same |
 """
 
 import hmac
@@ -26,6 +27,8 @@ PROBES: Final[Mapping[str, Callable[[WorkerFacts], Verdict]]] = {
     "/startupz": started,
 }
 DETAILS: Final = "/status"
+METRICS: Final = "/metrics"
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @final
@@ -53,12 +56,12 @@ class Response:
 
     Attributes:
         status: HTTP's.
-        body: JSON-ready.
-        headers: Beside type and length.
+        body: JSON-ready, or the bytes themselves; these name their type in ``headers``.
+        headers: Beside length, and the type of JSON.
     """
 
     status: int
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | bytes
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -70,13 +73,15 @@ class StatusApp:
     Attributes:
         facts: The worker as it is now.
         details: What ``/status`` shows; ``None`` while there is no worker to describe.
-        token: What ``/status`` asks for; ``None``: nothing, and then `open_to_all` must not be.
+        metrics: What ``/metrics`` shows, also while there is no worker.
+        token: What these two ask for; ``None``: nothing, and then `open_to_all` must not be.
         open_to_all: Whether others than this machine can reach the server.
         failed: Told what goes wrong inside an answer.
     """
 
     facts: Callable[[], WorkerFacts]
     details: Callable[[], Mapping[str, Any] | None]
+    metrics: Callable[[], bytes]
     token: Callable[[], Secret | None]
     open_to_all: bool
     failed: Callable[[Exception], object]
@@ -91,7 +96,7 @@ class StatusApp:
         request = _request(scope)
         try:
             response = self.answer(request)
-            body = json.dumps(response.body, default=str).encode() + b"\n"
+            body = _encoded(response.body)
         except Exception as error:  # noqa: BLE001 - an answer that fails must not end the server
             self.failed(error)
             response = Response(500, {})
@@ -122,8 +127,10 @@ class StatusApp:
         refusal = refused(request, self.token(), open_to_all=self.open_to_all)
         if refusal is not None:
             return refusal
+        if request.path == METRICS:
+            return Response(200, self.metrics(), {"content-type": METRICS_TYPE})
         if request.path != DETAILS:
-            return Response(404, {"error": f"there is {', '.join([*PROBES, DETAILS])}"})
+            return Response(404, {"error": f"there is {', '.join([*PROBES, DETAILS, METRICS])}"})
         details = self.details()
         if details is None:
             return Response(503, {"error": "the worker has not started yet"})
@@ -157,6 +164,10 @@ def refused(request: Request, token: Secret | None, *, open_to_all: bool) -> Res
             403, {"error": "set TGWORKER_STATUS_TOKEN to see more than the probes from elsewhere"}
         )
     return None
+
+
+def _encoded(body: Mapping[str, Any] | bytes) -> bytes:
+    return body if isinstance(body, bytes) else json.dumps(body, default=str).encode() + b"\n"
 
 
 def _is_here(host: str) -> bool:

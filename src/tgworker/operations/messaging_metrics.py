@@ -1,0 +1,110 @@
+"""What the messaging loops do, in numbers. No account, message or chat is named: labels are closed sets."""
+
+from typing import Final, assert_never, final
+
+from tgworker.messaging import events
+from tgworker.operations.tallies import Counter, Gauge, Histogram, Names, Tally
+
+SEND_BOUNDS_S: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""From a data centre next door to the deadline of a send."""
+
+INGEST_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""From a commit of SQLite's to the deadline of a database call."""
+
+OUTCOMES: Final = ("sent", "deferred", "refused", "unknown", "released")
+"""What may become of an attempt to send."""
+
+_OUTCOMES: Final = tuple((outcome,) for outcome in OUTCOMES)
+
+
+@final
+class MessagingMetrics:
+    """Counts what the messaging loops report. It never raises.
+
+    Attributes:
+        tallies: What is counted.
+    """
+
+    def __init__(self) -> None:
+        self._writers, self._operations, self._tables = Names(), Names(), Names()
+        self._sends = Counter(
+            "tgworker_sends_total", "Attempts to send that ended, by outcome.", ["outcome"], known=_OUTCOMES
+        )
+        self._send_s = Histogram(
+            "tgworker_send_duration_seconds",
+            "How long attempts to send took, by outcome.",
+            ["outcome"],
+            bounds=SEND_BOUNDS_S,
+            known=_OUTCOMES,
+        )
+        self._ingested = Counter(
+            "tgworker_ingested_messages_total",
+            "Messages that arrived and were committed: new ones, and ones that were there already.",
+            ["novelty"],
+            known=[("new",), ("known",)],
+        )
+        self._ingest_s = Histogram(
+            "tgworker_ingest_duration_seconds",
+            "How long it took to commit what one step of an update log brought.",
+            bounds=INGEST_BOUNDS_S,
+        )
+        self._written = Counter(
+            "tgworker_heartbeats_written_total", "Heartbeats that were committed, by writer.", ["writer"]
+        )
+        self._missed = Counter(
+            "tgworker_heartbeats_missed_total", "Heartbeats that could not be written, by writer.", ["writer"]
+        )
+        self._failed = Counter(
+            "tgworker_store_failures_total",
+            "Calls to the store that failed or were cut off by their deadline.",
+            ["operation"],
+        )
+        self._outages = Counter(
+            "tgworker_store_outages_total",
+            "Outages of the store that are over, counted once for each loop that met one.",
+            ["operation"],
+        )
+        self._away_s = Counter(
+            "tgworker_store_outage_seconds_total", "How long these outages lasted.", ["operation"]
+        )
+        self._waiting = Gauge("tgworker_jobs_waiting", "Rows that wait in a table of jobs.", ["table"])
+        self.tallies: tuple[Tally, ...] = (
+            self._sends,
+            self._send_s,
+            self._ingested,
+            self._ingest_s,
+            self._written,
+            self._missed,
+            self._failed,
+            self._outages,
+            self._away_s,
+            self._waiting,
+        )
+
+    def __call__(self, event: events.Event) -> None:
+        """Count an event."""
+        match event:
+            case events.SendFinished():
+                outcome = event.outcome if event.outcome in OUTCOMES else "other"
+                self._sends.add(outcome)
+                self._send_s.observe(event.duration_s, outcome)
+            case events.Ingested():
+                self._ingested.add("new", by=event.new)
+                self._ingested.add("known", by=event.messages - event.new)
+                self._ingest_s.observe(event.duration_s)
+            case events.HeartbeatWritten():
+                self._written.add(self._writers.of(event.writer))
+            case events.HeartbeatMissed():
+                self._missed.add(self._writers.of(event.writer))
+            case events.StoreUnavailable():
+                self._failed.add(self._operations.of(event.operation))
+            case events.StoreBack():
+                operation = self._operations.of(event.operation)
+                self._outages.add(operation)
+                self._away_s.add(operation, by=event.away_s)
+            case events.JobsWaiting():
+                self._waiting.set(self._tables.of(event.table), to=event.waiting)
+            case events.AccountChanged():
+                pass  # the worker is asked how many are in which state: it knows which are no longer ours
+            case _:
+                assert_never(event)
