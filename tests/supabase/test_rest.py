@@ -286,6 +286,29 @@ async def test_failures_are_told_with_the_id_of_their_request(
     ]
 
 
+async def test_a_key_that_is_refused_is_tried_by_one_at_a_time_and_the_others_are_told_why(
+    server: LoopbackHttp, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def refuse(_asked: Asked) -> Answered:
+        return Answered(401, b'{"code":"PGRST301"}')
+
+    said: set[str] = set()
+    async with writing(server.url) as (heartbeat, _):
+        normal, server.answer = server.answer, refuse
+        for _ in range(600):  # a minute
+            with pytest.raises(KeyRefused) as caught:
+                await heartbeat.write(HEARTBEAT)
+            said.add(str(caught.value))
+            await trio.sleep(0.1)
+        assert said == {
+            f"Supabase (tgworker_heartbeat) answered 401 PGRST301: it refuses the key: {RIGHT_KEY}"
+        }
+        assert 60 / CEILING_S / 2 < len(server.asked) < 60 / CEILING_S * 3
+        server.answer = normal
+        await trio.sleep(CEILING_S)
+        await heartbeat.write(HEARTBEAT)
+
+
 async def test_while_it_is_away_one_request_asks_and_the_others_fail_at_once(
     server: LoopbackHttp, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.errors import StoreAway, StoreRefused
 
 FIRST_S: Final = 0.05
 CEILING_S: Final = 0.5
@@ -20,14 +20,20 @@ class Turn:
 
     def __init__(self) -> None:
         self.outcome: bool | None = None
+        self.refused: StoreRefused | None = None
 
     def answered(self) -> None:
         """The database is there, whatever it said."""
         self.outcome = True
 
-    def away(self) -> None:
-        """The database is not there."""
+    def away(self, refused: StoreRefused | None = None) -> None:
+        """The database is not there, or not for us.
+
+        Args:
+            refused: Why a person must act, if one must; whoever fails at once is told the same.
+        """
         self.outcome = False
+        self.refused = refused
 
 
 class Circuit:
@@ -43,6 +49,7 @@ class Circuit:
         self._since_s = 0.0
         self._probe_at_s = 0.0
         self._probing = False
+        self._refused: StoreRefused | None = None
 
     @property
     def is_open(self) -> bool:
@@ -60,6 +67,8 @@ class Circuit:
         """
         now_s = trio.current_time()
         if self.is_open and (self._probing or now_s < self._probe_at_s):
+            if self._refused is not None:
+                raise type(self._refused)(str(self._refused))
             raise StoreAway(f"{what} has been away for {now_s - self._since_s:.1f} s")
 
     @contextmanager
@@ -82,6 +91,7 @@ class Circuit:
             if turn.outcome is True:
                 self._failed = 0
             elif turn.outcome is False and (probe or not self.is_open):
+                self._refused = turn.refused
                 self._note_failure()
 
     def _note_failure(self) -> None:

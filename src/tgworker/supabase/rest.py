@@ -28,6 +28,8 @@ BACKSTOP_S: Final = 30.0
 TRIES: Final = 3
 """So often one request is sent where the database says "again": a deadlock, a terminated connection."""
 
+UNAUTHORIZED: Final = 401
+
 CUT_OFF_S: Final = 5.0
 """A request that is cancelled after this time was cut off at its deadline; before, its caller went away."""
 
@@ -119,17 +121,17 @@ class Rest:
                     try:
                         try:
                             response = await send()
-                        except TORN as error:
-                            failed(type(error).__name__)
+                        except TORN as torn:
+                            failed(type(torn).__name__)
                             response = await send()
-                    except httpx.TransportError as error:
-                        failed(type(error).__name__)
-                        away = away_by(error, what)
+                    except httpx.TransportError as broken:
+                        failed(type(broken).__name__)
+                        away = away_by(broken, what)
                         if away is None:
                             raise
-                        if not isinstance(error, httpx.PoolTimeout):
+                        if not isinstance(broken, httpx.PoolTimeout):
                             turn.away()
-                        raise away from error
+                        raise away from broken
                     except trio.Cancelled:
                         if trio.current_time() - started_at >= CUT_OFF_S:
                             failed("no answer before its deadline")
@@ -138,13 +140,16 @@ class Rest:
                     if refusal is None:
                         turn.answered()
                         return response.content
+                    error = refusal.error(what)
                     if refusal.meaning is Meaning.AWAY:
                         turn.away()
+                    elif refusal.status == UNAUTHORIZED and isinstance(error, StoreRefused):
+                        turn.away(error)  # whatever is asked: the key is wrong
                     else:
                         turn.answered()
                     failed(f"{refusal.status} {refusal.code or ''} {refusal.case}".strip())
                     if refusal.meaning is not Meaning.AGAIN or attempt == TRIES:
-                        raise refusal.error(what)
+                        raise error
         raise AssertionError("unreachable")
 
     async def _replace(self, broken: httpx.AsyncClient) -> None:
