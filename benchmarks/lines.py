@@ -1,6 +1,6 @@
 """The table of lines. The promises stand in the issues and in `docs/reference/benchmarks.md`."""
 
-from benchmarks.line import Line, at_most
+from benchmarks.line import Line, at_least, at_most
 
 LINES: tuple[Line, ...] = (
     Line(
@@ -72,6 +72,62 @@ LINES: tuple[Line, ...] = (
         unit="ms",
         goal=at_most(3.0),
         module="benchmarks.backlog",
+    ),
+    Line(
+        id="supabase_settle_vs_plan",
+        what="messages/s claimed and settled in batches of 10 ÷ with the plan's three requests for each",
+        unit="ratio",
+        goal=at_least(10.0),
+        module="benchmarks.rates",
+    ),
+    Line(
+        id="supabase_ingest_vs_plan",
+        what="messages/s ingested 100 in a call ÷ with the plan's four requests for each",
+        unit="ratio",
+        goal=at_least(50.0),
+        module="benchmarks.rates",
+    ),
+    Line(
+        id="latency_embedded_p99_ms",
+        what="row inserted → Telegram has it, idle worker on the embedded store, p99",
+        unit="ms",
+        goal=at_most(150.0),
+        module="benchmarks.latency",
+    ),
+    Line(
+        id="latency_supabase_p99_ms",
+        what="the same on Supabase, polling alone",
+        unit="ms",
+        goal=at_most(500.0),
+        module="benchmarks.latency",
+    ),
+    Line(
+        id="latency_supabase_wakeup_p99_ms",
+        what="the same on Supabase, with the early wake-up",
+        unit="ms",
+        goal=at_most(150.0),
+        module="benchmarks.latency",
+    ),
+    Line(
+        id="supabase_polling_requests_per_s",
+        what="requests of an idle worker to Supabase, polling alone",
+        unit="requests/s",
+        goal=at_most(3.0),
+        module="benchmarks.latency",
+    ),
+    Line(
+        id="supabase_wakeup_requests_per_s",
+        what="the same with the early wake-up",
+        unit="requests/s",
+        goal=at_most(0.5),
+        module="benchmarks.latency",
+    ),
+    Line(
+        id="worker_idle_cpu_percent",
+        what="CPU of an idle worker with one account, of one core, the worst of the three",
+        unit="%",
+        goal=at_most(0.5),
+        module="benchmarks.latency",
     ),
 )
 """In the order in which they are measured and shown."""

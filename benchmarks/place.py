@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,12 @@ from typing import final
 import trio
 
 from tgworker.embedded import DataFolder, inline, open_store
-from tgworker.messaging.models import AccountId
 from tgworker.sandbox import Sandbox, open_sandbox
 from tgworker.vault import FernetVault, new_key
 
 PROGRAM = Path(__file__).with_name("holding_run.py")
 WITHIN_S = 60.0  # a worker that never comes online must not hang the measurement
+ACCOUNT = "me"
 OWNER = "00000000-0000-0000-0000-000000000001"
 
 
@@ -73,19 +73,21 @@ class Guard:
 @final
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A sandbox with two users, and a data folder with the first one's account.
+    """A sandbox with two users, and a data folder.
 
     Attributes:
         sandbox: The server.
         data: The data folder.
-        account: The account.
+        vault: Encrypts sessions as the worker reads them.
         env: What `run` reads.
+        program: ``python -m tgworker``, or something like it.
     """
 
     sandbox: Sandbox
     data: DataFolder
-    account: AccountId
+    vault: FernetVault
     env: dict[str, str]
+    program: Path = PROGRAM
 
     @asynccontextmanager
     async def guard(self, *, freeze_after_s: float) -> AsyncGenerator[Guard]:
@@ -93,7 +95,7 @@ class Place:
         (self.data.path / "faults.json").unlink(missing_ok=True)  # or an account that froze twice starts last
         began_s = perf_counter()
         process = await trio.lowlevel.open_process(
-            [sys.executable, str(PROGRAM), "run"],
+            [sys.executable, str(self.program), "run"],
             env=self.env | {"TGWORKER_FREEZE_AFTER_S": f"{freeze_after_s:g}"},
             stderr=PIPE,
         )
@@ -110,48 +112,64 @@ class Place:
             nursery.cancel_scope.cancel(reason="the guard is dead")
 
     async def give(self, text: str) -> None:
-        """Put a text for the second user into the outbox, as an application does.
+        """Put a text for the second user into the embedded store's outbox, as an application does.
 
         In a thread: a worker that was stopped amid a transaction holds the store's lock until it is killed.
         """
         with open_store(self.data, as_worker=False) as store:
-            await store.enqueue(self.account, str(self.sandbox.users[1].id), [text])
+            account = await store.find_account(ACCOUNT)
+            assert account is not None
+            await store.enqueue(account.account.id, str(self.sandbox.users[1].id), [text])
 
     async def wait_arrived(self, text: str) -> None:
         """Wait until the second user has the text."""
         me, peer = self.sandbox.users
+        seen = 0
         with trio.fail_after(WITHIN_S):
-            while text not in {line.text for line in self.sandbox.chat(peer.id, me.id)}:  # noqa: ASYNC110 - it tells nobody
-                await trio.sleep(0.001)
+            while True:
+                for line in self.sandbox.chat(peer.id, me.id, after=seen):
+                    if line.text == text:
+                        return
+                    seen = line.id
+                await trio.sleep(0.001)  # it tells nobody
 
 
 @asynccontextmanager
 async def open_place() -> AsyncGenerator[Place]:
-    """A sandbox and a data folder, in which nothing runs yet."""
+    """A sandbox and a data folder with the first user's account, in which nothing runs yet."""
+    async with open_sandbox_place() as place:
+        place.data.prepare()
+        me = place.sandbox.users[0]
+        with place.data.hold(), open_store(place.data, as_worker=True, run_sync=inline) as store:
+            session = place.vault.encrypt(me.session)
+            await store.add_account(ACCOUNT, OWNER, session, user_id=me.id, phone=me.phone)
+        yield place
+
+
+@asynccontextmanager
+async def open_sandbox_place(
+    more: Mapping[str, str] | None = None, *, program: Path = PROGRAM
+) -> AsyncGenerator[Place]:
+    """A sandbox and a folder, with nothing in it yet.
+
+    Args:
+        more: What else `run` reads.
+        program: As for `Place`.
+    """
     key = new_key()
     with TemporaryDirectory() as folder:
         async with open_sandbox(users=2) as sandbox:
-            me = sandbox.users[0]
             data, pem = DataFolder(Path(folder) / "data"), Path(folder) / "server.pem"
             pem.write_text(sandbox.public_key_pem, encoding="ascii")
-            data.prepare()
-            with data.hold(), open_store(data, as_worker=True, run_sync=inline) as store:
-                session = FernetVault([key]).encrypt(me.session)
-                account = await store.add_account("me", OWNER, session, user_id=me.id, phone=me.phone)
             ours = ("TGWORKER_", "TELEGRAM_", "SUPABASE_", "NOTIFY_", "WATCHDOG_")
             inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-            yield Place(
-                sandbox,
-                data,
-                account,
-                inherited
-                | {
-                    "ENCRYPTION_KEY": key.value,
-                    "TGWORKER_DATA_DIR": str(data.path),
-                    "TGWORKER_TELEGRAM_SERVER": sandbox.server,
-                    "TGWORKER_TELEGRAM_SERVER_KEY": str(pem),
-                    "TGWORKER_TELEGRAM_DC": str(sandbox.dc),
-                    "TGWORKER_LOG_FORMAT": "json",
-                    "TGWORKER_STATUS_BIND": "127.0.0.1:0",
-                },
-            )
+            settings = {
+                "ENCRYPTION_KEY": key.value,
+                "TGWORKER_DATA_DIR": str(data.path),
+                "TGWORKER_TELEGRAM_SERVER": sandbox.server,
+                "TGWORKER_TELEGRAM_SERVER_KEY": str(pem),
+                "TGWORKER_TELEGRAM_DC": str(sandbox.dc),
+                "TGWORKER_LOG_FORMAT": "json",
+                "TGWORKER_STATUS_BIND": "127.0.0.1:0",
+            }
+            yield Place(sandbox, data, FernetVault([key]), inherited | settings | dict(more or {}), program)

@@ -102,6 +102,8 @@ class Faults:
         self._set: dict[int, _Set] = {}
         self._last_id = 0
         self._hits: Counter[str] = Counter()
+        self.requests = 0
+        """How many requests have come, those that something happened to included."""
 
     def set(self, fault: Fault) -> int:
         """Set a fault; returns its id."""
@@ -131,6 +133,7 @@ class Faults:
             method: Its HTTP method.
             path: Its path without the query.
         """
+        self.requests += 1
         for number, each in self._set.items():
             if not each.fault.fits(method, path):
                 continue
