@@ -235,6 +235,7 @@ async def test_a_worker_s_probes_over_the_wire_and_a_second_one_on_its_address(t
             assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
             assert 'tgworker_accounts{state="online"} 1.0\n' in metrics.text
             assert 'tgworker_children{child="account"} 1.0\n' in metrics.text
+            assert 'tgworker_heartbeats_written_total{writer="embedded"}' in metrics.text
             assert "tgworker_store_up 1.0\n" in metrics.text
             assert details["pid"] == worker.pid
             assert set(details) == set(await quiet.status()) - {"answers", "last_freeze"}
