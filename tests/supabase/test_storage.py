@@ -375,7 +375,7 @@ async def test_silence_is_cut_and_an_outage(action: Action, tmp_path: Path) -> N
                 await act()
             assert 0.5 <= trio.current_time() - before_s < 5
             await trio.sleep(0.06)
-            await world.storage._bucket("files")  # by which it is known to be there again
+            await world.storage._uploader._bucket("files")  # by which it is known to be there again
         world.faults.clear()
         await put(world, LARGE)
         assert await get(world) == LARGE
@@ -445,6 +445,7 @@ async def test_while_storage_is_away_no_file_is_sent_into_the_dark(world: Storag
                 await trio.sleep(0.01)
             else:
                 break
+    assert not world.storage._line.is_away
 
 
 async def test_a_cancelled_upload_leaves_nothing_and_its_connection_to_the_next(world: StorageWorld) -> None:

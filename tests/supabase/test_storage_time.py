@@ -270,6 +270,13 @@ async def test_a_server_without_ranges_is_read_through_again(autojump_clock: Moc
     assert len(server.asked) == 2
 
 
+async def test_reading_through_again_is_progress(autojump_clock: MockClock) -> None:
+    slow = gives(WHOLE, every_s=59)
+    async with open_scripted_storage(HALF, slow) as server, open_one(server.url) as storage:
+        assert await read(storage) == WHOLE
+    assert trio.current_time() == 3 * 59
+
+
 @pytest.mark.parametrize(
     ("second", "kind", "said"),
     [
@@ -418,12 +425,13 @@ async def test_a_link_elsewhere_is_no_link(link: bytes, autojump_clock: MockCloc
             await storage.sign(PLACE, for_s=1)
 
 
-async def test_a_file_is_read_anew_when_its_object_changes(tmp_path: Path) -> None:
-    other = b"9876543210" * 5
-    changed = gives(other[20:], content_range="bytes 20-49/50", etag='"two"')
+@pytest.mark.parametrize("size", [10, 50])
+async def test_a_file_is_read_anew_when_its_object_changes(size: int, tmp_path: Path) -> None:
+    other = (b"9876543210" * 5)[:size]
+    changed = gives(other[20:], content_range="bytes 20-49/50", etag='"two"') if size > 20 else says(416)
     async with open_scripted_storage(HALF, changed, gives(other)) as server, open_one(server.url) as storage:
         download = await storage.download_to(PLACE, tmp_path / "file")
-    assert download.size == 50
+    assert download.size == size
     assert names_and_contents(tmp_path) == {"file": other}
 
 
@@ -445,6 +453,22 @@ async def test_a_file_that_changes_again_and_again_and_one_that_is_cancelled_lea
 
 def names_and_contents(folder: Path) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+async def test_what_begins_behind_the_end_is_not_there(autojump_clock: MockClock) -> None:
+    async with open_scripted_storage(gives(WHOLE)) as server, open_one(server.url) as storage:
+        with pytest.raises(ObjectChanged, match="shorter"):
+            async with storage.download(PLACE, begin=41):
+                pass
+
+
+async def test_a_question_is_asked_twice(autojump_clock: MockClock) -> None:
+    scripts = [hangs_up, says(200, b'[{"name":"a"}]'), hangs_up, hangs_up]
+    async with open_scripted_storage(*scripts) as server, open_one(server.url) as storage:
+        assert await storage.delete("files", ["a"]) == 1
+        with pytest.raises(StoreAway, match=r"\(delete in files\) broke off its answer"):
+            await storage.delete("files", ["a"])
+    assert server.requests() == ["DELETE /storage/v1/object/files"] * 4
 
 
 async def test_a_question_without_an_answer_takes_ten_seconds(autojump_clock: MockClock) -> None:

@@ -4,7 +4,7 @@ Lowest last::
 
     store                                           the ports, filled
     storage                                         attachments up and down, links, deletion
-    downloads uploads storage_line                  an object on its way; one try of a request to Storage
+    downloads uploader uploads storage_line         an object on its way; one try of a request to Storage
     storage_errors stall places                     what Storage answers; how long nothing may move; names
     claims settling ingest accounts jobs books      one noun each: functions of the database
     wakeup heartbeat schema                         the long poll, the heartbeat's row, the first question

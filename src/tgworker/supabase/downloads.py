@@ -195,8 +195,6 @@ class Download:
         return self._next - part.begin
 
     async def _wait_after(self, away: StoreAway, stall: Stall) -> None:
-        if stall.is_over:
-            raise away
         if self.etag is None and self._next:
             # Nobody could tell whether the rest belongs to what was read.
             raise StoreAway(

@@ -1,10 +1,9 @@
 """Supabase's Storage: attachments up and down, streamed. What is whole in memory is a piece of a file."""
 
-import fnmatch
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Final, Protocol
@@ -17,20 +16,11 @@ import trio
 from tgworker.messaging.models import Secret
 from tgworker.supabase.downloads import Download
 from tgworker.supabase.events import Observer, ignore
-from tgworker.supabase.places import Place, check_bucket, is_content_type
-from tgworker.supabase.stall import Stall
-from tgworker.supabase.storage_errors import No, ObjectChanged, Refusal, Thing
-from tgworker.supabase.storage_line import Stalled, StorageLine, Torn, Way, unknown, what_of
-from tgworker.supabase.uploads import (
-    Content,
-    ContentDiffers,
-    ContentFailed,
-    Rejected,
-    UploadBody,
-    Uploaded,
-    UploadOutcome,
-    Why,
-)
+from tgworker.supabase.places import Place, check_bucket
+from tgworker.supabase.storage_errors import ObjectChanged, Thing
+from tgworker.supabase.storage_line import StorageLine, Way, unknown
+from tgworker.supabase.uploader import Uploader
+from tgworker.supabase.uploads import Content, UploadOutcome
 
 MAX_TRANSFERS: Final = 4
 """Files on their way at a time, in each direction; each has a connection. Others wait for their turn."""
@@ -39,20 +29,12 @@ MEDIA_S: Final = 60.0
 """How long a file may go without progress: the plan's, as `tgworker.messaging.limits.Limits.media_s`."""
 
 TRIES: Final = 3
-"""So often an upload whose connection breaks is sent from its beginning."""
-
-PAUSE_S: Final = 1.0
-"""Longest pause before the third try. The second follows at once: a kept connection may have been stale."""
+"""So often an object that changes while it is read is read from its beginning."""
 
 MAX_PREFIXES: Final = 1000
 """Objects that Storage deletes in one request."""
 
 LONGEST_LINK_S: Final = 10 * 365 * 86400
-
-
-class _Bucket(msgspec.Struct):
-    file_size_limit: int | None = None
-    allowed_mime_types: list[str] | None = None
 
 
 class _Signed(msgspec.Struct):
@@ -85,6 +67,7 @@ class Storage:
     def __init__(self, line: StorageLine, *, media_s: float) -> None:
         self._line = line
         self._media_s = media_s
+        self._uploader = Uploader(line, media_s)
 
     async def upload(self, place: Place, content: Content, *, size: int, content_type: str) -> UploadOutcome:
         """Store an object, or replace the one that is there.
@@ -106,26 +89,7 @@ class Storage:
 
         Cancellation: the object is as it was, or, after the last byte, perhaps the new one.
         """
-        call = f"upload to {place.bucket}"
-        if not is_content_type(content_type):
-            return Rejected(Why.CONTENT_TYPE, "what was given as its content type is none")
-        async with self._line.connection(call, Way.UP):
-            if self._line.is_away:
-                await self._bucket(place.bucket)  # finds out without a whole file
-            for attempt in range(1, TRIES + 1):
-                if attempt == TRIES:
-                    await self._line.pause(PAUSE_S)
-                try:
-                    return await self._try_upload(call, place, content, size, content_type)
-                except (Torn, Stalled) as away:
-                    # Who refuses a file may end the connection before anybody has read why. And whether
-                    # Storage is away is found out with something smaller than a file.
-                    rejected = await self._bucket_rejects(place.bucket, size, content_type)
-                    if rejected is not None:
-                        return rejected
-                    if isinstance(away, Stalled) or attempt == TRIES:
-                        raise
-        raise AssertionError("unreachable")
+        return await self._uploader.upload(place, content, size, content_type)
 
     @asynccontextmanager
     async def download(
@@ -241,68 +205,6 @@ class Storage:
             attempt += 1
             await file.seek(0)
             await file.truncate()
-
-    async def _try_upload(
-        self, call: str, place: Place, content: Content, size: int, content_type: str
-    ) -> UploadOutcome:
-        stall = Stall(self._media_s)
-        async with aclosing(content()) as pieces:
-            body = UploadBody(pieces, size, stall)
-            headers = {"Content-Length": str(size), "Content-Type": content_type, "x-upsert": "true"}
-            try:
-                await body.look_ahead()
-                answer = await self._line.send(
-                    call,
-                    "POST",
-                    f"/object/{place.quoted}",
-                    headers=headers,
-                    stall=stall,
-                    body=body,
-                    carries_file=True,
-                )
-            except ContentDiffers as differs:
-                return differs.outcome
-            except ContentFailed as failed:
-                raise failed.error from None
-        if not isinstance(answer, Refusal):
-            if not body.is_sent:
-                raise unknown(call)  # whatever it has, it is not the whole object
-            return Uploaded(size)
-        match answer.no:
-            case No.TOO_LARGE:
-                return Rejected(
-                    Why.TOO_LARGE, f"{what_of(call)} takes no file of {size} bytes: raise its limit"
-                )
-            case No.CONTENT_TYPE:
-                return Rejected(
-                    Why.CONTENT_TYPE, f"{what_of(call)} does not take {content_type}: allow it there"
-                )
-            case No.NAME:
-                return Rejected(Why.NAME, f"{what_of(call)} does not take the object's name: choose another")
-            case _:
-                raise answer.about(Thing.BUCKET).error(what_of(call))
-
-    async def _bucket_rejects(self, bucket: str, size: int, content_type: str) -> Rejected | None:
-        about = await self._bucket(bucket)
-        call = f"upload to {bucket}"
-        if about.file_size_limit is not None and size > about.file_size_limit:
-            limit = about.file_size_limit
-            return Rejected(
-                Why.TOO_LARGE, f"{what_of(call)} takes {limit} bytes, not {size}: raise the bucket's limit"
-            )
-        bare = content_type.partition(";")[0].strip().lower()
-        allowed = about.allowed_mime_types
-        if allowed and not any(fnmatch.fnmatchcase(bare, each.lower()) for each in allowed):
-            return Rejected(Why.CONTENT_TYPE, f"{what_of(call)} does not take {bare}: allow it in the bucket")
-        return None
-
-    async def _bucket(self, name: str) -> _Bucket:
-        call = f"look at {name}"
-        answer = await self._line.ask(call, "GET", f"/bucket/{quote(name, safe='')}")
-        try:
-            return msgspec.convert(answer, _Bucket)
-        except msgspec.ValidationError:
-            raise unknown(call) from None
 
 
 @asynccontextmanager

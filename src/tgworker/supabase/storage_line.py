@@ -25,7 +25,6 @@ CONNECT_S: Final = 10.0
 ASK_S: Final = 10.0
 """How long a request that carries no file may take, as any call to the database."""
 
-
 MAX_ASKING: Final = 2
 """How many requests that carry no file run at a time."""
 
@@ -148,8 +147,8 @@ class StorageLine:
             body: What is sent.
             stream: Whether the body of an answer that is no refusal is left to the caller, to be closed.
             final: Whether there is no next try: a connection that breaks then means that Storage is away.
-            carries_file: Whether silence and a broken connection say nothing about Storage: where it does not
-                want a file it may end like that, and something small should be asked next.
+            carries_file: Whether silence says nothing about Storage: what becomes of a file that it does not
+                want may look like that, and something small should be asked next.
 
         Raises:
             Torn: The connection broke; it may have been carried out.
@@ -187,7 +186,7 @@ class StorageLine:
                 away = away_by(error, what)
                 if away is None:
                     raise
-                if isinstance(error, TORN) and (carries_file or not final):
+                if isinstance(error, TORN) and not final:
                     raise Torn(str(away)) from error
                 turn.away()
                 raise away from error
