@@ -95,7 +95,7 @@ async def test_a_worker_says_what_it_does_and_one_that_is_stopped_is_known_by_wh
             assert set(answer) == set(SHAPES["stacks"])
             text = answer["stacks"]
             assert "task root.outbound" in text
-            assert "await trio.sleep_until(due)" in text, "the heartbeat waits for the next"
+            assert "await trio.sleep(min(left_s, LOOK_EVERY_S))" in text, "the heartbeat waits for the next"
             assert "asyncio task" in text, "what Telethon does"
             for user in town.facts["users"]:
                 assert user["session"] not in text
