@@ -30,7 +30,7 @@ def postgrest_template(shared_cluster: Cluster) -> str:
     return made_template(shared_cluster, "contracts_rest", *migrations(), POSTGREST_CLOCK, LOOSE)
 
 
-@pytest.fixture(params=["embedded", "functions", "supabase"])
+@pytest.fixture(params=["embedded", "functions", pytest.param("supabase", marks=pytest.mark.slow)])
 def open_store_kit(request: pytest.FixtureRequest) -> OpenKit:
     """Opens a fresh store on a path that does not exist yet.
 

@@ -95,6 +95,7 @@ async def claimer(store: SupabaseStore, account: AccountId, telegram: Telegram, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_no_order_violation_no_double_send_and_no_loss(own_stack: Stack) -> None:
     telegram = Telegram()
     owner = "0f000000-0000-4000-8000-000000000001"

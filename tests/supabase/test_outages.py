@@ -122,6 +122,7 @@ BREAKINGS: tuple[Breaking, ...] = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(150)  # half a minute of it is the longest outage
 @pytest.mark.parametrize("breaking", BREAKINGS, ids=lambda breaking: breaking.__name__)
 async def test_nothing_is_lost_twice_or_out_of_order(
     own_stack: Stack, tmp_path: Path, breaking: Breaking
