@@ -105,6 +105,46 @@ def test_a_settle_and_an_ingest_touch_as_many_pages_when_much_was_exchanged_alre
         assert large <= small * 1.5 + 30, costs
 
 
+def test_own_messages_and_peers_cost_the_same_when_much_was_exchanged_already(world: World) -> None:
+    for table in (*LARGE, "tgworker_leases"):
+        world.app.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
+    account, process = world.account(), world.worker()
+    process.acquire(account)
+    chats = [world.chat(str(500 + number)) for number in range(30)]
+    for number in range(10):
+        world.write(chats[number], "hi", account)
+    attempts = process.claim(10)
+    own = {"outgoing": True, "sender_id": 1}
+    messages = [inbound(500 + n, 200_000 + n, "hi", **own) for n in range(10)]
+    peers = [{"chat_id": 480 + n, "kind": "user", "access_hash": n, "first_name": "Ada"} for n in range(10)]
+    sent_ids = [[attempt["random_id"], 200_000 + n] for n, attempt in enumerate(attempts)]
+    batch = {"messages": messages, "peers": peers, "sent_ids": sent_ids}
+    old = [inbound(600 + n, 300_000 + n) for n in range(10)]
+    calls = (
+        f"select tgworker_ingest('{account}', 1, '{json.dumps(batch)}')",
+        f"select tgworker_save_history('{account}', 1, '{account}', '{json.dumps(old)}')",
+    )
+    costs = [[pages_of(world, call) for call in calls] for _ in range(3)][-1:]
+    for start in range(1, 10_000, 1_000):
+        some = range(start, start + 1_000)
+        more = [{"chat_id": 9_000 + n, "kind": "user", "access_hash": n, "first_name": "Bob"} for n in some]
+        process.ingest(account, *(inbound(9_000 + n, n) for n in some), peers=more)
+    world.sql(
+        "insert into tgworker_outbox (message_id, conversation_id, integration_account_id, local_id, state,"
+        " attempts, chat_id, settled_at) select gen_random_uuid(), %s, %s, 'local-x', 'sent', 1, 1, now()"
+        " from generate_series(1, 10000)",
+        chats[0],
+        account,
+    )
+    world.sql(
+        "insert into tgworker_outbox_parts select message_id, 0, -seq, seq from tgworker_outbox"
+        " where state = 'sent'"
+    )
+    costs.append([pages_of(world, call) for call in calls])
+    for small, large in zip(*costs, strict=True):
+        assert large <= small * 1.5 + 60, costs
+
+
 def test_an_idle_claim_touches_next_to_nothing(world: World) -> None:
     account, process = world.account(), world.worker()
     process.acquire(account)

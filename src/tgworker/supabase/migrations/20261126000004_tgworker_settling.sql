@@ -191,7 +191,7 @@ $$;
 create or replace function public.tgworker_settle(p_items jsonb) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 #variable_conflict use_column
 declare

@@ -308,7 +308,7 @@ language plpgsql set search_path = pg_catalog, public, pg_temp
 -- Every step is a handful of probes of an index, whatever the statistics say, or said when the plan was made; and
 -- planning again for each claim would cost more than the claim.
 set plan_cache_mode = force_generic_plan set jit = off
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 #variable_conflict use_column
 declare

@@ -30,6 +30,7 @@ as $$
 #variable_conflict use_column
 declare
     v_changed bigint[];
+    v_contacts uuid[];
 begin
     if jsonb_typeof(p_peers) is distinct from 'array' or p_peers = '[]' then
         return;
@@ -74,30 +75,45 @@ begin
     update public.contact_identities i set value = r.chat_id::text
     from (
         select distinct on (p.chat_id) p.chat_id, k.id
-        from public.tgworker_peers p
+        -- (`offset 0`: a probe for each, whatever the plan's statistics say.)
+        from unnest(v_changed) g (id)
+        cross join lateral (
+            select t.chat_id, t.username, t.phone from public.tgworker_peers t
+            where t.integration_account_id = p_account and t.chat_id = g.id offset 0
+        ) p
+        cross join lateral (
+            values ('@' || p.username), ('@' || lower(p.username)), ('+' || p.phone)
+        ) n (name)
         cross join lateral (
             select c.id from public.contact_identities c
-            where c.owner_id = p_owner and c.type = 'telegram_user'
-                and c.value in ('@' || p.username, '@' || lower(p.username), '+' || p.phone)
-            order by c.id limit 1
+            where c.owner_id = p_owner and c.type = 'telegram_user' and c.value = n.name offset 0
         ) k
-        where p.integration_account_id = p_account and p.chat_id = any (v_changed)
-            and not exists (select from public.contact_identities known
-                where known.owner_id = p_owner and known.type = 'telegram_user' and known.value = p.chat_id::text)
+        left join lateral (
+            select true as is_known from public.contact_identities c
+            where c.owner_id = p_owner and c.type = 'telegram_user' and c.value = p.chat_id::text limit 1
+        ) known on true
+        where known.is_known is null
+        order by p.chat_id, k.id
     ) r
     where i.id = r.id;
     -- Names that changed; what else stands in the metadata stays.
-    perform 1 from public.contact_identities i
-    where i.owner_id = p_owner and i.type = 'telegram_user'
-        and i.value in (select k.id::text from unnest(v_changed) k (id)) order by i.id for no key update;
+    v_contacts := array(
+        select k.id from unnest(v_changed) g (id)
+        cross join lateral (
+            select c.id from public.contact_identities c
+            where c.owner_id = p_owner and c.type = 'telegram_user' and c.value = g.id::text offset 0
+        ) k);
+    perform 1 from public.contact_identities i where i.id = any (v_contacts) order by i.id for no key update;
     update public.contact_identities i set metadata = n.metadata
     from (
         select c.id, (coalesce(nullif(c.metadata, 'null'), '{}') - array['first_name', 'last_name', 'username',
-            'title']) || public.tgworker_names(p) as metadata
-        from public.tgworker_peers p
-        join public.contact_identities c on c.owner_id = p_owner and c.type = 'telegram_user'
-            and c.value = p.chat_id::text
-        where p.integration_account_id = p_account and p.chat_id = any (v_changed)
+            'title']) || public.tgworker_names(k.p) as metadata
+        from public.contact_identities c
+        cross join lateral (
+            select t from public.tgworker_peers t
+            where t.integration_account_id = p_account and t.chat_id = c.value::bigint offset 0
+        ) k (p)
+        where c.id = any (v_contacts)
             and jsonb_typeof(coalesce(nullif(c.metadata, 'null'), '{}')) = 'object'
     ) n
     where i.id = n.id and i.metadata is distinct from n.metadata;
@@ -146,19 +162,30 @@ begin
             select distinct on (o.seq) o.seq, p.part, (s.pair ->> 1)::bigint as telegram_id,
                 coalesce(i.chat_id, o.chat_id) as chat_id, i.sent_at
             from jsonb_array_elements(p_sent_ids) s (pair)
-            join public.tgworker_outbox_parts p on p.random_id = (s.pair ->> 0)::bigint and p.telegram_id is null
-            join public.tgworker_outbox o on o.message_id = p.message_id
+            -- (`offset 0`: a probe for each, whatever the plan's statistics say.)
+            cross join lateral (
+                select k.message_id, k.part from public.tgworker_outbox_parts k
+                where k.random_id = (s.pair ->> 0)::bigint and k.telegram_id is null offset 0
+            ) p
+            cross join lateral (
+                select k.seq, k.chat_id, k.integration_account_id from public.tgworker_outbox k
+                where k.message_id = p.message_id offset 0
+            ) o
             left join unnest(v_in) i on i.telegram_id = (s.pair ->> 1)::bigint and i.outgoing
             where o.integration_account_id = p_account
             order by o.seq, p.part
         ), awaited as (
             select min(o.seq) as seq, i.telegram_id, i.chat_id, min(i.sent_at) as sent_at
             from public.tgworker_outbox o
-            join public.messages m on m.id = o.message_id
+            cross join lateral (
+                select k.text from public.messages k where k.id = o.message_id offset 0
+            ) m
             join unnest(v_in) i on i.outgoing and i.chat_id = o.chat_id and i.text = m.text
-            where o.integration_account_id = p_account and o.awaiting_id
-                and not exists (select from public.tgworker_message_keys k
-                    where k.scope = p_account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id)
+            left join lateral (
+                select true as is_known from public.tgworker_message_keys k
+                where k.scope = p_account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id offset 0
+            ) k on true
+            where o.integration_account_id = p_account and o.awaiting_id and k.is_known is null
                 and not exists (select from by_random_id b
                     where b.telegram_id = i.telegram_id and b.chat_id = i.chat_id)
             group by i.telegram_id, i.chat_id
@@ -174,14 +201,22 @@ begin
             )::public.tgworker_verdict order by r.seq)
         into v_rows from recognised r;
         perform public.tgworker_apply(v_rows, v_now);
-        -- Sent to a name whose chat nobody could tell at the time: the update tells it.
+        -- Sent to a name whose chat nobody could tell at the time: the update tells it, once.
+        with told as materialized (
+            select o.seq, o.message_id, i.telegram_id, i.chat_id
+            from public.tgworker_outbox o
+            cross join lateral (
+                select k.telegram_id from public.tgworker_outbox_parts k
+                where k.message_id = o.message_id offset 0
+            ) p
+            join unnest(v_in) i on i.outgoing and i.telegram_id = p.telegram_id
+            where o.integration_account_id = p_account and o.chat_id is null and o.state = 'sent'
+        ), kept as (
+            update public.tgworker_outbox o set chat_id = t.chat_id from told t where o.seq = t.seq
+        )
         insert into public.tgworker_message_keys (scope, telegram_id, chat_id, message_id)
-        select p_account, i.telegram_id, i.chat_id, o.message_id
-        from unnest(v_in) i
-        join public.tgworker_outbox o on o.integration_account_id = p_account and o.chat_id is null
-            and o.state = 'sent'
-        join public.tgworker_outbox_parts p on p.message_id = o.message_id and p.telegram_id = i.telegram_id
-        where i.outgoing
+        select distinct on (t.telegram_id, t.chat_id) p_account, t.telegram_id, t.chat_id, t.message_id
+        from told t order by t.telegram_id, t.chat_id, t.seq
         on conflict do nothing;
     end if;
 
@@ -303,8 +338,11 @@ begin
                 union
                 select i.sender_id from unnest(p_in) i where not i.outgoing and i.sender_id is not null
             ) c
-            where not exists (select from public.contact_identities k
-                where k.owner_id = p_owner and k.type = 'telegram_user' and k.value = c.id::text)
+            left join lateral (
+                select true as is_known from public.contact_identities k
+                where k.owner_id = p_owner and k.type = 'telegram_user' and k.value = c.id::text limit 1
+            ) k on true
+            where k.is_known is null
             order by 1);
         exit when cardinality(v_new) = 0;
         if v_round = 1 then
@@ -314,10 +352,13 @@ begin
         end if;
         insert into public.contact_identities (owner_id, type, value, metadata)
         select p_owner, 'telegram_user', c.id::text,
-            case when p.chat_id is null then jsonb_build_object('is_group', c.id < 0)
-                else public.tgworker_names(p) end
+            case when k.peer is null then jsonb_build_object('is_group', c.id < 0)
+                else public.tgworker_names(k.peer) end
         from unnest(v_new) c (id)
-        left join public.tgworker_peers p on p.integration_account_id = p_account and p.chat_id = c.id
+        left join lateral (
+            select t from public.tgworker_peers t
+            where t.integration_account_id = p_account and t.chat_id = c.id offset 0
+        ) k (peer) on true
         order by c.id
         on conflict do nothing;
     end loop;
@@ -402,7 +443,7 @@ create or replace function public.tgworker_ingest(
     p_account uuid, p_fence bigint, p_batch jsonb, p_number bigint default null) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 #variable_conflict use_column
 declare

@@ -140,6 +140,8 @@ end $$;
 create or replace function public.tgworker_save_history(
     p_account uuid, p_fence bigint, p_job uuid, p_messages jsonb, p_peers jsonb default '[]') returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 #variable_conflict use_column
 declare
