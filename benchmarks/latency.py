@@ -107,7 +107,7 @@ async def _take_turns(sides: dict[str, Side], rounds: int, gaps_s: tuple[float, 
 
 async def _idle(sides: dict[str, Side], window_s: float) -> dict[str, dict[str, float]]:
     """Requests and processor time while nothing is to be done."""
-    await trio.sleep(min(5.0, window_s))  # until everybody looks as seldom as he will
+    await trio.sleep(min(20.0, window_s))  # until everybody looks as seldom as he will
     before = {name: (side.requests(), side.cpu_s()) for name, side in sides.items()}
     began_s = perf_counter()
     await trio.sleep(window_s)

@@ -10,6 +10,7 @@ from tgworker.cli.demo.figures import Figures, Span, longest_gap, percentile, un
 from tgworker.cli.demo.stage import Actor, Stage
 from tgworker.cli.demo.view import LiveView, PlainView, Scene
 from tgworker.cli.demo.watch import Happening
+from tgworker.devstack import DevStackError
 from tgworker.messaging.events import AccountChanged, HeartbeatWritten, StoreBack
 from tgworker.messaging.models import AccountState
 from tgworker.sandbox import SandboxUser
@@ -118,8 +119,12 @@ class Story:
 
     async def _rest_dies(self) -> bool:
         since = len(self._stage.watch.notes)
-        async with self._stage.without_rest():
-            await trio.sleep(REST_AWAY_S)
+        try:
+            async with self._stage.without_rest():
+                await trio.sleep(REST_AWAY_S)
+        except DevStackError as error:
+            self._view.tell(str(error))
+            return False
 
         def back(event: Happening) -> bool:
             return isinstance(event, StoreBack) and event.operation == "outbound"
