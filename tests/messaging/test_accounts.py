@@ -36,7 +36,7 @@ class FakeChildren:
 
     async def stop(self, account_id: AccountId) -> None:
         await trio.sleep(1)
-        del self._running[account_id]
+        self._running.pop(account_id, None)
         self.log.append((trio.current_time(), "stop", account_id))
 
 
@@ -220,6 +220,18 @@ async def test_why_an_account_waits_is_stored_however_long_the_store_is_away(
         assert store.states == [(AccountState.WAITING, "it has wedged the worker", None)]
         assert len(here.report.of(AccountChanged)) == 1
         assert here.children.log == []
+
+
+async def test_a_held_account_that_is_removed_is_forgotten(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore(account(ANNA), account(BERT))
+    async with syncing(store, holds={ANNA: Hold(500, "it has frozen the worker")}) as here:
+        await trio.sleep(1)
+        store.accounts = [account(BERT)]
+        await trio.sleep(130)
+        assert here.children.log == [(0, "start", BERT), (61, "stop", ANNA)], "once"
+        store.accounts = [account(ANNA), account(BERT)]
+        await trio.sleep(60)
+        assert len(here.report.of(AccountChanged)) == 2, "and told again when it comes back"
 
 
 async def test_a_hold_of_somebody_else_s_account_is_nothing(autojump_clock: trio.testing.MockClock) -> None:

@@ -103,6 +103,9 @@ async def run_accounts(
             with pulse.cycle(limits.cycle_s):
                 active, refused = await _compare(pulse, store, children, leases, limits, held)
                 synced.set()
+                for account_id in (told | elsewhere) - active:
+                    await children.stop(account_id)  # nothing runs; but it is to be forgotten
+                told &= active
                 for account_id in refused.keys() - elsewhere:
                     report(AccountChanged(account_id, AccountState.ELSEWHERE, LOST))
                 elsewhere = set(refused)

@@ -322,5 +322,5 @@ class AccountChildren(Protocol):
         ...
 
     async def stop(self, account_id: AccountId) -> None:
-        """Stop the child in order and forget it; returns once it is dead."""
+        """Stop the child in order, if it runs, and forget it; returns once it is dead."""
         ...
