@@ -125,6 +125,9 @@ class ScriptedSupabase:
     async def _count_pending(self, _args: Json) -> object:
         return {"history": await self._store.count_history(), "jobs": await self._store.count_jobs()}
 
+    async def _sweep(self, _args: Json) -> object:
+        return {"deleted": 0, "repaired": 0, "compared": False, "more": False}
+
     async def _wait(self, args: Json) -> object:
         with trio.move_on_after(args["p_timeout_s"]) as waited:
             await self._rang.wait()

@@ -187,6 +187,7 @@ async def open_worker(
             leases=opened.leases,
             wakeup=opened.wakeup,
             pace=opened.pace,
+            sweeper=opened.sweeper,
             telegram=make_telegram(
                 TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server),
                 note,

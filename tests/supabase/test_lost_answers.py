@@ -107,6 +107,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         assert told == [(500, "old"), (500, "one"), (500, "two")]
         sent = await again(lambda: store.transcript(account, direction="outbound"))
         assert sent == [(500, "hello")]
+        assert await again(store.sweep) is False
         await again(lambda: leases.release([account]))
         assert await again(lambda: leases.acquire([account])) == {}
 

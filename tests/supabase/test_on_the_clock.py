@@ -59,7 +59,8 @@ async def open_clockwork(
         leases = SupabaseLeases(rest, Holder(UUID(int=1), 1, "test"), clock=trio.current_time)
         return replace(
             parts,
-            store=SupabaseStore(rest, leases),
+            store=(store := SupabaseStore(rest, leases)),
+            sweeper=store,
             limits=replace(parts.limits, jobs_every_s=JOBS_EVERY_S),
             leases=leases,
             wakeup=LongPoll(waiting) if wakeup else None,

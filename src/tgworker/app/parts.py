@@ -17,6 +17,7 @@ from tgworker.messaging.ports import (
     Leases,
     OutboxStore,
     PendingStore,
+    Sweeper,
     Telegram,
     Vault,
     WakeUp,
@@ -63,6 +64,7 @@ class OpenStore:
         leases: Of a store that several workers share; ``None``: it is open here alone.
         wakeup: Where work appears, where that can be watched.
         pace: How often the outbox is asked; every ``limits.outbound_every_s`` if nothing is said.
+        sweeper: What has to be swept, if anything.
     """
 
     store: Store
@@ -72,6 +74,7 @@ class OpenStore:
     leases: Leases | None = None
     wakeup: WakeUp | None = None
     pace: PaceLimits | None = None
+    sweeper: Sweeper | None = None
 
     def may_write(self, account_id: AccountId) -> bool:
         """Whether an account's line may still be written to: asked before every write to its socket."""
@@ -98,6 +101,7 @@ class Parts:
         leases: Of a store that several workers share; ``None``: it is open here alone.
         wakeup: Where work appears in the store, where that can be watched.
         pace: How often the outbox is asked; every ``limits.outbound_every_s`` if nothing is said.
+        sweeper: What has to be swept, if anything.
         rng: All randomness: backoff and jitter.
         report: Hears what the loops do.
         observers: Hear what supervision does.
@@ -125,6 +129,7 @@ class Parts:
     leases: Leases | None = None
     wakeup: WakeUp | None = None
     pace: PaceLimits | None = None
+    sweeper: Sweeper | None = None
     seq: Callable[[], int] = lambda: 0
     holds: Mapping[AccountId, Hold] = field(default_factory=dict[AccountId, Hold])
     systemd: Systemd = NO_SYSTEMD

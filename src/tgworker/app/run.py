@@ -177,6 +177,7 @@ class _Process:
             leases=opened.leases,
             wakeup=opened.wakeup,
             pace=opened.pace,
+            sweeper=opened.sweeper,
             telegram=adapters.telegram,
             vault=adapters.vault,
             heartbeats=self._guard.told(opened.heartbeats),

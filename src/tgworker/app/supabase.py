@@ -29,7 +29,7 @@ from tgworker.supabase import (
     open_rest,
 )
 
-PACE: Final = PaceLimits(fast_s=0.05, slow_s=0.42, watched_s=10.0)
+PACE: Final = PaceLimits(fast_s=0.05, slow_s=0.42, watched_s=15.0)
 """Polling alone asks less than three times a second, and finds a row within half a second; with the wake-up
 the polls are only there for what it may have missed."""
 
@@ -59,13 +59,17 @@ async def open_supabase(
     async with (
         open_rest(supabase.url, supabase.service_role_key, rng=rng, observer=observer) as rest,
         # A wait holds its connection for seconds: nobody else is to wait for it.
-        open_rest(supabase.url, supabase.service_role_key, max_connections=1, rng=rng) as waiting,
+        open_rest(
+            supabase.url, supabase.service_role_key, max_connections=1, rng=rng, observer=observer
+        ) as waiting,
     ):
         heartbeat = SupabaseHeartbeat(rest)
         incarnation = await _opened(settings, rest, heartbeat, rng, report)
         leases = SupabaseLeases(rest, Holder(holder, int(boot_s() * 1000), settings.worker_id), clock=boot_s)
+        store = SupabaseStore(rest, leases)
         yield OpenStore(
-            store=SupabaseStore(rest, leases),
+            store=store,
+            sweeper=store,
             incarnation=incarnation,
             limits=replace(settings.limits, jobs_every_s=JOBS_EVERY_S),
             heartbeats=(heartbeat,),

@@ -28,6 +28,7 @@ from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
 from tgworker.messaging.pending import run_pending
 from tgworker.messaging.ports import HeartbeatWriter
+from tgworker.messaging.sweeping import run_sweep
 from tgworker.messaging.wakeup import run_wakeup
 from tgworker.operations.probes import WorkerFacts
 from tgworker.operations.status_socket import serve_status
@@ -195,6 +196,9 @@ class Worker:
                 report=report,
             )
             children.append(self._child("leases", keep))
+        if parts.sweeper is not None:
+            sweep = partial(run_sweep, store=parts.sweeper, limits=limits, delays=delays, report=report)
+            children.append(self._child("sweep", sweep))
         return children
 
     def _systemd(self) -> Sequence[ChildSpec]:

@@ -22,6 +22,7 @@ class Limits:
         heartbeat_every_s: How often the heartbeat is written.
         outbound_every_s: How often the outbox is asked while there is nothing to do.
         jobs_every_s: How often the tables of jobs are asked.
+        sweep_every_s: How often the store is swept, where it asks for that.
         lease_renew_s: How often leases of accounts are renewed.
         lease_margin_s: So long before the end of its lease an account is disconnected.
     """
@@ -40,5 +41,6 @@ class Limits:
     heartbeat_every_s: float = 15
     outbound_every_s: float = 0.1
     jobs_every_s: float = 5
+    sweep_every_s: float = 60
     lease_renew_s: float = 15
     lease_margin_s: float = 10

@@ -187,6 +187,14 @@ class PendingStore(Protocol):
         ...
 
 
+class Sweeper(Protocol):
+    """Keeps a store small and right: retention, repairs."""
+
+    async def sweep(self) -> bool:
+        """Do a bounded piece of what there is to do; returns whether there is more."""
+        ...
+
+
 class HistoryStore(Protocol):
     """Requests for what a chat held before we saw it (``sync_history_jobs``)."""
 

@@ -30,7 +30,7 @@ TRIES: Final = 3
 
 UNAUTHORIZED: Final = 401
 
-CUT_OFF_S: Final = 5.0
+CUT_OFF_S: Final = 7.0
 """A request that is cancelled after this time was cut off at its deadline; before, its caller went away."""
 
 _JSON: Final = {"Content-Type": "application/json"}

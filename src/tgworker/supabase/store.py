@@ -26,14 +26,19 @@ from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.rest import Rest
+from tgworker.supabase.rows import Row
 from tgworker.supabase.settling import settle
+
+
+class _Swept(Row):
+    more: bool
 
 
 class SupabaseStore:
     """One project's store.
 
     Fills `AccountStore`, `OutboxStore`, `InboundStore`, `HistoryStore`, `JobStore`, `PendingStore`,
-    `AccountBook` and `OutboxBook`.
+    `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
     outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
@@ -142,6 +147,12 @@ class SupabaseStore:
     async def count_jobs(self) -> int:
         """See `tgworker.messaging.ports.PendingStore`."""
         return await self._jobs.count_jobs()
+
+    # Sweeper
+
+    async def sweep(self) -> bool:
+        """See `tgworker.messaging.ports.Sweeper`; one worker at a time does it."""
+        return (await self._rest.call("tgworker_sweep", {}, _Swept)).more
 
     # AccountBook
 

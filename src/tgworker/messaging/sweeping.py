@@ -1,0 +1,47 @@
+"""The sweep: what keeps a store small and right, a bounded piece at a time, and never in anybody's way."""
+
+import trio
+
+from tgworker.messaging.bounded import Delays, Outage, within
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.events import Report
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.ports import Pulse, Sweeper
+
+GO_ON_S = 1.0
+"""Between two pieces of a sweep that is not done: others want the store, too."""
+
+
+async def run_sweep(
+    pulse: Pulse,
+    *,
+    store: Sweeper,
+    limits: Limits,
+    delays: Delays,
+    report: Report,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Sweep every ``limits.sweep_every_s``; returns never.
+
+    Args:
+        pulse: This loop's sign of life.
+        store: What is swept.
+        limits: ``sweep_every_s``, and the database deadline.
+        delays: Backoff while the store is away.
+        report: Hears of outages.
+        task_status: Started at once.
+    """
+    task_status.started()
+    outage = Outage(pulse, report, delays)
+    while True:
+        pulse.beat()
+        try:
+            with pulse.cycle(limits.cycle_s):
+                more = await within(pulse, "database.sweep", limits.database_s, store.sweep)
+        except StoreAway as error:
+            await outage.wait("sweep", error)
+            continue
+        outage.over("sweep")
+        pause_s = GO_ON_S if more else limits.sweep_every_s
+        pulse.expect(pause_s)
+        await trio.sleep(pause_s)

@@ -1,0 +1,48 @@
+"""The sweep: when, and that an outage is waited for."""
+
+from functools import partial
+
+import trio
+import trio.testing
+
+from messaging.messaging_fakes import RecordingPulse, Reports, growing
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.events import StoreBack, StoreUnavailable
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.sweeping import run_sweep
+
+
+class FakeSweeper:
+    """Fills `ports.Sweeper`: answers what it is told to."""
+
+    def __init__(self, *answers: bool | None) -> None:
+        self.at: list[float] = []
+        self._answers = list(answers)
+
+    async def sweep(self) -> bool:
+        self.at.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+        answer = self._answers.pop(0) if self._answers else False
+        if answer is None:
+            raise StoreAway("no route")
+        return answer
+
+
+async def test_it_sweeps_each_minute_goes_on_while_there_is_more_and_outlasts_an_outage(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, report, pulse = (
+        FakeSweeper(False, True, True, False, None, None, False),
+        Reports(),
+        RecordingPulse(),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pulse.watch)
+        await nursery.start(
+            partial(run_sweep, pulse, store=store, limits=Limits(), delays=growing, report=report)
+        )
+        await trio.sleep(200)
+        nursery.cancel_scope.cancel(reason="the test is over")
+    assert store.at == [0, 60, 61, 62, 122, 123, 125, 185]
+    assert len(report.of(StoreUnavailable)) == 2
+    assert len(report.of(StoreBack)) == 1
