@@ -132,6 +132,23 @@ async def test_the_last_word_is_said_also_where_an_older_one_is_still_being_writ
     assert guard.said("no file for stacks", reason="no room"), "standard error will do"
 
 
+async def test_an_outage_of_the_store_is_one_line_of_the_guards_log_however_long_it_lasts(tmp_path: Path) -> None:
+    file, away = tmp_path / "said", tmp_path / "away"
+    complaint = "guard's heartbeat not written"
+    away.touch()
+    async with open_ward(file) as guard:
+        await until(lambda: file.exists() and file.read_text().count("away") >= 3)
+        away.unlink()
+        await until(lambda: "frozen" in file.read_text())
+        assert [line["reason"] for line in guard.said(complaint)] == ["the store is away"]
+        tries = file.read_text().count("away")
+        away.touch()  # another outage
+        await until(lambda: file.read_text().count("away") > tries)
+        await guard.line(complaint, nth=2, reason="the store is away")
+        assert await guard.end() == 0
+        assert all(line["level"] for line in guard.lines), "no traceback stands between the lines of the log"
+
+
 async def test_a_worker_that_cannot_be_forked_is_tried_again(tmp_path: Path) -> None:
     async with open_ward(tmp_path / "said") as guard:
         await guard.worker_pid()

@@ -1,6 +1,7 @@
 """A guard with a worker that freezes and a store that is slow: ``python ward_program.py FILE``.
 
-What is written to the store stands in the file, one status in each line. SIGHUP takes the guard all room for
+What is written to the store stands in the file, one status in each line. While there is a file ``away`` beside
+it, the store is away, and each try adds that word. SIGHUP takes the guard all room for
 pipes, the next one gives it back.
 """
 
@@ -12,33 +13,39 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tgworker.guard import Beat, Committed, FaultBook, GuardLimits, Link, Posting, Ward, guard
+from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.models import Heartbeat, WorkerStatus
 from tgworker.operations.logs import make_logger
 from tgworker.supervision.systemd import Systemd
 
 FILE = Path(sys.argv[1])
+AWAY = FILE.with_name("away")
 SLOW_S = 1.5  # longer than a frozen worker lives
 
 LEAST_FILES = 4  # less than a guard has open
 
 
-def write(status: WorkerStatus) -> None:
+def write(word: str) -> None:
     with FILE.open("a") as file:
-        file.write(f"{status.value}\n")
+        file.write(f"{word}\n")
 
 
 def work(link: Link, _held: object) -> int:
-    write(WorkerStatus.ONLINE)
+    write(WorkerStatus.ONLINE.value)
     link.say(Beat())
-    link.say(Committed("slow", Heartbeat("ward", WorkerStatus.ONLINE, {}, 1, 1)))
+    if not AWAY.exists():
+        link.say(Committed("slow", Heartbeat("ward", WorkerStatus.ONLINE, {}, 1, 1)))
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
     time.sleep(60)
     return 1
 
 
 def post(posting: Posting) -> None:
+    if AWAY.exists():
+        write(AWAY.name)
+        raise StoreAway("the store is away")
     time.sleep(SLOW_S)
-    write(posting.status)
+    write(posting.status.value)
 
 
 def starve_or_feed() -> bool:

@@ -10,10 +10,13 @@ from tgworker.guard._course import Exit
 from tgworker.guard._process import fork
 from tgworker.guard._row import HeartbeatRow
 from tgworker.guard._ward import Posting, Ward
+from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.models import Heartbeat, WorkerStatus
 
 POST_S: Final = 10.0
 """How long writing one heartbeat may take."""
+_EXIT_AWAY: Final = 69
+"""The store was away, and that has been said (sysexits.h: EX_UNAVAILABLE)."""
 
 
 @final
@@ -32,6 +35,7 @@ class Posts:
         self._rows = {name: HeartbeatRow(every_s=ward.heartbeat_every_s, now_s=now_s) for name in ward.posts}
         self._writing: dict[int, tuple[str, WorkerStatus]] = {}
         self._said: dict[str, WorkerStatus] = {}
+        self._away: set[str] = set()
         self._last: Heartbeat | None = None
         self._last_at_s = now_s
 
@@ -55,6 +59,7 @@ class Posts:
         if name in self._rows:
             self._rows[name].committed(now_s)
             self._said[name] = heartbeat.status
+            self._away.discard(name)
 
     def changed(self, now_s: float) -> None:
         """What stands in the rows is no longer true, and the worker cannot say so: the guard does."""
@@ -91,8 +96,11 @@ class Posts:
         name, status = self._writing.pop(pid)
         if how.code == 0:
             self._said[name] = status
+            self._away.discard(name)
+        elif how.code == _EXIT_AWAY:
+            self._away.add(name)
         else:
-            self._complain(name, str(how))
+            self._complain(name, f"not done in {POST_S:g} s" if how.signal == signal.SIGALRM else str(how))
         self._rows[name].ended(now_s, written=how.code == 0)
 
     def _write(self, name: str, now_s: float, status: WorkerStatus, *, alive: bool) -> None:
@@ -120,7 +128,12 @@ class Posts:
     def _be_writer(self, name: str, posting: Posting) -> int:
         signal.setitimer(signal.ITIMER_REAL, POST_S)  # SIGALRM ends it, whatever it waits for
         self._close()
-        self._ward.posts[name](posting)
+        try:
+            self._ward.posts[name](posting)
+        except StoreAway as error:
+            if name not in self._away:  # it is tried every two seconds: once for each outage will do
+                self._complain(name, str(error))
+            return _EXIT_AWAY
         return 0
 
     def _complain(self, name: str, reason: str) -> None:

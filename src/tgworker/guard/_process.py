@@ -26,8 +26,9 @@ def fork(child: Callable[[], int]) -> int:
     """Fork; the child runs ``child``, exits with what that returns, and never comes back here.
 
     The child dies with this process (prctl(2), PR_SET_PDEATHSIG), has default signal handlers, a process
-    group of its own (Ctrl-C on the terminal is this process's to pass on), and leaves no core file: that
-    would hold sessions, and take longer to write than a restart may. SIGHUP and SIGUSR1 stay blocked until it
+    group of its own (Ctrl-C on the terminal is this process's to pass on), from which it may write to a
+    terminal that stops background jobs which do (stty tostop), and leaves no core file: that would hold
+    sessions, and take longer to write than a restart may. SIGHUP and SIGUSR1 stay blocked until it
     unblocks them: they ask for something, and must not end who is not ready for them.
 
     Args:
@@ -64,6 +65,7 @@ def _be_child(parent: int, child: Callable[[], int]) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, set(HANDLED) - set(_REQUESTS))
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # in a group of its own it would be stopped for logging
         os.setpgid(0, 0)
         die_with(parent)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

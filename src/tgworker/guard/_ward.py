@@ -65,7 +65,7 @@ class Ward:
     Attributes:
         work: The worker: runs in a process of its own until it is done, and returns the exit code. Told how
             to reach the guard, and which accounts may not start with the others.
-        posts: Writes a heartbeat into each store; blocking, in a process of its own.
+        posts: Writes a heartbeat into each store, or raises `StoreAway`; blocking, in a process of its own.
         heartbeat_every_s: How often the worker writes it, seconds.
         seq: The second half of a heartbeat's order, growing with real time; the worker counts alike.
         faults: Accounts that wedged or froze the worker.
