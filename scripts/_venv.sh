@@ -67,7 +67,7 @@ _ensure_venv() {
     *) _make_venv ;;
     esac
     stamp="$version $root $(cksum <"$root/pyproject.toml")"
-    # `dev` brings `worker` along.
+    # `dev` brings the others along.
     for done_for in "$extra" dev; do
         [ "$(cat "$venv/.installed-$done_for" 2>/dev/null)" = "$stamp" ] && return 0
     done

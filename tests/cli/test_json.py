@@ -57,7 +57,10 @@ def test_listings_are_one_array_on_one_line(shell: Shell) -> None:
     assert fields(rows) == {frozenset(SHAPES["outbox list"])}
     assert [row["message_id"] for row in rows] == sent.last["message_ids"]
     assert all(WHEN.fullmatch(row["created_at"]) for row in rows)
-    assert shell("outbox", "list", "--limit", "1", "--json").rows == rows[:1]
+    first = shell("outbox", "list", "--limit", "1", "--json")
+    assert first.rows == rows[:1]
+    assert first.complaints == ["tgworker: there are more than 1: give a higher --limit to see them"]
+    assert shell("outbox", "list", "--limit", "2", "--json").complaints == []
 
 
 def test_a_status_without_a_worker_is_an_object_and_exit_1(shell: Shell) -> None:

@@ -69,9 +69,21 @@ def test_announced_silence_moves_the_limit_until_the_next_beat() -> None:
 
 def test_the_guard_s_own_lateness_is_not_counted_as_silence() -> None:
     here = running()
-    here.starved(4)
+    here.starved(4, 4)
     assert here.due(13.9) is None
     assert here.due(14) is Act.ABORT
+
+
+def test_a_worker_that_stood_still_with_the_guard_has_a_moment_to_show_itself() -> None:
+    here = running()
+    here.starved(16, 6)  # both were stopped before 10
+    assert here.due(16) is None
+    assert here.due(16.999) is None
+    assert here.due(17) is Act.ABORT
+    here = running()
+    here.starved(16, 6)
+    here.heard(16.5)
+    assert here.due(26.499) is None
 
 
 def test_what_does_not_end_after_its_stacks_is_killed() -> None:
@@ -312,7 +324,7 @@ def test_whatever_happens_there_is_one_worker_at_most_and_nothing_is_forgotten(
             case "quiet":
                 here.heard(now_s, quiet_for_s=5)
             case "late":
-                here.starved(1)
+                here.starved(now_s, 1)
             case "stop":
                 here.stop(now_s)
             case "again":

@@ -132,7 +132,7 @@ async def test_the_last_word_is_said_also_where_an_older_one_is_still_being_writ
     assert guard.said("no file for stacks", reason="no room"), "standard error will do"
 
 
-async def test_an_outage_of_the_store_is_one_line_of_the_guards_log_however_long_it_lasts(tmp_path: Path) -> None:
+async def test_an_outage_of_the_store_is_one_line_of_the_log_however_long_it_lasts(tmp_path: Path) -> None:
     file, away = tmp_path / "said", tmp_path / "away"
     complaint = "guard's heartbeat not written"
     away.touch()

@@ -1,4 +1,4 @@
-"""Forking: refused where locks of other threads would stay locked in the child for ever; what a child may do."""
+"""Forking: refused where locks of other threads would stay locked in the child; what a child may do."""
 
 import os
 import subprocess

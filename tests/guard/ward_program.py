@@ -1,8 +1,8 @@
 """A guard with a worker that freezes and a store that is slow: ``python ward_program.py FILE``.
 
-What is written to the store stands in the file, one status in each line. While there is a file ``away`` beside
-it, the store is away, and each try adds that word. SIGHUP takes the guard all room for
-pipes, the next one gives it back.
+What is written to the store stands in the file, one status in each line. While there is a file ``away``
+beside it, the store is away, and each try adds that word. SIGHUP takes the guard all room for pipes, the
+next one gives it back.
 """
 
 import resource

@@ -185,8 +185,8 @@ def test_the_first_run_installs_and_later_ones_do_not(clone: Clone) -> None:
     first = clone.run("scripts/run", "keygen", "--json")
     assert (first.returncode, first.stdout) == (0, "ran: -m tgworker keygen --json\n")
     assert "making" in first.stderr
-    assert f"installing .[worker] into {clone.root}/.venv" in first.stderr
-    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[worker]"]
+    assert f"installing .[worker,migrate] into {clone.root}/.venv" in first.stderr
+    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[worker,migrate]"]
     again = clone.run("scripts/run", "status")
     assert (again.returncode, again.stdout, again.stderr) == (0, "ran: -m tgworker status\n", "")
     assert len(clone.pip_calls()) == 1
@@ -233,7 +233,7 @@ def test_the_worker_s_environment_does_not_serve_the_tests(clone: Clone) -> None
     clone.install_python("3.12")
     clone.run("scripts/run")
     clone.run("scripts/test")
-    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[worker]", "clone[dev]"]
+    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[worker,migrate]", "clone[dev]"]
 
 
 def test_a_failed_installation_is_said_and_tried_again(clone: Clone) -> None:

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from tgworker.app.books import open_books
 from tgworker.cli._errors import Usage
 from tgworker.cli._options import Json, settings_for
-from tgworker.cli._output import Output
+from tgworker.cli._output import Output, complain
 from tgworker.messaging.records import OutboxState
 
 MOST_ROWS = 1_000_000
@@ -50,13 +50,15 @@ def list_outbox(
                     "telegram_id": row.telegram_id,
                     "error": row.error,
                 }
-                for row in await books.outbox.list_outbox(state or None, limit=limit)
+                for row in await books.outbox.list_outbox(state or None, limit=limit + 1)
             ]
         Output(json=json).listing(
-            rows,
+            rows[:limit],
             columns=("message_id", "state", "attempts", "created_at", "not_before", "error"),
-            empty="nothing is waiting",
+            empty="nothing is waiting" if not state else "no message is in this state",
         )
+        if len(rows) > limit:
+            complain(f"there are more than {limit}: give a higher --limit to see them")
 
     trio.run(run)
     return 0

@@ -36,6 +36,8 @@ EXIT_RESTART_ME = 75
 """The worker asks for a new process: wedged, or recycled."""
 FINAL_EXITS = frozenset({0, 2, 3})
 """Exits that end the guard, too: a stop, a configuration, a schema. No new process cures those."""
+MOMENT_S: Final = 1.0
+"""What a worker has at least, seconds, once the guard was late: a beat comes this often at least."""
 
 
 @final
@@ -157,9 +159,14 @@ class Course:
             if self._alive_since_s is None:
                 self._alive_since_s = now_s
 
-    def starved(self, late_s: float) -> None:
-        """The guard itself woke up late: in that time the worker's silence said nothing."""
-        self._silent_at_s += late_s
+    def starved(self, now_s: float, late_s: float) -> None:
+        """The guard itself woke up late: in that time the worker's silence said nothing.
+
+        Whatever stopped the guard (a suspended machine, SIGSTOP) may have stopped the worker a little
+        earlier, and let it go on a little later: it has a moment to show itself.
+        """
+        moment_s = min(MOMENT_S, self.limits.freeze_after_s)
+        self._silent_at_s = max(self._silent_at_s + late_s, now_s + moment_s)
 
     def stop(self, now_s: float, *, at_once: bool = False) -> None:
         """The guard was told to stop.

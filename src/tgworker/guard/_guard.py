@@ -94,7 +94,7 @@ class _Guard:
         woken = self._select(next_s)
         late_s = self._now_s() - next_s
         if late_s > LATE_S:
-            self._course.starved(late_s)
+            self._course.starved(self._now_s(), late_s)
         self._hear()
         if self._wake_fd in woken:
             for number in os.read(self._wake_fd, READ_BYTES):
