@@ -129,6 +129,21 @@ async def test_without_it_a_row_is_found_at_the_slow_pace_at_the_latest(
             assert pace.pause_s == 40
 
 
+async def test_from_when_it_is_lost_a_row_is_found_at_the_slow_pace(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, wakeup, dispatch = FakeOutbox(), FakeWakeUp(), Dispatch()
+    with dispatch.open_desk(ANNA):
+        async with watching(store, wakeup, dispatch, Reports()) as pace:
+            await trio.sleep(201)
+            assert pace.pause_s == 40
+            wakeup.away = True
+            await trio.sleep(6)  # the wait that is under way ends
+            store.add(attempt("1"))
+            await trio.sleep(5)
+            assert dispatch.statistics().claimed == 1
+
+
 async def test_one_that_always_rings_does_not_spin(autojump_clock: trio.testing.MockClock) -> None:
     store, wakeup, dispatch = FakeOutbox(), FakeWakeUp(), Dispatch()
     wakeup.always = True

@@ -57,9 +57,10 @@ class Pace:
         most_s = limits.watched_s if self._watched else limits.slow_s
         return min(limits.fast_s * 2.0 ** min(self._in_vain, 30), most_s)
 
-    def watch(self, *, watched: bool) -> None:
-        """Say whether somebody watches."""
-        self._watched = watched
+    def watch(self, *, watched: bool) -> bool:
+        """Say whether somebody watches; returns whether that is news."""
+        news, self._watched = watched is not self._watched, watched
+        return news
 
     async def wait_looked(self) -> bool:
         """Wait for the next look; returns whether it found anything."""

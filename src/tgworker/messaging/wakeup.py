@@ -62,7 +62,9 @@ async def run_wakeup(
                         pulse, "database.wait", limits.database_s, partial(wakeup.wait, accounts)
                     )
             except StoreAway as error:
-                pace.watch(watched=False)
+                if pace.watch(watched=False):
+                    # The pause that is made just now is one for while somebody watches.
+                    dispatch.ring()
                 await outage.wait("wakeup", error)
                 continue
             outage.over("wakeup")
