@@ -141,4 +141,4 @@ async def test_nothing_is_lost_twice_or_out_of_order(
             nursery.cancel_scope.cancel(reason="enough was written")
         await world.settle_down(20)
         assert sum(map(len, world.given().values())) > 5
-        assert took_s < 5, f"the heartbeat came back after {took_s:.1f} s"
+        assert took_s < 8, f"the heartbeat came back after {took_s:.1f} s"
