@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from tgworker.embedded import DataFolder, HeartbeatFile, migrate, open_store
-from tgworker.messaging.books import AccountBook, HeartbeatReader, OutboxBook
+from tgworker.messaging.books import AccountBook, AdoptionBook, HeartbeatReader, OutboxBook
 from tgworker.messaging.errors import StoreFault
 from tgworker.operations.stack_files import StackFiles
 from tgworker.settings import Settings
@@ -19,11 +19,13 @@ class Books:
         accounts: Added, found, listed.
         outbox: Filled as the application fills it, listed.
         heartbeats: Read.
+        adoption: Of accounts; ``None`` where no other worker can have had any.
     """
 
     accounts: AccountBook
     outbox: OutboxBook
     heartbeats: HeartbeatReader
+    adoption: AdoptionBook | None = None
 
 
 @asynccontextmanager
@@ -40,7 +42,9 @@ async def open_books(settings: Settings) -> AsyncGenerator[Books]:
         from tgworker.app.supabase import open_supabase_books
 
         async with open_supabase_books(settings) as (project, project_heartbeats):
-            yield Books(accounts=project, outbox=project, heartbeats=project_heartbeats)
+            yield Books(
+                accounts=project, outbox=project, heartbeats=project_heartbeats, adoption=project.adoption
+            )
         return
     folder = DataFolder(settings.data_dir)
     with open_store(folder, as_worker=False) as store:

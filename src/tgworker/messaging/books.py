@@ -5,6 +5,7 @@ repeated.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from tgworker.messaging.models import AccountId, MessageId
@@ -40,6 +41,35 @@ class AccountBook(Protocol):
 
     async def list_accounts(self) -> Sequence[AccountRecord]:
         """Every Telegram account, in a stable order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverStep:
+    """How far an account is on its way to another worker.
+
+    Attributes:
+        wait_s: Ask again after so many seconds; ``None``: it is there.
+        messages: How many messages were left for a person to look at on the way.
+    """
+
+    wait_s: float | None
+    messages: int
+
+
+class AdoptionBook(Protocol):
+    """Moving accounts between an old worker and this one, step by step: call until it is done."""
+
+    async def adopt(self, account_id: AccountId) -> HandoverStep:
+        """Take an account over; it is ours once the old worker has certainly let it go."""
+        ...
+
+    async def release(self, account_id: AccountId) -> HandoverStep:
+        """Give an account back; it is the old worker's once ours has certainly let it go."""
+        ...
+
+    async def finish(self) -> Sequence[AccountId]:
+        """Make ``is_active`` the owner's switch again, once the old worker is gone; returns where."""
         ...
 
 

@@ -20,6 +20,7 @@ from tgworker.messaging.models import (
 from tgworker.messaging.outcomes import Settled
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 from tgworker.supabase.accounts import Accounts
+from tgworker.supabase.adoption import Adoption
 from tgworker.supabase.books import Outbox
 from tgworker.supabase.claims import claim
 from tgworker.supabase.ingest import Inbox
@@ -58,6 +59,8 @@ class SupabaseStore:
         self._inbox = Inbox(rest, leases)
         self._jobs = Jobs(rest, leases)
         self._outbox = Outbox(rest)
+        self.adoption = Adoption(rest)
+        """Moves accounts between an application's old worker and this one: `AdoptionBook`."""
 
     # AccountStore
 
