@@ -224,6 +224,9 @@ def environment_page() -> str:
         "process does not change. What cannot be read is named in the log and changes nothing; what needs",
         "more than SIGHUP is named as well. Under `--no-guard` a new worker is a new process.",
         "",
+        "A terminal that is closed sends SIGHUP, too: the worker goes on without it, until `kill` stops it",
+        "(the process that `status` names, or its parent, which a second `run` names).",
+        "",
         "| variable | default | meaning | what to give | a change takes |",
         "|---|---|---|---|---|",
     ]
