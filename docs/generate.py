@@ -103,8 +103,8 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     "status": (
         "object",
         """
-        answers worker_id status version pid incarnation heartbeats loops lag accounts queues tree
-        last_freeze
+        answers worker_id status version pid incarnation heartbeats store_away loops lag accounts queues
+        tree last_freeze
         """,
     ),
     "status: accounts": ("array of", "id name state reason"),

@@ -96,6 +96,7 @@ async def test_what_a_running_worker_answers(tmp_path: Path) -> None:
             assert fields(status["accounts"]) == {frozenset(SHAPES["status: accounts"])}
             assert set(status["lag"]) == set(SHAPES["status: lag"])
             assert set(status["queues"]) == set(SHAPES["status: queues"])
+            assert status["store_away"] is False
             sent = await answered(
                 town, "send", "--account", "me", "--to", str(peer["id"]), "--text", "x", "--wait", "--json"
             )

@@ -341,6 +341,7 @@ class Worker:
             "pid": os.getpid(),
             "incarnation": self.parts.incarnation,
             "heartbeats": self._heartbeats,
+            "store_away": self.store_away(),
             "loops": {name: asdict(loop) for name, loop in loops_of(snapshot).items()},
             "accounts": [self._account(account) for account in self.accounts.running().values()],
             "lag": self.parts.canary.statistics().to_dict() if self.parts.canary is not None else None,

@@ -96,6 +96,7 @@ def _page(answer: Mapping[str, Any]) -> str:
     """The status for people."""
     lines = [
         f"{answer['worker_id']}: {answer['status']} (pid {answer['pid']}, version {answer['version']})",
+        *(["the store does not answer (why: see the log): it is asked until it does"] * answer["store_away"]),
         "",
         "loops",
     ]
