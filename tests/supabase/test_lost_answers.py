@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -13,7 +14,7 @@ import tgworker.supabase
 from contracts.store_kit import batch, inbound, user
 from stack_kit import Database
 from tgworker.devstack import Fault, Stack
-from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.errors import StoreAway, StoreFault
 from tgworker.messaging.models import AccountState, Heartbeat, Position, Secret, WorkerStatus
 from tgworker.messaging.outcomes import Sent, Settled
 from tgworker.messaging.records import OutboxState
@@ -108,6 +109,11 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         sent = await again(lambda: store.transcript(account, direction="outbound"))
         assert sent == [(500, "hello")]
         assert await again(store.sweep) is False
+        # (Nothing is to be adopted here; what these do where something is, the functions' own tests repeat.)
+        for step in (store.adoption.adopt, store.adoption.release):
+            with pytest.raises(StoreFault, match=r"all accounts are ours|was not adopted"):
+                await again(partial(step, account))
+        assert await again(store.adoption.finish) == []
         await again(lambda: leases.release([account]))
         assert await again(lambda: leases.acquire([account])) == {}
 
