@@ -61,7 +61,7 @@ EXIT_CODES = """
 |---|---|
 | 0 | done, or stopped on request |
 | 1 | it ran, and the answer is no: see below |
-| 2 | usage or configuration, a data folder that cannot be used or is in use, a damaged store |
+| 2 | usage or configuration, a data folder that cannot be used, is in use or was removed, a damaged store |
 | 3 | the store has another schema version; for one-shot commands also: it cannot be reached |
 | 70 | the guard gave up, where `TGWORKER_GIVE_UP=1` lets it |
 | 75 | the worker wants a new process (a task does not die, its memory is used up): seen without a guard |

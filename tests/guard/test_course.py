@@ -213,7 +213,7 @@ def test_a_second_stop_kills_at_once() -> None:
     here = running()
     here.stop(5)
     here.due(5)
-    here.stop(6, at_once=True)
+    here.stop(6)
     assert here.due(6) is Act.KILL
     here.ended(6, Exit(signal=9))
     assert here.exit_code == 0
@@ -223,8 +223,19 @@ def test_a_second_stop_does_not_wait_for_stacks_that_are_being_written() -> None
     here = running()
     assert here.due(10) is Act.ABORT
     here.stop(10.1)
-    here.stop(10.2, at_once=True)
-    assert here.due(10.2) is Act.KILL
+    here.stop(10.7)
+    assert here.due(10.7) is Act.KILL
+
+
+def test_a_stop_that_is_said_twice_in_one_breath_is_one_stop() -> None:
+    here = running()
+    here.stop(5)
+    assert here.due(5) is Act.TERMINATE
+    here.stop(5.001)
+    here.stop(5.499)
+    assert here.due(5.499) is None
+    here.stop(5.5)
+    assert here.due(5.5) is Act.KILL
 
 
 def test_a_stop_without_a_worker_ends_the_guard() -> None:
@@ -328,7 +339,7 @@ def test_whatever_happens_there_is_one_worker_at_most_and_nothing_is_forgotten(
             case "stop":
                 here.stop(now_s)
             case "again":
-                here.stop(now_s, at_once=here.stopping)
+                here.stop(now_s)
             case "renew":
                 here.renew()
             case "crash" | "75" | "killed" if alive:

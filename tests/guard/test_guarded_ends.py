@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from guard.guarded_site import Guard, Site, open_site, runs, until
+from tgworker.guard._course import REPEAT_S
 from tgworker.sandbox import Fault
 
 pytestmark = pytest.mark.slow
@@ -205,6 +206,7 @@ async def test_a_frozen_worker_is_waited_for_until_its_limit_or_the_second_signa
             pid = await stop_the_worker(guard)
             guard.process.send_signal(signal.SIGTERM)
             await guard.line("guard stopping", at_once=False)
+            await trio.sleep(REPEAT_S)
             with trio.fail_after(10):
                 assert await guard.end() == 0
             assert not runs(pid)
@@ -213,3 +215,13 @@ async def test_a_frozen_worker_is_waited_for_until_its_limit_or_the_second_signa
             row = await site.row()
             assert row is not None
             assert row.status == "offline"
+
+
+async def test_a_worker_whose_data_folder_is_removed_says_so_and_ends(tmp_path: Path) -> None:
+    async with open_site(tmp_path, accounts=0) as site, site.guard() as guard:
+        await site.wait_row("online")
+        site.data.path.rename(site.folder / "elsewhere")
+        assert await guard.process.wait() == 2
+        removed = await guard.line("the data folder was removed: put it back from a backup, or log in again")
+        assert removed["folder"] == str(site.data.path)
+        assert guard.said("guard stopped", exit_code=2)

@@ -23,10 +23,12 @@ from tgworker.app.parts import NO_SYSTEMD, Parts
 from tgworker.app.reload import LiveSettings
 from tgworker.app.status_service import StatusService
 from tgworker.app.worker import Worker
+from tgworker.embedded import DataFolder
 from tgworker.guard import EXIT_RESTART_ME
 from tgworker.messaging.events import Event as MessagingEvent
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
+from tgworker.operations.identity import watch_identity
 from tgworker.operations.logs import Logger, Threshold, foreign_logs, make_logger
 from tgworker.operations.memory import watch_memory
 from tgworker.operations.signals import Bell, signal_bells
@@ -35,6 +37,9 @@ from tgworker.operations.task_stacks import every_stack
 from tgworker.settings import LogFormat, Settings
 from tgworker.supervision import Canary, Pulse, Wedged
 from tgworker.supervision.systemd import Systemd
+
+EXIT_CONFIGURATION = 2
+"""No new process cures this: a person must act."""
 
 STOP_WITHIN_S = 25.0
 """What an orderly end may take, seconds; then the process ends as it is. Kubernetes kills after 30 s."""
@@ -194,6 +199,7 @@ class _Process:
             canary=Canary(),
             services=(
                 ("memory", self._watch_memory),
+                ("data_folder", self._watch_folder),
                 *([("status_server", self.status.serve)] if self.status.listens else []),
             ),
         )
@@ -221,6 +227,10 @@ class _Process:
             task_status=task_status,
         )
 
+    async def _watch_folder(self, pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:
+        lock = DataFolder(self._settings.data_dir).lock_file
+        await watch_identity(pulse, lock, gone=self._homeless, task_status=task_status)
+
     # ---------------------------------------------------------------- its end
 
     def stopping(self, request: StopRequest) -> None:
@@ -232,6 +242,15 @@ class _Process:
         if self._switch.requested is None:
             self._log.warning("worker is above its memory limit", used_mb=round(used_mb), limit_mb=limit_mb)
         self._switch.request("memory", exit_code=EXIT_RESTART_ME)
+
+    def _homeless(self) -> None:
+        """Somebody has removed the data folder: what is written from now on is lost with this process."""
+        if self._switch.requested is None:
+            self._log.error(
+                "the data folder was removed: put it back from a backup, or log in again",
+                folder=str(self._settings.data_dir),
+            )
+        self._switch.request("the data folder was removed", exit_code=EXIT_CONFIGURATION)
 
     def overdue(self, request: StopRequest) -> None:
         """The budget is spent: nobody waits any longer for what did not stop."""

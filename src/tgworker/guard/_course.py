@@ -34,6 +34,8 @@ EXIT_GAVE_UP = 70
 """The guard gave up, where it was told to (``TGWORKER_GIVE_UP=1``)."""
 EXIT_RESTART_ME = 75
 """The worker asks for a new process: wedged, or recycled."""
+REPEAT_S: Final = 0.5
+"""A request to stop that comes again so soon is the same one."""
 FINAL_EXITS = frozenset({0, 2, 3})
 """Exits that end the guard, too: a stop, a configuration, a schema. No new process cures those."""
 MOMENT_S: Final = 1.0
@@ -143,6 +145,7 @@ class Course:
         self._alive_since_s: float | None = None
         self._silent_at_s = math.inf
         self._next_signal_at_s = math.inf
+        self._stopping_since_s = math.inf
         self._terminate = self._renewing = False
 
     # ---------------------------------------------------------------- what happened
@@ -168,14 +171,15 @@ class Course:
         moment_s = min(MOMENT_S, self.limits.freeze_after_s)
         self._silent_at_s = max(self._silent_at_s + late_s, now_s + moment_s)
 
-    def stop(self, now_s: float, *, at_once: bool = False) -> None:
-        """The guard was told to stop.
+    def stop(self, now_s: float) -> bool:
+        """The guard was told to stop; returns whether at once, which a second time means.
 
-        Args:
-            now_s: When.
-            at_once: Whoever told it does not want to wait for order.
+        Within `REPEAT_S` it is the same request once more: timeout(1) signals a process, and then its group.
         """
         first, self.stopping = not self.stopping, True
+        if first:
+            self._stopping_since_s = now_s
+        at_once = now_s >= self._stopping_since_s + REPEAT_S
         match self.phase:
             case Phase.GONE:
                 self.exit_code = 0
@@ -189,6 +193,7 @@ class Course:
                 self._next_signal_at_s = now_s
             case _:
                 pass
+        return at_once
 
     def renew(self) -> None:
         """The worker will ask for a new process because it was told to: that is no failure."""

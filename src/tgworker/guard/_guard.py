@@ -185,10 +185,9 @@ class _Guard:
     def _take_signal(self, number: signal.Signals) -> None:
         match number:
             case signal.SIGTERM | signal.SIGINT:
-                again = self._course.stopping
-                self._log.info("guard stopping", signal=number.name, at_once=again)
+                at_once = self._course.stop(self._now_s())
+                self._log.info("guard stopping", signal=number.name, at_once=at_once)
                 self._notices.stopping()
-                self._course.stop(self._now_s(), at_once=again)
             case signal.SIGHUP:
                 if self._ward.reload():
                     self._course.renew()

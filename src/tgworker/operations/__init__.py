@@ -14,6 +14,7 @@ Lowest last::
     status_socket    a running worker's answers over a Unix socket, and who asks
     stack_files      stack dumps in files, and which is the newest
     task_stacks      what every task is doing right now
+    identity         whether the data folder is still the one that was found
     memory           the soft memory limit
     stopping         ending in order: by signal or from within, within a budget
     signals          ending a command in order
