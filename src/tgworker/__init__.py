@@ -7,9 +7,9 @@ The rooms, highest first; imports go downwards only (the contracts in ``pyprojec
     settings       the only reader of the environment
     vault          session strings under Fernet keys
     telegram       adapter: Telethon over trio-asyncio; the only importer of both
-    supabase       adapter: Supabase's REST API through httpx
+    supabase       adapter: Supabase's REST API and Storage through httpx
     embedded       adapter: SQLite, the default store
-    operations     logs, status socket
+    operations     logs, metrics, stacks, status server and socket
     guard          the parent process: replaces a worker that is frozen or dead
     messaging      what the worker means: models, ports, outcomes, loops; standard library and trio
     supervision    THE LIBRARY: standard library and trio; knows nobody
