@@ -173,8 +173,7 @@ class _Guard:
             self._posts.changed(self._now_s())
         else:
             self._log.error("worker does not stop", worker_pid=worker.pid, within_s=self._ward.limits.stop_s)
-        if self._worker is not None:
-            abort(self._worker.pid)
+        abort(worker.pid)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._worker is not None:
