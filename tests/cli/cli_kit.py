@@ -157,9 +157,9 @@ class Shell:
         token = self.vault.encrypt(Secret(session))
         return self.store(lambda store: store.add_account(name, OWNER, token, user_id=user_id))
 
-    def outbox(self) -> Sequence[OutboxRecord]:
-        """Everything that is not sent."""
-        return self.store(lambda store: store.list_outbox())
+    def outbox(self, limit: int = 100) -> Sequence[OutboxRecord]:
+        """Everything that is not sent, oldest first."""
+        return self.store(lambda store: store.list_outbox(limit=limit))
 
 
 VARIABLES_OUTSIDE = ("STATE_DIRECTORY", "XDG_STATE_HOME")

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from cli.cli_kit import TEXT, Shell
+from tgworker.cli.send import AT_ONCE
 from tgworker.messaging.records import OutboxState
 
 UNKNOWN_UUID = "12345678-1234-4234-9234-123456789abc"
@@ -88,10 +89,27 @@ def test_no_lines_are_no_messages(shell: Shell) -> None:
     assert done.last["enqueued"] == 0
 
 
-def test_bytes_that_are_no_text_stop_nothing(shell: Shell) -> None:
-    done = shell("send", "--account", "alice", "--to", "5", "--lines", "--json", stdin=b"a\xff\xfeb\nfine\n")
-    assert done.code == 0
-    assert done.last["enqueued"] == 2
+def test_a_line_that_is_no_text_is_refused_with_its_number_and_nothing_is_enqueued(shell: Shell) -> None:
+    shell("send", "--account", "alice", "--to", "5", "--lines", stdin=b"fine\n\na\xff\xfeb\nfine\n").refused(
+        2, "line 3 of standard input is not UTF-8 text", "none is enqueued"
+    )
+    assert shell.outbox() == []
+
+
+def test_what_went_before_a_line_that_is_no_text_is_said_and_can_be_gone_on_with(shell: Shell) -> None:
+    lines = b"\n" + b"fine\n" * (AT_ONCE + 3)
+    shell("send", "--account", "alice", "--to", "5", "--lines", stdin=lines + b"\xe9t\xe9\n").refused(
+        2, f"line {AT_ONCE + 5} of", f"lines 1 to {AT_ONCE + 1} are enqueued, pass the others again"
+    )
+    assert len(shell.outbox(limit=2 * AT_ONCE)) == AT_ONCE
+
+
+def test_a_text_that_is_none_is_refused(shell: Shell) -> None:
+    # As the interpreter reads an argument whose bytes are not UTF-8.
+    shell("send", "--account", "alice", "--to", "5", "--text", "a\udcff").refused(
+        2, "--text is not UTF-8 text"
+    )
+    assert shell.outbox() == []
 
 
 async def test_waiting_says_that_no_worker_runs_and_that_the_message_was_withdrawn(shell: Shell) -> None:

@@ -1,6 +1,6 @@
 """``tgworker send``: enqueue as the application does, and perhaps wait for what comes of it."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from tgworker.app.books import Books, open_books
 from tgworker.cli._accounts import named_account
 from tgworker.cli._errors import EXIT_NO, Usage
-from tgworker.cli._input import standard_input
+from tgworker.cli._input import is_text, lines_of, standard_input
 from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output, complain
 from tgworker.embedded import DataFolder
@@ -43,7 +43,7 @@ def send(
         account: Who sends: an account's uuid, phone number or name.
         to: To whom: a Telegram id, @username, + and a phone number, or a conversation's uuid.
         text: What to send.
-        lines: One message for each line of standard input; empty lines are left out.
+        lines: One message for each line of standard input, UTF-8; empty lines are left out.
         wait: Wait until each message is sent or refused.
         json: Print one JSON object as the last line.
     """
@@ -51,15 +51,17 @@ def send(
         raise Usage("say what to send: either --text TEXT, or --lines to read standard input")
     if text is not None and not text.strip():
         raise Usage("--text is empty: Telegram sends no empty messages")
+    if text is not None and not is_text(text):
+        raise Usage("--text is not UTF-8 text: convert it")
     settings = settings_for()
-    texts = _stripped(standard_input()) if lines else [text or ""]
+    chunks = lines_of(standard_input(), at_once=AT_ONCE) if lines else [[text or ""]]
     output = Output(json=json)
 
     async def run() -> int:
         async with open_books(settings) as books:
             sender = await named_account(books, account)
             ids: list[MessageId] = []
-            for chunk in _chunks(texts, AT_ONCE):
+            for chunk in chunks:
                 ids += await books.outbox.enqueue(sender.account.id, to, chunk)
             if not wait:
                 output.result(
@@ -119,16 +121,3 @@ async def _wait(books: Books, account: AccountId, ids: Sequence[MessageId], outp
     }
     output.result(result, f"{len(sent)} of {len(ids)} sent")
     return 0 if len(sent) == len(ids) else EXIT_NO
-
-
-def _stripped(lines: Iterable[str]) -> Generator[str]:
-    for line in lines:
-        text = line.rstrip("\r\n")
-        if text.strip():
-            yield text
-
-
-def _chunks(texts: Iterable[str], size: int) -> Generator[list[str]]:
-    waiting = iter(texts)
-    while chunk := list(islice(waiting, size)):
-        yield chunk
