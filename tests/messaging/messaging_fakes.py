@@ -11,7 +11,13 @@ from typing import Self, TypeVar
 
 import trio
 
-from tgworker.messaging.errors import AccountRefused, SessionUnreadable, StoreAway, TelegramAway
+from tgworker.messaging.errors import (
+    AccountRefused,
+    SessionUnreadable,
+    StoreAway,
+    TelegramAway,
+    TelegramFloods,
+)
 from tgworker.messaging.events import Event
 from tgworker.messaging.models import (
     Account,
@@ -352,9 +358,9 @@ class ScriptedConnection:
         self.sent: list[tuple[float, int, str, int]] = []
         self.inbox, self.updates = trio.open_memory_channel[UpdateBatch](1000)
         self._lost = trio.Event()
-        self._loss: str | AccountRefused = ""
+        self._loss: str | AccountRefused | TelegramFloods = ""
 
-    def lose(self, why: str | AccountRefused = "the line broke") -> None:
+    def lose(self, why: str | AccountRefused | TelegramFloods = "the line broke") -> None:
         self._loss = why
         self._lost.set()
 
@@ -385,7 +391,7 @@ class ScriptedConnection:
 
     async def wait_lost(self) -> str:
         await self._lost.wait()
-        if isinstance(self._loss, AccountRefused):
+        if isinstance(self._loss, AccountRefused | TelegramFloods):
             raise self._loss
         return self._loss
 

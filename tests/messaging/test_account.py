@@ -1,9 +1,10 @@
 """One account's child: its states in order, its lines one after the other, what becomes of its attempts."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import trio
@@ -24,15 +25,35 @@ from messaging.messaging_fakes import (
     growing,
 )
 from tgworker.messaging.account import AccountContext, run_account
+from tgworker.messaging.account_states import RULES
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
-from tgworker.messaging.errors import AccountRefused, TelegramAway
+from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.events import AccountChanged, StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountState, Position
 from tgworker.messaging.outcomes import Released, Unknown
+from tgworker.messaging.stagger import Stagger
 
 REFUSED = AccountRefused(AccountState.BANNED, "USER_DEACTIVATED_BAN: ask Telegram")
+
+
+def lost(why: str | AccountRefused | TelegramFloods) -> ScriptedConnection:
+    line = ScriptedConnection()
+    line.lose(why)
+    return line
+
+
+LINES: dict[str, Callable[[], ScriptedConnection]] = {
+    "well": ScriptedConnection,
+    "lost": lambda: lost("the line broke"),
+    "never made": lambda: ScriptedConnection(connects=None),
+    "away": lambda: ScriptedConnection(connects=TelegramAway("refused")),
+    "floods": lambda: ScriptedConnection(connects=TelegramFloods("-429")),
+    "lost to a flood": lambda: lost(TelegramFloods("-429")),
+    "refused": lambda: ScriptedConnection(connects=REFUSED),
+    "refused later": lambda: lost(AccountRefused(AccountState.NEEDS_LOGIN, "SESSION_REVOKED: log in again")),
+}
 
 
 @dataclass
@@ -62,6 +83,7 @@ async def child(
     limits: Limits | None = None,
     row: Account | None = None,
     in_flight: int = 2,
+    stagger: Stagger | None = None,
 ) -> AsyncGenerator[Child]:
     """Run an account's child for the length of the block; it is never silent for 60 s."""
     here = Child(
@@ -80,9 +102,11 @@ async def child(
         dispatch=here.dispatch,
         limits=limits or Limits(),
         line_delays=line_delays,
+        flood_delays=lambda n: 60.0 * n,
         store_delays=growing,
         report=here.report,
         in_flight=in_flight,
+        stagger=stagger or Stagger(0),
     )
 
     async def run() -> None:
@@ -154,6 +178,79 @@ async def test_a_connection_that_is_not_made_within_30_s_is_given_up(
         assert here.report.of(AccountChanged)[1].reason == "no connection within 30 s"
         (operation, _) = here.pulse.named("telegram.connect")
         assert (operation.closed_at, operation.expired) == (30, True)
+
+
+async def test_ten_minutes_without_telegram_are_waited_out_and_the_line_is_made_by_itself(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    away = [ScriptedConnection(connects=TelegramAway("connection refused")) for _ in range(14)]
+    async with child(*away, line_delays=lambda n: min(2.0**n, 60)) as here:
+        await trio.sleep(600)
+        assert here.states()[-1] == (542, "reconnecting")
+        await trio.sleep(60)
+        assert here.states()[-1][1] == "online"
+        assert here.dispatch.online() == {ANNA}
+        gaps = [b - a for a, b in pairwise(here.telegram.opened_at)]
+        assert gaps == [2, 4, 8, 16, 32, *[60] * 9]
+
+
+async def test_a_telegram_that_takes_no_connections_is_left_alone_for_minutes_in_a_class_of_its_own(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    floods = TelegramFloods("-429")
+    lines = [
+        ScriptedConnection(connects=floods),
+        lost(floods),
+        ScriptedConnection(connects=TelegramAway("refused")),
+    ]
+    async with child(*lines) as here:
+        await trio.sleep(200)
+        assert here.telegram.opened_at == [0, 60, 180, 181]
+        assert here.states() == [
+            (0, "connecting"),
+            (0, "waiting"),
+            (60, "online"),
+            (60, "waiting"),
+            (180, "reconnecting"),
+            (181, "online"),
+        ]
+        assert [event.retry_in_s for event in here.report.of(AccountChanged)][1::2] == [60, 120, None]
+
+
+async def test_lines_of_many_accounts_begin_one_after_the_other(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    stagger = Stagger(0.05)
+    never = ScriptedConnection(connects=None)
+    async with (
+        child(never, stagger=stagger) as one,
+        child(stagger=stagger) as two,
+        child(stagger=stagger) as three,
+    ):
+        await trio.sleep(1)
+        assert one.telegram.opened_at == [0]
+        assert two.telegram.opened_at == [0.05]
+        assert three.telegram.opened_at == [0.1]
+        assert three.states()[-1] == (0.1, "online")
+
+
+@pytest.mark.parametrize("second", LINES)
+@pytest.mark.parametrize("first", LINES)
+async def test_the_states_follow_one_another_as_the_table_says(
+    autojump_clock: trio.testing.MockClock, first: str, second: str
+) -> None:
+    store = FakeStore()
+    async with child(LINES[first](), LINES[second](), store=store) as here:
+        await trio.sleep(300)
+        states = [AccountState(state) for _, state in here.states()]
+        assert all(later in RULES[earlier].next for earlier, later in pairwise(states)), states
+        final = [state for state in states if RULES[state].for_a_person]
+        assert final in ([], states[-1:])
+        assert here.ended.is_set() is bool(final)
+        if final:
+            lines = len(here.telegram.opened_at)
+            await trio.sleep(3600)
+            assert len(here.telegram.opened_at) == lines  # never tried again by itself
 
 
 async def test_a_line_that_is_lost_again_at_once_is_made_ever_more_slowly(

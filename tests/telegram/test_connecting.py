@@ -10,7 +10,7 @@ from telethon.sessions import StringSession
 from trio.testing import MockClock
 
 from telegram.telegram_world import World, open_files, open_world, receive_texts
-from tgworker.messaging.errors import AccountRefused, TelegramAway
+from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.models import Account, AccountId, AccountState, Peer, PeerKind, Secret
 from tgworker.messaging.outcomes import Released, Sent
 from tgworker.messaging.ports import Connection, Telegram
@@ -153,8 +153,9 @@ async def test_whatever_a_server_says_the_line_is_away_in_words(
         )
         telegram = TelethonTelegram(TelegramSettings(api_id=1, api_hash="hash", server=server))
         async with telegram.open(world.account(0), Secret(world.sandbox.users[0].session)) as line:
-            with pytest.raises(TelegramAway, match=words):
+            with pytest.raises(TelegramAway, match=words) as caught:
                 await line.connect(None, [])
+            assert isinstance(caught.value, TelegramFloods) is (words == "-429")  # waited out in minutes
         nursery.cancel_scope.cancel()
     assert trio.current_time() == 0
 

@@ -37,6 +37,12 @@ from tgworker.supervision.systemd import Systemd
 LINE_BACKOFF = Backoff(initial_s=0.5, factor=2, cap_s=60)
 """Between two lines of one account: Telegram floods whoever knocks too often."""
 
+FLOOD_BACKOFF = Backoff(initial_s=60, factor=2, cap_s=900)
+"""While Telegram takes no connections from here (-429)."""
+
+LINE_EVERY_S = 0.05
+"""Between the beginnings of two lines, whoever's: a line takes the event loop for 5 to 10 ms."""
+
 STORE_BACKOFF = Backoff(initial_s=0.1, factor=2, cap_s=0.5)
 """While the store is away: its return is noticed within a second."""
 
@@ -107,6 +113,8 @@ class Parts:
         observers: Hear what supervision does.
         adjust: The last word on every child's spec; the demo's saboteur comes in here.
         line_backoff: Between two lines of one account.
+        flood_backoff: The same while Telegram takes no connections from here.
+        line_every_s: Between the beginnings of two lines, whoever's, seconds.
         restart_backoff: Between two incarnations of a child.
         dump: Evidence of a hung child.
         canary: Says how late the event loop is; ``None``: nobody does.
@@ -136,6 +144,8 @@ class Parts:
     observers: Sequence[Observer] = ()
     adjust: Callable[[ChildSpec], ChildSpec] = lambda spec: spec
     line_backoff: Backoff = LINE_BACKOFF
+    flood_backoff: Backoff = FLOOD_BACKOFF
+    line_every_s: float = LINE_EVERY_S
     restart_backoff: Backoff = RESTART_BACKOFF
     dump: Dump | None = task_stacks
     line_stacks: Callable[[AccountId], str | None] = lambda _account_id: None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from tgworker.messaging.account_states import AWAY
 from tgworker.messaging.events import AccountChanged, Event, StoreBack, StoreUnavailable
 from tgworker.messaging.models import AccountId, AccountState, LoopStatus
 from tgworker.supervision import ChildSnapshot, Snapshot
@@ -14,9 +15,6 @@ PLAN_NAMES: Mapping[str, str] = {
     "jobs": "jobs",
 }
 """The plan's names in ``worker_heartbeats.loops_status``, and the children that they stand for."""
-
-AWAY = frozenset({AccountState.CONNECTING, AccountState.RECONNECTING, AccountState.WAITING})
-"""An account in these states should be online and is not. What only a person can cure does not count."""
 
 NEXT_TRY_S = 1.0
 """How late, seconds, a loop may be with its next try."""

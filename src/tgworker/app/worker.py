@@ -28,6 +28,7 @@ from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
 from tgworker.messaging.pending import run_pending
 from tgworker.messaging.ports import HeartbeatWriter
+from tgworker.messaging.stagger import Stagger
 from tgworker.messaging.sweeping import run_sweep
 from tgworker.messaging.wakeup import run_wakeup
 from tgworker.operations.probes import WorkerFacts
@@ -81,6 +82,8 @@ class Worker:
                 dispatch=self.dispatch,
                 limits=parts.limits,
                 line_delays=_delays(parts.line_backoff, parts.rng),
+                flood_delays=_delays(parts.flood_backoff, parts.rng, least=0.5),
+                stagger=Stagger(parts.line_every_s),
                 store_delays=self._store_delays,
                 report=self._report,
             ),
@@ -383,5 +386,6 @@ class Worker:
         )
 
 
-def _delays(backoff: Backoff, rng: Random) -> Delays:
-    return lambda attempt: rng.uniform(0, backoff.bound_s(attempt))
+def _delays(backoff: Backoff, rng: Random, *, least: float = 0) -> Delays:
+    """With full jitter, or from that part of the bound on which is ``least``."""
+    return lambda attempt: rng.uniform(least, 1) * backoff.bound_s(attempt)

@@ -14,14 +14,12 @@ from tgworker.cli._input import is_text, lines_of, standard_input
 from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output, complain
 from tgworker.embedded import DataFolder
-from tgworker.messaging.models import AccountId, AccountState, MessageId
+from tgworker.messaging.account_states import FOR_A_PERSON
+from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 
 AT_ONCE = 500
 """So many lines are enqueued in one transaction."""
-
-FOR_A_PERSON = frozenset({AccountState.NEEDS_LOGIN, AccountState.BANNED, AccountState.DISABLED})
-"""An account in these states sends nothing until somebody has acted."""
 
 LOOK_EVERY_S = 0.05
 LOOK_AT_MOST = 500

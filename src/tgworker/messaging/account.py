@@ -5,14 +5,14 @@ for as long as it takes. When Telegram refuses the account for good, the child r
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import trio
 
 from tgworker.messaging.bounded import Delays, Outage
 from tgworker.messaging.dispatch import Desk, Dispatch
-from tgworker.messaging.errors import AccountRefused, SessionUnreadable, TelegramAway
+from tgworker.messaging.errors import AccountRefused, SessionUnreadable, TelegramAway, TelegramFloods
 from tgworker.messaging.events import AccountChanged, Report
 from tgworker.messaging.inbound import run_inbound
 from tgworker.messaging.keepalive import keep_alive
@@ -22,6 +22,7 @@ from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Teleg
 from tgworker.messaging.recorder import StateRecorder
 from tgworker.messaging.sender import run_sender
 from tgworker.messaging.side_pulse import SidePulse
+from tgworker.messaging.stagger import Stagger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +36,11 @@ class AccountContext:
         dispatch: Where claimed attempts come from, and outcomes go to.
         limits: The deadlines.
         line_delays: Backoff between two lines.
+        flood_delays: Backoff while Telegram takes no connections from here: a class of its own, in minutes.
         store_delays: Backoff while the store is away.
         report: Hears what happens.
         in_flight: To how many chats one account sends at the same time.
+        stagger: When the next line may be made: lines of many accounts are not made in one step.
     """
 
     telegram: Telegram
@@ -46,9 +49,11 @@ class AccountContext:
     dispatch: Dispatch
     limits: Limits
     line_delays: Delays
+    flood_delays: Delays
     store_delays: Delays
     report: Report
     in_flight: int = 10
+    stagger: Stagger = field(default_factory=lambda: Stagger(0))
 
 
 async def run_account(
@@ -101,7 +106,7 @@ class _Child:
         self._recorder = StateRecorder(
             account.id, store=context.store, limits=context.limits, outage=self._new_outage(self._side)
         )
-        self._losses = 0
+        self._losses = self._floods = 0
         self._online_at: float | None = None
 
     def _new_outage(self, pulse: Pulse) -> Outage:
@@ -118,19 +123,27 @@ class _Child:
     async def _hold_lines(self, session: Secret) -> AccountRefused:
         self._become(AccountState.CONNECTING, None)
         while True:
+            await self._wait_until(self._context.stagger.reserve(trio.current_time()))
             self._online_at = None
             try:
-                reason = await self._hold_line(session)
+                loss = await self._hold_line(session)
             except AccountRefused as refusal:
                 return refusal
             if self._was_stable():
-                self._losses = 0
-            self._losses += 1
-            delay_s = self._context.line_delays(self._losses)
-            self._become(AccountState.RECONNECTING, reason, retry_in_s=delay_s)
-            self._pulse.beat()
-            self._pulse.expect(delay_s)
-            await trio.sleep(delay_s)
+                self._losses = self._floods = 0
+            if isinstance(loss, TelegramFloods):
+                self._floods += 1
+                state, delay_s = AccountState.WAITING, self._context.flood_delays(self._floods)
+            else:
+                self._losses += 1
+                state, delay_s = AccountState.RECONNECTING, self._context.line_delays(self._losses)
+            self._become(state, str(loss), retry_in_s=delay_s)
+            await self._wait_until(trio.current_time() + delay_s)
+
+    async def _wait_until(self, at_s: float) -> None:
+        self._pulse.beat()
+        self._pulse.expect(max(0, at_s - trio.current_time()))
+        await trio.sleep_until(at_s)
 
     def _was_stable(self) -> bool:
         # A line that is made and lost again at once, over and over, must not be made ever faster for that.
@@ -148,20 +161,20 @@ class _Child:
         self._context.report(AccountChanged(self._account.id, state, reason, retry_in_s))
         self._recorder.record(state, reason, user_id=user_id)
 
-    async def _hold_line(self, session: Secret) -> str:
+    async def _hold_line(self, session: Secret) -> TelegramAway:
         """Make one line and hold it; returns why it was lost. Raises `AccountRefused`."""
-        ending: str | AccountRefused
+        ending: TelegramAway | AccountRefused
         async with self._context.telegram.open(self._account, session) as connection:
             # Caught inside: on its way out of the line's own nursery it would be wrapped into a group.
             try:
                 ending = await self._use(connection)
             except TelegramAway as away:
-                ending = str(away)
+                ending = away
             except AccountRefused as refusal:
                 ending = refusal
-        return _reason(ending)
+        return _unless_refused(ending)
 
-    async def _use(self, connection: Connection) -> str:
+    async def _use(self, connection: Connection) -> TelegramAway:
         context, pulse = self._context, self._pulse
         account_id, limit_s = self._account.id, context.limits.database_s
         position = await self._outage.insist(
@@ -173,25 +186,23 @@ class _Child:
         with pulse.deadline("telegram.connect", context.limits.connect_s):
             me = await connection.connect(position, peers)
         if me is None:
-            return f"no connection within {context.limits.connect_s:g} s"
+            return TelegramAway(f"no connection within {context.limits.connect_s:g} s")
         self._online_at = trio.current_time()
         pulse.beat()
         self._become(AccountState.ONLINE, None, user_id=me.chat_id)
         with context.dispatch.open_desk(account_id) as desk:
             return await self._serve(connection, desk)
 
-    async def _serve(self, connection: Connection, desk: Desk) -> str:
+    async def _serve(self, connection: Connection, desk: Desk) -> TelegramAway:
         """Run everything that needs the line, until one part says that the line is lost."""
         context, pulse = self._context, self._pulse
-        endings: list[str | AccountRefused] = []
+        endings: list[TelegramAway | AccountRefused] = []
 
         async def end_with(lost: Callable[[], Awaitable[str]]) -> None:
             try:
-                endings.append(await lost())
-            except TelegramAway as away:
-                endings.append(str(away))
-            except AccountRefused as refusal:
-                endings.append(refusal)
+                endings.append(TelegramAway(await lost()))
+            except (TelegramAway, AccountRefused) as ending:
+                endings.append(ending)
             nursery.cancel_scope.cancel(reason=f"account {self._account.id} lost its line")
 
         async with trio.open_nursery() as nursery:
@@ -225,10 +236,10 @@ class _Child:
                     name="sender",
                 )
         # Several parts may notice in the same step. Telegram's final no explains the others.
-        return _reason(next((one for one in endings if isinstance(one, AccountRefused)), endings[0]))
+        return _unless_refused(next((one for one in endings if isinstance(one, AccountRefused)), endings[0]))
 
 
-def _reason(ending: str | AccountRefused) -> str:
+def _unless_refused(ending: TelegramAway | AccountRefused) -> TelegramAway:
     if isinstance(ending, AccountRefused):
         raise ending
     return ending

@@ -7,6 +7,7 @@
      │  ├ StoreRefused      it answers, and says no: a person must act, and nothing need be restarted then
      │  └ LeaseLost         the account is another worker's now: whoever holds its line here is about to end
      └ TelegramAway         Telegram, or the line to it, does not answer
+        └ TelegramFloods    it takes no connections from this address for now
     AccountRefused          Telegram's final no to an account: a person must act
     SessionUnreadable       a stored session cannot be decrypted: a person must act
     StoreMismatch           the store has another schema version: the worker must not run (exit code 3)
@@ -47,6 +48,14 @@ class LeaseLost(StoreAway):
 
 class TelegramAway(Away):
     """The line to Telegram broke or was never made. The connection is of no more use: make a new one."""
+
+
+class TelegramFloods(TelegramAway):
+    """Telegram takes no connections from this address for now: transport error -429.
+
+    It is waited out in minutes: whoever knocks again at once is refused for longer (Telethon#4706, #3854;
+    https://core.telegram.org/mtproto/mtproto-transports#transport-errors).
+    """
 
 
 class AccountRefused(Exception):

@@ -302,7 +302,8 @@ class Connection(Protocol):
     async def wait_lost(self) -> str:
         """Wait until the line is no more; returns why. Never returns while the line lives.
 
-        Raises `AccountRefused` when it was Telegram's final no to the account that ended it.
+        Raises `AccountRefused` when it was Telegram's final no to the account that ended it, and
+        `TelegramFloods` when Telegram will not be asked again for minutes.
         """
         ...
 

@@ -9,7 +9,7 @@ import trio
 from telethon.errors import BadMessageError, RPCError, TypeNotFoundError
 from telethon.tl import functions, types
 
-from tgworker.messaging.errors import AccountRefused, TelegramAway
+from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.models import AccountId, AccountState, Peer, Position, Secret, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
 from tgworker.telegram.batches import position_of
@@ -93,7 +93,7 @@ class TelethonConnection:
         self._intake = Intake(self._inbox, self._book)
         self._key: tuple[AccountId, int] | None = None
         self._lost = trio.Event()
-        self._loss: str | AccountRefused = ""
+        self._loss: str | AccountRefused | TelegramFloods = ""
         self._closed = False
         self._last_heard_at = trio.current_time()
 
@@ -134,7 +134,7 @@ class TelethonConnection:
         """See the port."""
         await self._lost.wait()
         loss = self._loss_error()
-        if isinstance(loss, AccountRefused):
+        if isinstance(loss, AccountRefused | TelegramFloods):
             raise loss
         return str(loss)
 
@@ -262,7 +262,7 @@ class TelethonConnection:
             else:
                 self._lose(KEY_DOUBTED)
         elif is_transport_flood(error):
-            self._lose(FLOODED)
+            self._lose(TelegramFloods(FLOODED))
         else:
             self._lose(CLOSED if error is None else in_words(error))
 
@@ -285,7 +285,7 @@ class TelethonConnection:
         self._lose(f"Telethon's {name} ended" + (f": {type(error).__name__}" if error else ""))
         sever(client)
 
-    def _lose(self, loss: str | AccountRefused) -> None:
+    def _lose(self, loss: str | AccountRefused | TelegramFloods) -> None:
         """The first reason stays."""
         if not self._lost.is_set():
             self._loss = loss
@@ -297,10 +297,14 @@ class TelethonConnection:
         self._lose(refusal or (CLOSED if isinstance(error, asyncio.CancelledError) else in_words(error)))
 
     def _reason(self) -> str:
-        return self._loss.reason if isinstance(self._loss, AccountRefused) else self._loss
+        return str(self._loss)
 
     def _loss_error(self) -> AccountRefused | TelegramAway:
         """A new exception each time: several may wait for it."""
-        if isinstance(self._loss, AccountRefused):
-            return AccountRefused(self._loss.state, self._loss.reason)
-        return TelegramAway(self._loss)
+        match self._loss:
+            case AccountRefused() as refusal:
+                return AccountRefused(refusal.state, refusal.reason)
+            case TelegramFloods():
+                return TelegramFloods(str(self._loss))
+            case _:
+                return TelegramAway(self._loss)
