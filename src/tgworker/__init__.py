@@ -6,6 +6,7 @@ The rooms, highest first; imports go downwards only (the contracts in ``pyprojec
     app            composition root: settings -> adapters -> the nursery tree
     settings       the only reader of the environment
     vault          session strings under Fernet keys
+    foreign_sessions   session strings as an application encrypted them, opened once
     telegram       adapter: Telethon over trio-asyncio; the only importer of both
     supabase       adapter: Supabase's REST API and Storage through httpx
     embedded       adapter: SQLite, the default store

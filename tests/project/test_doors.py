@@ -29,6 +29,7 @@ LIBRARIES = {
     "supabase": {"httpx", "msgspec", "trio"},
     "supervision": {"pytest", "trio"},  # pytest: for its plugin, see the contract of that name
     "telegram": {"rsa", "stackscope", "telethon", "trio", "trio_asyncio"},
+    "foreign_sessions": {"cryptography"},
     "vault": {"cryptography"},
 }
 

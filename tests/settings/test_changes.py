@@ -28,6 +28,11 @@ EVERYTHING = {
     "SUPABASE_URL": ("http://127.0.0.1:1", "http://127.0.0.1:2"),
     "SUPABASE_SERVICE_ROLE_KEY": ("sb_secret_one", "sb_secret_two"),
     "SUPABASE_DB_URL": ("postgresql://one", "postgres://two"),
+    "TGWORKER_ADOPT_FORMAT": ("aes-256-gcm", "inbox.crypto:open"),
+    "TGWORKER_ADOPT_KEY": (
+        base64.urlsafe_b64encode(bytes(32)).decode(),
+        base64.urlsafe_b64encode(bytes(range(32))).decode(),
+    ),
     "TGWORKER_DATA_DIR": ("/tmp/one", "/tmp/two"),
     "TGWORKER_WORKER_ID": ("one", "two"),
     "TGWORKER_TELEGRAM_SERVER": ("127.0.0.1:1", "127.0.0.1:2"),

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import Secret
 from tgworker.settings import (
     VARIABLES,
+    AdoptionSettings,
     LogFormat,
     LogLevel,
     Pacing,
@@ -76,6 +78,7 @@ def test_every_variable_is_read() -> None:
         "TELEGRAM_API_HASH": "f" * 32,
         "ENCRYPTION_KEY": f"{KEY}, {OTHER_KEY}",
         "SUPABASE_URL": "https://abc.supabase.co/",
+        "TGWORKER_ADOPT_FORMAT": "fernet",
         "TGWORKER_DATA_DIR": "/srv/tgworker",
         "TGWORKER_WORKER_ID": "second",
         "TGWORKER_STATUS_BIND": "[::1]:0",
@@ -94,9 +97,13 @@ def test_every_variable_is_read() -> None:
         "TGWORKER_LOG_FORMAT": "json",
         "TGWORKER_LOG_LEVEL": "debug",
     }
-    together = {"SUPABASE_URL": {"SUPABASE_SERVICE_ROLE_KEY": "sb_secret_1"}}
+    together = {
+        "SUPABASE_URL": {"SUPABASE_SERVICE_ROLE_KEY": "sb_secret_1"},
+        "TGWORKER_ADOPT_FORMAT": {"TGWORKER_ADOPT_KEY": KEY},
+    }
     elsewhere = {
         "SUPABASE_SERVICE_ROLE_KEY",
+        "TGWORKER_ADOPT_KEY",
         "TGWORKER_TELEGRAM_SERVER",
         "TGWORKER_TELEGRAM_SERVER_KEY",
         "TGWORKER_TELEGRAM_DC",
@@ -283,6 +290,48 @@ def test_a_test_server_must_have_a_key(content: bytes | None, phrase: str, tmp_p
         path.write_bytes(content)
     (line,) = problems(TGWORKER_TELEGRAM_SERVER="127.0.0.1:1", TGWORKER_TELEGRAM_SERVER_KEY=str(path))
     assert line.startswith(f"TGWORKER_TELEGRAM_SERVER_KEY {phrase}: ")
+
+
+@pytest.mark.parametrize(
+    "written", [KEY, KEY.replace("-", "+").replace("_", "/"), KEY.rstrip("="), bytes(range(32)).hex()]
+)
+def test_a_key_of_256_bits_may_be_written_in_several_ways(written: str) -> None:
+    settings = load(TGWORKER_ADOPT_FORMAT=" aes-256-gcm", TGWORKER_ADOPT_KEY=f"{written} ")
+    assert settings.adoption == AdoptionSettings(form="aes-256-gcm", key=Secret(KEY))
+    assert KEY not in repr(settings)
+
+
+def test_a_function_gets_its_key_as_it_is() -> None:
+    settings = load(TGWORKER_ADOPT_FORMAT="inbox.crypto:open", TGWORKER_ADOPT_KEY="hunter2")
+    assert settings.adoption == AdoptionSettings(form="inbox.crypto:open", key=Secret("hunter2"))
+    settings = load(TGWORKER_ADOPT_FORMAT="fernet", TGWORKER_ADOPT_KEY=f"{KEY} , {OTHER_KEY}")
+    assert settings.adoption == AdoptionSettings(form="fernet", key=Secret(f"{KEY},{OTHER_KEY}"))
+
+
+@pytest.mark.parametrize(
+    ("form", "key", "line"),
+    [
+        ("", KEY, "TGWORKER_ADOPT_FORMAT is not set, but TGWORKER_ADOPT_KEY is: "),
+        ("aes-256-gcm", "", "TGWORKER_ADOPT_KEY is not set: "),
+        ("fernet", "", "TGWORKER_ADOPT_KEY is not set: "),
+        ("inbox:open", "", "TGWORKER_ADOPT_KEY is not set: "),
+        ("aes-256-gcm", "hunter2", "TGWORKER_ADOPT_KEY is not 32 bytes in base64 or hexadecimal: "),
+        ("aes-256-gcm", "ab" * 16, "TGWORKER_ADOPT_KEY is not 32 bytes in base64 or hexadecimal: "),
+        (
+            "fernet",
+            f"{KEY},x",
+            "TGWORKER_ADOPT_KEY key 2 of 2 is not a Fernet key (32 bytes in URL-safe base64): ",
+        ),
+        ("aes", KEY, "TGWORKER_ADOPT_FORMAT is neither a form's name nor module:function: "),
+        ("inbox:", KEY, "TGWORKER_ADOPT_FORMAT is neither a form's name nor module:function: "),
+        ("in box:f", KEY, "TGWORKER_ADOPT_FORMAT is neither a form's name nor module:function: "),
+    ],
+)
+def test_a_form_and_its_key_belong_together(form: str, key: str, line: str) -> None:
+    (problem,) = problems(TGWORKER_ADOPT_FORMAT=form, TGWORKER_ADOPT_KEY=key)
+    assert problem.startswith(line)
+    assert "give" in problem
+    assert "hunter2" not in problem
 
 
 def test_a_command_that_needs_less_is_not_stopped_by_the_rest() -> None:

@@ -110,6 +110,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         assert sent == [(500, "hello")]
         assert await again(store.sweep) is False
         # (Nothing is to be adopted here; what these do where something is, the functions' own tests repeat.)
+        assert (await again(lambda: store.adoption.session(account))).ours is None
         for step in (store.adoption.adopt, store.adoption.release):
             with pytest.raises(StoreFault, match=r"all accounts are ours|was not adopted"):
                 await again(partial(step, account))

@@ -405,8 +405,9 @@ def test_the_way_back_waits_for_the_lease_and_leaves_nothing_to_be_sent_twice(ad
     assert 0 < waiting["for_s"] <= 60
     assert process.renew()["lost"] == [ACCOUNT]
     process.release()
-    assert process.rpc("tgworker_release_account", p_account=ACCOUNT) == {"state": "released", "unsure": 2}
-    assert process.rpc("tgworker_release_account", p_account=ACCOUNT) == {"state": "released", "unsure": 0}
+    for unsure in (2, 0):
+        released = process.rpc("tgworker_release_account", p_account=ACCOUNT)
+        assert released == {"state": "released", "unsure": unsure, "renewed": False}
     assert switch(adopted) is True
     assert adopted.external(attempt["message_id"]) == "error-first"
     assert adopted.external("0e000000-0000-4000-8000-000000000003") == "local-second"  # the old worker's now
@@ -425,6 +426,63 @@ def test_when_the_old_worker_is_gone_the_switch_is_the_owners_again(adopted: Wor
     assert process.renew()["lost"] == []
     adopted.sql("update integration_accounts set is_active = false where id = %s", ACCOUNT)
     assert process.rpc("tgworker_active_accounts") == []
+
+
+def sessions(world: World) -> tuple[Any, Any]:
+    """What the application's column holds, and what a worker of ours reads."""
+    (mine,) = [row for row in world.worker().rpc("tgworker_list_accounts") if row["id"] == ACCOUNT]
+    column = world.one("select secrets_encrypted from integration_accounts where id = %s", ACCOUNT)
+    return column, mine["secrets_encrypted"]
+
+
+def test_a_session_is_kept_beside_the_application_s_and_counts_as_long_as_that_stands(adopted: World) -> None:
+    process = adopted.worker()
+    stored = process.rpc("tgworker_stored_session", p_account=ACCOUNT)
+    assert stored == {"application": "s1", "ours": None}
+    arguments = {"p_account": ACCOUNT, "p_read": "s1", "p_session": "token"}
+    # Another one than was read: nothing is done.
+    again = process.rpc("tgworker_adopt_account", **{**arguments, "p_read": "s0"})
+    assert again == {"state": "waiting", "for_s": 0}
+    assert (switch(adopted), adopted.one("select count(*) from tgworker_accounts")) == (True, 0)
+    assert process.rpc("tgworker_adopt_account", **arguments)["for_s"] == QUIET_S
+    assert sessions(adopted) == ("s1", "token")
+    pass_time(adopted, QUIET_S + 1)
+    for _ in range(2):
+        assert process.rpc("tgworker_adopt_account", **arguments)["state"] == "ours"
+    (active,) = process.rpc("tgworker_active_accounts")
+    assert active["secrets_encrypted"] == "token"
+    assert process.rpc("tgworker_stored_session", p_account=ACCOUNT) == {"application": "s1", "ours": "token"}
+    # Its owner logs in anew in the application: ours is the old one's.
+    adopted.sql("update integration_accounts set secrets_encrypted = 's3' where id = %s", ACCOUNT)
+    assert sessions(adopted) == ("s3", "s3")
+    assert process.rpc("tgworker_stored_session", p_account=ACCOUNT) == {"application": "s3", "ours": None}
+    anew = {"p_account": ACCOUNT, "p_read": "s3", "p_session": "token-3"}
+    assert process.rpc("tgworker_adopt_account", **anew)["state"] == "ours"
+    assert sessions(adopted) == ("s3", "token-3")
+    # And logs out there.
+    adopted.sql("update integration_accounts set secrets_encrypted = null where id = %s", ACCOUNT)
+    assert sessions(adopted) == (None, "")
+    assert process.rpc("tgworker_stored_session", p_account=ACCOUNT) == {"application": "", "ours": None}
+
+
+def test_the_old_worker_gets_the_session_back_that_it_left(adopted: World) -> None:
+    process = adopted.worker()
+    adopt(adopted)
+    process.rpc("tgworker_adopt_account", p_account=ACCOUNT, p_read="s1", p_session="token")
+    process.acquire(ACCOUNT)
+    process.rpc("tgworker_record_account", p_account=ACCOUNT, p_fence=1, p_state="online", p_user_id=77)
+    login = {"p_name": None, "p_owner": OWNER, "p_secrets": "token-2", "p_user_id": 77}
+    for _ in range(2):
+        again = process.rpc("tgworker_add_account", p_id=adopted.new_id(), **login)
+        assert again == {"id": ACCOUNT}
+        assert sessions(adopted) == ("s1", "token-2")
+    process.release()
+    for _ in range(2):
+        answer = process.rpc("tgworker_release_account", p_account=ACCOUNT)
+        assert answer == {"state": "released", "unsure": 0, "renewed": True}
+    assert adopted.one("select secrets_encrypted from integration_accounts where id = %s", ACCOUNT) == "s1"
+    # The newer one is there should the account come back.
+    assert process.rpc("tgworker_stored_session", p_account=ACCOUNT)["ours"] == "token-2"
 
 
 def test_an_account_that_logs_in_here_is_ours_and_the_old_worker_never_sees_it(adopted: World) -> None:

@@ -1,17 +1,22 @@
 """``tgworker accounts``: what there is."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 from cyclopts import App
 
+from tgworker.app.adopting import SessionReader, session_reader
 from tgworker.app.books import Books, open_books
 from tgworker.cli._accounts import named_account
 from tgworker.cli._errors import Usage
 from tgworker.cli._options import Json, settings_for
 from tgworker.cli._output import Output
+from tgworker.foreign_sessions import NoSuchForm
 from tgworker.messaging.books import AdoptionBook, HandoverStep
+from tgworker.messaging.errors import SessionUnreadable
 from tgworker.messaging.models import AccountId
+from tgworker.settings import Settings
 
 LOOK_EVERY_S = 5.0
 """How often it is asked whether an account has been let go."""
@@ -55,6 +60,10 @@ def adopt(*, account: str | None = None, finish: bool = False, json: Json = Fals
     The old worker disconnects at its next sync, and is then waited for: 150 s in which it says nothing of the
     account. One session in two places would be dead for ever. It may be interrupted and called again.
 
+    A session that the application encrypted in a way of its own is read as TGWORKER_ADOPT_FORMAT and
+    TGWORKER_ADOPT_KEY say, and kept beside the application's, encrypted with the first key of ENCRYPTION_KEY;
+    the application's stays as it is. One that cannot be read changes nothing.
+
     Args:
         account: Its uuid, phone or name.
         finish: Instead, once the old worker is gone for good: the owner's switch is the table's again.
@@ -62,21 +71,12 @@ def adopt(*, account: str | None = None, finish: bool = False, json: Json = Fals
     """
     if finish == (account is not None):
         raise Usage("give either --account, or --finish once the old worker is gone")
-    settings = settings_for()
     output = Output(json=json)
-
-    async def run() -> None:
-        async with open_books(settings) as books:
-            book = _adoption(books)
-            if account is None:
-                finished = await book.finish()
-                output.result(
-                    {"finished": list(finished)}, f"{len(finished)} accounts have their switch again"
-                )
-            else:
-                await _hand_over(books, account, book.adopt, output, "is ours")
-
-    trio.run(run)
+    if account is None:
+        trio.run(_finish, settings_for(), output)
+    else:
+        settings = settings_for("encryption")
+        trio.run(_adopt, settings, _reader(settings), account, output)
     return 0
 
 
@@ -90,13 +90,60 @@ def release(*, account: str, json: Json = False) -> int:
     """
     settings = settings_for()
 
+    output = Output(json=json)
+
     async def run() -> None:
         async with open_books(settings) as books:
-            output = Output(json=json)
-            await _hand_over(books, account, _adoption(books).release, output, "is the old worker's again")
+            account_id = (await named_account(books, account)).account.id
+            done = await _hand_over(account_id, partial(_adoption(books).release, account_id), output)
+            went_back = ", with the session it had: the newer one stays here" if done.renewed else ""
+            output.result(
+                {"account_id": account_id, "messages": done.messages, "newer_session_stays": done.renewed},
+                f"account {account_id} is the old worker's again{went_back}{_left(done)}",
+            )
 
     trio.run(run)
     return 0
+
+
+async def _finish(settings: Settings, output: Output) -> None:
+    async with open_books(settings) as books:
+        finished = await _adoption(books).finish()
+        output.result({"finished": list(finished)}, f"{len(finished)} accounts have their switch again")
+
+
+async def _adopt(settings: Settings, reader: SessionReader, text: str, output: Output) -> None:
+    anew = False
+    async with open_books(settings) as books:
+        book = _adoption(books)
+        record = await named_account(books, text)
+        account_id = record.account.id
+
+        async def step() -> HandoverStep:
+            """Read the session each time: the old worker may have stored another one meanwhile."""
+            nonlocal anew
+            stored = await book.session(account_id)
+            try:
+                sealed = reader.sealed(stored)
+            except SessionUnreadable as error:
+                raise Usage(f"account {record.account.name or account_id} is not adopted: {error}") from None
+            taken = await book.adopt(account_id, read=stored.application, sealed=sealed)
+            anew = anew or sealed is not None
+            return taken
+
+        done = await _hand_over(account_id, step, output)
+    encrypted = "; its session was encrypted anew" if anew else ""
+    output.result(
+        {"account_id": account_id, "messages": done.messages, "encrypted_anew": anew},
+        f"account {account_id} is ours{encrypted}{_left(done)}",
+    )
+
+
+def _reader(settings: Settings) -> SessionReader:
+    try:
+        return session_reader(settings)
+    except NoSuchForm as error:
+        raise Usage(f"TGWORKER_ADOPT_FORMAT {error}: give fernet, aes-256-gcm or module:function") from None
 
 
 def _adoption(books: Books) -> AdoptionBook:
@@ -106,20 +153,17 @@ def _adoption(books: Books) -> AdoptionBook:
 
 
 async def _hand_over(
-    books: Books,
-    text: str,
-    step: Callable[[AccountId], Awaitable[HandoverStep]],
-    output: Output,
-    done: str,
-) -> None:
-    account_id = (await named_account(books, text)).account.id
+    account_id: AccountId, step: Callable[[], Awaitable[HandoverStep]], output: Output
+) -> HandoverStep:
+    """Call one step after the other until the account is there."""
     told = False
-    while (taken := await step(account_id)).wait_s is not None:
-        if not told:
+    while (taken := await step()).wait_s is not None:
+        if not told and taken.wait_s > 0:
             output.line(f"account {account_id} is being let go: {taken.wait_s:.0f} s at least")
             told = True
         await trio.sleep(min(taken.wait_s, LOOK_EVERY_S))
-    left = f"; {taken.messages} messages wait for a person: see 'outbox list'" if taken.messages else ""
-    output.result(
-        {"account_id": account_id, "messages": taken.messages}, f"account {account_id} {done}{left}"
-    )
+    return taken
+
+
+def _left(done: HandoverStep) -> str:
+    return f"; {done.messages} messages wait for a person: see 'outbox list'" if done.messages else ""

@@ -5,7 +5,7 @@ repeated.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tgworker.messaging.models import AccountId, MessageId
@@ -45,23 +45,53 @@ class AccountBook(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSession:
+    """An account's session, as it lies in a database that another worker used before.
+
+    Attributes:
+        application: As the application encrypted it; empty where there is none.
+        ours: Encrypted anew, by us, from just that; or one that a login here made since. ``None``: there is
+            none.
+    """
+
+    application: str = field(repr=False)
+    ours: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HandoverStep:
     """How far an account is on its way to another worker.
 
     Attributes:
         wait_s: Ask again after so many seconds; ``None``: it is there.
         messages: How many messages were left for a person to look at on the way.
+        renewed: Whether the account has a session that was made here, and goes back with the one it had.
     """
 
     wait_s: float | None
     messages: int
+    renewed: bool = False
 
 
 class AdoptionBook(Protocol):
     """Moving accounts between an old worker and this one, step by step: call until it is done."""
 
-    async def adopt(self, account_id: AccountId) -> HandoverStep:
-        """Take an account over; it is ours once the old worker has certainly let it go."""
+    async def session(self, account_id: AccountId) -> StoredSession:
+        """The account's session, for who is about to adopt it."""
+        ...
+
+    async def adopt(
+        self, account_id: AccountId, *, read: str | None = None, sealed: str | None = None
+    ) -> HandoverStep:
+        """Take an account over; it is ours once the old worker has certainly let it go.
+
+        Args:
+            account_id: The account.
+            read: The application's session as it was read. If it is another one by now, nothing is done, and
+                ``wait_s`` is 0: read it again.
+            sealed: A Fernet token of the same session, to be kept beside the application's, which stays as it
+                is. ``None``: the application's serves.
+        """
         ...
 
     async def release(self, account_id: AccountId) -> HandoverStep:

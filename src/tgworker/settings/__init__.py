@@ -19,6 +19,7 @@ from tgworker.settings._changes import with_worker as with_worker
 from tgworker.settings._load import EVERYTHING as EVERYTHING
 from tgworker.settings._load import Requirement as Requirement
 from tgworker.settings._load import load_settings as load_settings
+from tgworker.settings._values import AdoptionSettings as AdoptionSettings
 from tgworker.settings._values import LogFormat as LogFormat
 from tgworker.settings._values import LogLevel as LogLevel
 from tgworker.settings._values import Pacing as Pacing

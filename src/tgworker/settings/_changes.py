@@ -48,7 +48,8 @@ def with_live(old: Settings, new: Settings) -> Settings:
     """The old settings, with what can be applied to a worker that runs taken from the new ones."""
     return replace(
         old,
-        database_url=new.database_url,  # no worker looks at it
+        adoption=new.adoption,  # no worker looks at these two
+        database_url=new.database_url,
         log_level=new.log_level,
         memory_limit_mb=new.memory_limit_mb,
         status_token=new.status_token,
@@ -83,6 +84,8 @@ def _by_variable(settings: Settings) -> Mapping[str, object]:
         "SUPABASE_URL": supabase and supabase.url,
         "SUPABASE_SERVICE_ROLE_KEY": supabase and supabase.service_role_key,
         "SUPABASE_DB_URL": settings.database_url,
+        "TGWORKER_ADOPT_FORMAT": settings.adoption and settings.adoption.form,
+        "TGWORKER_ADOPT_KEY": settings.adoption and settings.adoption.key,
         "TGWORKER_DATA_DIR": settings.data_dir,
         "TGWORKER_WORKER_ID": settings.worker_id,
         "TGWORKER_TELEGRAM_SERVER": server and (server.host, server.port),

@@ -11,6 +11,7 @@ from environs import ValidationError
 
 FERNET_KEY_BYTES = 32
 """128 bits to sign, 128 bits to encrypt (https://github.com/fernet/spec)."""
+AES_KEY_BYTES = 32
 
 
 def short_name(value: str) -> None:
@@ -37,6 +38,28 @@ def is_fernet_key(value: str) -> bool:
         return len(base64.b64decode(value, altchars=b"-_", validate=True)) == FERNET_KEY_BYTES
     except (binascii.Error, ValueError):
         return False
+
+
+def session_form(value: str) -> None:
+    """A form that has a name, or where its function is: ``module:function``."""
+    name = value.strip()
+    function = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*"
+    if name not in {"fernet", "aes-256-gcm"} and not re.fullmatch(function, name):
+        raise ValidationError("is neither a form's name nor module:function")
+
+
+def aes_key(value: str) -> str | None:
+    """A key of 256 bits in URL-safe base64, from either alphabet of base64 or from hexadecimal digits."""
+    text = value.strip()
+    try:
+        if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+            key = bytes.fromhex(text)
+        else:
+            bare = text.translate(str.maketrans("-_", "+/")).rstrip("=")
+            key = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return base64.urlsafe_b64encode(key).decode() if len(key) == AES_KEY_BYTES else None
 
 
 def project_url(value: str) -> None:

@@ -13,6 +13,7 @@ from tgworker.settings import _checks as checks
 from tgworker.settings._dotenv import read_dotenv
 from tgworker.settings._reader import Reader
 from tgworker.settings._values import (
+    AdoptionSettings,
     LogFormat,
     LogLevel,
     Pacing,
@@ -63,6 +64,7 @@ def load_settings(
         telegram=_telegram(reader) if "telegram" in require else None,
         encryption_keys=_encryption_keys(reader) if "encryption" in require else (),
         supabase=_supabase(reader),
+        adoption=_adoption(reader),
         database_url=_database_url(reader),
         data_dir=_data_dir(reader),
         worker_id=reader.text("TGWORKER_WORKER_ID", "telegram-main", checks.short_name),
@@ -137,14 +139,38 @@ def _public_key(reader: Reader, name: str) -> str:
 
 
 def _encryption_keys(reader: Reader) -> tuple[Secret, ...]:
-    keys = [key.strip() for key in reader.text("ENCRYPTION_KEY").split(",")]
+    return tuple(Secret(key) for key in _fernet_keys(reader, "ENCRYPTION_KEY"))
+
+
+def _fernet_keys(reader: Reader, name: str) -> list[str]:
+    keys = [key.strip() for key in reader.text(name).split(",")]
     if keys == [""]:
-        return ()
+        return []
     for number, key in enumerate(keys, 1):
         if not checks.is_fernet_key(key):
             which = f"key {number} of {len(keys)} is" if len(keys) > 1 else "is"
-            reader.refuse("ENCRYPTION_KEY", f"{which} not a Fernet key (32 bytes in URL-safe base64)")
-    return tuple(Secret(key) for key in keys)
+            reader.refuse(name, f"{which} not a Fernet key (32 bytes in URL-safe base64)")
+    return keys
+
+
+def _adoption(reader: Reader) -> AdoptionSettings | None:
+    form_name, key_name = "TGWORKER_ADOPT_FORMAT", "TGWORKER_ADOPT_KEY"
+    if not reader.has(form_name):
+        if reader.has(key_name):
+            reader.refuse(form_name, f"is not set, but {key_name} is")
+        return None
+    form = reader.text(form_name, check=checks.session_form)
+    match form:
+        case "fernet":
+            key = ",".join(_fernet_keys(reader, key_name))
+        case "aes-256-gcm":
+            given = reader.text(key_name)
+            key = checks.aes_key(given) or ""
+            if given and not key:
+                reader.refuse(key_name, "is not 32 bytes in base64 or hexadecimal")
+        case _:
+            key = reader.text(key_name)
+    return AdoptionSettings(form=form, key=Secret(key))
 
 
 def _supabase(reader: Reader) -> SupabaseSettings | None:

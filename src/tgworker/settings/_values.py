@@ -89,6 +89,20 @@ class SupabaseSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptionSettings:
+    """How the application encrypted the sessions that are to be adopted.
+
+    Attributes:
+        form: ``fernet``, ``aes-256-gcm``, or ``module:function``.
+        key: For ``fernet`` one key or more, comma-separated; for ``aes-256-gcm`` 32 bytes in URL-safe base64,
+            whatever they were written in; else as it was given.
+    """
+
+    form: str
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusBind:
     """Where the status server listens.
 
@@ -111,6 +125,7 @@ class Settings:
         telegram: ``None`` only where `load_settings` was not told to require it.
         encryption_keys: The first encrypts, all decrypt; empty only where they were not required.
         supabase: ``None``: the embedded store serves.
+        adoption: How sessions that ``accounts adopt`` meets are encrypted; ``None``: as our own.
         database_url: Where the project's PostgreSQL is, for ``migrate`` alone; ``None`` where it is not set.
         data_dir: Absolute; it need not exist.
         worker_id: The key of the heartbeat row.
@@ -129,6 +144,7 @@ class Settings:
     telegram: TelegramSettings | None
     encryption_keys: tuple[Secret, ...]
     supabase: SupabaseSettings | None
+    adoption: AdoptionSettings | None
     database_url: Secret | None
     data_dir: Path
     worker_id: str

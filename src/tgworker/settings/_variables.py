@@ -56,6 +56,15 @@ VARIABLES: tuple[Variable, ...] = (
              "copy the service_role (or sb_secret_…) key from the project's API settings"),
     Variable("SUPABASE_DB_URL", "none", "The project's PostgreSQL, for `migrate` alone",
              "copy the connection string (URI) from the project's database settings", Takes.LIVE),
+    Variable("TGWORKER_ADOPT_FORMAT", "none: as ENCRYPTION_KEY opens them",
+             "How the application encrypted its sessions, for `accounts adopt` alone: `fernet`, "
+             "`aes-256-gcm` (base64 of nonce and ciphertext), or `module:function` of Python, called with "
+             "the stored text and the key, which returns the session string",
+             "give fernet, aes-256-gcm or module:function", Takes.LIVE),
+    Variable("TGWORKER_ADOPT_KEY", "none",
+             "The application's key for that: 32 bytes in base64 or hexadecimal; for `fernet` as "
+             "ENCRYPTION_KEY; for a function as it likes",
+             "give the key under which the application encrypts sessions", Takes.LIVE),
     Variable("TGWORKER_DATA_DIR", "`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/tgworker`, "
              "else `~/.local/state/tgworker`", "The data folder", "give the path of a folder", Takes.PROCESS),
     Variable("TGWORKER_WORKER_ID", "telegram-main", "The key of the heartbeat row",

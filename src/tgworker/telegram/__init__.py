@@ -31,6 +31,7 @@ from tgworker.telegram.events import TelethonWarned as TelethonWarned
 from tgworker.telegram.events import UpdatesOverflowed as UpdatesOverflowed
 from tgworker.telegram.events import UpdatesSkipped as UpdatesSkipped
 from tgworker.telegram.session import NotASession as NotASession
+from tgworker.telegram.session import check_session as check_session
 from tgworker.telegram.settings import ConfigUnusable as ConfigUnusable
 from tgworker.telegram.settings import Device as Device
 from tgworker.telegram.settings import ServerOverride as ServerOverride

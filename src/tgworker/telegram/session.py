@@ -97,6 +97,15 @@ class AccountSession(MemorySession):  # type: ignore[misc] # Telethon has no typ
         """Ignored: see the class."""
 
 
+def check_session(session: Secret) -> None:
+    """See whether a text is a session, without asking anybody.
+
+    Raises:
+        NotASession: It is none.
+    """
+    _parsed(session)
+
+
 def _parsed(session: Secret) -> Any:
     try:
         stored = StringSession(session.value.strip())

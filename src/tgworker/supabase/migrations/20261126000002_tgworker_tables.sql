@@ -23,6 +23,12 @@ create table if not exists public.tgworker_accounts (
     still_since timestamptz, -- since when last_sync_at stands still
     adopted_at timestamptz
 );
+-- On an adopted database: the session, encrypted by us, where the application encrypts it in a way of its own. Its own
+-- column stays as it is: that is what the old worker finds when it gets the account back.
+alter table public.tgworker_accounts
+    add column if not exists session text,
+    add column if not exists session_of text, -- which value of that column it was made of: it counts as long as that stands
+    add column if not exists session_renewed boolean not null default false; -- a login here has made a newer one
 create unique index if not exists tgworker_accounts_name on public.tgworker_accounts (name) where name is not null;
 create index if not exists tgworker_accounts_user on public.tgworker_accounts (user_id);
 create index if not exists tgworker_accounts_phone on public.tgworker_accounts (phone) where phone is not null;

@@ -2,6 +2,19 @@
 begin;
 set local lock_timeout = '3s';
 
+-- What tells one stored session from another.
+create or replace function public.tgworker_digest(p_text text) returns text
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$ select encode(sha256(convert_to(p_text, 'UTF8')), 'hex') $$;
+
+-- The session of ours that stands for the application's; null if there is none, or the application has another one now.
+create or replace function public.tgworker_own_session(p public.integration_accounts, t public.tgworker_accounts)
+returns text
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select t.session where t.session_of = public.tgworker_digest(p.secrets_encrypted)
+$$;
+
 -- AccountStore.active_accounts
 --
 -- answer  [{"id", "owner_id", "workspace_id", "name", "secrets_encrypted", "config"}], in a stable order
@@ -9,7 +22,8 @@ create or replace function public.tgworker_active_accounts() returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'owner_id', a.owner_id,
-        'workspace_id', a.workspace_id, 'name', t.name, 'secrets_encrypted', coalesce(a.secrets_encrypted, ''),
+        'workspace_id', a.workspace_id, 'name', t.name,
+        'secrets_encrypted', coalesce(public.tgworker_own_session(a, t), a.secrets_encrypted, ''),
         'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end) order by a.id), '[]')
     from public.integration_accounts a
     left join public.tgworker_accounts t on t.integration_account_id = a.id
@@ -89,7 +103,7 @@ create or replace function public.tgworker_account_record(p_account uuid) return
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select jsonb_build_object('id', a.id, 'owner_id', a.owner_id, 'workspace_id', a.workspace_id, 'name', t.name,
-        'secrets_encrypted', coalesce(a.secrets_encrypted, ''),
+        'secrets_encrypted', coalesce(public.tgworker_own_session(a, t), a.secrets_encrypted, ''),
         'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end,
         'is_active', coalesce(t.owner_switch, a.is_active, false), 'state', coalesce(t.state, 'waiting'),
         'user_id', t.user_id, 'phone', t.phone, 'last_sync_at', a.last_sync_at, 'last_error', a.last_error,
@@ -143,6 +157,8 @@ end $$;
 -- p_id    the id of a new row, made by the caller: safe to repeat
 -- answer  {"id"}: that one, or of the account that this owner and Telegram user have already; it gets the new session
 --
+-- Where the application encrypts sessions in a way of its own, the new one is kept beside the application's.
+--
 -- Raises 409 `name_taken`, 409 `released` (the old worker's: adopt it first).
 create or replace function public.tgworker_add_account(
     p_id uuid, p_name text, p_owner uuid, p_secrets text, p_user_id bigint, p_phone text default null) returns jsonb
@@ -152,10 +168,11 @@ as $$
 declare
     v_account uuid;
     v_stage text;
+    v_beside boolean;
     v_adopted boolean := public.tgworker_is_adopted();
 begin
     perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('accounts'));
-    select a.id, t.stage into v_account, v_stage
+    select a.id, t.stage, t.session is not null into v_account, v_stage, v_beside
     from public.tgworker_accounts t join public.integration_accounts a on a.id = t.integration_account_id
     where t.user_id = p_user_id and a.owner_id = p_owner order by a.id limit 1;
     if v_stage <> 'ours' then
@@ -175,10 +192,15 @@ begin
         on conflict (id) do nothing;
     else
         update public.integration_accounts a
-        set secrets_encrypted = p_secrets, last_error = null,
+        set secrets_encrypted = case when v_beside then a.secrets_encrypted else p_secrets end, last_error = null,
             is_active = not exists (select from public.tgworker_accounts t
                 where t.integration_account_id = v_account and t.owner_switch is not null)
         where a.id = v_account;
+        update public.tgworker_accounts t
+        set session = p_secrets, session_of = public.tgworker_digest(a.secrets_encrypted),
+            session_renewed = true
+        from public.integration_accounts a
+        where t.integration_account_id = v_account and a.id = v_account and v_beside;
     end if;
     insert into public.tgworker_accounts as t
         (integration_account_id, name, phone, user_id, state, changed_at, owner_switch)

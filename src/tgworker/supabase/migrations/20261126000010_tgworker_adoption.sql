@@ -2,8 +2,37 @@
 begin;
 set local lock_timeout = '3s';
 
+-- The session of an account that is about to be adopted.
+--
+-- answer  {"application", "ours"}: as the application encrypted it, empty if there is none; and ours that stands for just
+--         that one, or null
+--
+-- Raises 410 `account_gone`.
+create or replace function public.tgworker_stored_session(p_account uuid) returns jsonb
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    v_found jsonb;
+begin
+    select jsonb_build_object('application', coalesce(a.secrets_encrypted, ''), 'ours', public.tgworker_own_session(a, t))
+    into v_found
+    from public.integration_accounts a
+    left join public.tgworker_accounts t on t.integration_account_id = a.id
+    where a.id = p_account and a.type = 'telegram_user';
+    if v_found is null then
+        perform public.tgworker_fail(410, 'account_gone', format('there is no Telegram account %s', p_account));
+    end if;
+    return v_found;
+end $$;
+
+drop function if exists public.tgworker_adopt_account(uuid); -- as it was before it minded sessions
+
 -- Takes an account over from the old worker, step by step: call it until it says `ours`.
 --
+-- p_read     the application's session as it was read: if it has another one now, nothing is done, and the answer is to
+--            wait no second. Null: whatever it is.
+-- p_session  the same session, encrypted by us; it is kept beside the application's, which stays as it is. Null: the
+--            application's serves.
 -- answer  {"state": "waiting", "for_s": seconds} or {"state": "ours", "held": count}
 --
 -- It sets is_active to false, so that the old worker disconnects at its next sync, and waits until last_sync_at has
@@ -11,7 +40,8 @@ set local lock_timeout = '3s';
 -- switch is kept beside (owner_switch): whoever sets is_active to true meanwhile gives the account back. Messages that
 -- were pending for more than a day are `held`. Raises 410 `account_gone`, 409 `not_adopted` where nothing is to be
 -- adopted.
-create or replace function public.tgworker_adopt_account(p_account uuid) returns jsonb
+create or replace function public.tgworker_adopt_account(
+    p_account uuid, p_read text default null, p_session text default null) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
@@ -31,10 +61,21 @@ begin
     if v_row.id is null then
         perform public.tgworker_fail(410, 'account_gone', format('there is no Telegram account %s', p_account));
     end if;
+    if p_read <> coalesce(v_row.secrets_encrypted, '') then
+        return '{"state": "waiting", "for_s": 0}';
+    end if;
     select * into v_ours from public.tgworker_accounts t where t.integration_account_id = p_account for update;
+    if p_session is not null then
+        -- (A row of ours that is not there yet would say that the account is ours: the first step makes it.)
+        update public.tgworker_accounts t
+        set session = p_session, session_of = public.tgworker_digest(v_row.secrets_encrypted), session_renewed = false
+        where t.integration_account_id = p_account;
+    end if;
     if v_ours.integration_account_id is null or v_ours.stage in ('released', 'releasing') then
-        insert into public.tgworker_accounts as t (integration_account_id, stage, owner_switch, seen_sync_at, still_since)
-        values (p_account, 'adopting', coalesce(v_row.is_active, false), v_row.last_sync_at, v_now)
+        insert into public.tgworker_accounts as t
+            (integration_account_id, stage, owner_switch, seen_sync_at, still_since, session, session_of)
+        values (p_account, 'adopting', coalesce(v_row.is_active, false), v_row.last_sync_at, v_now, p_session,
+            case when p_session is not null then public.tgworker_digest(v_row.secrets_encrypted) end)
         on conflict (integration_account_id) do update set stage = 'adopting',
             owner_switch = coalesce(t.owner_switch, excluded.owner_switch), seen_sync_at = excluded.seen_sync_at,
             still_since = excluded.still_since;
@@ -67,9 +108,10 @@ end $$;
 
 -- Gives an account back to the old worker, step by step: call it until it says `released`.
 --
--- answer  {"state": "waiting", "for_s": seconds} or {"state": "released", "unsure": count}
+-- answer  {"state": "waiting", "for_s": seconds} or {"state": "released", "unsure": count, "renewed": bool}
 --
--- It waits until no worker of ours has the lease. Messages of whose fate nobody knows are then `unsure`, so that the
+-- The old worker finds the session that it left. Where that is not ours, and a login here has made a newer one
+-- (`renewed`), the newer one stays beside it. It waits until no worker of ours has the lease. Messages of whose fate nobody knows are then `unsure`, so that the
 -- old worker does not send them once more.
 create or replace function public.tgworker_release_account(p_account uuid) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
@@ -86,7 +128,7 @@ begin
         perform public.tgworker_fail(409, 'not_adopted', format('the account %s was not adopted', p_account));
     end if;
     if v_ours.stage = 'released' then
-        return jsonb_build_object('state', 'released', 'unsure', 0);
+        return jsonb_build_object('state', 'released', 'unsure', 0, 'renewed', v_ours.session_renewed);
     end if;
     update public.tgworker_accounts t set stage = 'releasing' where t.integration_account_id = p_account;
     select * into v_lease from public.tgworker_leases l where l.integration_account_id = p_account for update;
@@ -107,7 +149,8 @@ begin
     where a.id = p_account and v_ours.owner_switch is not null;
     update public.tgworker_accounts t set stage = 'released', owner_switch = null, changed_at = v_now
     where t.integration_account_id = p_account;
-    return jsonb_build_object('state', 'released', 'unsure', coalesce(cardinality(v_rows), 0));
+    return jsonb_build_object('state', 'released', 'unsure', coalesce(cardinality(v_rows), 0),
+        'renewed', v_ours.session_renewed);
 end $$;
 
 -- Once the old worker is gone for good: is_active is the owner's switch again.
