@@ -9,8 +9,9 @@ Lowest last::
     bounded side_pulse                     calls to the store under their deadline, outages outlasted
     ports books                            Protocols that adapters fill: for the loops, for the commands
     events                                 what the loops report
+    planning splitting clusters            a long text as the messages that it takes: pure
     pacing                                 when something may be sent: pure
-    outcomes models errors limits          values
+    outcomes models formatted errors limits    values
 
 Standard library and trio only: the room knows neither Telethon nor a database nor `tgworker.supervision`.
 """

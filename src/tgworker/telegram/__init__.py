@@ -6,6 +6,7 @@ Lowest last::
     connection                              one line as trio code sees it: the port `Connection`
     resolving peer_lists                    whom to send to
     sending intake inbox evidence           what else a connection does
+    markup                                  formatted texts, and Telegram's objects for them
     closing client                          Telethon's client, reduced, and how to get rid of one
     line raw_updates invoke books           Telethon's sender, reduced: requests and answers
     session batches messages answers peers  Telegram's objects as values, and back

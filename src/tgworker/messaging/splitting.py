@@ -1,0 +1,98 @@
+"""A long text as the messages that it takes: a pure decision.
+
+The same text, formatting and limit always give the same parts: what is sent again after a doubt is the very
+part that was sent before.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tgworker.messaging.clusters import is_torn, narrow, wide
+from tgworker.messaging.formatted import Entity, FormattedText
+
+SMALLEST_LIMIT = 16
+"""Code units; with less room hardly a character and its accents fit."""
+
+_PLACES = (
+    re.compile(r"(?<!\r)(?=\r?\n[^\S\n]*\n)"),  # between paragraphs
+    re.compile(r"(?<!\r)(?=\r?\n)"),  # between lines
+    re.compile(r"""[.!?…]["')\]»”’]*(?=\s)|[。！？]["'」』）”’]*"""),  # behind a sentence
+    re.compile(
+        r"(?<!\s)(?=[^\S\u00a0\u2007\u202f])"
+    ),  # between words, but not at a space that says "do not break"
+)
+"""Where a text is cut, the best places first: at the end of what matches."""
+
+_SPACE = re.compile(r"\s*")
+
+
+def split(whole: FormattedText, limit: int) -> tuple[FormattedText, ...]:
+    """Cut a text into parts of at most ``limit`` UTF-16 code units.
+
+    Parts are cut between paragraphs, else lines, else sentences, else words, as long as that leaves them at
+    least half full, else between any two characters; outside of formatting where there is such a place.
+    Formatting that spans a cut goes on in the next part. White space at the cuts, and at both ends of a text
+    that is cut, is left out, as Telegram does at the ends of every message. A text that fits stays as it is.
+
+    Raises:
+        ValueError: ``limit`` is below `SMALLEST_LIMIT`.
+    """
+    if limit < SMALLEST_LIMIT:
+        raise ValueError(f"parts of {limit} are too small: {SMALLEST_LIMIT} or more")
+    units = wide(whole.text)
+    if len(units) <= limit:
+        return (whole,)
+    return tuple(_part(units, begin, end, whole.entities) for begin, end in _stretches(units, whole, limit))
+
+
+def _stretches(units: str, whole: FormattedText, limit: int) -> Iterator[tuple[int, int]]:
+    begin, last = _skip_space(units, 0), len(units.rstrip())
+    while begin < last:
+        end = last if last - begin <= limit else _cut(units, begin, limit, whole.entities)
+        yield begin, begin + len(units[begin:end].rstrip())
+        begin = _skip_space(units, end)
+
+
+def _part(units: str, begin: int, end: int, entities: Sequence[Entity]) -> FormattedText:
+    clipped: list[Entity] = []
+    for entity in entities:
+        first, behind = max(entity.offset, begin), min(entity.end, end)
+        if first < behind:
+            clipped.append(Entity(entity.kind, first - begin, behind - first, entity.argument))
+    return FormattedText(narrow(units[begin:end]), tuple(clipped))
+
+
+def _cut(units: str, begin: int, limit: int, entities: Sequence[Entity]) -> int:
+    """Where the part that begins at ``begin`` ends; more than ``limit`` code units are left."""
+    low, high = begin + limit // 2, begin + limit
+    near = [entity for entity in entities if entity.offset < high and entity.end > low]
+    short = [entity for entity in near if entity.length <= limit // 2]
+    for spared in (near, short, []):
+        for place in _PLACES:
+            found = _last(place, units, low, high, spared)
+            if found is not None:
+                return found
+    for spared in (near, short, []):
+        for cut in range(high, low - 1, -1):
+            if _is_good(units, cut, spared):
+                return cut
+    # Half a part of marks upon one character: they are torn, a pair is not.
+    return high - 1 if "\udc00" <= units[high] <= "\udfff" else high
+
+
+def _last(place: re.Pattern[str], units: str, low: int, high: int, spared: Sequence[Entity]) -> int | None:
+    cuts = [match.end() for match in place.finditer(units, low, high + 1) if low <= match.end() <= high]
+    return next((cut for cut in reversed(cuts) if _is_good(units, cut, spared)), None)
+
+
+def _is_good(units: str, cut: int, spared: Sequence[Entity]) -> bool:
+    """Whether a cut tears no character and none of these entities."""
+    behind = _skip_space(units, cut)
+    if is_torn(units, behind) or is_torn(units, cut):
+        return False
+    return not any(entity.offset < cut and entity.end > behind for entity in spared)
+
+
+def _skip_space(units: str, index: int) -> int:
+    match = _SPACE.match(units, index)
+    return index if match is None else match.end()
