@@ -23,6 +23,7 @@ from tgworker.messaging.ports import (
     InboundStore,
     JobStore,
     OutboxStore,
+    WaitStore,
 )
 
 OWNER = "0f000000-0000-4000-8000-000000000001"
@@ -32,7 +33,15 @@ START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
 class WholeStore(
-    AccountStore, OutboxStore, InboundStore, HistoryStore, JobStore, AccountBook, OutboxBook, Protocol
+    AccountStore,
+    OutboxStore,
+    InboundStore,
+    WaitStore,
+    HistoryStore,
+    JobStore,
+    AccountBook,
+    OutboxBook,
+    Protocol,
 ):
     """Everything that a store can do."""
 

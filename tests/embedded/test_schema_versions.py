@@ -24,6 +24,7 @@ TABLES = {
     "tgworker_message_keys",
     "tgworker_positions",
     "tgworker_peers",
+    "tgworker_waits",
     "tgworker_accounts",
 }
 

@@ -34,6 +34,7 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled
+from tgworker.messaging.pacing import StoredWait
 
 ANNA = AccountId("anna")
 BERT = AccountId("bert")
@@ -293,6 +294,9 @@ class FakeStore:
         self.stored_position: Position | None = None
         self.batches: list[UpdateBatch] = []
         self.saved_peers: list[Peer] = []
+        self.stored_waits: list[StoredWait] = []
+        self.saved_waits: list[tuple[StoredWait, ...]] = []
+        self.acquainted: set[ConversationId] = set()
 
     def ingested(self) -> list[int]:
         return [one.telegram_id for each in self.batches for one in each.messages]
@@ -322,6 +326,15 @@ class FakeStore:
 
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
         await self.weather.face("save_peers", lambda: self.saved_peers.extend(peers))
+
+    async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
+        return await self.weather.face("waits", lambda: tuple(self.stored_waits))
+
+    async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
+        await self.weather.face("save_waits", lambda: self.saved_waits.append(tuple(waits)))
+
+    async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
+        return await self.weather.face("is_acquainted", lambda: conversation_id in self.acquainted)
 
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         return await self.weather.face("ingest", lambda: self._ingest(batch))

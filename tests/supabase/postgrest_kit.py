@@ -24,6 +24,7 @@ from tgworker.messaging.models import (
     Secret,
     UpdateBatch,
 )
+from tgworker.messaging.pacing import StoredWait
 from tgworker.supabase import Holder, Rest, SupabaseLeases, SupabaseStore
 
 CLOCK = Path(__file__).with_name("postgrest_clock.sql")
@@ -89,6 +90,10 @@ class GreedyStore(SupabaseStore):
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         await self.take([account_id])
         return await super().ingest(account_id, batch)
+
+    async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
+        await self.take([account_id])
+        await super().save_waits(account_id, waits)
 
     async def claim_history(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1

@@ -27,6 +27,7 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown
+from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 
 LEASE_S = 300
@@ -221,6 +222,29 @@ class RpcStore:
         )
         assert answer["new"] == len(answer["messages"])
         return int(answer["new"])
+
+    # WaitStore
+
+    async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
+        rows = self.rpc("tgworker_waits_of", p_account=account_id)
+        return [
+            StoredWait(Scope(ScopeKind(row["kind"]), row["key"]), row["left_s"], row["reason"])
+            for row in rows
+        ]
+
+    async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
+        self.rpc(
+            "tgworker_save_waits",
+            p_account=account_id,
+            p_fence=self._fence(account_id),
+            p_waits=Json(
+                {"kind": wait.scope.kind, "key": wait.scope.key, "left_s": wait.left_s, "reason": wait.reason}
+                for wait in waits
+            ),
+        )
+
+    async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
+        return bool(self.rpc("tgworker_is_acquainted", p_account=account_id, p_conversation=conversation_id))
 
     # HistoryStore, JobStore
 

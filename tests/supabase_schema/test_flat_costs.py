@@ -177,6 +177,7 @@ def test_calls_scan_no_large_table_even_where_it_looks_small(world: World) -> No
         account, inbound(500, 71), inbound(501, 72, sender_id=502), inbound(500, 70, outgoing=True)
     )
     process.claim()
+    process.rpc("tgworker_is_acquainted", p_account=account, p_conversation=attempt["conversation_id"])
     scans = connection.execute(
         "select relname from pg_stat_xact_user_tables where seq_scan > 0 and relname = any (%s)",
         (list(LARGE),),

@@ -96,6 +96,12 @@ WRITES: dict[str, Callable[[Process, str], Any]] = {
         p_fence=p.fences[a],
         p_peers=Json([{"chat_id": 500, "kind": "user", "access_hash": 7}]),
     ),
+    "save_waits": lambda p, a: p.rpc(
+        "tgworker_save_waits",
+        p_account=a,
+        p_fence=p.fences[a],
+        p_waits=Json([{"kind": "chat", "key": "500", "left_s": 9, "reason": "SLOWMODE_WAIT_9"}]),
+    ),
     "presence": lambda p, a: p.rpc(
         "tgworker_presence",
         p_account=a,

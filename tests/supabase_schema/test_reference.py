@@ -21,6 +21,7 @@ STORES = (
     ports.AccountStore,
     ports.OutboxStore,
     ports.InboundStore,
+    ports.WaitStore,
     ports.HistoryStore,
     ports.JobStore,
     ports.PendingStore,

@@ -7,6 +7,7 @@ from typing import LiteralString
 import pytest
 from psycopg import sql
 
+from supabase_schema.rpc_store import Json
 from supabase_schema.world import Process, World, inbound
 
 
@@ -368,6 +369,8 @@ def test_an_account_that_is_removed_takes_everything_of_ours_with_it(world: Worl
         position={"pts": 1, "qts": 1, "date": 1, "seq": 1, "channels": {"9": 3}},
     )
     process.rpc("tgworker_record_account", p_account=account, p_fence=1, p_state="online")
+    wait = {"kind": "strangers", "key": "", "left_s": 9, "reason": "PEER_FLOOD"}
+    process.rpc("tgworker_save_waits", p_account=account, p_fence=1, p_waits=Json([wait]))
     flying = world.write(chat, "flying", account)
     (attempt,) = process.claim()
     waiting = world.write(chat, "waiting", account)
@@ -380,8 +383,8 @@ def test_an_account_that_is_removed_takes_everything_of_ours_with_it(world: Worl
     assert process.send(attempt, 70)["stale"] == [flying]
     while process.rpc("tgworker_sweep")["more"]:
         pass
-    for table in ("tgworker_peers", "tgworker_positions", "tgworker_channel_positions", "tgworker_accounts"):
-        assert world.everything()[table] == [], table
+    for table in ("peers", "positions", "channel_positions", "waits", "accounts"):
+        assert world.everything()[f"tgworker_{table}"] == [], table
     assert world.one("select array_agg(integration_account_id)::text[] from tgworker_leases") == [other]
     assert world.one("select count(*) from tgworker_message_keys where scope = %s", account) == 0
     assert world.one("select count(*) from tgworker_removed_accounts") == 0

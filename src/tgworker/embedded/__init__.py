@@ -6,6 +6,7 @@ Lowest last::
     heartbeats                              a file of their own
     outbox unassigned settling retry        the queue: claims, and what became of them
     inbound enqueue listing jobs accounts   what arrives, what commands ask, jobs, accounts
+    waiting                                 what Telegram asked accounts to wait for
     peers values                            who is who, and how values stand in columns
     schema connection database              migrations, pragmas, calls that can be cut off
     folder errors                           the data folder and its lock; the error table

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
-from tgworker.embedded import accounts, inbound, jobs, listing, peers, settling
+from tgworker.embedded import accounts, inbound, jobs, listing, peers, settling, waiting
 from tgworker.embedded.connection import prepare_store
 from tgworker.embedded.database import Database, RunSync, in_threads
 from tgworker.embedded.enqueue import enqueue
@@ -22,6 +22,7 @@ from tgworker.messaging.models import (
     AccountState,
     Attempt,
     ChatMessage,
+    ConversationId,
     HistoryJob,
     JobId,
     MessageId,
@@ -31,6 +32,7 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Settled
+from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 
 T = TypeVar("T")
@@ -109,8 +111,8 @@ def upgrade(database: Database, *, allowed: bool) -> int:
 class EmbeddedStore:
     """One data folder's store, made by `open_store`.
 
-    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `HistoryStore`, `JobStore`, `AccountBook` and
-    `OutboxBook`.
+    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `WaitStore`, `HistoryStore`, `JobStore`,
+    `AccountBook` and `OutboxBook`.
 
     Every method is one transaction (`enqueue`: one for every 500 messages) and may raise
 
@@ -215,6 +217,24 @@ class EmbeddedStore:
         )
         self._ingest.committed(account_id, batch.position)
         return new
+
+    # WaitStore
+
+    async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
+        """See `tgworker.messaging.ports.WaitStore`."""
+        now = self._now()
+        return await self._database.read(lambda connection: waiting.waits_of(connection, account_id, now))
+
+    async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
+        """See `tgworker.messaging.ports.WaitStore`."""
+        now = self._now()
+        await self._write(lambda connection: waiting.save_waits(connection, account_id, waits, now))
+
+    async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
+        """See `tgworker.messaging.ports.WaitStore`."""
+        return await self._database.read(
+            lambda connection: waiting.is_acquainted(connection, account_id, conversation_id)
+        )
 
     # HistoryStore
 

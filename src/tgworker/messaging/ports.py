@@ -17,6 +17,7 @@ from tgworker.messaging.models import (
     AccountState,
     Attempt,
     ChatMessage,
+    ConversationId,
     Heartbeat,
     HistoryJob,
     JobId,
@@ -28,6 +29,7 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Settled
+from tgworker.messaging.pacing import StoredWait
 
 
 class Deadline(Protocol):
@@ -171,7 +173,23 @@ class InboundStore(Protocol):
         ...
 
 
-class AccountChildStore(AccountStore, InboundStore, Protocol):
+class WaitStore(Protocol):
+    """What Telegram asked an account to wait for, so that the next process waits, too."""
+
+    async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
+        """The waits that are not over, by the store's clock."""
+        ...
+
+    async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
+        """Remember waits; of two for the same thing the one that ends later counts."""
+        ...
+
+    async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
+        """Whether this account ever got a message in a conversation, or Telegram has one of it there."""
+        ...
+
+
+class AccountChildStore(AccountStore, InboundStore, WaitStore, Protocol):
     """What one account's child needs of a store."""
 
 

@@ -7,6 +7,7 @@ Lowest last::
     downloads uploader uploads storage_line         an object on its way; one try of a request to Storage
     storage_errors stall places                     what Storage answers; how long nothing may move; names
     claims settling ingest accounts jobs books      one noun each: functions of the database
+    waits                                           what Telegram asked accounts to wait for
     wakeup heartbeat schema                         the long poll, the heartbeat's row, the first question
     raised leases                                   what functions refuse; whose accounts are ours
     rows rest                                       arguments and answers; requests to PostgREST

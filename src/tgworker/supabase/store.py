@@ -9,6 +9,7 @@ from tgworker.messaging.models import (
     AccountState,
     Attempt,
     ChatMessage,
+    ConversationId,
     HistoryJob,
     JobId,
     MessageId,
@@ -18,6 +19,7 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Settled
+from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 from tgworker.supabase.accounts import Accounts
 from tgworker.supabase.adoption import Adoption
@@ -29,6 +31,7 @@ from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
 from tgworker.supabase.settling import settle
+from tgworker.supabase.waits import AccountWaits
 
 
 class _Swept(Row):
@@ -38,8 +41,8 @@ class _Swept(Row):
 class SupabaseStore:
     """One project's store.
 
-    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `HistoryStore`, `JobStore`, `PendingStore`,
-    `Sweeper`, `AccountBook` and `OutboxBook`.
+    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `WaitStore`, `HistoryStore`, `JobStore`,
+    `PendingStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
     outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
@@ -57,6 +60,7 @@ class SupabaseStore:
         self._leases = leases
         self._accounts = Accounts(rest, leases)
         self._inbox = Inbox(rest, leases)
+        self._waits = AccountWaits(rest, leases)
         self._jobs = Jobs(rest, leases)
         self._outbox = Outbox(rest)
         self.adoption = Adoption(rest)
@@ -112,6 +116,20 @@ class SupabaseStore:
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         """See `tgworker.messaging.ports.InboundStore`."""
         return await self._inbox.ingest(account_id, batch)
+
+    # WaitStore
+
+    async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
+        """See `tgworker.messaging.ports.WaitStore`."""
+        return await self._waits.waits(account_id)
+
+    async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
+        """See `tgworker.messaging.ports.WaitStore`."""
+        await self._waits.save_waits(account_id, waits)
+
+    async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
+        """See `tgworker.messaging.ports.WaitStore`."""
+        return await self._waits.is_acquainted(account_id, conversation_id)
 
     # HistoryStore
 

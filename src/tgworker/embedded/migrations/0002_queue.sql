@@ -36,6 +36,16 @@ create index tgworker_peers_username on tgworker_peers (integration_account_id, 
     where username is not null;
 create index tgworker_peers_phone on tgworker_peers (integration_account_id, phone) where phone is not null;
 
+-- What Telegram asked an account to wait for: a method, a chat, first messages to strangers.
+create table tgworker_waits (
+    integration_account_id text not null references integration_accounts (id) on delete cascade,
+    kind text not null check (kind in ('method', 'chat', 'strangers')),
+    key text not null, -- the method's name, the chat's marked id, or nothing
+    until_at real not null,
+    reason text not null, -- Telegram's error name
+    primary key (integration_account_id, kind, key)
+) without rowid;
+
 create table tgworker_positions (
     integration_account_id text primary key not null references integration_accounts (id) on delete cascade,
     pts integer not null,

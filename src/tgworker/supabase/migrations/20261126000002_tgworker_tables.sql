@@ -61,6 +61,16 @@ create index if not exists tgworker_peers_username on public.tgworker_peers (int
 create index if not exists tgworker_peers_phone on public.tgworker_peers (integration_account_id, phone)
     where phone is not null;
 
+-- What Telegram asked an account to wait for: a method, a chat, first messages to strangers.
+create table if not exists public.tgworker_waits (
+    integration_account_id uuid not null,
+    kind text not null check (kind in ('method', 'chat', 'strangers')),
+    key text not null, -- the method's name, the chat's marked id, or nothing
+    until_at timestamptz not null,
+    reason text not null, -- Telegram's error name
+    primary key (integration_account_id, kind, key)
+);
+
 create table if not exists public.tgworker_positions (
     integration_account_id uuid primary key,
     pts bigint not null,

@@ -521,6 +521,52 @@ begin
     perform public.tgworker_keep_peers(p_account, v_owned.owner, p_peers);
 end $$;
 
+-- WaitStore.waits
+--
+-- answer  [{"kind", "key", "left_s", "reason"}]: those that are not over, the next to end first
+create or replace function public.tgworker_waits_of(p_account uuid) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('kind', w.kind, 'key', w.key,
+        'left_s', extract(epoch from w.until_at - n.now), 'reason', w.reason) order by w.until_at, w.kind, w.key), '[]')
+    from (select public.tgworker_now() as now) n
+    join public.tgworker_waits w on w.integration_account_id = p_account and w.until_at > n.now
+$$;
+
+-- WaitStore.save_waits
+--
+-- p_waits  [{"kind", "key", "left_s", "reason"}]; of two waits for the same thing the one that ends later counts
+-- Raises 409 `lease_lost`.
+create or replace function public.tgworker_save_waits(p_account uuid, p_fence bigint, p_waits jsonb) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := public.tgworker_now();
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    delete from public.tgworker_waits w where w.integration_account_id = p_account and w.until_at <= v_now;
+    insert into public.tgworker_waits as w (integration_account_id, kind, key, until_at, reason)
+    select distinct on (i.kind, i.key) p_account, i.kind, i.key, v_now + make_interval(secs => i.left_s), i.reason
+    from jsonb_to_recordset(p_waits) i (kind text, key text, left_s double precision, reason text)
+    order by i.kind, i.key, i.left_s desc
+    on conflict (integration_account_id, kind, key) do update
+    set until_at = excluded.until_at, reason = excluded.reason
+    where excluded.until_at > w.until_at;
+end $$;
+
+-- WaitStore.is_acquainted
+--
+-- answer  true or false: whether the account ever got a message in the conversation, or Telegram has one of it there
+create or replace function public.tgworker_is_acquainted(p_account uuid, p_conversation uuid) returns boolean
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select exists (
+        select from public.messages m
+        where m.conversation_id = p_conversation and m.integration_account_id = p_account and m.channel = 'telegram'
+            and (m.direction = 'inbound' or m.external_message_id ~ '^([0-9]+$|sent-)'))
+$$;
+
 -- Presence and typing, in bulk.
 --
 -- p_items  [{"chat_id", "is_online", "last_seen_at", "is_typing", "typing_for_s"}], of users; a key that is missing or
