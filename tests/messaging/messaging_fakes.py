@@ -19,6 +19,7 @@ from tgworker.messaging.errors import (
     TelegramFloods,
 )
 from tgworker.messaging.events import Event
+from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.models import (
     Account,
     AccountId,
@@ -386,9 +387,15 @@ class ScriptedConnection:
         self.hear()
         return found
 
-    async def send_text(self, peer: Peer, text: str, *, random_id: int) -> Outcome:
+    async def send_text(
+        self, peer: Peer, text: str, *, random_id: int, entities: Sequence[Entity] = ()
+    ) -> Outcome:
         self.sent.append((trio.current_time(), peer.chat_id, text, random_id))
         return await _played(self.sends.get(text, SENT))
+
+    @property
+    def text_limit(self) -> int:
+        return 4096
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         return await _played(self.resolves)
@@ -431,6 +438,9 @@ class ScriptedTelegram:
         self.opened_at: list[float] = []
         self.sessions: list[Secret] = []
         self.open_now = 0
+
+    def format_text(self, text: str, parse_mode: str) -> FormattedText | Refused:
+        return FormattedText(text) if parse_mode == "markdown" else Refused(f"parse_mode {parse_mode}")
 
     @asynccontextmanager
     async def open(self, account: Account, session: Secret) -> AsyncGenerator[ScriptedConnection]:

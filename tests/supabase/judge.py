@@ -7,6 +7,7 @@ from random import Random
 
 import trio
 
+from tgworker.messaging.formatted import Entity
 from tgworker.messaging.models import Peer, Position, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Sent, Unknown
 
@@ -71,7 +72,13 @@ class JudgedLine:
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
 
-    async def send_text(self, peer: Peer, text: str, *, random_id: int) -> Outcome:
+    @property
+    def text_limit(self) -> int:
+        return 4096
+
+    async def send_text(
+        self, peer: Peer, text: str, *, random_id: int, entities: Sequence[Entity] = ()
+    ) -> Outcome:
         return await self._judge.take(peer.chat_id, text, random_id)
 
     async def resolve(self, to: str) -> Peer:

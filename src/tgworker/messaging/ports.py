@@ -11,6 +11,7 @@ from typing import Protocol
 
 import trio
 
+from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.models import (
     Account,
     AccountId,
@@ -286,13 +287,20 @@ class Connection(Protocol):
         """
         ...
 
-    async def send_text(self, peer: Peer, text: str, *, random_id: int) -> Outcome:
+    async def send_text(
+        self, peer: Peer, text: str, *, random_id: int, entities: Sequence[Entity] = ()
+    ) -> Outcome:
         """One attempt, no private retries. A line that breaks under it is `Unknown`, not an exception.
 
         `Released` says that Telegram certainly does not have the message: the line was gone before any byte
         left, or the account itself was refused (`wait_lost` then raises). If it is cancelled, Telegram may or
         may not have the message; it is never delivered later by a reconnect ("ghost send").
         """
+        ...
+
+    @property
+    def text_limit(self) -> int:
+        """How long one message may be, in UTF-16 code units, as the server says."""
         ...
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
@@ -334,6 +342,10 @@ class Telegram(Protocol):
 
         Leaving the context closes it at once (milliseconds), whatever state it is in.
         """
+        ...
+
+    def format_text(self, text: str, parse_mode: str) -> FormattedText | Refused:
+        """Read marked-up text (``markdown``, ``html``); a pure function, it never raises."""
         ...
 
 

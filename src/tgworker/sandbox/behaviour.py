@@ -19,6 +19,8 @@ class Behaviour:
             and all, or ``live``.
         login_code: What ``auth.signIn`` takes; digits.
         difference_limit: How many updates one answer of ``updates.getDifference`` holds; more come in slices.
+        message_length_max: How long a message may be, as ``help.getConfig`` says it. (More is taken all the
+            same, up to 4096.)
     """
 
     repeats: Literal["original", "error"] = "original"
@@ -27,6 +29,7 @@ class Behaviour:
     duplicates: Literal["die", "live"] = "die"
     login_code: str = "12345"
     difference_limit: int = 1000
+    message_length_max: int = 4096
 
     def __post_init__(self) -> None:
         """Refuse what is no switch's position. Raises ValueError."""

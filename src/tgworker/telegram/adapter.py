@@ -11,10 +11,13 @@ import trio_asyncio
 from telethon.crypto import rsa
 
 from tgworker.messaging.errors import TelegramAway
+from tgworker.messaging.formatted import FormattedText
 from tgworker.messaging.models import Account, AccountId, Peer, Secret
+from tgworker.messaging.outcomes import Refused
 from tgworker.telegram.connection import KEY_DOUBTED, TelethonConnection
 from tgworker.telegram.doubts import KeyDoubts
 from tgworker.telegram.events import LoopFailed, Observer, ignore
+from tgworker.telegram.markup import format_text
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings
 from tgworker.telegram.wait_for import wait_for_is_safe
@@ -77,6 +80,10 @@ class TelethonTelegram:
             finally:
                 if self._open.get(account.id) is connection:
                     del self._open[account.id]
+
+    def format_text(self, text: str, parse_mode: str) -> FormattedText | Refused:
+        """See the port."""
+        return format_text(text, parse_mode)
 
     def stacks(self, account_id: AccountId) -> str | None:
         """What the asyncio tasks of an account's line wait for right now; ``None`` where there is no line."""

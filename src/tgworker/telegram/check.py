@@ -5,6 +5,7 @@ from typing import Any
 
 import telethon
 from telethon import TelegramClient
+from telethon.extensions.html import HTMLToTelegramParser
 from telethon.sessions import MemorySession
 
 from tgworker.telegram.quiet_log import QuietLogger
@@ -22,6 +23,7 @@ NEEDED = {
     "client._sender._send_queue": "_deque",
     "client._message_box": "load session_state",
     "client._mb_entity_cache": "extend set_self_user",
+    "html": "_building_entities entities text",
     "connection": "_connected _recv_task _send_task _writer disconnect",
 }
 """Private names by where they are; a test compares them with what the room's sources use."""
@@ -34,6 +36,7 @@ SIGNATURES = {
     "client._keepalive_loop": (),
     "client._save_states_and_entities": (),
     "client.disconnect": (),
+    "html.handle_starttag": ("tag", "attrs"),
     "client._sender.send": ("request", "ordered"),
     "client._sender.disconnect": (),
     "client._sender._start_reconnect": ("error",),
@@ -57,7 +60,7 @@ def check_telethon() -> None:
     """
     client: Any = TelegramClient(MemorySession(), 1, "x", base_logger=QuietLogger(lambda *_: None))
     connection: Any = client._connection("127.0.0.1", 1, 1, loggers=client._log)
-    roots = {"client": client, "connection": connection}
+    roots = {"client": client, "connection": connection, "html": HTMLToTelegramParser()}
     for path, names in NEEDED.items():
         owner = _at(roots, path)
         for name in names.split():

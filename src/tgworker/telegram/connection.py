@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from telethon.errors import BadMessageError, RPCError, TypeNotFoundError
 from telethon.tl import functions, types
 
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
+from tgworker.messaging.formatted import Entity
 from tgworker.messaging.models import AccountId, AccountState, Peer, Position, Secret, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
 from tgworker.telegram.batches import position_of
@@ -28,9 +30,11 @@ from tgworker.telegram.events import (
 from tgworker.telegram.evidence import asyncio_stacks
 from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.intake import Intake
+from tgworker.telegram.limits import REFRESH_S, LimitsQuestion, TextLimits
 from tgworker.telegram.line_errors import OF_THE_LINE, in_words, is_key_unknown, is_transport_flood
+from tgworker.telegram.markup import entities_for
 from tgworker.telegram.peer_lists import PeerBook
-from tgworker.telegram.peers import peer_of
+from tgworker.telegram.peers import input_user, peer_of
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.resolving import Resolver
 from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, account_refusal, error_name
@@ -91,6 +95,8 @@ class TelethonConnection:
         self._resolver: Resolver | None = None
         self._sender: Sender | None = None
         self._intake = Intake(self._inbox, self._book)
+        self._limits = TextLimits()
+        self._is_premium = False
         self._key: tuple[AccountId, int] | None = None
         self._lost = trio.Event()
         self._loss: str | AccountRefused | TelegramFloods = ""
@@ -105,10 +111,12 @@ class TelethonConnection:
             raise TelegramAway("a connection connects once: open a new one")
         return await self._cross(self._connect_aio, position, peers)
 
-    async def send_text(self, peer: Peer, text: str, *, random_id: int) -> Outcome:
+    async def send_text(
+        self, peer: Peer, text: str, *, random_id: int, entities: Sequence[Entity] = ()
+    ) -> Outcome:
         """See the port. `Released` where the line was gone before any byte of the message left."""
         try:
-            return await self._cross(self._send_text_aio, peer, text, random_id)
+            return await self._cross(self._send_text_aio, peer, text, random_id, entities)
         except TelegramAway as away:
             return Unknown(str(away))
 
@@ -119,6 +127,11 @@ class TelethonConnection:
     async def ping(self) -> None:
         """See the port."""
         await self._cross(self._ping_aio)
+
+    @property
+    def text_limit(self) -> int:
+        """See the port. Read with the connecting, and every `REFRESH_S`."""
+        return self._limits.text
 
     @property
     def updates(self) -> trio.MemoryReceiveChannel[UpdateBatch]:
@@ -145,8 +158,13 @@ class TelethonConnection:
         return asyncio_stacks(self._loop)
 
     async def run(self) -> None:
-        """Hand on what arrives, until cancelled."""
-        await self._inbox.run()
+        """Hand on what arrives, and keep up with the server's limits, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._inbox.run)
+            while True:
+                await trio.sleep(REFRESH_S)
+                with suppress(TelegramAway):
+                    await self._cross(self._refresh_limits_aio)
 
     async def aclose(self) -> None:
         """Get rid of everything at once, in any state. Shielded: it takes milliseconds."""
@@ -216,12 +234,20 @@ class TelethonConnection:
             listens=self._listens,
         )
         self._client = client
+        question: LimitsQuestion | None = None
         try:
             await client.connect()
             self._watch(client)
+            if self._listens:
+                question = LimitsQuestion(client._sender)
             (user,) = await client.ask_aio(functions.users.GetUsersRequest([types.InputUserSelf()]))
+            self._is_premium = bool(getattr(user, "premium", False))
+            if question is not None:
+                self._limits = await question.answer_aio(self._limits, premium=self._is_premium)
         except BaseException as error:
             self._note_failure(error)
+            if question is not None:
+                question.forget()
             sever(client)  # cancelled or failed: a half-made client is worth nothing, and must not linger
             if not isinstance(error, OF_THE_LINE):
                 raise
@@ -237,10 +263,22 @@ class TelethonConnection:
         self._intake.identify(me.chat_id, self._sender.learn)
         return me
 
-    async def _send_text_aio(self, peer: Peer, text: str, random_id: int) -> Outcome:
+    async def _send_text_aio(
+        self, peer: Peer, text: str, random_id: int, entities: Sequence[Entity]
+    ) -> Outcome:
         client, sender, _ = self._ready()
         log_at = position_of(client._message_box.session_state())
-        return await sender.send_text_aio(peer, text, random_id, log_at)
+        return await sender.send_text_aio(
+            peer, text, random_id, log_at, entities=entities_for(entities, self._input_user)
+        )
+
+    def _input_user(self, user_id: int) -> Any | None:
+        peer = self._book.get(user_id)
+        return None if peer is None else input_user(peer)
+
+    async def _refresh_limits_aio(self) -> None:
+        client, _, _ = self._ready()
+        self._limits = await LimitsQuestion(client._sender).answer_aio(self._limits, premium=self._is_premium)
 
     async def _resolve_aio(self, to: str) -> Peer | Refused | Deferred:
         _, _, resolver = self._ready()

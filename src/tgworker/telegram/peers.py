@@ -104,6 +104,15 @@ def input_peer(peer: Peer) -> Any:
             return types.InputPeerChannel(bare_id(peer.chat_id), peer.access_hash or 0)
 
 
+def input_user(peer: Peer) -> Any | None:
+    """How a mention names a user; ``None`` for a peer that is none, or that nobody can address."""
+    if peer.kind is not PeerKind.USER:
+        return None
+    if peer.is_self:
+        return types.InputUserSelf()
+    return None if peer.access_hash is None else types.InputUser(peer.chat_id, peer.access_hash)
+
+
 def _username(entity: Any) -> str | None:
     """The name in use: Telegram keeps it in ``username``, or in ``usernames`` once there are several."""
     if entity.username:

@@ -1,6 +1,7 @@
 """One attempt to send a text, and what is known afterwards."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from telethon.errors import BadMessageError, RPCError, TypeNotFoundError
@@ -41,7 +42,15 @@ class Sender:
             if len(self._ids) > REMEMBERED:
                 self._ids.popitem(last=False)
 
-    async def send_text_aio(self, peer: Peer, text: str, random_id: int, log_at: Position) -> Outcome:
+    async def send_text_aio(
+        self,
+        peer: Peer,
+        text: str,
+        random_id: int,
+        log_at: Position,
+        *,
+        entities: Sequence[Any] = (),
+    ) -> Outcome:
         """One attempt. See `tgworker.messaging.ports.Connection.send_text`.
 
         Args:
@@ -49,8 +58,11 @@ class Sender:
             text: What to send.
             random_id: Telegram's idempotency key.
             log_at: How far the update log was read before the attempt.
+            entities: The formatting, as Telegram's objects.
         """
-        request = functions.messages.SendMessageRequest(input_peer(peer), text, random_id=random_id)
+        request = functions.messages.SendMessageRequest(
+            input_peer(peer), text, random_id=random_id, entities=list(entities) or None
+        )
         try:
             answer = await self._client.ask_aio(request)
         except NeverSent as error:

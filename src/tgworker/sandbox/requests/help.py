@@ -5,7 +5,6 @@ from typing import Any
 
 from telethon.tl import types
 
-from tgworker.sandbox.post import MAX_TEXT
 from tgworker.sandbox.requests.call import Answer, Caller
 
 HOST = "127.0.0.1"
@@ -47,14 +46,19 @@ def get_config(caller: Caller, _request: Any) -> Answer:
         call_packet_timeout_ms=10_000,
         me_url_prefix="https://t.me/",
         caption_length_max=CAPTION_LENGTH_MAX,
-        message_length_max=MAX_TEXT,
+        message_length_max=cloud.behaviour.message_length_max,
         webfile_dc_id=cloud.dc_id,
     )
 
 
 def get_app_config(_caller: Caller, _request: Any) -> Answer:
-    """``help.getAppConfig``: nothing out of the ordinary."""
-    return types.help.AppConfig(hash=1, config=types.JsonObject([]))
+    """``help.getAppConfig``: of all that it says, the length of captions."""
+    limits = {
+        "caption_length_limit_default": CAPTION_LENGTH_MAX,
+        "caption_length_limit_premium": 4 * CAPTION_LENGTH_MAX,
+    }
+    values = [types.JsonObjectValue(key, types.JsonNumber(float(limit))) for key, limit in limits.items()]
+    return types.help.AppConfig(hash=1, config=types.JsonObject(values))
 
 
 def get_nearest_dc(caller: Caller, _request: Any) -> Answer:
