@@ -106,14 +106,14 @@ class Inbox:
         return self.kit.store
 
     async def claim(self, slots: int = 10, known: Sequence[MessageId] = ()) -> list[Attempt]:
-        return list(await self.store.claim({self.account: slots}, known=known))
+        return list(await self.store.turn((), {self.account: slots}, known=known))
 
     async def claim_one(self) -> Attempt:
         (attempt,) = await self.claim(1)
         return attempt
 
     async def send(self, attempt: Attempt, telegram_id: int) -> None:
-        await self.store.settle([Settled(attempt, Sent(telegram_id, self.kit.calendar.today))])
+        await self.store.turn([Settled(attempt, Sent(telegram_id, self.kit.calendar.today))], {}, known=())
 
     def write(self, conversation: str, text: str, **columns: Any) -> MessageId:
         """Insert an outbound row as the application does."""

@@ -72,7 +72,7 @@ async def test_accounts_without_a_slot_get_nothing(kit: StoreKit, inbox: Inbox) 
     other = await kit.store.add_account("bob", OWNER, "token", user_id=2)
     inbox.write(inbox.chat("500"), "for ada")
     inbox.write(inbox.chat("501"), "for bob", integration_account_id=other)
-    attempts = await kit.store.claim({other: 5}, known=())
+    attempts = await kit.store.turn((), {other: 5}, known=())
     assert [attempt.text for attempt in attempts] == ["for bob"]
 
 
@@ -84,12 +84,12 @@ async def test_with_many_accounts_online_each_gets_its_own(kit: StoreKit, inbox:
     accounts = [inbox.account, *others]
     for number in (3, 17, 38):
         inbox.write(inbox.chat(str(1000 + number)), f"m{number}", integration_account_id=accounts[number])
-    attempts = await kit.store.claim(dict.fromkeys(accounts, 3), known=())
+    attempts = await kit.store.turn((), dict.fromkeys(accounts, 3), known=())
     assert {(attempt.account_id, attempt.text) for attempt in attempts} == {
         (accounts[number], f"m{number}") for number in (3, 17, 38)
     }
     # Lost claims are found among many accounts too.
-    again = await kit.store.claim(dict.fromkeys(accounts, 3), known=())
+    again = await kit.store.turn((), dict.fromkeys(accounts, 3), known=())
     assert {attempt.text for attempt in again} == {"m3", "m17", "m38"}
 
 
@@ -116,7 +116,7 @@ async def test_random_ids_differ_between_messages_and_fit_64_signed_bits(inbox: 
 async def test_released_rows_wait_as_if_they_had_never_been_claimed(inbox: Inbox) -> None:
     message = inbox.write(inbox.chat("500"), "hi")
     attempt = await inbox.claim_one()
-    await inbox.store.settle([Settled(attempt, Released("went offline"))])
+    await inbox.store.turn([Settled(attempt, Released("went offline"))], {}, known=())
     record = (await inbox.store.outcomes([message]))[message]
     assert (record.state, record.attempts) == (OutboxState.WAITING, 0)
     assert (await inbox.claim_one()).number == 1
@@ -130,7 +130,7 @@ async def test_a_deferred_row_comes_back_after_the_announced_time_and_blocks_its
     inbox.write(chat, "two")
     inbox.write(inbox.chat("501"), "elsewhere")
     one, elsewhere = await inbox.claim()
-    await inbox.store.settle([Settled(one, Deferred(30, "FLOOD_WAIT_30"))])
+    await inbox.store.turn([Settled(one, Deferred(30, "FLOOD_WAIT_30"))], {}, known=())
     await inbox.send(elsewhere, 100)
     inbox.kit.calendar.advance(29.9)
     assert await inbox.claim() == []
@@ -146,7 +146,7 @@ async def test_an_unknown_outcome_is_retried_with_growing_delays_and_the_same_ra
     attempt = await inbox.claim_one()
     first = attempt.random_id
     for delay_s in (1, 2, 4, 8, 16, 32, 60, 60):
-        await inbox.store.settle([Settled(attempt, Unknown("timeout"))])
+        await inbox.store.turn([Settled(attempt, Unknown("timeout"))], {}, known=())
         inbox.kit.calendar.advance(delay_s - 0.1)
         assert await inbox.claim() == []
         inbox.kit.calendar.advance(0.2)
@@ -159,7 +159,7 @@ async def test_a_row_in_doubt_for_longer_than_the_window_is_left_to_a_person(inb
     chat = inbox.chat("500")
     message = inbox.write(chat, "hi")
     inbox.write(chat, "next")
-    await inbox.store.settle([Settled(await inbox.claim_one(), Unknown("timeout"))])
+    await inbox.store.turn([Settled(await inbox.claim_one(), Unknown("timeout"))], {}, known=())
     inbox.kit.calendar.advance(3601)
     # It does not block its chat for ever.
     assert [attempt.text for attempt in await inbox.claim()] == ["next"]
@@ -170,7 +170,9 @@ async def test_a_row_in_doubt_for_longer_than_the_window_is_left_to_a_person(inb
 
 async def test_a_flood_wait_leaves_no_doubt_however_long(inbox: Inbox) -> None:
     inbox.write(inbox.chat("500"), "hi")
-    await inbox.store.settle([Settled(await inbox.claim_one(), Deferred(7200, "FLOOD_WAIT_7200"))])
+    await inbox.store.turn(
+        [Settled(await inbox.claim_one(), Deferred(7200, "FLOOD_WAIT_7200"))], {}, known=()
+    )
     inbox.kit.calendar.advance(7201)
     assert (await inbox.claim_one()).number == 2
 
@@ -211,7 +213,7 @@ async def test_a_row_that_expires_while_in_doubt_is_unsure(inbox: Inbox) -> None
     message = inbox.write(
         inbox.chat("500"), "lunch?", raw_payload='{"telegram": {"expires_at": "2026-01-01T12:01:00Z"}}'
     )
-    await inbox.store.settle([Settled(await inbox.claim_one(), Unknown("timeout"))])
+    await inbox.store.turn([Settled(await inbox.claim_one(), Unknown("timeout"))], {}, known=())
     inbox.kit.calendar.advance(61)
     assert await inbox.claim() == []
     assert (await inbox.store.outcomes([message]))[message].state is OutboxState.UNSURE
@@ -239,7 +241,7 @@ async def test_a_row_without_an_account_takes_its_conversations_last_one(kit: St
     )
     inbox.write(chat, "newer", integration_account_id=bob, external_message_id="2", sent_at="2025-01-02")
     message = inbox.write(chat, "hi", integration_account_id=None)
-    (attempt,) = await kit.store.claim({inbox.account: 5, bob: 5}, known=())
+    (attempt,) = await kit.store.turn((), {inbox.account: 5, bob: 5}, known=())
     assert (attempt.account_id, attempt.message_id) == (bob, message)
     assert inbox.message(message)["integration_account_id"] == bob
 
@@ -317,7 +319,7 @@ async def test_a_message_deleted_in_flight_is_not_tried_again_and_does_not_come_
     attempt = await inbox.claim_one()
     inbox.kit.app.delete("messages", message)
     assert await inbox.claim(known=[message]) == []
-    await inbox.store.settle([Settled(attempt, Unknown("timeout"))])
+    await inbox.store.turn([Settled(attempt, Unknown("timeout"))], {}, known=())
     inbox.kit.calendar.advance(10)
     attempts = await inbox.claim()
     assert [attempt.text for attempt in attempts] == ["second"]
@@ -370,7 +372,7 @@ async def test_an_idle_claim_notices_every_kind_of_news(kit: StoreKit, inbox: In
     assert await inbox.claim() == []
     inbox.write(chat, "from outside")
     attempt = await inbox.claim_one()
-    await kit.store.settle([Settled(attempt, Deferred(5, "FLOOD_WAIT_5"))])
+    await kit.store.turn([Settled(attempt, Deferred(5, "FLOOD_WAIT_5"))], {}, known=())
     assert await inbox.claim() == []
     assert await inbox.claim() == []
     kit.calendar.advance(5)
@@ -380,7 +382,7 @@ async def test_an_idle_claim_notices_every_kind_of_news(kit: StoreKit, inbox: In
     assert (await inbox.claim_one()).number == 3
     bob = await kit.store.add_account("bob", OTHER_OWNER, "token", user_id=2)
     known = [attempt.message_id]
-    assert list(await kit.store.claim({AccountId(bob): 5}, known=known)) == []
+    assert list(await kit.store.turn((), {AccountId(bob): 5}, known=known)) == []
     kit.app.update("messages", attempt.message_id, text="still the same row")
     assert await inbox.claim(known=[MessageId(attempt.message_id)]) == []
     assert kit.calendar.today > START
@@ -393,7 +395,7 @@ async def test_rows_that_end_make_room_for_those_behind_them_in_the_same_claim(i
         if number < 4:
             attempt = await inbox.claim_one()
             assert attempt.text == f"m{number}"
-            await inbox.store.settle([Settled(attempt, Released("went away"))])
+            await inbox.store.turn([Settled(attempt, Released("went away"))], {}, known=())
             # Withdrawn behind the queue's back, as a person with SQL would.
             inbox.kit.app.update("messages", message, external_message_id="gone", direction="inbound")
     assert [attempt.text for attempt in await inbox.claim()] == ["m4"]

@@ -44,12 +44,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finish:
-    """An attempt ends: what Telegram did, and what the worker heard of it."""
+    """An attempt ends: what Telegram did, what the worker heard of it, and when the store is told."""
 
     index: int
     accepted: bool
     heard: str
     echo: str
+    told_later: bool
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
         st.booleans(),
         st.sampled_from(("answer", "nothing", "flood", "refused", "released")),
         st.sampled_from(("none", "before", "after", "with id")),
+        st.booleans(),
     ),
-    st.builds(Finish, st.integers(0, 30), st.just(True), st.just("answer"), st.just("none")),
+    st.builds(Finish, st.integers(0, 30), st.just(True), st.just("answer"), st.just("none"), st.booleans()),
     st.just(Crash()),
     st.builds(Wait, st.sampled_from((0.5, 5.0, 61.0))),
 )
@@ -111,6 +113,7 @@ class World:
         self.deleted: set[MessageId] = set()
         self.refused: set[MessageId] = set()
         self.held: dict[MessageId, Attempt] = {}
+        self.unsettled: list[Settled] = []
 
     def chat_of(self, attempt: Attempt) -> int:
         return self.chats.index(attempt.conversation_id)
@@ -134,6 +137,7 @@ class World:
                     await self.finish(self.held[message], step)
             case Crash():
                 self.held.clear()
+                self.unsettled.clear()
                 self.worker = self.kit.take_over()
             case Wait():
                 self.kit.calendar.advance(step.seconds)
@@ -142,15 +146,16 @@ class World:
 
     async def claim(self, slots: int, *, answer_lost: bool) -> int:
         known = list(self.held)
-        attempts = await self.worker.claim({self.account: slots}, known=known)
+        attempts = await self.worker.turn(self.unsettled, {self.account: slots}, known=known)
         assert len(attempts) <= slots
         conversations = [attempt.conversation_id for attempt in attempts]
         assert len(set(conversations)) == len(conversations), "two of one conversation in one claim"
         assert not set(self.held) & {attempt.message_id for attempt in attempts}, "claimed while known"
         flying = {attempt.conversation_id for attempt in self.held.values() if not self.settled(attempt)}
         assert not flying & set(conversations), "two of one conversation in flight"
-        if not answer_lost:
+        if not answer_lost:  # (else what was settled is settled again, too)
             self.held.update({attempt.message_id: attempt for attempt in attempts})
+            self.unsettled.clear()
         return len(attempts)
 
     def settled(self, attempt: Attempt) -> bool:
@@ -187,10 +192,14 @@ class World:
                 await self.worker.ingest(self.account, update)
                 return
             await self.worker.ingest(self.account, update)
-        await self.settle(attempt, outcome)
+        if step.told_later:
+            self.unsettled.append(Settled(attempt, outcome))
+            del self.held[attempt.message_id]
+        else:
+            await self.settle(attempt, outcome)
 
     async def settle(self, attempt: Attempt, outcome: Outcome) -> None:
-        await self.worker.settle([Settled(attempt, outcome)])
+        await self.worker.turn([Settled(attempt, outcome)], {}, known=())
         del self.held[attempt.message_id]
 
     async def drain(self) -> None:

@@ -14,7 +14,7 @@ async def test_a_sent_message_carries_telegrams_id_and_time(inbox: Inbox) -> Non
     message = inbox.write(chat, "good morning")
     attempt = await inbox.claim_one()
     sent_at = datetime(2026, 1, 1, 12, 0, 5, tzinfo=UTC)
-    await inbox.store.settle([Settled(attempt, Sent(4711, sent_at))])
+    await inbox.store.turn([Settled(attempt, Sent(4711, sent_at))], {}, known=())
     row = inbox.message(message)
     assert row["external_message_id"] == "4711"
     assert datetime.fromisoformat(row["sent_at"]) == sent_at
@@ -31,7 +31,7 @@ async def test_without_telegrams_time_the_stores_calendar_serves(inbox: Inbox) -
     message = inbox.write(inbox.chat("500"), "hi", sent_at="2020-01-01T00:00:00Z")
     attempt = await inbox.claim_one()
     inbox.kit.calendar.advance(3)
-    await inbox.store.settle([Settled(attempt, Sent(1))])
+    await inbox.store.turn([Settled(attempt, Sent(1))], {}, known=())
     sent_at = datetime.fromisoformat(inbox.message(message)["sent_at"])
     assert (sent_at - START).total_seconds() == 3
 
@@ -42,7 +42,7 @@ async def test_an_older_send_does_not_take_over_the_preview(inbox: Inbox) -> Non
     attempt = await inbox.claim_one()
     newer = datetime(2026, 1, 1, 13, 0, tzinfo=UTC)
     await inbox.store.ingest(inbox.account, updates(inbound(500, 9, "newer", sent_at=newer)))
-    await inbox.store.settle([Settled(attempt, Sent(8, START))])
+    await inbox.store.turn([Settled(attempt, Sent(8, START))], {}, known=())
     conversation = inbox.kit.app.row("conversations", chat)
     assert conversation is not None
     assert conversation["last_message_preview"] == "newer"
@@ -52,7 +52,7 @@ async def test_a_refused_message_is_dead_lettered_with_its_reason_and_blocks_not
     chat = inbox.chat("500")
     message = inbox.write(chat, "hi")
     inbox.write(chat, "next")
-    await inbox.store.settle([Settled(await inbox.claim_one(), Refused("USER_IS_BLOCKED"))])
+    await inbox.store.turn([Settled(await inbox.claim_one(), Refused("USER_IS_BLOCKED"))], {}, known=())
     record = (await inbox.store.outcomes([message]))[message]
     assert (record.state, record.error) == (OutboxState.DEAD, "USER_IS_BLOCKED")
     assert inbox.message(message)["external_message_id"] == "error-hi"
@@ -63,7 +63,7 @@ async def test_settling_twice_changes_nothing(inbox: Inbox) -> None:
     message = inbox.write(inbox.chat("500"), "hi")
     attempt = await inbox.claim_one()
     await inbox.send(attempt, 10)
-    await inbox.store.settle([Settled(attempt, Refused("too late"))])
+    await inbox.store.turn([Settled(attempt, Refused("too late"))], {}, known=())
     await inbox.send(attempt, 11)
     record = (await inbox.store.outcomes([message]))[message]
     assert (record.state, record.telegram_id) == (OutboxState.SENT, 10)
@@ -74,7 +74,7 @@ async def test_an_attempt_that_was_handed_over_again_changes_nothing(inbox: Inbo
     message = inbox.write(inbox.chat("500"), "hi")
     lost = await inbox.claim_one()
     again = await inbox.claim_one()
-    await inbox.store.settle([Settled(lost, Refused("of the first attempt"))])
+    await inbox.store.turn([Settled(lost, Refused("of the first attempt"))], {}, known=())
     assert (await inbox.store.outcomes([message]))[message].state is OutboxState.SENDING
     await inbox.send(again, 10)
     assert inbox.message(message)["external_message_id"] == "10"
@@ -90,8 +90,8 @@ async def test_one_batch_may_hold_every_kind_of_outcome(inbox: Inbox) -> None:
         Refused("NO"),
         Unknown("timeout"),
     )
-    await inbox.store.settle(
-        [Settled(attempt, outcome) for attempt, outcome in zip(attempts, outcomes, strict=True)]
+    await inbox.store.turn(
+        [Settled(attempt, outcome) for attempt, outcome in zip(attempts, outcomes, strict=True)], {}, known=()
     )
     records = await inbox.store.outcomes(rows)
     assert [records[row].state.value for row in rows] == ["sent", "deferred", "dead", "deferred"]
@@ -107,7 +107,7 @@ async def test_one_batch_may_hold_every_kind_of_outcome(inbox: Inbox) -> None:
 
 
 async def test_settling_nothing_is_fine(inbox: Inbox) -> None:
-    await inbox.store.settle([])
+    await inbox.store.turn([], {}, known=())
 
 
 async def test_already_sent_without_an_id_is_settled_and_gets_its_id_later(inbox: Inbox) -> None:
@@ -115,7 +115,7 @@ async def test_already_sent_without_an_id_is_settled_and_gets_its_id_later(inbox
     message = inbox.write(chat, "hi")
     inbox.write(chat, "next")
     attempt = await inbox.claim_one()
-    await inbox.store.settle([Settled(attempt, Sent(None))])
+    await inbox.store.turn([Settled(attempt, Sent(None))], {}, known=())
     record = (await inbox.store.outcomes([message]))[message]
     assert (record.state, record.telegram_id) == (OutboxState.SENT, None)
     assert inbox.message(message)["external_message_id"] == "sent-hi"
@@ -130,7 +130,7 @@ async def test_the_update_itself_gives_a_message_its_missing_id_by_chat_and_text
     await inbox.store.save_peers(inbox.account, [user(500)])
     chat = inbox.chat("500")
     message = inbox.write(chat, "hi")
-    await inbox.store.settle([Settled(await inbox.claim_one(), Sent(None))])
+    await inbox.store.turn([Settled(await inbox.claim_one(), Sent(None))], {}, known=())
     assert await inbox.store.ingest(inbox.account, updates(outgoing(500, 70, "something else"))) == 1
     assert await inbox.store.ingest(inbox.account, updates(outgoing(500, 71, "hi"))) == 0
     assert inbox.message(message)["external_message_id"] == "71"
@@ -143,7 +143,7 @@ async def test_two_candidates_for_a_missing_id_are_not_guessed_between(inbox: In
     chat = inbox.chat("500")
     rows = [inbox.write(chat, "hi", external_message_id=f"local-{number}") for number in range(2)]
     for _ in rows:
-        await inbox.store.settle([Settled(await inbox.claim_one(), Sent(None))])
+        await inbox.store.turn([Settled(await inbox.claim_one(), Sent(None))], {}, known=())
     assert await inbox.store.ingest(inbox.account, updates(outgoing(500, 71, "hi"))) == 1
     assert [inbox.message(row)["external_message_id"] for row in rows] == ["sent-0", "sent-1"]
 
@@ -159,7 +159,7 @@ async def test_an_update_settles_a_row_whose_answer_was_lost(inbox: Inbox) -> No
         message = inbox.write(inbox.chat(str(500 + number)), text)
         attempt = await inbox.claim_one()
         if outcome is not None:
-            await inbox.store.settle([Settled(attempt, outcome)])
+            await inbox.store.turn([Settled(attempt, outcome)], {}, known=())
         echo = outgoing(500 + number, 90 + number, text)
         new = await inbox.store.ingest(
             inbox.account, updates(echo, sent_ids=[(attempt.random_id, 90 + number)])
@@ -169,7 +169,7 @@ async def test_an_update_settles_a_row_whose_answer_was_lost(inbox: Inbox) -> No
         assert (record.state, record.telegram_id) == (OutboxState.SENT, 90 + number)
         assert inbox.message(message)["external_message_id"] == str(90 + number)
         # Whatever the attempt says after that is old news.
-        await inbox.store.settle([Settled(attempt, Unknown("timeout"))])
+        await inbox.store.turn([Settled(attempt, Unknown("timeout"))], {}, known=())
         inbox.kit.calendar.advance(100)
         assert await inbox.claim() == []
 

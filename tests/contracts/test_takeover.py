@@ -17,11 +17,11 @@ async def test_what_was_in_flight_is_handed_over_with_the_same_random_id_and_in_
     before = await inbox.claim_one()
     heir = kit.take_over()
     # The heir knows nothing; even if it claimed to, the fence is older than its own.
-    (after,) = await heir.claim({inbox.account: 5}, known=[before.message_id])
+    (after,) = await heir.turn((), {inbox.account: 5}, known=[before.message_id])
     assert (after.text, after.random_id, after.number) == ("one", before.random_id, 2)
     assert after.fence > before.fence
-    await heir.settle([Settled(after, Sent(70))])
-    (following,) = await heir.claim({inbox.account: 5}, known=())
+    await heir.turn([Settled(after, Sent(70))], {}, known=())
+    (following,) = await heir.turn((), {inbox.account: 5}, known=())
     assert following.text == "two"
 
 
@@ -30,10 +30,10 @@ async def test_the_dead_workers_last_words_change_nothing(kit: StoreKit, inbox: 
     before = await inbox.claim_one()
     old = kit.store
     heir = kit.take_over()
-    (after,) = await heir.claim({inbox.account: 5}, known=())
-    await old.settle([Settled(before, Refused("from beyond"))])
+    (after,) = await heir.turn((), {inbox.account: 5}, known=())
+    await old.turn([Settled(before, Refused("from beyond"))], {}, known=())
     assert (await heir.outcomes([message]))[message].state is OutboxState.SENDING
-    await heir.settle([Settled(after, Sent(70))])
+    await heir.turn([Settled(after, Sent(70))], {}, known=())
     assert inbox.message(message)["external_message_id"] == "70"
 
 
@@ -42,7 +42,7 @@ async def test_a_worker_that_was_superseded_cannot_write(kit: StoreKit, inbox: I
     old = kit.store
     kit.take_over()
     with pytest.raises(Exception, match=r"(newer|another) worker"):
-        await old.claim({inbox.account: 5}, known=())
+        await old.turn((), {inbox.account: 5}, known=())
     with pytest.raises(Exception, match=r"(newer|another) worker"):
         await old.ingest(inbox.account, batch(inbound(500, 70)))
     with pytest.raises(Exception, match=r"(newer|another) worker"):
@@ -59,7 +59,7 @@ async def test_a_crash_between_telegrams_answer_and_the_settle_sends_once(
     before = await inbox.claim_one()
     heir = kit.take_over()
     await heir.ingest(inbox.account, batch(outgoing(500, 70, "one"), sent_ids=[(before.random_id, 70)]))
-    assert list(await heir.claim({inbox.account: 5}, known=())) == []
+    assert list(await heir.turn((), {inbox.account: 5}, known=())) == []
     assert inbox.message(message)["external_message_id"] == "70"
     assert len(kit.app.rows("messages")) == 1
 
@@ -73,8 +73,8 @@ async def test_a_crash_before_the_echo_is_recognised_merges_with_the_second_atte
     heir = kit.take_over()
     # The difference brings the message without its random id; the repeat is answered with the original's id.
     assert await heir.ingest(inbox.account, batch(outgoing(500, 70, "one"))) == 1
-    (after,) = await heir.claim({inbox.account: 5}, known=())
-    await heir.settle([Settled(after, Sent(70))])
+    (after,) = await heir.turn((), {inbox.account: 5}, known=())
+    await heir.turn([Settled(after, Sent(70))], {}, known=())
     assert [(row["id"], row["external_message_id"]) for row in kit.app.rows("messages")] == [(message, "70")]
 
 
@@ -85,5 +85,5 @@ async def test_a_takeover_long_after_the_crash_leaves_the_row_to_a_person(
     await inbox.claim_one()
     kit.calendar.advance(3601)
     heir = kit.take_over()
-    assert list(await heir.claim({inbox.account: 5}, known=())) == []
+    assert list(await heir.turn((), {inbox.account: 5}, known=())) == []
     assert (await heir.outcomes([message]))[message].state is OutboxState.UNSURE

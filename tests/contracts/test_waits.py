@@ -78,7 +78,8 @@ async def test_who_never_exchanged_a_message_is_a_stranger(kit: StoreKit, inbox:
 async def test_a_message_that_was_refused_makes_nobody_known(kit: StoreKit, inbox: Inbox) -> None:
     chat = inbox.chat("500")
     inbox.write(chat, "first")
-    await kit.store.settle([Settled(await inbox.claim_one(), Refused("USER_PRIVACY_RESTRICTED"))])
+    refused = Settled(await inbox.claim_one(), Refused("USER_PRIVACY_RESTRICTED"))
+    await kit.store.turn([refused], {}, known=())
     assert not await kit.store.is_acquainted(inbox.account, chat)
 
 

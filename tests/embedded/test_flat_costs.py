@@ -61,9 +61,11 @@ def write(kit: EmbeddedKit, account: AccountId, chats: int, rows: int) -> None:
 
 async def send_all(kit: EmbeddedKit, account: AccountId) -> None:
     sent = 0
-    while attempts := await kit.store.claim({account: 2000}, known=()):
-        await kit.store.settle(
-            [Settled(attempt, Sent(sent + number, START)) for number, attempt in enumerate(attempts)]
+    while attempts := await kit.store.turn((), {account: 2000}, known=()):
+        await kit.store.turn(
+            [Settled(attempt, Sent(sent + number, START)) for number, attempt in enumerate(attempts)],
+            {},
+            known=(),
         )
         sent += len(attempts)
 
@@ -72,10 +74,10 @@ async def cycle(kit: EmbeddedKit, account: AccountId, work: Work) -> tuple[int, 
     """The steps of one claim, one settle and one ingest."""
     outcomes: tuple[Outcome, ...] = (Sent(900_000_001, START), Deferred(9, "x"), Refused("x"), Unknown("x"))
     work.hundreds = 0
-    attempts = await kit.store.claim({account: 4}, known=())
+    attempts = await kit.store.turn((), {account: 4}, known=())
     claim, work.hundreds = work.hundreds, 0
     assert len(attempts) == 4
-    await kit.store.settle([Settled(a, o) for a, o in zip(attempts, outcomes, strict=True)])
+    await kit.store.turn([Settled(a, o) for a, o in zip(attempts, outcomes, strict=True)], {}, known=())
     settle, work.hundreds = work.hundreds, 0
     new = await kit.store.ingest(
         account,
@@ -118,12 +120,12 @@ async def test_a_backlog_makes_no_call_dearer(
 async def test_an_idle_claim_takes_no_lock_and_a_handful_of_steps(
     kit: EmbeddedKit, account: AccountId
 ) -> None:
-    await kit.store.claim({account: 5}, known=())
+    await kit.store.turn((), {account: 5}, known=())
     other = sqlite3.connect(kit.folder.database, isolation_level=None)
     other.execute("begin immediate")  # would make a writer wait
     work = Work(kit)
     for _ in range(10):
-        assert list(await kit.store.claim({account: 5}, known=())) == []
+        assert list(await kit.store.turn((), {account: 5}, known=())) == []
     assert work.hundreds <= 1
     other.execute("rollback")
     other.close()

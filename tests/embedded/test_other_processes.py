@@ -48,11 +48,12 @@ WORKER = textwrap.dedent(
         with folder.hold(), open_store(folder, as_worker=True, run_sync=in_threads()) as store:
             print("up", flush=True)
             while True:
-                attempts = await store.claim({sys.argv[2]: 10}, known=())
+                attempts = await store.turn((), {sys.argv[2]: 10}, known=())
                 for attempt in attempts:
                     said = f"{attempt.random_id} {attempt.conversation_id} {attempt.text}"
                     print(said.ljust(1000), flush=True)
-                await store.settle([Settled(attempt, Sent(int(attempt.text) + 1)) for attempt in attempts])
+                outcomes = [Settled(attempt, Sent(int(attempt.text) + 1)) for attempt in attempts]
+                await store.turn(outcomes, {}, known=())
                 await trio.sleep(0 if attempts else 0.01)
 
     trio.run(main)
@@ -81,8 +82,10 @@ async def test_the_application_inserts_from_another_process_while_the_worker_cla
         total = 0
         deadline = time.monotonic() + 40
         while total < 600 and time.monotonic() < deadline:
-            attempts = await store.claim({account: 5}, known=())
-            await store.settle([Settled(attempt, Sent(total + n + 1)) for n, attempt in enumerate(attempts)])
+            attempts = await store.turn((), {account: 5}, known=())
+            await store.turn(
+                [Settled(attempt, Sent(total + n + 1)) for n, attempt in enumerate(attempts)], {}, known=()
+            )
             for attempt in attempts:
                 sent[attempt.conversation_id].append(attempt.message_id)
             total += len(attempts)
@@ -115,9 +118,9 @@ async def test_workers_that_are_killed_again_and_again_lose_nothing_and_keep_the
             worker.send_signal(signal.SIGKILL)
             heard += [_heard(line) for line in worker.stdout if line.endswith("\n")]
     heir = kit.take_over()
-    while attempts := await heir.claim({account: 10}, known=()):
+    while attempts := await heir.turn((), {account: 10}, known=()):
         heard += [(str(attempt.random_id), attempt.conversation_id, attempt.text) for attempt in attempts]
-        await heir.settle([Settled(attempt, Sent(int(attempt.text) + 1)) for attempt in attempts])
+        await heir.turn([Settled(attempt, Sent(int(attempt.text) + 1)) for attempt in attempts], {}, known=())
 
     # Telegram keeps the first of each random id: every message once, in the order of its chat.
     accepted: dict[str, tuple[str, str]] = {}

@@ -219,7 +219,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Claim:
-    """What was asked of `FakeOutbox.claim`."""
+    """What was asked of `FakeOutbox.turn`, where it was to claim."""
 
     at: float
     slots: Mapping[AccountId, int]
@@ -243,12 +243,20 @@ class FakeOutbox:
     def states(self) -> dict[str, str]:
         return {message_id: row.state for message_id, row in self.rows.items()}
 
-    async def claim(
-        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    async def turn(
+        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
     ) -> Sequence[Attempt]:
-        asked = Claim(trio.current_time(), dict(slots), frozenset(known))
-        self.claims.append(asked)
-        return await self.weather.face("claim", lambda: self._claim(asked))
+        now = trio.current_time()
+        asked = Claim(now, dict(slots), frozenset(known))
+        if settled:
+            self.settles.append((now, tuple(settled)))
+        if slots:
+            self.claims.append(asked)
+        return await self.weather.face("turn", lambda: self._turn(tuple(settled), asked))
+
+    def _turn(self, settled: tuple[Settled, ...], asked: Claim) -> list[Attempt]:
+        self._settle(settled)
+        return self._claim(asked)
 
     def _claim(self, asked: Claim) -> list[Attempt]:
         free = dict(asked.slots)
@@ -265,10 +273,6 @@ class FakeOutbox:
                 row.attempt = replace(one, number=one.number + 1)
                 claimed.append(row.attempt)
         return claimed
-
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        self.settles.append((trio.current_time(), tuple(settled)))
-        await self.weather.face("settle", lambda: self._settle(tuple(settled)))
 
     def _settle(self, settled: tuple[Settled, ...]) -> None:
         for item in settled:

@@ -163,7 +163,7 @@ async def test_a_settle_that_fails_is_repeated_with_the_same_outcomes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store, dispatch, report = FakeOutbox(attempt("1")), Dispatch(), Reports()
-    store.weather.will("settle", "away", "hang", "lost", "ok")
+    store.weather.will("turn", "ok", "away", "hang", "lost", "ok")
     async with trio.open_nursery() as nursery:
         with dispatch.open_desk(ANNA) as desk:
             async with outbound(store, dispatch, report=report):
@@ -186,7 +186,7 @@ async def test_outcomes_that_come_during_an_outage_are_settled_with_the_first_on
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store, dispatch = FakeOutbox(attempt("1"), attempt("2")), Dispatch()
-    store.weather.will("settle", "hang")
+    store.weather.will("turn", "ok", "hang")
     async with trio.open_nursery() as nursery:
         with dispatch.open_desk(ANNA) as desk:
             async with outbound(store, dispatch):
@@ -203,7 +203,7 @@ async def test_a_claim_whose_answer_was_lost_is_handed_over_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store, dispatch = FakeOutbox(attempt("1")), Dispatch()
-    store.weather.will("claim", "lost")
+    store.weather.will("turn", "lost")
     with dispatch.open_desk(ANNA) as desk:
         async with outbound(store, dispatch):
             taken = await desk.take()
@@ -215,7 +215,7 @@ async def test_nothing_is_lost_by_a_cancellation_between_the_claims_commit_and_t
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store, dispatch = FakeOutbox(attempt("1")), Dispatch()
-    store.weather.will("claim", "lost")
+    store.weather.will("turn", "lost")
     with dispatch.open_desk(ANNA) as desk:
         async with outbound(store, dispatch):
             await trio.sleep(2)
@@ -230,7 +230,7 @@ async def test_the_outcomes_of_a_cancelled_incarnation_are_settled_by_the_next(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store, dispatch = FakeOutbox(*map(attempt, "123")), Dispatch()
-    store.weather.will("settle", "lost")
+    store.weather.will("turn", "ok", "lost")
     async with trio.open_nursery() as nursery:
         with dispatch.open_desk(ANNA) as desk:
             async with outbound(store, dispatch):
@@ -253,7 +253,7 @@ async def test_a_store_that_is_away_for_an_hour_stops_nothing_for_good(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store, dispatch, report = FakeOutbox(attempt("1")), Dispatch(), Reports()
-    store.weather.will("claim", *["away"] * 60)
+    store.weather.will("turn", *["away"] * 60)
     with dispatch.open_desk(ANNA) as desk:
         async with outbound(store, dispatch, delays=lambda _: 60, report=report):
             assert (await desk.take()).number == 1
@@ -263,7 +263,7 @@ async def test_a_store_that_is_away_for_an_hour_stops_nothing_for_good(
 
 async def test_backoff_begins_anew_after_each_outage(autojump_clock: trio.testing.MockClock) -> None:
     store, dispatch, report = FakeOutbox(), Dispatch(), Reports()
-    store.weather.will("claim", "away", "away", "ok", "away", "ok")
+    store.weather.will("turn", "away", "away", "ok", "away", "ok")
     with dispatch.open_desk(ANNA):
         async with outbound(store, dispatch, limits=Limits(outbound_every_s=5), report=report):
             await trio.sleep(10)

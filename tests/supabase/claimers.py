@@ -246,9 +246,8 @@ class Crowd:
         self.found.kills += 1
         await trio.sleep(self._rng.uniform(0, self.plan.away_s))
         await self.stack.postgrest.start()
-        # And an answer of each kind is lost after the commit.
-        for function in ("tgworker_claim", "tgworker_settle"):
-            self.stack.faults.set(Fault("lose_answer", path=f"/rest/v1/rpc/{function}", count=2))
+        # And answers are lost after the commit.
+        self.stack.faults.set(Fault("lose_answer", path="/rest/v1/rpc/tgworker_tick", count=4))
 
     async def _kill_claimers(self) -> None:
         while True:

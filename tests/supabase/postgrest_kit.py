@@ -24,6 +24,7 @@ from tgworker.messaging.models import (
     Secret,
     UpdateBatch,
 )
+from tgworker.messaging.outcomes import Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.supabase import Holder, Rest, SupabaseLeases, SupabaseStore
 
@@ -77,11 +78,11 @@ class GreedyStore(SupabaseStore):
         await self.take(account_ids)
         await super().record_synced(account_ids)
 
-    async def claim(
-        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    async def turn(
+        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
     ) -> Sequence[Attempt]:
         await self.take(slots)
-        return await super().claim(slots, known=known)
+        return await super().turn(settled, slots, known=known)
 
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
         await self.take([account_id])

@@ -20,7 +20,6 @@ from tgworker.messaging.models import (
     AccountState,
     Attempt,
     ChatMessage,
-    MessageId,
     Peer,
     Position,
     UpdateBatch,
@@ -133,10 +132,15 @@ class ScriptedSupabase:
             await self._rang.wait()
         return {"work": not waited.cancelled_caught}
 
-    async def _claim(self, args: Json) -> object:
-        slots = {AccountId(slot["account"]): slot["free"] for slot in args["p_slots"]}
+    async def _tick(self, args: Json) -> object:
+        settled = [
+            Settled(self._claims[item["claim"]], _outcome(item))
+            for item in args.get("p_settled", ())
+            if item["claim"] in self._claims
+        ]
+        slots = {AccountId(slot["account"]): slot["free"] for slot in args.get("p_slots", ())}
         attempts: list[Json] = []
-        for attempt in await self._store.claim(slots, known=args["p_known"]):
+        for attempt in await self._store.turn(settled, slots, known=args.get("p_known", ())):
             token = next(self._tokens)
             self._claims[token] = attempt
             attempts.append(
@@ -153,16 +157,8 @@ class ScriptedSupabase:
                     "claim": token,
                 }
             )
-        return {"attempts": attempts, "lost": [], "more": False}
-
-    async def _settle(self, args: Json) -> object:
-        settled = [
-            Settled(self._claims[item["claim"]], _outcome(item))
-            for item in args["p_items"]
-            if item["claim"] in self._claims
-        ]
-        await self._store.settle(settled)
-        return {"settled": [MessageId(item["message_id"]) for item in args["p_items"]], "stale": []}
+        claim = {"attempts": attempts, "lost": [], "more": False} if slots else None
+        return {"claim": claim, "error": None}
 
     async def _position(self, args: Json) -> object:
         position = await self._store.position(args["p_account"])

@@ -22,7 +22,7 @@ async def test_no_claim_breaks_a_promise_while_postgrest_is_killed(stack_binarie
     assert found.answers_lost_on_purpose > 0
     assert found.claimers_died > 0
     assert found.repeated_sends > 0
-    assert any(what.startswith("tgworker_settle") for what in found.failed_requests)
+    assert any(what.startswith("tgworker_tick") for what in found.failed_requests)
 
 
 class Certain(Random):

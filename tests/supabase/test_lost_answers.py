@@ -75,12 +75,18 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         await again(lambda: store.ingest(account, some))
         assert await again(lambda: store.position(account)) == position
 
-        (message,) = await again(lambda: store.enqueue(account, "500", ["hello"]))
+        messages = await again(lambda: store.enqueue(account, "500", ["hello", "you"]))
         assert await again(lambda: LongPoll(rest, wait_s=1).wait([account]))
-        (attempt,) = await again(lambda: store.claim({account: 5}, known=()))
-        await again(lambda: store.settle([Settled(attempt, Sent(72))]))
-        assert list(await again(lambda: store.claim({account: 5}, known=()))) == []
-        assert (await again(lambda: store.outcomes([message])))[message].state is OutboxState.SENT
+        (attempt,) = await again(lambda: store.turn((), {account: 5}, known=()))
+        # And once more where it settles, too.
+        stack.faults.set(Fault("lose_answer", path="/rest/v1/rpc/tgworker_tick", count=LOST))
+        outcome = Settled(attempt, Sent(72))
+        (behind,) = await again(lambda: store.turn([outcome], {account: 5}, known=()))
+        assert (attempt.number, behind.number) == (LOST + 1, LOST + 1)
+        outcome = Settled(behind, Sent(73))
+        assert list(await again(lambda: store.turn([outcome], {account: 5}, known=()))) == []
+        records = await again(lambda: store.outcomes(messages))
+        assert [records[message].state for message in messages] == [OutboxState.SENT] * 2
         assert await again(store.list_outbox) == []
 
         columns = f"(owner_id, integration_account_id, telegram_id) values ('{OWNER}', '{account}', '500')"
@@ -107,7 +113,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         told = await again(lambda: store.transcript(account, direction="inbound"))
         assert told == [(500, "old"), (500, "one"), (500, "two")]
         sent = await again(lambda: store.transcript(account, direction="outbound"))
-        assert sent == [(500, "hello")]
+        assert sent == [(500, "hello"), (500, "you")]
         assert await again(store.sweep) is False
         # (Nothing is to be adopted here; what these do where something is, the functions' own tests repeat.)
         assert (await again(lambda: store.adoption.session(account))).ours is None
@@ -123,7 +129,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         " (select unread_count from conversations), (select messages_synced from sync_history_jobs),"
         " (select count(*) from integration_accounts), (select count(*) from tgworker_outbox)"
     )
-    assert await database.sql(counts) == "4|1|2|1|1|1"
+    assert await database.sql(counts) == "5|1|2|1|1|2"
     # Each function lost as many answers as it was to lose: a fault that is over is not listed any more.
     assert [each.fault.path for each in stack.faults.listing()] == []
-    assert stack.faults.hits() == {"lose_answer": LOST * len(functions())}
+    assert stack.faults.hits() == {"lose_answer": LOST * (len(functions()) + 1)}

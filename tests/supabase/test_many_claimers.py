@@ -78,9 +78,10 @@ async def again(call: Callable[[], Awaitable[T]]) -> T:
 
 async def claimer(store: SupabaseStore, account: AccountId, telegram: Telegram, rng: random.Random) -> None:
     """Claims, sends, settles; sometimes it does not hear Telegram's answer."""
-    while len(telegram.ids) < MESSAGES or telegram.flying:
-        attempts = await again(lambda: store.claim({account: 20}, known=()))
-        settled: list[Settled] = []
+    settled: list[Settled] = []
+    while len(telegram.ids) < MESSAGES or telegram.flying or settled:
+        attempts = await again(lambda: store.turn(settled, {account: 20}, known=()))  # noqa: B023 - awaited here
+        settled = []
         for attempt in attempts:
             telegram.take_off(attempt)
             telegram_id = telegram.accept(attempt)
@@ -88,9 +89,7 @@ async def claimer(store: SupabaseStore, account: AccountId, telegram: Telegram, 
             settled.append(Settled(attempt, outcome))
         for attempt in attempts:
             telegram.land(attempt)
-        if settled:
-            await again(lambda: store.settle(settled))  # noqa: B023 - awaited here
-        else:
+        if not settled:
             await trio.sleep(0.05)
 
 

@@ -165,26 +165,26 @@ class RpcStore:
 
     # OutboxStore
 
-    async def claim(
-        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    async def turn(
+        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
     ) -> Sequence[Attempt]:
         leases = self._leases(slots)
+        parts: dict[str, Any] = {}
+        if settled:
+            parts["p_settled"] = Json(_settled(item) for item in settled)
+        if slots:
+            parts["p_leases"] = leases
+            parts["p_slots"] = Json({**lease, "free": slots[AccountId(lease["account"])]} for lease in leases)
         answer = self.rpc(
-            "tgworker_tick",
-            p_holder=self._holder,
-            p_leases=leases,
-            p_ttl_s=LEASE_S,
-            p_slots=Json({**lease, "free": slots[AccountId(lease["account"])]} for lease in leases),
-            p_known=list(known),
+            "tgworker_tick", p_holder=self._holder, p_ttl_s=LEASE_S, p_known=list(known), **parts
         )
         if answer["error"] is not None:
             raise AssertionError(answer["error"])
+        if not slots:
+            return []
         if answer["claim"]["lost"]:
             raise SupersededError("it belongs to a newer worker")
         return [_attempt(row) for row in answer["claim"]["attempts"]]
-
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        self.rpc("tgworker_settle", p_items=Json(_settled(item) for item in settled))
 
     # InboundStore
 

@@ -12,8 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from supabase_schema.rpc_store import Json
-from supabase_schema.world import Process, World, settled
+from supabase_schema.world import Process, World, inbound, settled
 
 CHATS = 24
 MESSAGES = 240
@@ -62,6 +61,8 @@ class Claimer:
         self.holder = uuid4()
         self.process = self.start(1)
         self.held: dict[str, dict[str, Any]] = {}
+        self.items: list[dict[str, Any]] = []
+        self.stale: set[str] = set()
         self.sent = 0
 
     def start(self, incarnation: int) -> Process:
@@ -71,20 +72,26 @@ class Claimer:
 
     def turn(self) -> bool:
         """One turn of the loop; returns whether there was anything."""
-        answer = self.process.claim_answer(self.random.randint(1, 6), known=list(self.held))
-        assert answer["lost"] == []
-        attempts = answer["attempts"]
+        told = list(self.items)
+        answer = self.process.tick(told, self.random.randint(1, 6), known=list(self.held))
+        assert answer["error"] is None
+        assert set(answer["settled"]["stale"]) == self.stale
+        assert answer["claim"]["lost"] == []
+        attempts = answer["claim"]["attempts"]
         conversations = [attempt["conversation_id"] for attempt in attempts]
         assert len(set(conversations)) == len(conversations)
         assert not {attempt["message_id"] for attempt in attempts} & set(self.held)
         if self.random.random() < 0.1:
-            return True  # the answer was lost: the next claim hands them over again
+            # The answer was lost: the next turn settles the same, which is done, and is handed these again.
+            self.stale = {item["message_id"] for item in told}
+            return True
+        self.items.clear()
+        self.stale.clear()
         self.held |= {attempt["message_id"]: attempt for attempt in attempts}
         if self.random.random() < 0.03:
             self.held.clear()
             self.process = self.start(self.process.incarnation + 1)
             return True
-        items: list[dict[str, Any]] = []
         for message, attempt in list(self.held.items()):
             self.telegram.take_off(attempt)
             match self.random.randrange(10):
@@ -100,16 +107,21 @@ class Claimer:
                 case _:
                     item = settled(attempt, "sent", telegram_id=self.telegram.accept(attempt))
                     self.sent += 1
+                    if self.random.random() < 0.2:
+                        self.hear_of(attempt, item["telegram_id"])
             self.telegram.land(attempt)
             del self.held[message]
-            items.append(item)
-        self.random.shuffle(items)
-        answer = self.process.rpc("tgworker_settle", p_items=Json(items))
-        assert answer["stale"] == []
-        if self.random.random() < 0.2:  # the answer was lost, the call is repeated
-            again = self.process.rpc("tgworker_settle", p_items=Json(items))
-            assert again["settled"] == []
-        return bool(attempts or items or self.held)
+            self.items.append(item)
+        self.random.shuffle(self.items)
+        return bool(attempts or told or self.items or self.held)
+
+    def hear_of(self, attempt: dict[str, Any], telegram_id: int) -> None:
+        """The update comes before the answer: what is settled then is known already."""
+        echo = inbound(int(attempt["to"]), telegram_id, attempt["text"], outgoing=True)
+        answer = inbound(int(attempt["to"]), 1_000_000 + telegram_id)
+        sent_ids = [[attempt["random_id"], telegram_id]]
+        self.process.ingest(attempt["account"], echo, answer, sent_ids=sent_ids)
+        self.stale.add(attempt["message_id"])
 
 
 def run_all(*works: Callable[[], None]) -> None:

@@ -1,9 +1,12 @@
 """One account, one place: leases, tokens, and what a process that was replaced can still do (nothing)."""
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from supabase_schema.rpc_store import Json, RpcError
@@ -179,6 +182,41 @@ def test_a_new_holder_waits_until_a_write_under_the_old_token_is_done(timed: Wor
         new.acquire(account)
     writing.rollback()
     assert new.acquire(account)["leases"] == [{"account": account, "fence": 2}]
+
+
+LOCKING: dict[str, Callable[[Process, list[str]], object]] = {
+    "acquire": lambda process, accounts: process.acquire(*accounts),
+    "renew": lambda process, _: process.renew(),
+    "release": lambda process, _: process.release(),
+    "tick": lambda process, _: process.rpc(
+        "tgworker_tick", p_holder=process.holder, p_leases=process.leases(), p_settled=Json([])
+    ),
+}
+
+
+@pytest.mark.parametrize("call", LOCKING)
+def test_leases_are_locked_in_one_order_by_everybody(world: World, call: str) -> None:
+    """Else two calls for the same accounts could wait for each other."""
+    first, last = sorted(world.account() for _ in range(2))
+    process = world.worker()
+    process.acquire(last)
+    process.acquire(first)
+    # (The table has them in the other order, and so have the arguments.)
+    assert [lease["account"] for lease in process.leases()] == [last, first]
+    holder, other = world.connect(autocommit=False), world.connect(autocommit=False)
+    lock = "select 1 from tgworker_leases where integration_account_id = %s for update"
+    holder.execute(lock, (last,))
+    waiting = threading.Thread(target=LOCKING[call], args=(process, [last, first]))
+    waiting.start()
+    try:
+        while not world.one("select count(*) from pg_locks where not granted"):
+            time.sleep(0.01)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.execute(f"{lock} nowait", (first,))
+    finally:
+        holder.rollback()
+        waiting.join(30)
+    assert not waiting.is_alive()
 
 
 def test_another_workers_word_about_an_account_is_not_overwritten(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from supabase_schema.rpc_store import Json
-from supabase_schema.world import Process, World, inbound
+from supabase_schema.world import Process, World, inbound, settled
 
 
 def ready(world: World) -> tuple[str, Process]:
@@ -336,6 +336,23 @@ def test_a_row_without_an_account_that_the_application_holds_is_passed_over(worl
     assert world.one("select integration_account_id from messages where id = %s", free) == account
     world.sql("update tgworker_lanes set ready_at = now() where integration_account_id is null")
     assert texts(process, known=[free]) == ["held"]
+
+
+def test_a_row_whose_account_the_application_is_deleting_is_passed_over(world: World) -> None:
+    """With an outcome of that account's written just before, each would wait for the other."""
+    account, process = ready(world)
+    first = world.write(world.chat("500"), "first", account)
+    (attempt,) = process.claim()
+    orphan = world.write(world.chat("501"), "whose?", None)
+    slow = world.connect(autocommit=False)
+    slow.execute("select 1 from integration_accounts where id = %s for update", (account,))
+    process.rpc._connection.execute("set lock_timeout = '1ms'")
+    answer = process.tick([settled(attempt, "sent", telegram_id=70)], 5)
+    assert (answer["error"], answer["claim"]["attempts"]) == (None, [])
+    assert answer["settled"]["settled"] == [first]
+    slow.commit()
+    world.sql("update tgworker_lanes set ready_at = now() where integration_account_id is null")
+    assert [found["message_id"] for found in process.claim()] == [orphan]
 
 
 def test_a_repair_waits_for_no_long_transaction(world: World) -> None:

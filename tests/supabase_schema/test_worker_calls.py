@@ -4,8 +4,10 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from supabase_schema.rpc_store import Json, RpcError
-from supabase_schema.world import Process, World, inbound
+from supabase_schema.world import Process, World, inbound, settled
 
 
 def ready(world: World) -> tuple[str, Process]:
@@ -67,29 +69,65 @@ def test_one_tick_is_a_heartbeat_renewals_and_a_claim(timed: World) -> None:
     timed.calendar.advance(50)  # the renewal counts
     assert tick(process, p_slots=Json([{"account": account, "fence": 1, "free": 3}]))["claim"]["lost"] == []
     empty = tick(process)
-    assert [empty[part] for part in ("heartbeat", "leases", "claim", "error")] == [None] * 4
+    parts = ("heartbeat", "leases", "settled", "claim", "error")
+    assert [empty[part] for part in parts] == [None] * 5
 
 
-def test_a_claim_that_fails_takes_neither_heartbeat_nor_lease_away(timed: World) -> None:
+def test_a_claim_that_fails_takes_nothing_else_away(timed: World) -> None:
     assert timed.calendar is not None
     account, process = ready(timed)
+    sent = timed.write(timed.chat("501"), "before", account)
+    (attempt,) = process.claim()
     timed.write(timed.chat("500"), "hi", account)
-    timed.app.execute("alter table tgworker_outbox_parts rename to gone")
+    timed.app.execute("alter table tgworker_removed_accounts rename to gone")
     timed.calendar.advance(50)
     answer = tick(
         process,
         p_heartbeat={"worker": "w", "incarnation": 1, "seq": 1, "status": "online"},
         p_leases=process.leases(),
         p_ttl_s=60,
+        p_settled=Json([settled(attempt, "refused", reason="PEER_ID_INVALID")]),
         p_slots=Json([{"account": account, "fence": 1, "free": 3}]),
     )
     assert answer["claim"] is None
     assert answer["error"]["code"] == "42P01"
+    assert answer["settled"] == {"settled": [sent], "stale": []}
+    assert timed.state(sent) == "dead"
     assert timed.one("select count(*) from worker_heartbeats") == 1
     timed.calendar.advance(50)
     assert process.renew()["lost"] == []
-    timed.app.execute("alter table gone rename to tgworker_outbox_parts")
+    timed.app.execute("alter table gone rename to tgworker_removed_accounts")
     assert len(process.claim()) == 1
+
+
+def test_what_settles_makes_room_for_the_claim_of_the_same_tick(world: World) -> None:
+    account, process = ready(world)
+    chat = world.chat("500")
+    first, second = world.write(chat, "first", account), world.write(chat, "second", account)
+    (attempt,) = process.claim()
+    items = [settled(attempt, "sent", telegram_id=70)]
+    answer = process.tick(items, 5)
+    assert answer["settled"] == {"settled": [first], "stale": []}
+    assert [one["message_id"] for one in answer["claim"]["attempts"]] == [second]
+    # The answer was lost: the same again.
+    again = process.tick(items, 5)
+    assert again["settled"] == {"settled": [], "stale": [first]}
+    assert [(one["message_id"], one["number"]) for one in again["claim"]["attempts"]] == [(second, 2)]
+    assert (world.external(first), world.state(second)) == ("70", "sending")
+
+
+def test_a_deadlock_ends_the_whole_tick_to_be_repeated(world: World) -> None:
+    account, process = ready(world)
+    message = world.write(world.chat("500"), "hi", account)
+    (attempt,) = process.claim()
+    world.app.execute(
+        "create or replace function tgworker_tidy(p_now timestamptz) returns boolean language plpgsql as"
+        " $$ begin raise exception using errcode = '40P01'; end $$"
+    )
+    with pytest.raises(RpcError) as raised:
+        process.tick([settled(attempt, "sent", telegram_id=70)], 5)
+    assert raised.value.code == "40P01"
+    assert world.state(message) == "sending"
 
 
 def wait(process: Process, account: str, timeout_s: float) -> bool:

@@ -186,6 +186,17 @@ class Process:
         )
         return answer
 
+    def tick(self, items: Sequence[Any], free: int, known: Sequence[str] = ()) -> dict[str, Any]:
+        """Settle these, then claim for every account."""
+        answer: dict[str, Any] = self.rpc(
+            "tgworker_tick",
+            p_holder=self.holder,
+            p_settled=Json(items),
+            p_slots=Json({**lease, "free": free} for lease in self.leases()),
+            p_known=list(known),
+        )
+        return answer
+
     def claim(self, free: int = 10, known: Sequence[str] = ()) -> list[dict[str, Any]]:
         attempts: list[dict[str, Any]] = self.claim_answer(free, known)["attempts"]
         return attempts

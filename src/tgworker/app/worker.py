@@ -259,11 +259,11 @@ class Worker:
         if unsettled:
             with trio.move_on_after(FAREWELL_S):
                 try:
-                    await self.parts.store.settle(unsettled)
+                    await self.parts.store.turn(unsettled, {}, known=())
                     self.dispatch.forget(unsettled)
                 except StoreAway as error:
                     # The next start claims these rows again, with the same random_id.
-                    self._report(StoreUnavailable("database.settle", str(error), 0))
+                    self._report(StoreUnavailable("database.turn", str(error), 0))
         leases = self.parts.leases
         if leases is not None and leases.held():
             with trio.move_on_after(FAREWELL_S):

@@ -166,7 +166,7 @@ class Claims:
         known: Collection[MessageId],
         now: datetime,
     ) -> list[Attempt]:
-        """Claim what is due; see `tgworker.messaging.ports.OutboxStore.claim`."""
+        """Claim what is due; see `tgworker.messaging.ports.OutboxStore.turn`."""
         known = frozenset(known)
         data_version, changes = _data_version(connection), connection.total_changes
         wake_at, expire_at, unassigned = connection.execute(_SURVEY).fetchone()

@@ -114,7 +114,7 @@ class EmbeddedStore:
     Fills `AccountStore`, `OutboxStore`, `InboundStore`, `WaitStore`, `HistoryStore`, `JobStore`,
     `AccountBook` and `OutboxBook`.
 
-    Every method is one transaction (`enqueue`: one for every 500 messages) and may raise
+    Every method is one transaction (`enqueue`: one for every 500 messages; `turn`: two) and may raise
 
     * `StoreAway`: an outage; ask again,
     * `StoreDamaged`: the file is damaged,
@@ -170,19 +170,18 @@ class EmbeddedStore:
 
     # OutboxStore
 
-    async def claim(
-        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    async def turn(
+        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
     ) -> Sequence[Attempt]:
-        """See `tgworker.messaging.ports.OutboxStore`. Costs next to nothing while nothing changes."""
-        now = self._now()
-        claimed = await self._database.write_unless(
-            lambda connection: self._claims.nothing_new(connection, slots, known, now),
-            self._fenced(lambda connection: self._claims.claim(connection, slots, known, now)),
-        )
-        return claimed or ()
+        """See `tgworker.messaging.ports.OutboxStore`. Costs next to nothing while nothing changes.
 
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        """See `tgworker.messaging.ports.OutboxStore`."""
+        A transaction for what is settled, which need not survive a power failure, and one for the claim.
+        """
+        if settled:
+            await self._settle(settled)
+        return await self._claim(slots, known) if slots else ()
+
+    async def _settle(self, settled: Sequence[Settled]) -> None:
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> None:
@@ -192,6 +191,14 @@ class EmbeddedStore:
 
         # What a power failure takes away of this is asked again, under the claim that it did not take.
         await self._database.write(work, durable=False)
+
+    async def _claim(self, slots: Mapping[AccountId, int], known: Collection[MessageId]) -> Sequence[Attempt]:
+        now = self._now()
+        claimed = await self._database.write_unless(
+            lambda connection: self._claims.nothing_new(connection, slots, known, now),
+            self._fenced(lambda connection: self._claims.claim(connection, slots, known, now)),
+        )
+        return claimed or ()
 
     # InboundStore
 

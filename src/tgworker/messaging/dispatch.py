@@ -156,9 +156,14 @@ class Dispatch:
         """The free slots of each account that has any: what a claim may ask for."""
         return {account: desk.free_slots for account, desk in self._desks.items() if desk.free_slots > 0}
 
-    def known(self) -> frozenset[MessageId]:
-        """Every message that was claimed by this process and is not settled yet."""
-        return frozenset(self._known)
+    def known(self, *, besides: Iterable[Settled] = ()) -> frozenset[MessageId]:
+        """Every message that was claimed by this process and is not settled yet.
+
+        Args:
+            besides: Not these, which are being settled: should the store have a newer attempt of one, it is
+                to hand that over.
+        """
+        return frozenset(self._known.difference(item.attempt.message_id for item in besides))
 
     def hand_over(self, attempts: Iterable[Attempt]) -> None:
         """Give claimed attempts to their accounts; never blocks.

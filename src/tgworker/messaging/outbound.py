@@ -66,16 +66,13 @@ async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Li
 
     If that fills every desk, the next outcome is the time to ask for more.
     """
-    settled = dispatch.unsettled()
-    if settled:
-        await within(pulse, "database.settle", limits.database_s, lambda: store.settle(settled))
-        dispatch.forget(settled)
-    slots = dispatch.slots()
-    if not slots:
-        return bool(settled)
-    known = dispatch.known()
+    settled, slots = dispatch.unsettled(), dispatch.slots()
+    if not (settled or slots):
+        return False
+    known = dispatch.known(besides=settled)
     attempts = await within(
-        pulse, "database.claim", limits.database_s, lambda: store.claim(slots, known=known)
+        pulse, "database.turn", limits.database_s, lambda: store.turn(settled, slots, known=known)
     )
+    dispatch.forget(settled)
     dispatch.hand_over(attempts)
     return bool(settled or attempts)

@@ -133,20 +133,25 @@ class WakeUp(Protocol):
 class OutboxStore(Protocol):
     """The queue of what should be sent."""
 
-    async def claim(
-        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    async def turn(
+        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
     ) -> Sequence[Attempt]:
-        """Claim lane heads that are due: the stored attempts, committed.
+        """Store what became of attempts, then claim lane heads that are due: the stored attempts, committed.
 
-        At most ``slots[account]`` for each account, at most one for a conversation, oldest first. Rows that
-        are claimed under the current fence but not in ``known`` (their answer was lost, or the worker
-        crashed), and rows claimed under an older fence, are handed over again with the same ``random_id`` and
-        the next attempt number. Rows that cannot be sent at all (no account) are dead-lettered on the way.
+        Attempts of an older claim change nothing when they are settled: after any doubt the same is settled
+        again, and what the first call claimed is handed over again.
+
+        Claimed are at most ``slots[account]`` for each account, at most one for a conversation, oldest first;
+        without slots, none. Rows that are claimed under the current fence but not in ``known`` (their answer
+        was lost, or the worker crashed), and rows claimed under an older fence, are handed over again with
+        the same ``random_id`` and the next attempt number. Rows that cannot be sent at all (no account) are
+        dead-lettered on the way.
+
+        Args:
+            settled: All of it is stored before anything is claimed, even if the claim then fails.
+            slots: How many attempts each account takes.
+            known: The messages that the caller has in hand; not those that it settles.
         """
-        ...
-
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        """Store what became of attempts, in one transaction. Attempts of an older fence change nothing."""
         ...
 
 

@@ -221,6 +221,15 @@ def refusal_of(response: httpx.Response) -> Refusal | None:
     return Refusal(meaning, status, code, str(body.get("details")), str(body.get("message")))
 
 
+def refusal_by(code: str) -> Refusal:
+    """What an error of the database means that an answer tells of, which else is "done".
+
+    Args:
+        code: PostgreSQL's.
+    """
+    return Refusal(meaning_of(500, code), 500, code)
+
+
 def _body_of(response: httpx.Response) -> Mapping[str, Any]:
     try:
         body: object = json.loads(response.content)

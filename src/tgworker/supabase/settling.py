@@ -1,34 +1,14 @@
-"""Settling: what became of attempts."""
+"""Settling: what became of attempts, as the database takes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import assert_never
 
-from tgworker.messaging.models import MessageId
 from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown
 from tgworker.messaging.values import storable
-from tgworker.supabase.rest import Rest
-from tgworker.supabase.rows import Row
-
-MOST_ITEMS = 500
-"""In one call, so that it stays far below its deadline."""
 
 
-class _Settled(Row):
-    settled: list[MessageId]
-    stale: list[MessageId]
-
-
-async def settle(rest: Rest, settled: Sequence[Settled]) -> None:
-    """Store what became of attempts; see `tgworker.messaging.ports.OutboxStore.settle`. Raises: as `Rest`.
-
-    `MOST_ITEMS` in one transaction: of more, some may be stored when it is cut off.
-    """
-    for start in range(0, len(settled), MOST_ITEMS):
-        items = [_item(one) for one in settled[start : start + MOST_ITEMS]]
-        await rest.call("tgworker_settle", {"p_items": items}, _Settled)
-
-
-def _item(settled: Settled) -> Mapping[str, object]:
+def settled_json(settled: Settled) -> Mapping[str, object]:
+    """One of the ``p_items`` of ``tgworker_settle``."""
     attempt, outcome = settled.attempt, settled.outcome
     item: dict[str, object] = {
         "message_id": attempt.message_id,

@@ -24,13 +24,12 @@ from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 from tgworker.supabase.accounts import Accounts
 from tgworker.supabase.adoption import Adoption
 from tgworker.supabase.books import Outbox
-from tgworker.supabase.claims import claim
 from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
-from tgworker.supabase.settling import settle
+from tgworker.supabase.turns import turn
 from tgworker.supabase.waits import AccountWaits
 
 
@@ -89,15 +88,11 @@ class SupabaseStore:
 
     # OutboxStore
 
-    async def claim(
-        self, slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+    async def turn(
+        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
     ) -> Sequence[Attempt]:
         """See `tgworker.messaging.ports.OutboxStore`."""
-        return await claim(self._rest, self._leases, slots, known)
-
-    async def settle(self, settled: Sequence[Settled]) -> None:
-        """See `tgworker.messaging.ports.OutboxStore`."""
-        await settle(self._rest, settled)
+        return await turn(self._rest, self._leases, settled, slots, known)
 
     # InboundStore
 

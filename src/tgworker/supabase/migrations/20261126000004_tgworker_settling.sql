@@ -179,7 +179,7 @@ as $$
     from public.tgworker_peers p where p.integration_account_id = p_account and p.chat_id = p_chat
 $$;
 
--- OutboxStore.settle
+-- The first half of OutboxStore.turn
 --
 -- p_items  [{"message_id", "claim", "part", "outcome", "to", "chat_id", "telegram_id", "sent_at", "retry_after_s",
 --            "reason"}]

@@ -60,6 +60,15 @@ begin
             v_error := case when v_account is null
                 then 'no account: the conversation had none, and its owner has not just one' end;
         end if;
+        if v_account is not null then
+            -- A reference to it, if the application has that, would wait for who deletes it.
+            perform 1 from public.integration_accounts a where a.id = v_account for key share skip locked;
+            if not found then
+                update public.tgworker_lanes set ready_at = p_now + interval '1 s'
+                where conversation_id = v_lane.conversation_id;
+                continue;
+            end if;
+        end if;
         if v_adopted and not coalesce(public.tgworker_is_ours(v_account), false) then
             update public.tgworker_lanes set ready_at = p_now + interval '60 s'
             where conversation_id = v_lane.conversation_id;
@@ -288,7 +297,7 @@ begin
     select r.id from ready r where r.id is not null union select c.id from claimed c where c.id is not null;
 end $$;
 
--- OutboxStore.claim
+-- The second half of OutboxStore.turn
 --
 -- p_holder  who holds the accounts' leases
 -- p_slots   [{"account", "fence", "free"}]: at most so many for each account

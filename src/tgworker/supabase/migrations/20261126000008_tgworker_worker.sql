@@ -44,7 +44,8 @@ begin
     where not exists (select from public.tgworker_leases l where l.integration_account_id = k.id) order by 1
     on conflict do nothing;
     -- Waits for whoever writes with the old token (key share) to be done.
-    perform 1 from public.tgworker_leases l where l.integration_account_id = any (v_wanted) order by 1 for update;
+    perform 1 from public.tgworker_leases l where l.integration_account_id = any (v_wanted)
+    order by l.integration_account_id for update;
     v_now := public.tgworker_now();
     with got as (
         update public.tgworker_leases l
@@ -96,7 +97,7 @@ begin
     perform public.tgworker_check_ttl(p_ttl_s);
     perform 1 from public.tgworker_leases l
     where l.integration_account_id in (select i.account from jsonb_to_recordset(p_leases) i (account uuid))
-    order by 1 for no key update;
+    order by l.integration_account_id for no key update;
     v_now := public.tgworker_now();
     with asked as (
         select distinct i.account, i.fence from jsonb_to_recordset(p_leases) i (account uuid, fence bigint)
@@ -130,7 +131,7 @@ declare
 begin
     perform 1 from public.tgworker_leases l
     where l.integration_account_id in (select i.account from jsonb_to_recordset(p_leases) i (account uuid))
-    order by 1 for update;
+    order by l.integration_account_id for update;
     with released as (
         update public.tgworker_leases l set holder = null, expires_at = '-infinity'
         from jsonb_to_recordset(p_leases) i (account uuid, fence bigint)
@@ -173,42 +174,63 @@ as $$
     from public.worker_heartbeats h where p_worker is null or h.worker_id = p_worker
 $$;
 
--- Heartbeat, renewals and a claim in one round trip; each part may be left out.
+-- OutboxStore.turn, and whatever else a worker has to say, in one round trip; each part may be left out.
 --
 -- p_heartbeat  {"worker", "incarnation", "seq", "status", "loops"}, see tgworker_heartbeat; null: none
 -- p_leases     see tgworker_renew_leases; null: none
--- p_slots, p_known  see tgworker_claim; null: no claim
--- answer       {"now", "heartbeat": {"written"} or null, "leases": {…} or null, "claim": {…} or null, "error": {"code",
---               "message"} or null}
+-- p_settled    p_items of tgworker_settle; null: none
+-- p_slots, p_known  see tgworker_claim, which comes last; null: no claim
+-- answer       {"now", "heartbeat": {"written"} or null, "leases": {…} or null, "settled": {…} or null,
+--               "claim": {…} or null, "error": {"code", "message"} or null}
 --
--- A claim that fails takes back neither the heartbeat nor the renewals: its error is in the answer.
+-- A claim that fails takes back nothing of the rest: its error is in the answer. But a deadlock or the statement timeout
+-- ends all of it, to be repeated as a whole.
+--
+-- Nobody waits in a circle: what waits for locks comes first (leases in their order, then lanes in theirs), and a claim,
+-- which has them all by then, passes over whatever others hold.
 create or replace function public.tgworker_tick(
     p_holder uuid, p_heartbeat jsonb default null, p_leases jsonb default null, p_ttl_s integer default 30,
-    p_slots jsonb default null, p_known uuid[] default '{}') returns jsonb
+    p_settled jsonb default null, p_slots jsonb default null, p_known uuid[] default '{}') returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 declare
     v_heartbeat jsonb;
     v_leases jsonb;
+    v_settled jsonb;
     v_claim jsonb;
     v_error jsonb;
 begin
+    if jsonb_typeof(p_leases) = 'array' then
+        if jsonb_typeof(p_settled) = 'array' then
+            perform 1 from public.tgworker_leases l
+            where l.integration_account_id in (
+                select i.account from jsonb_to_recordset(p_leases) i (account uuid)
+                union all
+                select o.integration_account_id from jsonb_to_recordset(p_settled) i (message_id uuid)
+                join public.tgworker_outbox o on o.message_id = i.message_id)
+            order by l.integration_account_id for no key update;
+        end if;
+        v_leases := public.tgworker_renew_leases(p_holder, p_leases, p_ttl_s);
+    end if;
     if jsonb_typeof(p_heartbeat) = 'object' then
         v_heartbeat := public.tgworker_heartbeat(p_heartbeat ->> 'worker', (p_heartbeat ->> 'incarnation')::bigint,
             (p_heartbeat ->> 'seq')::bigint, p_heartbeat ->> 'status', coalesce(p_heartbeat -> 'loops', '{}'));
     end if;
-    if jsonb_typeof(p_leases) = 'array' then
-        v_leases := public.tgworker_renew_leases(p_holder, p_leases, p_ttl_s);
+    if jsonb_typeof(p_settled) = 'array' then
+        v_settled := public.tgworker_settle(p_settled);
     end if;
     if jsonb_typeof(p_slots) = 'array' then
         begin
             v_claim := public.tgworker_claim(p_holder, p_slots, p_known);
-        exception when others then
-            v_error := jsonb_build_object('code', sqlstate, 'message', sqlerrm);
+        exception
+            when transaction_rollback then
+                raise;
+            when others then
+                v_error := jsonb_build_object('code', sqlstate, 'message', sqlerrm);
         end;
     end if;
     return jsonb_build_object('now', public.tgworker_now(), 'heartbeat', v_heartbeat, 'leases', v_leases,
-        'claim', v_claim, 'error', v_error);
+        'settled', v_settled, 'claim', v_claim, 'error', v_error);
 end $$;
 
 -- Whether there is anything for these accounts: something that the application has just written, a lane head that is

@@ -1,0 +1,114 @@
+"""A turn of the outbound loop: what became of attempts is stored, and what is sent next is claimed."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from tgworker.messaging.errors import LeaseLost
+from tgworker.messaging.models import AccountId, Attempt, ConversationId, MessageId
+from tgworker.messaging.outcomes import Settled
+from tgworker.supabase.errors import refusal_by
+from tgworker.supabase.leases import SupabaseLeases
+from tgworker.supabase.rest import Rest
+from tgworker.supabase.rows import PeerRow, Row
+from tgworker.supabase.settling import settled_json
+
+MOST_ITEMS = 500
+"""So much is settled in one call, so that it stays far below its deadline."""
+
+MOST_PAGES = 20
+"""So often one turn asks again where the application has written more than one call takes in."""
+
+TICK = "tgworker_tick"
+
+
+class _Attempt(Row):
+    message_id: MessageId
+    account: AccountId
+    conversation_id: ConversationId
+    to: str
+    peer: PeerRow | None
+    text: str
+    part: int
+    random_id: int
+    number: int
+    claim: int
+
+    def attempt(self) -> Attempt:
+        return Attempt(
+            message_id=self.message_id,
+            account_id=self.account,
+            conversation_id=self.conversation_id,
+            to=self.to,
+            peer=None if self.peer is None else self.peer.peer(),
+            text=self.text,
+            part=self.part,
+            random_id=self.random_id,
+            number=self.number,
+            # The token of this very claim: finer than the lease's, which the database checks as well.
+            fence=self.claim,
+        )
+
+
+class _Claimed(Row):
+    attempts: list[_Attempt]
+    lost: list[AccountId]
+    more: bool
+
+
+class _Error(Row):
+    code: str
+
+
+class _Ticked(Row):
+    claim: _Claimed | None
+    error: _Error | None
+
+
+async def turn(
+    rest: Rest,
+    leases: SupabaseLeases,
+    settled: Sequence[Settled],
+    slots: Mapping[AccountId, int],
+    known: Collection[MessageId],
+) -> list[Attempt]:
+    """Settle, then claim; see `tgworker.messaging.ports.OutboxStore.turn`. Raises: as `Rest`.
+
+    One transaction, unless there is more to settle than `MOST_ITEMS`, or to take in than one claim does.
+
+    Raises:
+        LeaseLost: None of the accounts with free slots is ours any more; everything is settled.
+    """
+    items = [settled_json(one) for one in settled]
+    attempts: list[Attempt] = []
+    free = {account: count for account, count in slots.items() if count > 0}
+    pages = MOST_PAGES
+    while pages:
+        some, items = items[:MOST_ITEMS], items[MOST_ITEMS:]
+        fences = {} if items else leases.fences(free)
+        if not (some or fences):
+            break
+        arguments: dict[str, object] = {"p_holder": leases.holder}
+        if some:
+            arguments["p_settled"] = some
+        if fences:
+            pages -= 1
+            arguments["p_slots"] = [
+                {"account": account, "fence": fence, "free": free[account]}
+                for account, fence in fences.items()
+            ]
+            arguments["p_known"] = sorted({*known, *(attempt.message_id for attempt in attempts)})
+        answer = await rest.call(TICK, arguments, _Ticked)
+        if answer.error is not None:
+            raise refusal_by(answer.error.code).error(f"Supabase ({TICK})")
+        claimed = answer.claim
+        if claimed is None:
+            continue
+        leases.lose(claimed.lost)
+        for row in claimed.attempts:
+            attempts.append(row.attempt())
+            free[row.account] -= 1
+        free = {account: count for account, count in free.items() if count > 0}
+        if not claimed.more:
+            break
+    if free and not attempts and not leases.fences(free):
+        raise LeaseLost(f"{len(free)} accounts belong to a newer worker, or to nobody")
+    return attempts
