@@ -10,6 +10,7 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Gap,
     MessageId,
     Peer,
     PeerKind,
@@ -164,5 +165,6 @@ def batch(
     peers: Sequence[Peer] = (),
     sent_ids: Sequence[tuple[int, int]] = (),
     position: Position | None = None,
+    gaps: Sequence[Gap] = (),
 ) -> UpdateBatch:
-    return UpdateBatch(tuple(messages), tuple(peers), tuple(sent_ids), position)
+    return UpdateBatch(tuple(messages), tuple(peers), tuple(sent_ids), position, tuple(gaps))

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from messaging.messaging_fakes import ANNA, PEER, FakeStore, RecordingPulse, Reports, batch, growing
 from tgworker.messaging import inbound
 from tgworker.messaging.bounded import Outage
-from tgworker.messaging.events import Ingested, StoreBack, StoreUnavailable
+from tgworker.messaging.events import HistoryMissed, Ingested, StoreBack, StoreUnavailable
 from tgworker.messaging.inbound import MOST_MESSAGES, merged, pieces, run_inbound
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import Position, UpdateBatch
+from tgworker.messaging.models import Gap, Position, UpdateBatch
 
 
 @asynccontextmanager
@@ -236,3 +236,26 @@ def test_whatever_the_store_does_each_message_is_committed_in_order_and_before_i
         trio.run(live, clock=trio.testing.MockClock(autojump_threshold=0))
     finally:
         inbound.MOST_MESSAGES = most
+
+
+async def test_a_gap_goes_with_the_last_piece_and_is_told_once_it_is_stored(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, report = FakeStore(), Reports()
+    store.weather.will("ingest", "away")
+    gaps = (Gap(77, None), Gap(78, 5))
+    async with ingesting(store, report) as updates:
+        await updates.send(replace(batch(1, pts=1), gaps=gaps[:1]))
+        await updates.send(replace(batch(*range(2, MOST_MESSAGES + 4), pts=2), gaps=gaps[1:]))
+        await updates.send(batch(pts=3))
+        await trio.sleep(0.5)
+        assert report.of(HistoryMissed) == []
+        await trio.sleep(5)
+    assert [gap for each in store.batches for gap in each.gaps] == list(gaps)
+    assert [(len(each.messages), each.gaps != ()) for each in store.batches] == [
+        (1, True),
+        (MOST_MESSAGES, False),
+        (2, True),
+        (0, False),
+    ]
+    assert report.of(HistoryMissed) == [HistoryMissed(ANNA, 1), HistoryMissed(ANNA, 1)]

@@ -297,6 +297,16 @@ MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
         {"level": "info", "event": "store back", "operation": "claim", "away_s": 20.0},
     ),
     (
+        messaging.HistoryMissed(ACCOUNT, chats=2),
+        {
+            "level": "warning",
+            "event": "history missed",
+            "account": "a-1",
+            "operation": "ingest",
+            "chats": 2,
+        },
+    ),
+    (
         messaging.Ingested(ACCOUNT, messages=3, new=2, duration_s=0.01),
         {
             "level": "debug",

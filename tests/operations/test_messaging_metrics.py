@@ -23,6 +23,7 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
             ("tgworker_send_duration_seconds_sum", "deferred"): 0.25,
         },
     ),
+    (events.HistoryMissed(ACCOUNT, chats=4), {("tgworker_missed_chats_total",): 4}),
     (
         events.Ingested(ACCOUNT, messages=5, new=3, duration_s=0.5),
         {

@@ -216,6 +216,7 @@ class RpcStore:
                 "messages": [_message(message) for message in batch.messages],
                 "peers": [asdict(peer) for peer in batch.peers],
                 "sent_ids": batch.sent_ids,
+                "gaps": [[gap.chat_id, gap.top_id] for gap in batch.gaps],
                 "position": None if batch.position is None else asdict(batch.position),
             },
             p_number=self._batches,
@@ -268,6 +269,7 @@ class RpcStore:
                 is_group=job["is_group"],
                 limit_messages=job["limit_messages"],
                 messages_synced=job["messages_synced"],
+                fills_gap=job["fills_gap"],
             )
             for job in jobs
         ]

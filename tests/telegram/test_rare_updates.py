@@ -91,7 +91,7 @@ async def test_what_telegram_has_forgotten_is_said_and_the_line_goes_on(
         batch = await line.updates.receive()
         assert batch.position is not None
         assert (batch.messages, batch.position.pts) == ((), at + 1000)
-    assert world.events == [UpdatesSkipped(world.account(0).id, None)]
+    assert world.events == [UpdatesSkipped(world.account(0).id, chats=0, private=True)]
 
 
 CHANNEL = types.Channel(77, "News", types.ChatPhotoEmpty(), NOON, access_hash=770)

@@ -14,7 +14,9 @@ from trio.testing import MockClock
 from telegram.telegram_world import open_world
 from tgworker.messaging.models import Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, Refused, Sent
-from tgworker.telegram.peer_lists import DIALOG_PAGES, LISTS_EVERY_S, PeerBook
+from tgworker.telegram.dialogs import DIALOG_PAGES
+from tgworker.telegram.peer_book import PeerBook
+from tgworker.telegram.peer_lists import LISTS_EVERY_S
 from tgworker.telegram.resolving import NOT_FOUND, NOT_UNDERSTOOD, RETRY_AFTER_TROUBLE_S, Resolver
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

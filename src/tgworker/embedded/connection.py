@@ -41,6 +41,12 @@ _STAGING = (
         conversation_id text
     )
     """,
+    """
+    create temp table gap_jobs (
+        chat_id integer primary key,
+        job_id text not null
+    )
+    """,
 )
 
 

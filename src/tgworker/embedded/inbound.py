@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from tgworker.embedded import settling
+from tgworker.embedded.chats import make_chats
 from tgworker.embedded.errors import AccountGone
-from tgworker.embedded.peers import METADATA, save_peers
+from tgworker.embedded.gaps import file_gaps
+from tgworker.embedded.peers import save_peers
 from tgworker.embedded.settling import PREVIEW_CHARACTERS
 from tgworker.embedded.values import iso, new_id, storable, to_json
 from tgworker.messaging.models import AccountId, ChatMessage, Peer, Position, UpdateBatch
@@ -70,46 +72,6 @@ _FORGET_KNOWN = """
 delete from temp.incoming
 where message_id <> (select k.message_id from tgworker_message_keys k
     where k.scope = :account and k.telegram_id = incoming.telegram_id and k.chat_id = incoming.chat_id)
-"""
-
-_IDENTITIES = f"""
-insert into contact_identities (owner_id, type, value, metadata)
-select :owner, 'telegram_user', cast(c.id as text),
-    case when p.chat_id is null
-        then json_object('is_group', json(case when c.id < 0 then 'true' else 'false' end))
-        else {METADATA} end
-from (
-    select chat_id as id from temp.incoming
-    union
-    select sender_id from temp.incoming where not outgoing and sender_id is not null
-) c
-left join tgworker_peers p on p.integration_account_id = :account and p.chat_id = c.id
-where not exists (select 1 from contact_identities i
-    where i.owner_id = :owner and i.type = 'telegram_user' and i.value = cast(c.id as text))
-"""  # noqa: S608 - put together from constants
-
-_CHATS = """
-insert into temp.chats (chat_id, identity_id, conversation_id)
-select c.chat_id, i.id, (
-    select v.id from conversations v where v.primary_identity_id = i.id and v.owner_id = :owner
-    order by v.last_message_at desc limit 1)
-from (select distinct chat_id from temp.incoming) c
-cross join contact_identities i on i.owner_id = :owner and i.type = 'telegram_user'
-    and i.value = cast(c.chat_id as text)
-"""
-
-_CONVERSATIONS = """
-insert into conversations (owner_id, workspace_id, contact_id, primary_identity_id, last_channel)
-select :owner, :workspace, i.contact_id, i.id, 'telegram'
-from temp.chats c cross join contact_identities i on i.id = c.identity_id
-where c.conversation_id is null
-"""
-
-_CHATS_AGAIN = """
-update temp.chats set conversation_id = (select v.id from conversations v
-    where v.primary_identity_id = identity_id
-    and v.owner_id = :owner)
-where conversation_id is null
 """
 
 _MESSAGES = """
@@ -183,6 +145,8 @@ class Ingest:
             if batch.sent_ids or any(message.outgoing for message in batch.messages):
                 _recognise(connection, account_id, batch.sent_ids, now)
             new = _store(connection, account_id, owner_id, workspace_id, len(batch.messages), unread=True)
+        if batch.gaps:
+            file_gaps(connection, account_id, owner_id, workspace_id, batch.gaps)
         if batch.position is not None:
             self._save_position(connection, account_id, batch.position)
         return new
@@ -309,15 +273,7 @@ def _store(
         return 0
     if new != staged:
         connection.execute(_FORGET_KNOWN, {"account": account_id})
-    connection.execute(_IDENTITIES, owned)
-    connection.execute("delete from temp.chats")
-    connection.execute(_CHATS, {"owner": owner_id})
-    if (
-        connection.execute("select 1 from temp.chats where conversation_id is null limit 1").fetchone()
-        is not None
-    ):
-        connection.execute(_CONVERSATIONS, {"owner": owner_id, "workspace": workspace_id})
-        connection.execute(_CHATS_AGAIN, {"owner": owner_id})
+    make_chats(connection, account_id, owner_id, workspace_id)
     connection.execute(_MESSAGES, owned)
     connection.execute(_LATEST, {"unread": unread})
     return new

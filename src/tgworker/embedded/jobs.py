@@ -31,7 +31,7 @@ on conflict (job_id) do update set fence = excluded.fence
 _HISTORY_ROWS = """
 select j.id, j.integration_account_id, coalesce(nullif(j.telegram_id, ''), i.value), j.is_group,
     j.limit_messages,
-    j.messages_synced
+    j.messages_synced, exists (select 1 from tgworker_gap_jobs g where g.job_id = j.id)
 from json_each(?) picked cross join sync_history_jobs j on j.id = picked.value
 left join conversations c on c.id = j.conversation_id
 left join contact_identities i on i.id = c.primary_identity_id and i.type = 'telegram_user'
@@ -70,7 +70,7 @@ def claim_history(
     """Claim history jobs; one that names no chat fails on the way."""
     claimed: list[HistoryJob] = []
     picked = _claim(connection, HISTORY, fence, account_ids, known, limit)
-    for job_id, account_id, to, is_group, limit_messages, synced in connection.execute(
+    for job_id, account_id, to, is_group, limit_messages, synced, fills_gap in connection.execute(
         _HISTORY_ROWS, (to_json(picked),)
     ).fetchall():
         if to is None:
@@ -85,6 +85,7 @@ def claim_history(
                 is_group=bool(is_group),
                 limit_messages=max(0, min(limit_messages, MOST_MESSAGES)),
                 messages_synced=synced,
+                fills_gap=bool(fills_gap),
             )
         )
     return claimed
@@ -132,6 +133,7 @@ def finish(
         ("completed" if error is None else "failed", error, iso(now), job_id),
     )
     connection.execute("delete from tgworker_job_claims where job_id = ?", (job_id,))
+    connection.execute("delete from tgworker_gap_jobs where job_id = ?", (job_id,))
 
 
 def _claim(

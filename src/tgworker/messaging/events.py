@@ -62,6 +62,14 @@ class Ingested:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryMissed:
+    """Telegram no longer told all that was missed: the history of so many chats is asked for instead."""
+
+    account: AccountId
+    chats: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatWritten:
     """A heartbeat was committed by one of its writers."""
 
@@ -94,6 +102,7 @@ Event = (
     | StoreBack
     | SendFinished
     | Ingested
+    | HistoryMissed
     | HeartbeatWritten
     | HeartbeatMissed
     | JobsWaiting
@@ -106,6 +115,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     StoreBack,
     SendFinished,
     Ingested,
+    HistoryMissed,
     HeartbeatWritten,
     HeartbeatMissed,
     JobsWaiting,

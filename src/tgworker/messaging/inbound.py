@@ -11,7 +11,7 @@ from functools import partial
 import trio
 
 from tgworker.messaging.bounded import Outage
-from tgworker.messaging.events import Ingested, Report
+from tgworker.messaging.events import HistoryMissed, Ingested, Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Peer, UpdateBatch
 from tgworker.messaging.ports import InboundStore
@@ -50,6 +50,8 @@ async def run_inbound(
             if piece.messages:
                 took_s = trio.current_time() - started_at
                 report(Ingested(account_id, len(piece.messages), new, took_s))
+            if piece.gaps:
+                report(HistoryMissed(account_id, len(piece.gaps)))
 
 
 def _with_what_waits(
@@ -76,17 +78,18 @@ def merged(earlier: UpdateBatch, later: UpdateBatch) -> UpdateBatch:
         peers=tuple(peers.values()),
         sent_ids=earlier.sent_ids + later.sent_ids,
         position=later.position or earlier.position,
+        gaps=earlier.gaps + later.gaps,
     )
 
 
 def pieces(batch: UpdateBatch, most: int) -> Iterator[UpdateBatch]:
     """A batch in parts of at most ``most`` messages, to be committed one after the other.
 
-    Peers and sent ids come first, because the messages need them; the position comes last, because it may
-    only be stored after everything before it.
+    Peers and sent ids come first, because the messages need them; gaps and the position come last, because
+    they may only be stored after everything before them.
     """
     rest = batch
     while len(rest.messages) > most:
-        yield replace(rest, messages=rest.messages[:most], position=None)
+        yield replace(rest, messages=rest.messages[:most], position=None, gaps=())
         rest = replace(rest, messages=rest.messages[most:], peers=(), sent_ids=())
     yield rest

@@ -177,6 +177,20 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A chat of which the update log told not everything: its history has it.
+
+    Attributes:
+        chat_id: The chat.
+        top_id: The id of its newest message, if there can be no gap where this message is stored; ``None``
+            where that would prove nothing (a message of our own may be stored before what comes before it).
+    """
+
+    chat_id: int
+    top_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateBatch:
     """What one step of Telegram's update log brought, in order.
 
@@ -186,13 +200,15 @@ class UpdateBatch:
         sent_ids: ``(random_id, telegram_id)`` of messages that this account sent: Telegram's
             ``updateMessageID``, by which a send is recognised whose answer was lost.
         position: Where the log stands *after* this batch; ``None`` where nothing of it is known. It may
-            be stored only together with, or after, everything above.
+            be stored only together with, or after, everything else.
+        gaps: Chats that the log, up to the position, did not tell everything of.
     """
 
     messages: tuple[ChatMessage, ...]
     peers: tuple[Peer, ...]
     sent_ids: tuple[tuple[int, int], ...]
     position: Position | None
+    gaps: tuple[Gap, ...] = ()
 
 
 JobId = NewType("JobId", str)
@@ -211,6 +227,8 @@ class HistoryJob:
         is_group: Whether the application takes it for a group.
         limit_messages: At most so many messages.
         messages_synced: So many were new so far (a job that is handed over again has some).
+        fills_gap: The worker filed it, because the update log did not tell all that was missed here: it reads
+            back, whatever its limit says, until it meets what is known.
     """
 
     id: JobId
@@ -220,6 +238,7 @@ class HistoryJob:
     is_group: bool
     limit_messages: int
     messages_synced: int
+    fills_gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,8 @@ class InboundStore(Protocol):
         """Commit a batch and its position in one transaction; returns how many messages were new.
 
         Idempotent on ``(account, chat, message id)``. A message that this worker sent is not stored again,
-        whichever comes first, the answer to the send or the update.
+        whichever comes first, the answer to the send or the update. For each gap a history job is filed,
+        unless one waits for that chat already.
         """
         ...
 

@@ -223,7 +223,7 @@ def messaging_level(event: messaging.Event) -> Level:
             return "debug"
         case messaging.StoreBack() | messaging.JobsWaiting():
             return "info"
-        case messaging.StoreUnavailable() | messaging.HeartbeatMissed():
+        case messaging.StoreUnavailable() | messaging.HeartbeatMissed() | messaging.HistoryMissed():
             return "warning"
         case _:
             assert_never(event)
@@ -235,7 +235,7 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
     match event:
         case messaging.SendFinished():
             fields["operation"] = "send"
-        case messaging.Ingested():
+        case messaging.Ingested() | messaging.HistoryMissed():
             fields["operation"] = "ingest"
         case messaging.HeartbeatWritten() | messaging.HeartbeatMissed():
             fields["operation"] = "heartbeat"

@@ -48,6 +48,10 @@ class MessagingMetrics:
             "How long it took to commit what one step of an update log brought.",
             bounds=INGEST_BOUNDS_S,
         )
+        self._missed_chats = Counter(
+            "tgworker_missed_chats_total",
+            "Chats whose history was asked for, because Telegram no longer told all that was missed there.",
+        )
         self._written = Counter(
             "tgworker_heartbeats_written_total", "Heartbeats that were committed, by writer.", ["writer"]
         )
@@ -73,6 +77,7 @@ class MessagingMetrics:
             self._send_s,
             self._ingested,
             self._ingest_s,
+            self._missed_chats,
             self._written,
             self._missed,
             self._failed,
@@ -92,6 +97,8 @@ class MessagingMetrics:
                 self._ingested.add("new", by=event.new)
                 self._ingested.add("known", by=event.messages - event.new)
                 self._ingest_s.observe(event.duration_s)
+            case events.HistoryMissed():
+                self._missed_chats.add(by=event.chats)
             case events.HeartbeatWritten():
                 self._written.add(self._writers.of(event.writer))
             case events.HeartbeatMissed():

@@ -117,6 +117,15 @@ class Connection:
         """End the connection, whatever is queued."""
         self._scope.cancel(reason=reason)
 
+    def forget_session(self) -> bool:
+        """Forget the client's MTProto session until its next packet; returns whether there was one."""
+        if self._seat is None:
+            return False
+        self._seat.record.sessions.pop(self._seat.session.id, None)
+        self._seat = None
+        self._enlist()
+        return True
+
     def half_close(self) -> None:
         """Send nothing any more; go on reading."""
         self._outbox.shut()

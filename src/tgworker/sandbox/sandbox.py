@@ -185,6 +185,19 @@ class Sandbox:
             connection.cut("dropped")
         return len(cut)
 
+    def forget_sessions(self, user_id: int | None = None) -> int:
+        """Forget the MTProto sessions of a user, or all; returns how many clients had one.
+
+        Nothing is pushed to such a client before its next packet, which begins a new session
+        (``new_session_created``); what happened in between it has to ask for.
+
+        Raises:
+            UnknownUser: There is no such user.
+        """
+        self.check_users(user_id)
+        forgotten = [each for each in self._connections if user_id in (None, each.user_id)]
+        return sum(each.forget_session() for each in forgotten)
+
     def revoke(self, user_id: int, reason: Revocation = "SESSION_REVOKED") -> int:
         """Kill the keys that a user is logged in with: from the next request on they get this error.
 

@@ -88,6 +88,7 @@ class Inbox:
                         "peers": peers_json(batch.peers),
                         "sent_ids": batch.sent_ids,
                         "position": position_json(batch.position),
+                        "gaps": [[gap.chat_id, gap.top_id] for gap in batch.gaps],
                     },
                 },
                 _Stored,

@@ -28,6 +28,7 @@ class _History(_Job):
     is_group: bool
     limit_messages: int
     messages_synced: int
+    fills_gap: bool
 
 
 class _Message(_Job):
@@ -89,6 +90,7 @@ class Jobs:
                 is_group=row.is_group,
                 limit_messages=row.limit_messages,
                 messages_synced=row.messages_synced,
+                fills_gap=row.fills_gap,
             )
             for row in answer.jobs
         ]

@@ -17,11 +17,11 @@ NEEDED = {
         "_updates_error _updates_handle _updates_queue"
     ),
     "client._sender": (
-        "_connection _disconnect _pending_state _process_message _recv_loop_handle _send_loop_handle "
-        "_send_queue _start_reconnect _try_connect _user_connected"
+        "_connection _disconnect _handle_new_session_created _pending_state _process_message "
+        "_recv_loop_handle _send_loop_handle _send_queue _start_reconnect _try_connect _user_connected"
     ),
     "client._sender._send_queue": "_deque",
-    "client._message_box": "load session_state",
+    "client._message_box": "end_get_diff getting_diff_for load map reset_deadlines session_state",
     "client._mb_entity_cache": "extend set_self_user",
     "html": "_building_entities entities text",
     "connection": "_connected _recv_task _send_task _writer disconnect",
@@ -43,6 +43,13 @@ SIGNATURES = {
     "client._sender._disconnect": ("error",),
     "client._sender._try_connect": ("attempt",),
     "client._sender._process_message": ("message",),
+    "client._sender._handle_new_session_created": ("message",),
+    "client._message_box.end_get_diff": ("entry",),
+    "client._message_box.get_difference": (),
+    "client._message_box.get_channel_difference": ("chat_hashes",),
+    "client._message_box.apply_pts_info": ("update", "reset_deadlines"),
+    "client._message_box.apply_difference_type": ("diff", "chat_hashes"),
+    "client._message_box.apply_channel_difference": ("request", "diff", "chat_hashes"),
     "connection.disconnect": (),
 }
 """Methods that are overridden, with the parameters that Telethon passes."""

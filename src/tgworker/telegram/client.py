@@ -1,11 +1,11 @@
 """Telethon's client, reduced to what is wanted of it: keys, the wire, and the order of updates."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from telethon import TelegramClient
+from telethon import TelegramClient, errors
 from telethon._updates import SessionState
 from telethon.errors import RPCError
 from telethon.tl import functions, types
@@ -14,13 +14,17 @@ from tgworker.messaging.errors import AccountRefused
 from tgworker.telegram.invoke import invoke_aio
 from tgworker.telegram.line import LineConnection, LineSender
 from tgworker.telegram.quiet_log import QuietLogger
-from tgworker.telegram.raw_updates import RawUpdates
-from tgworker.telegram.rpc_errors import account_refusal, error_name, is_passing, wait_of
+from tgworker.telegram.raw_updates import RawUpdates, too_long
+from tgworker.telegram.rpc_errors import account_refusal, error_name, wait_of
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings
+from tgworker.telegram.update_box import ACCOUNT, RETRY_FROM_S, RETRY_MAX_S, UpdateBox
 
-DIFFERENCE_RETRY_MAX_S = 60.0
-"""Longest pause before Telegram, in trouble, is asked again for what was missed. From 1 s, it doubles."""
+DIFFERENCE_S = 30.0
+"""How long an answer to a difference may take. Telethon waits for ever, and takes nothing meanwhile."""
+
+OF_A_CHANNEL_LEFT = (errors.ChannelPrivateError, errors.ChannelInvalidError)
+"""The account is no longer in the channel: nothing is asked for there any more."""
 
 KNOWN_CHANNELS = 50_000
 """Access hashes of channels held in memory; Telethon drops those of users at the same size."""
@@ -36,8 +40,8 @@ class ClientHooks:
         on_refused: Telegram's final no to the account, in answer to any request.
         on_heard: Something came in.
         on_difference_delayed: Seconds until Telegram is asked again what was missed, and its error name.
-        on_skipped: Something was missed for good, in a channel (bare id) or elsewhere (``None``).
         on_overflow: Packets of updates that were dropped to be asked for again.
+        hash_of: The stored access hash of a channel, by its bare id.
         permit: Asked before every write to the socket: whether the account is still ours.
     """
 
@@ -46,8 +50,8 @@ class ClientHooks:
     on_refused: Callable[[AccountRefused], None]
     on_heard: Callable[[], None]
     on_difference_delayed: Callable[[float, str], None]
-    on_skipped: Callable[[int | None], None]
     on_overflow: Callable[[int], None]
+    hash_of: Callable[[int], int | None] = lambda _channel_id: None
     permit: Callable[[], bool] = lambda: True
 
 
@@ -93,6 +97,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         )
         self._hooks = hooks
         self._listens = listens
+        self._message_box = self.box = UpdateBox(self._log["messagebox"], hooks.hash_of)
         self._updates_queue = RawUpdates(hooks.on_overflow)
         self._sender = LineSender(
             session.auth_key,
@@ -101,7 +106,14 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
             on_heard=hooks.on_heard,
             on_lost=hooks.on_lost,
             permit=hooks.permit,
+            on_new_session=self.catch_up_nowait,
         )
+
+    def catch_up_nowait(self, channels: Iterable[int] = ()) -> None:
+        """Ask Telegram what was missed: in the account's own log, and in those of channels (bare ids)."""
+        self._updates_queue.put_nowait(types.UpdatesTooLong())
+        for channel_id in channels:
+            self._updates_queue.put_nowait(too_long(channel_id))
 
     async def _call(
         self,
@@ -133,26 +145,33 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
             raise
 
     async def _difference_aio(self, sender: Any, request: Any) -> Any:
-        # Telethon gives a difference up at the first error, for 15 minutes or until the next update comes.
-        pause_s = 1.0
-        difference: Any = None
-        while difference is None:
-            try:
+        """One attempt; the box asks again at its time, and Telethon goes on with other logs meanwhile."""
+        channel_id = request.channel.channel_id if hasattr(request, "channel") else None
+        log = ACCOUNT if channel_id is None else int(channel_id)
+        try:
+            async with asyncio.timeout(DIFFERENCE_S):
                 difference = await self.ask_aio(request, sender=sender)
-                continue
-            except RPCError as error:
+        except TimeoutError:
+            self._ask_again(log, self.box.trouble(log), f"no answer within {DIFFERENCE_S:g} s")
+            raise errors.ServerError(request, "no answer") from None  # what Telethon goes on after
+        except RPCError as error:
+            if account_refusal(error) is None and not isinstance(error, OF_A_CHANNEL_LEFT):
                 wait_s = wait_of(error)
-                if wait_s is None:
-                    if not is_passing(error):
-                        raise
-                    wait_s, pause_s = pause_s, min(2 * pause_s, DIFFERENCE_RETRY_MAX_S)
-                self._hooks.on_difference_delayed(wait_s, error_name(error))
-            await asyncio.sleep(wait_s)
-        if isinstance(difference, types.updates.DifferenceTooLong):
-            self._hooks.on_skipped(None)
-        elif isinstance(difference, types.updates.ChannelDifferenceTooLong):
-            self._hooks.on_skipped(request.channel.channel_id)
+                self._ask_again(
+                    log,
+                    self.box.trouble(log) if wait_s is None else wait_s,
+                    error_name(error),
+                    of_all_channels=wait_s is not None and log != ACCOUNT,
+                )
+            raise
+        self.box.had(log)
+        if isinstance(difference, types.updates.DifferenceTooLong | types.updates.ChannelDifferenceTooLong):
+            self.box.missed.append(log)
         return difference
+
+    def _ask_again(self, log: int, wait_s: float, reason: str, *, of_all_channels: bool = False) -> None:
+        self.box.ask_again(log, wait_s, of_all_channels=of_all_channels)
+        self._hooks.on_difference_delayed(wait_s, reason)
 
     async def _on_login(self, user: Any) -> Any:
         """Start an account that has no position from the server's current state.
@@ -170,6 +189,29 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         )
         await self._hooks.on_updates_aio(self, (), (), ())
         return user
+
+    async def ask_patiently_aio(self, request: Any) -> Any:
+        """One request, again and again until Telegram answers it: for what must be known to go on.
+
+        Raises:
+            LineLost: The line broke.
+            RPCError: Telegram's final no to the account.
+        """
+        pause_s = RETRY_FROM_S
+        while True:
+            try:
+                async with asyncio.timeout(DIFFERENCE_S):
+                    return await self.ask_aio(request)
+            except TimeoutError:
+                wait_s, reason = None, f"no answer within {DIFFERENCE_S:g} s"
+            except RPCError as error:
+                if account_refusal(error) is not None:
+                    raise
+                wait_s, reason = wait_of(error), error_name(error)
+            if wait_s is None:
+                wait_s, pause_s = pause_s, min(2 * pause_s, RETRY_MAX_S)
+            self._hooks.on_difference_delayed(wait_s, reason)
+            await asyncio.sleep(wait_s)
 
     async def _preprocess_updates(
         self, updates: Sequence[Any], users: Sequence[Any], chats: Sequence[Any]

@@ -33,8 +33,8 @@ from tgworker.telegram.intake import Intake
 from tgworker.telegram.limits import REFRESH_S, LimitsQuestion, TextLimits
 from tgworker.telegram.line_errors import OF_THE_LINE, in_words, is_key_unknown, is_transport_flood
 from tgworker.telegram.markup import entities_for
-from tgworker.telegram.peer_lists import PeerBook
-from tgworker.telegram.peers import input_user, peer_of
+from tgworker.telegram.peer_book import PeerBook
+from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.resolving import Resolver
 from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, account_refusal, error_name
@@ -94,7 +94,11 @@ class TelethonConnection:
         self._client: AccountClient | None = None
         self._resolver: Resolver | None = None
         self._sender: Sender | None = None
-        self._intake = Intake(self._inbox, self._book)
+        self._intake = Intake(
+            self._inbox,
+            self._book,
+            lambda chats, private: self._observer(UpdatesSkipped(account_id, chats, private)),
+        )
         self._limits = TextLimits()
         self._is_premium = False
         self._key: tuple[AccountId, int] | None = None
@@ -222,8 +226,8 @@ class TelethonConnection:
                 on_difference_delayed=lambda s, name: self._observer(
                     DifferenceDelayed(self._account_id, s, name)
                 ),
-                on_skipped=lambda channel: self._observer(UpdatesSkipped(self._account_id, channel)),
                 on_overflow=lambda dropped: self._observer(UpdatesOverflowed(self._account_id, dropped)),
+                hash_of=self._hash_of,
                 permit=self._permit,
             ),
             QuietLogger(
@@ -289,6 +293,10 @@ class TelethonConnection:
         await client._sender.ping()
 
     # ------------------------------------------------ what the client tells
+
+    def _hash_of(self, channel_id: int) -> int | None:
+        peer = self._book.get(-channel_id - CHANNEL_MARK)
+        return None if peer is None else peer.access_hash
 
     def _on_heard(self) -> None:
         self._last_heard_at = trio.current_time()

@@ -59,11 +59,13 @@ class UpdatesSkipped:
 
     Attributes:
         account_id: Whose updates were skipped.
-        channel_id: Bare id of the channel, or ``None`` for private chats and basic groups.
+        chats: In how many chats there may be such messages.
+        private: Whether it was the account's own log, of private chats and basic groups, not a channel's.
     """
 
     account_id: AccountId
-    channel_id: int | None
+    chats: int
+    private: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,11 +97,12 @@ def merged(batches: list[UpdateBatch]) -> UpdateBatch:
         peers=tuple(peers.values()),
         sent_ids=tuple(pair for batch in batches for pair in batch.sent_ids),
         position=batches[-1].position,
+        gaps=tuple(gap for batch in batches for gap in batch.gaps),
     )
 
 
 def _is_bare(batch: UpdateBatch) -> bool:
-    return not (batch.messages or batch.peers or batch.sent_ids)
+    return not (batch.messages or batch.peers or batch.sent_ids or batch.gaps)
 
 
 def _weight(batch: UpdateBatch) -> int:

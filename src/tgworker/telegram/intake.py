@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from telethon.errors import RPCError, TypeNotFoundError
 from telethon.tl import functions
 
-from tgworker.messaging.models import Peer, Position
+from tgworker.messaging.models import Gap, Peer, Position
 from tgworker.telegram.batches import batch_of, date_of, position_of, spoken_of
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.inbox import Inbox
-from tgworker.telegram.peer_lists import PeerBook
+from tgworker.telegram.missed import gaps_aio
+from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import peers_of
+from tgworker.telegram.update_box import ACCOUNT
 
 INTRODUCTION_UPDATES = 100
 """How long a difference may be that is only asked for because it names a stranger."""
@@ -25,11 +28,13 @@ class Intake:
     Args:
         inbox: Where batches go.
         book: Who is known; who comes with a batch is added.
+        on_missed: Told how many chats' history has to be read, and whether private ones are among them.
     """
 
-    def __init__(self, inbox: Inbox, book: PeerBook) -> None:
+    def __init__(self, inbox: Inbox, book: PeerBook, on_missed: Callable[[int, bool], None]) -> None:
         self._inbox = inbox
         self._book = book
+        self._on_missed = on_missed
         self._self_id = 0
         self._learn: Callable[[tuple[tuple[int, int], ...]], None] = lambda _: None
         self._identified = asyncio.Event()
@@ -52,9 +57,18 @@ class Intake:
             await self._identified.wait()  # who wrote an outgoing message is "self", by number
         met = await self._introduced_aio(client, updates, position)
         batch = batch_of(updates, users, chats, position=position, self_id=self._self_id, more_peers=met)
+        if client.box.missed:
+            batch = replace(batch, gaps=await self._gaps_aio(client, position))
         self._book.learn(batch.peers)
         self._learn(batch.sent_ids)
         await self._inbox.put_aio(batch)
+
+    async def _gaps_aio(self, client: AccountClient, position: Position) -> tuple[Gap, ...]:
+        """What has to be read from the history, now that the position is beyond it."""
+        logs, client.box.missed = client.box.missed, []
+        gaps = await gaps_aio(client, logs, position, self._book)
+        self._on_missed(len(gaps), ACCOUNT in logs)
+        return gaps
 
     async def _introduced_aio(
         self, client: AccountClient, updates: Sequence[Any], position: Position

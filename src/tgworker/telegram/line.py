@@ -47,6 +47,8 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         on_heard: Called for each message that comes in.
         on_lost: Called once, with what ended the line (``None``: somebody closed it).
         permit: Whether the line may still be written to.
+        on_new_session: Called when the server has forgotten what it knew of this line: what it would have
+            sent meanwhile is lost (https://core.telegram.org/mtproto/service_messages#new-session-creation-notification).
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         on_heard: Callable[[], None],
         on_lost: Callable[[BaseException | None], None],
         permit: Callable[[], bool] = lambda: True,
+        on_new_session: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
             auth_key, loggers=loggers, retries=0, delay=0, auto_reconnect=False, updates_queue=updates_queue
@@ -65,6 +68,8 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         self._on_heard = on_heard
         self._on_lost = on_lost
         self._permit = permit
+        self._on_new_session = on_new_session
+        self._is_introduced = False
         self._ping_ids = iter(range(1, 2**63))
         self.over = False
 
@@ -129,3 +134,9 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
     async def _process_message(self, message: Any) -> None:
         self._on_heard()
         await super()._process_message(message)
+
+    async def _handle_new_session_created(self, message: Any) -> None:
+        await super()._handle_new_session_created(message)
+        if self._is_introduced:  # the first is the line's own beginning, and who begins catches up anyhow
+            self._on_new_session()
+        self._is_introduced = True

@@ -36,9 +36,14 @@ class RawUpdates(asyncio.Queue[Any]):
             channels = {channel for packet in [*dropped, item] for channel in _channels(packet)}
             super().put_nowait(types.UpdatesTooLong())  # Telethon answers with getDifference
             for channel in sorted(channels):
-                super().put_nowait(types.UpdateShort(types.UpdateChannelTooLong(channel), _EPOCH))
+                super().put_nowait(too_long(channel))
             self._on_overflow(len(dropped))
         super().put_nowait(item)
+
+
+def too_long(channel_id: int) -> Any:
+    """A packet that says: ask for this channel's difference."""
+    return types.UpdateShort(types.UpdateChannelTooLong(channel_id), _EPOCH)
 
 
 def _channels(packet: Any) -> set[int]:

@@ -9,7 +9,8 @@ from telethon.tl import functions
 from tgworker.messaging.models import Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.client import AccountClient
-from tgworker.telegram.peer_lists import PeerBook, PeerLists
+from tgworker.telegram.peer_book import PeerBook
+from tgworker.telegram.peer_lists import PeerLists
 from tgworker.telegram.peers import kind_of, marked_id, peers_of
 from tgworker.telegram.rpc_errors import account_refusal, error_name, is_passing, wait_of
 

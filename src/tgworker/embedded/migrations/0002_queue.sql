@@ -258,3 +258,12 @@ create table tgworker_job_claims (
     job_id text primary key not null,
     fence integer not null
 ) without rowid;
+
+-- Jobs of `sync_history_jobs` that the worker filed because Telegram did not tell all that was missed in a chat:
+-- each reads back until it meets what is known.
+create table tgworker_gap_jobs (
+    job_id text primary key not null references sync_history_jobs (id) on delete cascade,
+    integration_account_id text not null,
+    chat_id integer not null
+) without rowid;
+create index tgworker_gap_jobs_chat on tgworker_gap_jobs (integration_account_id, chat_id);

@@ -215,6 +215,15 @@ create table if not exists public.tgworker_job_claims (
     fence bigint not null
 );
 
+-- Jobs of `sync_history_jobs` that the worker filed because Telegram did not tell all that was missed in a chat: each
+-- reads back until it meets what is known.
+create table if not exists public.tgworker_gap_jobs (
+    job_id uuid primary key,
+    integration_account_id uuid not null,
+    chat_id bigint not null
+);
+create index if not exists tgworker_gap_jobs_chat on public.tgworker_gap_jobs (integration_account_id, chat_id);
+
 -- What workers say about themselves, for people: verdicts, restarts, refusals.
 create table if not exists public.tgworker_events (
     id uuid primary key,

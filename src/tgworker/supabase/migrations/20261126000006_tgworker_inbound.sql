@@ -240,23 +240,10 @@ begin
 
     perform public.tgworker_make_contacts(p_account, p_owner, v_in);
 
-    -- The conversation of each chat. There may be several contacts for one id in old data: the one that has it.
+    perform public.tgworker_make_conversations(p_owner, p_workspace, v_in);
     select array_agg(c.chat_id), array_agg(c.identity_id), array_agg(c.conversation_id)
     into v_chats, v_identities, v_conversations
     from public.tgworker_find_chats(p_owner, v_in) c;
-    if array_position(v_conversations, null) is not null then
-        -- One at a time for each owner, so that two accounts do not both make the conversation of one group.
-        perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('owner ' || p_owner));
-        insert into public.conversations
-            (owner_id, workspace_id, contact_id, primary_identity_id, last_channel)
-        select p_owner, p_workspace, i.contact_id, i.id, 'telegram'
-        from public.tgworker_find_chats(p_owner, v_in) c
-        join public.contact_identities i on i.id = c.identity_id
-        where c.conversation_id is null order by i.id;
-        select array_agg(c.chat_id), array_agg(c.identity_id), array_agg(c.conversation_id)
-        into v_chats, v_identities, v_conversations
-        from public.tgworker_find_chats(p_owner, v_in) c;
-    end if;
 
     perform set_config('tgworker.writing', 'on', true);
     with stored as (
@@ -386,6 +373,83 @@ begin
     ) k;
 end $$;
 
+-- Makes a conversation for each chat of these messages that has a contact, but none.
+create or replace function public.tgworker_make_conversations(
+    p_owner uuid, p_workspace uuid, p_in public.tgworker_incoming[]) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    if exists (select from public.tgworker_find_chats(p_owner, p_in) c where c.conversation_id is null) then
+        -- One at a time for each owner, so that two accounts do not both make the conversation of one group.
+        perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('owner ' || p_owner));
+        insert into public.conversations
+            (owner_id, workspace_id, contact_id, primary_identity_id, last_channel)
+        select p_owner, p_workspace, i.contact_id, i.id, 'telegram'
+        from public.tgworker_find_chats(p_owner, p_in) c
+        join public.contact_identities i on i.id = c.identity_id
+        where c.conversation_id is null order by i.id;
+    end if;
+end $$;
+
+-- Files a history job for each chat that the update log did not tell everything of, unless one waits there already.
+-- One that is being processed may have read past this gap. p_gaps as in tgworker_ingest.
+create or replace function public.tgworker_file_gaps(p_account uuid, p_owner uuid, p_workspace uuid, p_gaps jsonb)
+returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_in public.tgworker_incoming[];
+begin
+    if jsonb_typeof(p_gaps) is distinct from 'array' or p_gaps = '[]' then
+        return;
+    end if;
+    -- A batch whose answer was lost may be committed together with its repeat: one after the other.
+    perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('gaps ' || p_account));
+    -- As if a message of the owner's had come from there: what makes contacts and conversations.
+    select array_agg((1, g.chat_id, null, null, true, '', 'text', null, null, gen_random_uuid()
+        )::public.tgworker_incoming)
+    into v_in
+    from (
+        select distinct (g.pair ->> 0)::bigint as chat_id from jsonb_array_elements(p_gaps) g (pair)
+        left join lateral (
+            select true as is_known from public.tgworker_message_keys k
+            where k.scope = p_account and k.telegram_id = (g.pair ->> 1)::bigint
+                and k.chat_id = (g.pair ->> 0)::bigint offset 0
+        ) k on true
+        left join lateral (
+            select true as is_filed from public.tgworker_gap_jobs f
+            cross join lateral (
+                select j.status from public.sync_history_jobs j where j.id = f.job_id offset 0
+            ) j
+            where f.integration_account_id = p_account and f.chat_id = (g.pair ->> 0)::bigint
+                and j.status = 'pending' limit 1
+        ) f on true
+        where k.is_known is null and f.is_filed is null
+    ) g;
+    if v_in is null then
+        return;
+    end if;
+    perform public.tgworker_make_contacts(p_account, p_owner, v_in);
+    perform public.tgworker_make_conversations(p_owner, p_workspace, v_in);
+    with filed as (
+        insert into public.sync_history_jobs (id, owner_id, workspace_id, conversation_id, integration_account_id,
+            telegram_id, telegram_name, is_group, status, limit_messages, messages_synced)
+        select i.message_id, p_owner, p_workspace, c.conversation_id, p_account, r.telegram_id,
+            coalesce(p.title, nullif(concat_ws(' ', p.first_name, p.last_name), '')), i.chat_id < 0, 'pending', 500, 0
+        from unnest(v_in) i
+        join public.tgworker_find_chats(p_owner, v_in) c on c.chat_id = i.chat_id
+        -- (Whatever type the application's column has.)
+        cross join lateral jsonb_populate_record(null::public.sync_history_jobs,
+            jsonb_build_object('telegram_id', i.chat_id::text)) r
+        left join public.tgworker_peers p on p.integration_account_id = p_account and p.chat_id = i.chat_id
+        order by i.message_id
+        returning id
+    )
+    insert into public.tgworker_gap_jobs (job_id, integration_account_id, chat_id)
+    select f.id, p_account, i.chat_id from filed f join unnest(v_in) i on i.message_id = f.id;
+end $$;
+
 -- On an adopted database: which of these messages did the old worker store? They get their keys now. Nothing that is
 -- younger than the adoption of the account by a day is looked for.
 create or replace function public.tgworker_know_old(
@@ -432,7 +496,9 @@ end $$;
 --            "peers": [{"chat_id", "kind", "access_hash", "first_name", "last_name", "title", "username", "phone",
 --            "is_self"}],
 --            "sent_ids": [[random_id, telegram_id]],
---            "position": {"pts", "qts", "date", "seq", "channels": {channel_id: pts}} or null}
+--            "position": {"pts", "qts", "date", "seq", "channels": {channel_id: pts}} or null,
+--            "gaps": [[chat_id, top_id or null]]}: chats that the log did not tell everything of: a history job is
+--           filed for each, unless there is a message top_id there, or a job that waits
 --           channels: all of them, or null for "as before". Texts without U+0000, which PostgreSQL does not keep.
 -- p_number  grows with every batch under one token, so that a late repeat of an older one does not move the position
 --           back; null: no such guard
@@ -457,6 +523,7 @@ begin
     perform public.tgworker_keep_peers(p_account, v_owned.owner, p_batch -> 'peers');
     v_new := public.tgworker_store_messages(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'messages',
         p_batch -> 'sent_ids', true);
+    perform public.tgworker_file_gaps(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'gaps');
     if jsonb_typeof(v_position) = 'object' then
         insert into public.tgworker_positions as k (integration_account_id, pts, qts, date, seq, fence, number)
         values (p_account, (v_position ->> 'pts')::bigint, (v_position ->> 'qts')::bigint,

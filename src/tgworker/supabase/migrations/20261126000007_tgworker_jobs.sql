@@ -48,9 +48,9 @@ end $$;
 -- p_accounts  [{"account", "fence"}]: accounts whose lease p_holder has
 -- p_known     ids of jobs that this worker has in hand; others that are claimed are handed over again
 -- answer      {"jobs": [{"job_id", "account", "fence", "to", "peer", "is_group", "limit_messages",
---              "messages_synced"}]}
+--              "messages_synced", "fills_gap"}]}
 --
--- The oldest first. limit_messages is 500 at most. A job that names no chat fails on the way.
+-- The oldest first. limit_messages is 500 at most. fills_gap: the worker filed it, see tgworker_file_gaps. A job that names no chat fails on the way.
 create or replace function public.tgworker_claim_history(
     p_holder uuid, p_accounts jsonb, p_known uuid[] default '{}', p_limit integer default 1) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
@@ -67,10 +67,11 @@ begin
     with found as materialized (
         select k.n, j.id, j.integration_account_id as account, c.fence,
             coalesce(nullif(j.telegram_id::text, ''), i.value) as recipient, j.is_group, j.limit_messages,
-            j.messages_synced
+            j.messages_synced, g.job_id is not null as fills_gap
         from unnest(v_jobs) with ordinality k (id, n)
         join public.sync_history_jobs j on j.id = k.id
         join public.tgworker_job_claims c on c.job_id = j.id
+        left join public.tgworker_gap_jobs g on g.job_id = k.id
         left join public.conversations v on v.id = j.conversation_id
         left join public.contact_identities i on i.id = v.primary_identity_id and i.type = 'telegram_user'
     )
@@ -80,7 +81,7 @@ begin
             'peer', public.tgworker_peer(f.account, public.tgworker_chat_of(f.account, f.recipient)),
             'is_group', coalesce(f.is_group, false),
             'limit_messages', greatest(0, least(coalesce(f.limit_messages, 100), 500)),
-            'messages_synced', coalesce(f.messages_synced, 0)) order by f.n)
+            'messages_synced', coalesce(f.messages_synced, 0), 'fills_gap', f.fills_gap) order by f.n)
             filter (where f.recipient is not null), '[]')
     into v_nowhere, v_answer from found f;
     if v_nowhere is not null then
@@ -195,6 +196,8 @@ begin
         set status = case when o.error is null then 'completed' else 'failed' end, error_message = o.error,
             processed_at = v_now
         from ours o where j.id = o.job_id and j.status = 'processing'
+    ), gaps as (
+        delete from public.tgworker_gap_jobs g using ours o where g.job_id = o.job_id
     )
     select coalesce(array_agg(o.job_id), '{}') into v_finished from ours o;
     return jsonb_build_object('finished', to_jsonb(v_finished), 'stale', to_jsonb(array(

@@ -1,0 +1,69 @@
+"""An account's chats as Telegram lists them, page by page: the one with the newest message first."""
+
+from typing import Any
+
+from telethon.tl import functions, types
+
+from tgworker.telegram.client import AccountClient
+from tgworker.telegram.peer_book import PeerBook
+from tgworker.telegram.peers import input_peer, marked_id, peers_of
+
+DIALOGS_PER_PAGE = 100
+DIALOG_PAGES = 20
+"""At most 2,000 chats are looked through: Telegram answers with flood waits to those who read much more."""
+
+
+class DialogPages:
+    """Reads on from page to page (https://core.telegram.org/api/offsets).
+
+    Args:
+        client: Whom to ask.
+        book: Where everybody goes who is found.
+        patient: Whether Telegram is asked again until it answers, whatever it says meanwhile.
+    """
+
+    def __init__(self, client: AccountClient, book: PeerBook, *, patient: bool = False) -> None:
+        self._ask_aio = client.ask_patiently_aio if patient else client.ask_aio
+        self._book = book
+        self._pages = 0
+        self._offset: tuple[Any, int, Any] | None = (None, 0, types.InputPeerEmpty())
+
+    async def read_aio(self) -> Any:
+        """The next page, ``messages.dialogs`` or a slice of them; ``None`` after the last one.
+
+        Raises:
+            LineLost: The line broke.
+            RPCError: Telegram refused it. The next call asks for the same page.
+        """
+        if self._offset is None:
+            return None
+        date, message_id, peer = self._offset
+        page = await self._ask_aio(
+            functions.messages.GetDialogsRequest(
+                offset_date=date, offset_id=message_id, offset_peer=peer, limit=DIALOGS_PER_PAGE, hash=0
+            )
+        )
+        self._pages += 1
+        self._book.learn(peers_of(getattr(page, "users", ())))
+        self._book.learn(peers_of(getattr(page, "chats", ())))
+        self._offset = self._after(page, message_id) if self._pages < DIALOG_PAGES else None
+        return page
+
+    def _after(self, page: Any, message_id: int) -> tuple[Any, int, Any] | None:
+        if not isinstance(page, types.messages.DialogsSlice):
+            return None
+        last = next((top for top in map(tops(page).get, map(key_of, reversed(page.dialogs))) if top), None)
+        if last is None or last.id == message_id:
+            return None
+        known = self._book.get(marked_id(last.peer_id))
+        return (last.date, last.id, types.InputPeerEmpty() if known is None else input_peer(known))
+
+
+def tops(page: Any) -> dict[tuple[int, int], Any]:
+    """The messages that came with a page, by chat and id."""
+    return {(marked_id(m.peer_id), m.id): m for m in page.messages if getattr(m, "date", None) is not None}
+
+
+def key_of(dialog: Any) -> tuple[int, int]:
+    """Chat and id of a dialog's newest message."""
+    return marked_id(dialog.peer), dialog.top_message

@@ -1,0 +1,154 @@
+"""Telethon's bookkeeping of an account's update log, and what it forgets to keep.
+
+Telethon gives a difference up at the first error, for 15 minutes or until the next update comes; it drops a
+channel that it has no access hash for, or has never met, without a word; and of a difference it drops what
+moves the account's own ``pts`` without being a new message. Here a difference is asked for again at a time
+that is known, what cannot be asked for is written down, and nothing of a difference is dropped.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from telethon._updates import Entity, EntityType, MessageBox
+from telethon._updates.messagebox import ENTRY_ACCOUNT, ENTRY_SECRET, PtsInfo, State, next_updates_deadline
+from telethon.helpers import get_running_loop
+from telethon.tl import types
+
+RETRY_FROM_S = 1.0
+RETRY_MAX_S = 60.0
+"""Pauses before Telegram, in trouble, is asked again for what was missed: the first, and the longest."""
+
+ACCOUNT = 0
+"""Stands for the account's own log where a channel's id would stand for the channel's."""
+
+
+class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
+    """Where an account's log and those of its channels stand, which of them have a gap, and what is lost.
+
+    A log is called by its channel's bare id, the account's own by `ACCOUNT`. All of it runs in the client's
+    update loop; nothing waits.
+
+    Args:
+        log: Telethon's logger.
+        hash_of: The access hash of a channel (bare id) that is stored, if it is.
+
+    Attributes:
+        answered: How many differences were answered so far.
+        missed: Logs of which Telegram no longer has all that was missed, or cannot be asked: only the history
+            of their chats has it. Whoever hands the next position on takes them.
+    """
+
+    def __init__(self, log: Any, hash_of: Callable[[int], int | None]) -> None:
+        super().__init__(log)
+        self._hash_of = hash_of
+        self._pauses_s: dict[int, float] = {}
+        self._again_at: dict[int, float] = {}
+        self._no_channel_before = 0.0
+        self.answered = 0
+        self.missed: list[int] = []
+
+    # ------------------------------------------------ what a look compares
+
+    def stands(self) -> dict[int, int]:
+        """The ``pts`` of each log."""
+        logs = {log: state.pts for log, state in self.map.items() if isinstance(log, int)}
+        if ENTRY_ACCOUNT in self.map:
+            logs[ACCOUNT] = self.map[ENTRY_ACCOUNT].pts
+        return logs
+
+    def waits_until(self) -> float:
+        """Until when (the loop's clock) some difference is not to be asked for; the past: there is none."""
+        return max([self._no_channel_before, *self._again_at.values()])
+
+    # ------------------------------------------------ differences that Telegram will not give now
+
+    def trouble(self, log: int) -> float:
+        """A difference could not be had; returns after how many seconds it is asked for again."""
+        pause_s = self._pauses_s.get(log, RETRY_FROM_S)
+        self._pauses_s[log] = min(2 * pause_s, RETRY_MAX_S)
+        return pause_s
+
+    def ask_again(self, log: int, wait_s: float, *, of_all_channels: bool = False) -> None:
+        """Ask for a log's difference again after ``wait_s``; called before Telethon is told of the error.
+
+        Args:
+            log: Which.
+            wait_s: Seconds.
+            of_all_channels: Nor for any other channel's before: flood waits are of a method, not of a chat.
+        """
+        again_at = get_running_loop().time() + wait_s
+        self._again_at[log] = again_at
+        if of_all_channels:
+            self._no_channel_before = max(self._no_channel_before, again_at)
+
+    def had(self, log: int) -> None:
+        """A log's difference came."""
+        self.answered += 1
+        self._pauses_s.pop(log, None)
+        self._again_at.pop(log, None)
+
+    def end_get_diff(self, entry: Any) -> None:
+        """Telethon's, but the next time is when `ask_again` said."""
+        super().end_get_diff(entry)
+        again_at = self._due(entry)
+        if again_at > get_running_loop().time():
+            self.reset_deadlines({entry}, again_at)
+
+    def get_difference(self) -> Any:
+        """Telethon's, but not before its time. Meanwhile what comes in order is taken as ever."""
+        if self._due(ENTRY_ACCOUNT) > get_running_loop().time():
+            for entry in (ENTRY_ACCOUNT, ENTRY_SECRET):
+                if entry in self.getting_diff_for:
+                    self.end_get_diff(entry)
+        return super().get_difference()
+
+    def get_channel_difference(self, chat_hashes: Any) -> Any:
+        """Telethon's, but not before its time; a channel that cannot be asked for is written down."""
+        now = get_running_loop().time()
+        for entry in [each for each in self.getting_diff_for if isinstance(each, int)]:
+            if self._due(entry) > now:
+                self.end_get_diff(entry)
+            elif chat_hashes.get(entry) is None:
+                stored = self._hash_of(entry)
+                if stored is not None:
+                    chat_hashes.put(Entity(EntityType.CHANNEL, entry, stored))
+                else:
+                    self.missed.append(entry)  # Telethon now forgets where it stood
+        return super().get_channel_difference(chat_hashes)
+
+    def _due(self, entry: Any) -> float:
+        if isinstance(entry, int):
+            return max(self._again_at.get(entry, 0.0), self._no_channel_before)
+        return self._again_at.get(ACCOUNT, 0.0)
+
+    # ------------------------------------------------ what Telethon would drop
+
+    def apply_pts_info(self, update: Any, *, reset_deadlines: Any) -> Any:
+        """Telethon's; a channel that was never met, and of which Telegram has too much to tell, is missed."""
+        if isinstance(update, types.UpdateChannelTooLong) and update.channel_id not in self.map:
+            self.missed.append(update.channel_id)
+            if update.pts:
+                self.map[update.channel_id] = State(update.pts, next_updates_deadline())
+            return None
+        return super().apply_pts_info(update, reset_deadlines=reset_deadlines)
+
+    def apply_difference_type(self, diff: Any, chat_hashes: Any) -> Any:
+        """Telethon's, with the updates of the account's own log, which it takes for known by now."""
+        updates, users, chats = super().apply_difference_type(diff, chat_hashes)
+        updates.extend(_left_out(diff.other_updates, updates, (ENTRY_ACCOUNT, ENTRY_SECRET)))
+        return updates, users, chats
+
+    def apply_channel_difference(self, request: Any, diff: Any, chat_hashes: Any) -> Any:
+        """Telethon's, with the updates of the channel's log, which it takes for known by now."""
+        taken: Any = super().apply_channel_difference(request, diff, chat_hashes)
+        updates, users, chats = taken
+        if isinstance(diff, types.updates.ChannelDifference):
+            updates.extend(_left_out(diff.other_updates, updates, (request.channel.channel_id,)))
+        return updates, users, chats
+
+
+def _left_out(told: list[Any], taken: list[Any], entries: tuple[Any, ...]) -> list[Any]:
+    """The updates of some logs that were told and not taken."""
+    there = {id(update) for update in taken}
+    infos = [(update, PtsInfo.from_update(update)) for update in told if id(update) not in there]
+    return [update for update, info in infos if info is not None and info.entry in entries]
