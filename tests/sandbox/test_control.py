@@ -76,6 +76,27 @@ async def test_faults_are_set_listed_and_cleared(controlled: Sandbox) -> None:
         assert await control.list_faults() == ()
 
 
+async def test_groups_and_channels_are_made_and_changed(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    async with controlling(controlled) as control:
+        carol = (await control.add_user()).id
+        group = await control.create_group(alice, [bob], "Choir")
+        assert (await control.add_member(group.peer, carol)).members == (alice, bob, carol)
+        assert (await control.remove_member(group.peer, bob)).members == (alice, carol)
+        big = await control.migrate_group(group.peer)
+        news = await control.create_channel(alice, [bob], "News", broadcast=True, username="news")
+        assert [each.kind for each in await control.rooms()] == ["group", "supergroup", "channel"]
+        assert await control.rooms() == controlled.rooms.listing()
+        await control.send_text(alice, news.peer, "extra")
+        assert [line.text for line in await control.chat(bob, news.peer)] == ["extra"]
+        assert await control.chats(carol) == controlled.chats(carol)
+        assert {chat.peer for chat in await control.chats(carol)} == {group.peer, big.peer}
+        with pytest.raises(ControlRefused, match="CHAT_ADMIN_REQUIRED"):
+            await control.send_text(bob, news.peer, "x")
+        with pytest.raises(ControlRefused, match="no group or channel -7"):
+            await control.set_fault(Fault("drop", peer=-7))
+
+
 async def test_texts_are_sent_and_chats_read(controlled: Sandbox) -> None:
     alice, bob = (user.id for user in controlled.users)
     async with controlling(controlled) as control:

@@ -18,7 +18,8 @@ from tgworker.sandbox.requests.table import request_table
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = Path(__file__).with_name("unmodified_client.py")
+PROGRAM = "sandbox.unmodified_client"
+TESTS = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ async def play() -> Report:
         }
         with trio.fail_after(50):
             process = await trio.run_process(
-                [sys.executable, str(PROGRAM)],
+                [sys.executable, "-m", PROGRAM],
+                cwd=TESTS,
                 stdin=json.dumps(facts).encode(),
                 capture_stdout=True,
                 capture_stderr=True,
@@ -199,3 +201,83 @@ def test_every_request_that_the_sandbox_answers_was_sent_by_the_client(report: R
 def test_a_client_that_leaves_leaves_nothing_behind(report: Report) -> None:
     assert report.statistics.open == 0
     assert report.statistics.overflows == 0
+
+
+def test_basic_groups(report: Report) -> None:
+    assert report.scenes["groups"] == {
+        "made": ["UpdateChatParticipants", "UpdateNewMessage"],
+        "created": [True, True, "Choir"],
+        "chat id": [True, True],
+        "author": [True, "to all"],
+        "entities": ["MessageEntityBold"],
+        "edited": "changed",
+        "read": [True, True],
+        "typing": True,
+        "full": [1001, 1002, 1003],
+        "listed": ["Choir"],
+        "removed": True,
+        "too early": "UserAlreadyParticipantError",
+        "another's": "MessageDeleteForbiddenError",
+        "deleted": [None, True],  # without a chat id: ids of groups and private chats count per account
+        "history": ["MessageService", "MessageService", "MessageService"],
+        "dialogs": True,
+        "no such group": "PeerIdInvalidError",
+        "not in it": "PeerIdInvalidError",
+    }
+
+
+def test_channels_and_supergroups(report: Report) -> None:
+    assert report.scenes["channels"] == {
+        "invited": ["UpdateNewChannelMessage"],
+        "chat id": True,
+        "one id for all": [3, 3, 4],
+        "author": True,
+        "edited": "to all of you",
+        "read": [True, True],
+        "by id": ["to all of you", None],
+        "history": ["aye", "to all of you"],
+        "total": 4,
+        "search": ["aye"],
+        "full": [3, 6],
+        "participants": [1001, 1002, 1003],
+        "listed": "Crew",
+        "dialog": [1, 6],
+        "another's": "MessageDeleteForbiddenError",
+        "deleted": [True, True],
+        "left": "ChannelPrivateError",
+        "post": [True, True, None],
+        "only the creator": "ChatAdminRequiredError",
+        "wrong hash": "ChannelInvalidError",
+    }
+
+
+def test_differences_of_channels_come_in_slices_or_are_too_long(report: Report) -> None:
+    assert report.scenes["channel_differences"] == {
+        "whole": [str(number) for number in range(7)],
+        "final": True,
+        "sliced": [3, [str(number) for number in range(7)]],
+        "current": "ChannelDifferenceEmpty",
+        "too long": ["ChannelDifferenceTooLong", True, "6"],
+        "short enough": 3,
+        "nowhere": "PersistentTimestampEmptyError",
+    }
+
+
+def test_telethon_catches_up_in_channels_and_in_private(report: Report) -> None:
+    assert report.scenes["catching_up"] == {
+        "channel": [f"c{number}" for number in range(5)],
+        "private": [f"p{number}" for number in range(5)],
+    }
+
+
+def test_a_group_becomes_a_supergroup(report: Report) -> None:
+    assert report.scenes["migration"] == {
+        "answer": ["UpdateChannel", "UpdateNewMessage", "UpdateNewChannelMessage"],
+        "last": ["MessageActionChatMigrateTo", True],
+        "first": ["MessageActionChannelMigrateFrom", True],
+        "first id": [1, 2],
+        "new": [True, 2],
+        "the old one": "PeerIdInvalidError",
+        "points to": [True, True],
+        "again": "ChatIdInvalidError",
+    }

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from telethon.tl import functions, types
+from telethon.utils import get_peer_id
 
 from sandbox.mini_client import RpcFailure, open_mini, peer, send
 from tgworker.sandbox import Behaviour, Sandbox, update_log
 from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.auth_keys import KeyRecord
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.membership import create_group
 from tgworker.sandbox.post import delete, deliver, edit, read
 from tgworker.sandbox.requests.call import Call
 from tgworker.sandbox.requests.updates import get_difference
@@ -34,14 +36,14 @@ class Copy:
     def apply(self, update: Any) -> None:
         match type(update).__name__:
             case "UpdateNewMessage" | "UpdateEditMessage":
-                self.texts[update.message.id] = update.message.message
+                self.texts[update.message.id] = update.message.message or ""
             case "UpdateDeleteMessages":
                 for each in update.messages:
                     self.texts.pop(each, None)
             case "UpdateReadHistoryInbox":
-                self.read_in[update.peer.user_id] = update.max_id
+                self.read_in[get_peer_id(update.peer)] = update.max_id
             case "UpdateReadHistoryOutbox":
-                self.read_out[update.peer.user_id] = update.max_id
+                self.read_out[get_peer_id(update.peer)] = update.max_id
             case "UpdateMessageID":
                 self.numbered[update.random_id] = update.id
             case other:
@@ -63,11 +65,12 @@ class Copy:
                 return
             answer = read_object(bytes(answer))
             for message in answer.new_messages:
-                self.texts[message.id] = message.message
-            known = {user.id for user in answer.users}
+                self.texts[message.id] = message.message or ""
+            known = {get_peer_id(each) for each in (*answer.users, *answer.chats)}
             for update in answer.other_updates:
                 self.apply(update)
-                assert getattr(getattr(update, "peer", None), "user_id", account.id) in known
+                named = getattr(update, "peer", None)
+                assert (account.id if named is None else get_peer_id(named)) in known
             if type(answer).__name__ == "Difference":
                 self.pts = answer.state.pts
                 return
@@ -76,7 +79,9 @@ class Copy:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["send", "send", "send", "edit", "delete", "revoke", "read", "catch up"]),
+        st.sampled_from(
+            ["send", "send", "group", "edit", "delete", "revoke", "read", "read group", "catch up"]
+        ),
         st.integers(0, 2),
         st.integers(0, 2),
         st.integers(0, 30),
@@ -89,7 +94,8 @@ STEPS = st.lists(
 def test_every_copy_becomes_the_mailbox(steps: list[tuple[str, int, int, int]], limit: int) -> None:
     cloud = Cloud(dc_id=2, rng=Random(1), calendar=lambda: 1e9, behaviour=Behaviour(difference_limit=limit))
     accounts = [cloud.directory.add() for _ in range(3)]
-    live = [Copy() for _ in accounts]
+    group, _ = create_group(cloud, accounts[0], accounts[1:], "Choir")
+    live = [Copy(account.mailbox.log.pts, {1: ""}) for account in accounts]
     late = [Copy() for _ in accounts]
     for account, copy in zip(accounts, live, strict=True):
         account.lines.add(copy)
@@ -102,12 +108,16 @@ def test_every_copy_becomes_the_mailbox(steps: list[tuple[str, int, int, int]], 
             case "send":
                 letter = deliver(cloud, me, other, f"text {number}", random_id=number)
                 sent[who, number] = letter.id
-            case "edit" if ids and me.mailbox.letters[chosen].outgoing:
+            case "group":
+                sent[who, number] = deliver(cloud, me, group, f"text {number}", random_id=number).id
+            case "edit" if ids and me.mailbox.letters[chosen].author_id == me.id and chosen > 1:
                 edit(cloud, me, me.mailbox.letters[chosen], f"edit {number}", ())
             case "delete" | "revoke" if ids:
                 delete(cloud, me, [chosen, chosen, 10_000], revoke=act == "revoke")
             case "read":
                 read(cloud, me, other, which)
+            case "read group":
+                read(cloud, me, group, which)
             case "catch up":
                 late[who].catch_up(cloud, me)
             case _:

@@ -22,47 +22,14 @@ from telethon.network.connection.tcpintermediate import RandomizedIntermediatePa
 from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
-API = (1, "hash")
+from sandbox.unmodified_rooms import catching_up, channel_differences, channels, groups, migration
+from sandbox.unmodified_world import API, World, refusal
 
 
 class ConnectionTcpPadded(ConnectionTcpObfuscated):  # type: ignore[misc] # Telethon has no types
     """The transport of MTProto proxies, without the proxy."""
 
     packet_codec = RandomizedIntermediatePacketCodec
-
-
-class World:
-    def __init__(self, facts: dict[str, Any]) -> None:
-        self.host, port = facts["server"].rsplit(":", 1)
-        self.port = int(port)
-        self.control_address = facts["control"].rsplit(":", 1)
-        self.users = facts["users"]
-
-    def client(self, session: Any = None, **options: Any) -> Any:
-        string: Any = StringSession(session)
-        if not session:
-            string.set_dc(2, self.host, self.port)
-        return TelegramClient(string, *API, **options)
-
-    def of(self, number: int, **options: Any) -> Any:
-        return self.client(self.users[number]["session"], **options)
-
-    async def control(self, **command: Any) -> Any:
-        reader, writer = await asyncio.open_connection(*self.control_address)
-        writer.write(json.dumps(command).encode() + b"\n")
-        answer = json.loads(await reader.readline())
-        writer.close()
-        await writer.wait_closed()
-        assert answer["ok"], answer
-        return answer["result"]
-
-
-async def refusal(call: Any) -> str:
-    try:
-        await call
-    except Exception as error:  # noqa: BLE001 # which one it is, is the question
-        return type(error).__name__
-    return "no error"
 
 
 async def transports(world: World) -> Any:
@@ -374,6 +341,11 @@ SCENES = [
     differences,
     reconnections,
     odds_and_ends,
+    groups,
+    channels,
+    channel_differences,
+    catching_up,
+    migration,
     deaths,
 ]
 

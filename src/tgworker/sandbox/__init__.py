@@ -10,15 +10,20 @@ An unmodified client can be pointed at it: in the demo, in tests, by whoever wan
         ...
         sandbox.faults.clear(hole)
         sandbox.chat(alice.id, bob.id)  # what her account holds
+        team = sandbox.rooms.create_channel(alice.id, [bob.id], "Team")
+        sandbox.send_text(bob.id, team.peer, "groups and channels go by their marked ids")
 
 The rooms within, highest first::
 
-    sandbox serve control      what one opens, from a process, a command line, a socket
+    opening serve control      what one opens, from a process, a command line, a socket
+    sandbox rooms              what one does with it
     connection                 one client: wire framing / handshake / envelope unpacking / outbox packing
     clerk requests/            one request under the faults that are set, and what it does
     protocol rivals            MTProto's own messages; two connections with one key
-    post                       messages between accounts, and who is told
-    cloud                      everything that is remembered: accounts mailbox update_log auth_keys faults
+    membership                 who is in which group or channel
+    post channel_post          messages in mailboxes, and in channels
+    telling *views             who is told, and what he sees
+    cloud                      all that is remembered: accounts mailbox groups channels auth_keys faults
 
 It shares nothing with the rest of tgworker: server and client must not agree by sharing our mistakes. Time
 that passes is trio's, so that all of it works under a mock clock; dates come from a calendar that is given.
@@ -32,14 +37,17 @@ from tgworker.sandbox.errors import (
     KeyFileUnusable,
     PortTaken,
     SandboxError,
+    UnknownPeer,
     UnknownUser,
 )
 from tgworker.sandbox.faults import Action, ActiveFault, Fault, Faults
-from tgworker.sandbox.sandbox import Sandbox, open_sandbox
+from tgworker.sandbox.opening import open_sandbox
+from tgworker.sandbox.rooms import Rooms
+from tgworker.sandbox.sandbox import Sandbox
 from tgworker.sandbox.serve import run_sandbox
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Statistics
-from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
+from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
 
 __all__ = [
     "Action",
@@ -54,13 +62,16 @@ __all__ = [
     "KeyFileUnusable",
     "PortTaken",
     "Revocation",
+    "Rooms",
     "Sandbox",
     "SandboxControl",
     "SandboxError",
+    "SandboxRoom",
     "SandboxUser",
     "SentText",
     "ServerKey",
     "Statistics",
+    "UnknownPeer",
     "UnknownUser",
     "open_control",
     "open_sandbox",

@@ -33,8 +33,8 @@ class Account:
         username: Without an at sign.
         first_name: What others see.
         banned: Whether Telegram has deactivated the account.
-        mailbox: What it holds.
         lines: The connections that hear of its updates.
+        mailbox: What it holds.
     """
 
     id: int
@@ -42,8 +42,17 @@ class Account:
     username: str
     first_name: str
     banned: bool = False
-    mailbox: Mailbox = field(default_factory=Mailbox, repr=False)
     lines: set[Line] = field(default_factory=set[Line], repr=False)
+    mailbox: Mailbox = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Give it a mailbox."""
+        self.mailbox = Mailbox(self.id)
+
+    @property
+    def peer(self) -> int:
+        """Its marked id: that of a user is his id."""
+        return self.id
 
 
 class Directory:
@@ -98,9 +107,9 @@ class Directory:
         """The user with a number; what is no digit does not count."""
         return self._by_phone.get("".join(filter(str.isdigit, phone)))
 
-    def access_hash(self, viewer: Account, target: Account) -> int:
-        """What ``viewer`` must know to address ``target``: another number for each viewer, never 0."""
-        digest = sha256(self._secret + b"%d/%d" % (viewer.id, target.id)).digest()
+    def access_hash(self, viewer: Account, peer: int) -> int:
+        """What ``viewer`` must know to address a marked id: another number for each viewer, never 0."""
+        digest = sha256(self._secret + b"%d/%d" % (viewer.id, peer)).digest()
         return int.from_bytes(digest[:8], "little", signed=True) | 1
 
     def resolve(self, viewer: Account, peer: Any, error: str = "PEER_ID_INVALID") -> Account:
@@ -119,7 +128,7 @@ class Directory:
                 return viewer
             case types.InputPeerUser() | types.InputUser():
                 target = self._by_id.get(peer.user_id)
-                if target is not None and peer.access_hash == self.access_hash(viewer, target):
+                if target is not None and peer.access_hash == self.access_hash(viewer, target.id):
                     return target
             case _:
                 pass

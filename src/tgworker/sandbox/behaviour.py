@@ -15,10 +15,17 @@ class Behaviour:
         answers: A send is answered in its ``short`` form (``updateShortSentMessage``), or in ``full``.
         pushes: New messages are pushed in ``full``, or in their ``short`` form (``updateShortMessage``, which
             brings no access hash: Telegram does it for chats that the client knows).
+        channel_pushes: New messages of channels are pushed in ``full``, or as ``too_long``
+            (``updateChannelTooLong``: something happened, ask for the difference).
         duplicates: Two live connections with one authorization key ``die`` of ``AUTH_KEY_DUPLICATED``, key
             and all, or ``live``.
         login_code: What ``auth.signIn`` takes; digits.
         difference_limit: How many updates one answer of ``updates.getDifference`` holds; more come in slices.
+        channel_difference_limit: The same for ``updates.getChannelDifference``.
+        difference_remembers: Whoever is more than so many updates behind gets ``differenceTooLong``.
+        channel_difference_remembers: The same in a channel: ``channelDifferenceTooLong``, with its dialog.
+        channel_hints: Whether ``updates.getDifference`` names the channels that changed since its ``date``
+            (``updateChannelTooLong``).
         message_length_max: How long a message may be, as ``help.getConfig`` says it. (More is taken all the
             same, up to 4096.)
     """
@@ -26,9 +33,14 @@ class Behaviour:
     repeats: Literal["original", "error"] = "original"
     answers: Literal["short", "full"] = "short"
     pushes: Literal["full", "short"] = "full"
+    channel_pushes: Literal["full", "too_long"] = "full"
     duplicates: Literal["die", "live"] = "die"
     login_code: str = "12345"
     difference_limit: int = 1000
+    channel_difference_limit: int = 100
+    difference_remembers: int = 200_000
+    channel_difference_remembers: int = 100_000
+    channel_hints: bool = True
     message_length_max: int = 4096
 
     def __post_init__(self) -> None:
@@ -38,13 +50,22 @@ class Behaviour:
                 raise ValueError(f"{name} is {' or '.join(positions)}, not {getattr(self, name)}")
         if not self.login_code.isdecimal():
             raise ValueError("login_code is made of digits")
-        if self.difference_limit < 1:
-            raise ValueError("difference_limit must be 1 or more")
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more")
 
 
 _POSITIONS = {
     "repeats": ("original", "error"),
     "answers": ("short", "full"),
     "pushes": ("full", "short"),
+    "channel_pushes": ("full", "too_long"),
     "duplicates": ("die", "live"),
 }
+
+_AT_LEAST_ONE = (
+    "difference_limit",
+    "channel_difference_limit",
+    "difference_remembers",
+    "channel_difference_remembers",
+)

@@ -12,6 +12,7 @@ from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.faults import Fault
 from tgworker.sandbox.methods import method_name
 from tgworker.sandbox.packing import Outgoing, rpc_result, serialised, service
+from tgworker.sandbox.peers import group_peer, input_peer_of
 from tgworker.sandbox.requests.call import Call, Caller
 from tgworker.sandbox.requests.table import RequestTable
 
@@ -23,6 +24,14 @@ _WRAPPERS = (
     functions.InvokeAfterMsgsRequest,
 )
 """Requests around a request (https://core.telegram.org/api/invoking). Order holds anyway."""
+
+_OF_GROUPS = (
+    functions.messages.AddChatUserRequest,
+    functions.messages.DeleteChatUserRequest,
+    functions.messages.GetFullChatRequest,
+    functions.messages.MigrateChatRequest,
+)
+"""Requests that name a basic group by its bare id."""
 
 
 class ClerkLine(Line, Protocol):
@@ -142,16 +151,16 @@ class Clerk:
 
 
 def peer_of(request: Any, user_id: int | None) -> int | None:
-    """Whom a request is about, if it names one user.
+    """Whom a request is about, as a marked id, if it names one peer.
 
     Args:
         request: The request.
         user_id: Who asks: that is whom ``inputPeerSelf`` means.
     """
-    peer = getattr(request, "peer", None)
-    if isinstance(peer, types.InputPeerSelf):
-        return user_id
-    return getattr(peer, "user_id", None)
+    if isinstance(request, _OF_GROUPS):
+        return group_peer(request.chat_id)
+    peer = getattr(request, "peer", None) or getattr(request, "channel", None)
+    return user_id if isinstance(peer, types.InputPeerSelf) else input_peer_of(peer)
 
 
 def _refusal(msg_id: int, refusal: RequestRefused) -> Outgoing:

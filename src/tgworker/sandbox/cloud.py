@@ -9,7 +9,9 @@ from random import Random
 from tgworker.sandbox.accounts import Directory
 from tgworker.sandbox.auth_keys import KeyRing
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.channels import Channels
 from tgworker.sandbox.faults import Faults
+from tgworker.sandbox.groups import Groups
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Counts
 
@@ -29,6 +31,8 @@ class Cloud:
         counts: What happened.
         salt: The server salt that clients must use now.
         directory: The users.
+        groups: The basic groups.
+        channels: The channels and supergroups.
         port: Where the server listens, once it does.
     """
 
@@ -42,6 +46,8 @@ class Cloud:
     counts: Counts = field(default_factory=Counts)
     salt: int = field(init=False)
     directory: Directory = field(init=False)
+    groups: Groups = field(default_factory=Groups)
+    channels: Channels = field(default_factory=Channels)
     port: int = 0
 
     def __post_init__(self) -> None:

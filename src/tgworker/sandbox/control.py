@@ -28,6 +28,15 @@ from tgworker.sandbox.control_messages import (
     SetFault,
     Stop,
 )
+from tgworker.sandbox.control_rooms import (
+    AddMember,
+    CreateChannel,
+    CreateGroup,
+    ListRooms,
+    MigrateGroup,
+    RemoveMember,
+    obey_room_command,
+)
 from tgworker.sandbox.errors import SandboxError
 from tgworker.sandbox.lines import LineReader, LineTooLong
 
@@ -84,7 +93,8 @@ def _obey(sandbox: "Sandbox", line: bytes) -> tuple[Answer, bool]:
 def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
     match command:
         case SetFault():
-            sandbox.check_users(command.user, command.peer)
+            sandbox.check_users(command.user)
+            sandbox.check_peer(command.peer)
             return {"fault": sandbox.faults.set(command.fault())}
         case ClearFaults():
             return {"cleared": sandbox.faults.clear(command.fault)}
@@ -95,7 +105,11 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
         case ReadChat():
             return _chat_page(sandbox, command)
         case ReadChats():
-            chats = [each for each in sandbox.chats(command.user) if each.peer > command.after]
+            chats = [
+                each
+                for each in sandbox.chats(command.user)
+                if command.after is None or each.peer > command.after
+            ]
             limit = _limit(command.limit)
             return ChatsPage(tuple(chats[:limit]), len(chats) > limit)
         case AddUser():
@@ -106,6 +120,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return {"cut": sandbox.drop_connections(command.user)}
         case Revoke():
             return {"revoked": sandbox.revoke(command.user, command.reason)}
+        case CreateGroup() | CreateChannel() | MigrateGroup() | AddMember() | RemoveMember() | ListRooms():
+            return obey_room_command(sandbox.rooms, command)
         case Behave():
             sandbox.behave(**command.switches())
             return sandbox.behaviour

@@ -1,6 +1,6 @@
 """The control connection's client side, for tests, demos and whoever drives a sandbox from outside."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -29,11 +29,20 @@ from tgworker.sandbox.control_messages import (
     SetFault,
     Stop,
 )
+from tgworker.sandbox.control_rooms import (
+    AddMember,
+    CreateChannel,
+    CreateGroup,
+    ListRooms,
+    MigrateGroup,
+    RemoveMember,
+    RoomList,
+)
 from tgworker.sandbox.errors import ControlLost, ControlRefused
 from tgworker.sandbox.faults import ActiveFault, Fault
 from tgworker.sandbox.lines import LineReader, LineTooLong
 from tgworker.sandbox.statistics import Statistics
-from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
+from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
 
 T = TypeVar("T")
 
@@ -88,7 +97,7 @@ class SandboxControl:
     async def chats(self, user_id: int) -> tuple[ChatSummary, ...]:
         """A user's chats, read page by page."""
         chats: list[ChatSummary] = []
-        more, after = True, 0
+        more, after = True, None
         while more:
             page = await self._ask(ReadChats(user=user_id, after=after), ChatsPage)
             chats += page.chats
@@ -103,6 +112,46 @@ class SandboxControl:
     async def new_session(self, user_id: int) -> str:
         """Log a user in on another device; returns the ``StringSession``."""
         return (await self._ask(NewSession(user=user_id), dict[str, str]))["session"]
+
+    async def create_group(self, creator_id: int, member_ids: Sequence[int], title: str) -> SandboxRoom:
+        """Make a basic group."""
+        command = CreateGroup(creator=creator_id, members=tuple(member_ids), title=title)
+        return await self._ask(command, SandboxRoom)
+
+    async def create_channel(
+        self,
+        creator_id: int,
+        member_ids: Sequence[int],
+        title: str,
+        *,
+        broadcast: bool = False,
+        username: str = "",
+    ) -> SandboxRoom:
+        """Make a supergroup, or, if ``broadcast``, a channel."""
+        command = CreateChannel(
+            creator=creator_id,
+            members=tuple(member_ids),
+            title=title,
+            broadcast=broadcast,
+            username=username,
+        )
+        return await self._ask(command, SandboxRoom)
+
+    async def migrate_group(self, peer: int) -> SandboxRoom:
+        """Make a basic group a supergroup, which is returned."""
+        return await self._ask(MigrateGroup(peer=peer), SandboxRoom)
+
+    async def add_member(self, peer: int, user_id: int) -> SandboxRoom:
+        """Add a user to a group or channel."""
+        return await self._ask(AddMember(peer=peer, user=user_id), SandboxRoom)
+
+    async def remove_member(self, peer: int, user_id: int) -> SandboxRoom:
+        """Take a user out of a group or channel."""
+        return await self._ask(RemoveMember(peer=peer, user=user_id), SandboxRoom)
+
+    async def rooms(self) -> tuple[SandboxRoom, ...]:
+        """All groups and channels."""
+        return (await self._ask(ListRooms(), RoomList)).rooms
 
     async def drop_connections(self, user_id: int | None = None) -> int:
         """Cut the connections of a user, or all; returns how many."""

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.control_command import Command
+from tgworker.sandbox.control_rooms import RoomCommand
 from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation
 
@@ -20,16 +22,6 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_PAGE = 500
 MAX_PAGE_BYTES = 512 * 1024
 """A page of a chat ends with the message that reaches either."""
-
-
-class Command(msgspec.Struct, tag_field="cmd", forbid_unknown_fields=True, kw_only=True):
-    """What all commands have.
-
-    Attributes:
-        id: Comes back with the answer.
-    """
-
-    id: int | None = None
 
 
 class SetFault(Command, tag="set_fault"):
@@ -60,7 +52,10 @@ class ListFaults(Command, tag="list_faults"):
 
 
 class SendText(Command, tag="send_text"):
-    """Send a text as a user. Result: ``{"sender_message_id", "recipient_message_id"}``."""
+    """Send a text as a user; ``recipient`` may be the marked id of a group or channel.
+
+    Result: ``{"sender_message_id", "recipient_message_id"}``.
+    """
 
     sender: int
     recipient: int
@@ -70,11 +65,11 @@ class SendText(Command, tag="send_text"):
 class ReadChat(Command, tag="chat"):
     """What a user's account holds of a chat.
 
-    Result: ``{"lines": [{"id", "outgoing", "text", "date"}, …], "more"}``.
+    Result: ``{"lines": [{"id", "outgoing", "text", "date", "author"}, …], "more"}``.
 
     Attributes:
         user: Whose account.
-        peer: The chat.
+        peer: The chat; the marked id of a group or channel.
         after: Only messages with a higher id: the last one's id gives the next page while ``more`` is true.
         limit: How many at most, up to `MAX_PAGE`.
     """
@@ -90,12 +85,12 @@ class ReadChats(Command, tag="chats"):
 
     Attributes:
         user: Whose.
-        after: Only chats with a higher ``peer``.
+        after: Only chats with a higher ``peer``; ``null``: all.
         limit: How many at most, up to `MAX_PAGE`.
     """
 
     user: int
-    after: int = 0
+    after: int | None = None
     limit: int = MAX_PAGE
 
 
@@ -128,9 +123,15 @@ class Behave(Command, tag="behave"):
     repeats: Literal["original", "error"] | UnsetType = UNSET
     answers: Literal["short", "full"] | UnsetType = UNSET
     pushes: Literal["full", "short"] | UnsetType = UNSET
+    channel_pushes: Literal["full", "too_long"] | UnsetType = UNSET
     duplicates: Literal["die", "live"] | UnsetType = UNSET
     login_code: str | UnsetType = UNSET
     difference_limit: int | UnsetType = UNSET
+    channel_difference_limit: int | UnsetType = UNSET
+    difference_remembers: int | UnsetType = UNSET
+    channel_difference_remembers: int | UnsetType = UNSET
+    channel_hints: bool | UnsetType = UNSET
+    message_length_max: int | UnsetType = UNSET
 
     def switches(self) -> dict[str, str | int]:
         """Those that are named."""
@@ -157,6 +158,7 @@ AnyCommand = (
     | NewSession
     | DropConnections
     | Revoke
+    | RoomCommand
     | Behave
     | ReadStatistics
     | Stop

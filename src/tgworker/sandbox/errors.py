@@ -6,6 +6,7 @@
      +- PortTaken            another program listens there
      +- KeyFileUnusable      the key file is not a key, or cannot be written
      +- UnknownUser          no such user
+     +- UnknownPeer          no such group or channel, or not for this user
      +- ControlRefused       the control connection answered with an error
      +- ControlLost          the control connection ended
     RequestRefused           an answer to a client: Telegram's ``rpc_error``
@@ -45,6 +46,18 @@ class UnknownUser(SandboxError):
     def __init__(self, user_id: int) -> None:
         super().__init__(f"the sandbox has no user {user_id}")
         self.user_id = user_id
+
+
+class UnknownPeer(SandboxError):
+    """No group or channel has this id. Remedy: the ``peer`` that the sandbox named when it was made.
+
+    Args:
+        peer: The marked id that was asked for.
+    """
+
+    def __init__(self, peer: int) -> None:
+        super().__init__(f"the sandbox has no group or channel {peer}")
+        self.peer = peer
 
 
 class ControlRefused(SandboxError):

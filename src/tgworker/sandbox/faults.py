@@ -46,7 +46,8 @@ class Fault:
             and what was written into the hole is never executed.
         user: Only for this user; ``None``: for all. (Whose a fresh connection or a handshake is, nobody
             knows.)
-        peer: Only for requests to this user; ``None``: whatever they are about.
+        peer: Only for requests to this user, group or channel (a marked id); ``None``: whatever they are
+            about.
         seconds: How long ``delay`` waits; the X of ``flood_wait`` (rounded up).
         code: The error code of ``rpc_error``.
         message: The error name of ``rpc_error``.

@@ -4,39 +4,25 @@ from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from tgworker.sandbox.letters import NO_HISTORY, History, Letter
 from tgworker.sandbox.update_log import UpdateLog
 
 REMEMBERED_SENDS = 200_000
 """How many ``random_id`` an account remembers. Telegram's own window is not documented."""
 
 
-@dataclass(slots=True)
-class Letter:
-    """A message as one of its two sides holds it.
+class Sent(NamedTuple):
+    """What a ``random_id`` became.
 
     Attributes:
-        id: Its number in this mailbox.
-        peer_id: The other side.
-        outgoing: Whether the mailbox's owner wrote it.
-        date: When it was sent, by the server's calendar.
-        text: Its text.
-        entities: Telegram's formatting, as it came.
-        pts: Where the owner's log stood after it.
-        twin_id: The same message in the other side's mailbox; ``None`` in a chat with oneself.
-        edited: When it was last edited.
+        peer_id: The chat, as a marked id.
+        message_id: The message's number there.
     """
 
-    id: int
     peer_id: int
-    outgoing: bool
-    date: datetime
-    text: str = field(repr=False)
-    entities: tuple[Any, ...] = field(default=(), repr=False)
-    pts: int = 0
-    twin_id: int | None = None
-    edited: datetime | None = None
+    message_id: int
 
 
 @dataclass(slots=True)
@@ -47,7 +33,7 @@ class Chat:
         ids: The ids of its messages, ascending.
         unread: The ids of incoming messages that were not read.
         read_inbox_max_id: Up to where the owner has read.
-        read_outbox_max_id: Up to where the other side has read.
+        read_outbox_max_id: Up to where the other side has read; in a group, whoever read farthest.
     """
 
     ids: list[int] = field(default_factory=list[int])
@@ -57,25 +43,37 @@ class Chat:
 
 
 class Mailbox:
-    """The messages of one account. It forgets none: some 0.7 kB for a short one, both sides together."""
+    """The messages of one account. It forgets none: some 0.8 kB for a short one, both sides together.
 
-    def __init__(self) -> None:
+    Args:
+        owner_id: Whose it is.
+    """
+
+    def __init__(self, owner_id: int) -> None:
         self.log = UpdateLog()
         self.letters: dict[int, Letter] = {}
         self.chats: dict[int, Chat] = {}
+        self._owner_id = owner_id
         self._last_id = 0
-        self._sent: OrderedDict[int, int] = OrderedDict()
+        self._sent: OrderedDict[int, Sent] = OrderedDict()
 
     def add(
-        self, peer_id: int, *, outgoing: bool, date: datetime, text: str, entities: tuple[Any, ...]
+        self,
+        peer_id: int,
+        *,
+        author_id: int,
+        date: datetime,
+        text: str,
+        entities: tuple[Any, ...],
+        action: Any = None,
     ) -> Letter:
         """Put a message in, under the next id."""
         self._last_id += 1
-        letter = Letter(self._last_id, peer_id, outgoing, date, text, entities)
+        letter = Letter(self._last_id, peer_id, author_id, date, text, entities, action)
         self.letters[letter.id] = letter
         chat = self.chats.setdefault(peer_id, Chat())
         chat.ids.append(letter.id)
-        if not outgoing:
+        if author_id != self._owner_id:
             chat.unread.append(letter.id)
         return letter
 
@@ -90,29 +88,33 @@ class Mailbox:
                     del ids[at]
         return letter
 
-    def read(self, peer_id: int, max_id: int) -> int:
+    def history(self, peer_id: int) -> History:
+        """The messages of one chat."""
+        chat = self.chats.get(peer_id)
+        return NO_HISTORY if chat is None else History(chat.ids, self.letters)
+
+    def read(self, peer_id: int, max_id: int) -> list[int]:
         """Mark incoming messages as read, up to ``max_id`` (0: all).
 
         Returns:
-            The newest of those that were not read before, or 0.
+            Those that were not read before, ascending.
         """
         chat = self.chats.get(peer_id)
         if chat is None:
-            return 0
+            return []
         end = len(chat.unread) if max_id <= 0 else bisect_left(chat.unread, max_id + 1)
-        if end == 0:
-            return 0
-        newest = chat.unread[end - 1]
-        del chat.unread[:end]
-        chat.read_inbox_max_id = max(chat.read_inbox_max_id, newest)
-        return newest
+        read = chat.unread[:end]
+        if read:
+            del chat.unread[:end]
+            chat.read_inbox_max_id = max(chat.read_inbox_max_id, read[-1])
+        return read
 
-    def sent_as(self, random_id: int) -> int | None:
-        """The id of the message that was sent with a ``random_id``."""
+    def sent_as(self, random_id: int) -> Sent | None:
+        """What was sent with a ``random_id``."""
         return self._sent.get(random_id)
 
-    def remember_sent(self, random_id: int, message_id: int) -> None:
+    def remember_sent(self, random_id: int, sent: Sent) -> None:
         """Remember what a ``random_id`` became."""
-        self._sent[random_id] = message_id
+        self._sent[random_id] = sent
         if len(self._sent) > REMEMBERED_SENDS:
             self._sent.popitem(last=False)

@@ -1,14 +1,15 @@
-"""Messages between mailboxes: sending, editing, deleting, reading, typing, and telling everyone concerned."""
+"""Messages between mailboxes, in private chats and basic groups: sending, editing, deleting, reading."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
-
-from telethon.tl import types
 
 from tgworker.sandbox.accounts import Account, Line
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.errors import RequestRefused
-from tgworker.sandbox.mailbox import Letter
+from tgworker.sandbox.groups import Group
+from tgworker.sandbox.letters import Letter
+from tgworker.sandbox.mailbox import Sent
+from tgworker.sandbox.telling import tell, tell_message
 from tgworker.sandbox.update_log import (
     DeletedMessages,
     EditedMessage,
@@ -18,7 +19,6 @@ from tgworker.sandbox.update_log import (
     ReadInbox,
     ReadOutbox,
 )
-from tgworker.sandbox.views import short_message_view, update_view, user_views
 
 MAX_TEXT = 4096
 """Characters in one message (https://core.telegram.org/api/config, ``message_length_max``)."""
@@ -40,43 +40,48 @@ def check_text(text: str | None) -> str:
 def deliver(
     cloud: Cloud,
     sender: Account,
-    recipient: Account,
+    to: Account | Group,
     text: str,
     *,
     entities: tuple[Any, ...] = (),
+    action: Any = None,
     random_id: int | None = None,
     via: Line | None = None,
 ) -> Letter:
-    """Put a message into both mailboxes and tell both sides.
+    """Put a message into the mailboxes of all whom it concerns, and tell them.
 
     Args:
         cloud: The sandbox.
         sender: Who writes.
-        recipient: To whom; the sender himself for a note.
+        to: To whom: another, himself for a note, or a group.
         text: What; it was checked.
         entities: Its formatting.
+        action: What it says, if it is a service message.
         random_id: The sender's name for it; it must be new.
         via: The connection that it came from, which is answered instead of told.
 
     Returns:
-        The sender's side.
+        The sender's copy.
     """
     date = cloud.now()
-    mine = sender.mailbox.add(recipient.id, outgoing=True, date=date, text=text, entities=entities)
-    if random_id is not None:
-        sender.mailbox.remember_sent(random_id, mine.id)
-    entry = sender.mailbox.log.append(NewMessage(mine.id))
-    mine.pts = entry.pts
-    if random_id is not None:
-        sender.mailbox.log.append(NumberedMessage(mine.id, random_id), 0)
-    tell_message(cloud, sender, mine, entry, skip=via)
-    if recipient is not sender:
-        theirs = recipient.mailbox.add(sender.id, outgoing=False, date=date, text=text, entities=entities)
-        mine.twin_id, theirs.twin_id = theirs.id, mine.id
-        entry = recipient.mailbox.log.append(NewMessage(theirs.id))
-        theirs.pts = entry.pts
-        tell_message(cloud, recipient, theirs, entry)
-    cloud.counts.delivered += 1
+    copies: dict[int, int] = {}
+    mine: Letter | None = None
+    for account, peer_id in _holders(cloud, sender, to):
+        letter = account.mailbox.add(
+            peer_id, author_id=sender.id, date=date, text=text, entities=entities, action=action
+        )
+        letter.copies = copies
+        copies[account.id] = letter.id
+        entry = account.mailbox.log.append(NewMessage(letter.id))
+        letter.pts = entry.pts
+        if mine is None:
+            mine = letter
+            if random_id is not None:
+                account.mailbox.remember_sent(random_id, Sent(peer_id, letter.id))
+                account.mailbox.log.append(NumberedMessage(letter.id, random_id), 0)
+        tell_message(cloud, account, letter, entry, skip=via)
+    cloud.counts.delivered += action is None
+    assert mine is not None, "a letter has at least its sender's copy"
     return mine
 
 
@@ -89,117 +94,86 @@ def edit(
     *,
     via: Line | None = None,
 ) -> Entry:
-    """Change a message on both sides; returns the line in its owner's log."""
+    """Change a message for all who hold it; returns the line in its owner's log."""
     date = cloud.now()
     mine: Entry | None = None
-    for account, copy in _sides(cloud, owner, letter):
+    for account, copy in _copies(cloud, letter):
         copy.text, copy.entities, copy.edited = text, entities, date
         entry = account.mailbox.log.append(EditedMessage(copy.id))
-        tell(cloud, account, entry, [copy.peer_id], skip=via)
-        mine = mine or entry
-    assert mine is not None, "a letter has at least its owner's side"
+        tell(cloud, account, entry, copy.mentions(), skip=via)
+        mine = entry if account is owner else mine
+    assert mine is not None, "a letter has at least its owner's copy"
     return mine
 
 
 def delete(
     cloud: Cloud, owner: Account, ids: Iterable[int], *, revoke: bool, via: Line | None = None
 ) -> Entry | None:
-    """Delete messages, on both sides if ``revoke``.
+    """Delete messages from a mailbox, and from all others if ``revoke``.
 
     Returns:
         The line in the owner's log; ``None`` if none of them was there.
     """
-    gone: list[int] = []
-    twins: dict[int, list[int]] = {}
+    gone: dict[int, list[int]] = {owner.id: []}
     for message_id in ids:
         letter = owner.mailbox.remove(message_id)
         if letter is None:
             continue
-        gone.append(message_id)
-        if revoke and letter.twin_id is not None:
-            twins.setdefault(letter.peer_id, []).append(letter.twin_id)
-    mine = _note_deleted(cloud, owner, gone, via)
-    for peer_id, theirs in twins.items():
-        peer = cloud.directory.get(peer_id)
-        _note_deleted(cloud, peer, [each for each in theirs if peer.mailbox.remove(each) is not None], None)
+        gone[owner.id].append(message_id)
+        del letter.copies[owner.id]
+        if not revoke:
+            continue
+        for holder_id, copy_id in letter.copies.items():
+            if cloud.directory.get(holder_id).mailbox.remove(copy_id) is not None:
+                gone.setdefault(holder_id, []).append(copy_id)
+    mine: Entry | None = None
+    for holder_id, removed in gone.items():
+        if removed:
+            account = cloud.directory.get(holder_id)
+            entry = account.mailbox.log.append(DeletedMessages(tuple(removed)), len(removed))
+            tell(cloud, account, entry, (), skip=via)
+            mine = entry if account is owner else mine
     return mine
 
 
 def read(
-    cloud: Cloud, reader: Account, peer: Account, max_id: int, *, via: Line | None = None
+    cloud: Cloud, reader: Account, peer: Account | Group, max_id: int, *, via: Line | None = None
 ) -> Entry | None:
-    """Mark what came from ``peer`` as read up to ``max_id`` (0: all), and let him know.
+    """Mark what came into a chat as read up to ``max_id`` (0: all), and let those who wrote it know.
 
     Returns:
         The line in the reader's log; ``None`` if nothing was unread.
     """
-    newest = reader.mailbox.read(peer.id, max_id)
-    if not newest:
+    peer_id = peer.peer
+    news = reader.mailbox.read(peer_id, max_id)
+    if not news:
         return None
-    chat = reader.mailbox.chats[peer.id]
-    entry = reader.mailbox.log.append(ReadInbox(peer.id, chat.read_inbox_max_id, len(chat.unread)))
-    tell(cloud, reader, entry, [peer.id], skip=via)
-    letter = reader.mailbox.letters[newest]
-    theirs = peer.mailbox.chats.get(reader.id)
-    if theirs is not None and letter.twin_id is not None and letter.twin_id > theirs.read_outbox_max_id:
-        theirs.read_outbox_max_id = letter.twin_id
-        tell(cloud, peer, peer.mailbox.log.append(ReadOutbox(reader.id, letter.twin_id)), [reader.id])
+    chat = reader.mailbox.chats[peer_id]
+    entry = reader.mailbox.log.append(ReadInbox(peer_id, chat.read_inbox_max_id, len(chat.unread)))
+    tell(cloud, reader, entry, [peer_id], skip=via)
+    newest_of = {reader.mailbox.letters[each].author_id: reader.mailbox.letters[each] for each in news}
+    for author_id, letter in newest_of.items():
+        author = cloud.directory.get(author_id)
+        seen_as = reader.id if isinstance(peer, Account) else peer_id
+        theirs, their_id = author.mailbox.chats.get(seen_as), letter.copies.get(author_id, 0)
+        if theirs is not None and their_id > theirs.read_outbox_max_id:
+            theirs.read_outbox_max_id = their_id
+            tell(cloud, author, author.mailbox.log.append(ReadOutbox(seen_as, their_id)), [seen_as])
     return entry
 
 
-def tell_message(
-    cloud: Cloud, account: Account, letter: Letter, entry: Entry, *, skip: Line | None = None
-) -> None:
-    """Push a new message, in the form that the sandbox uses."""
-    if cloud.behaviour.pushes == "short":
-        push(account, lambda: short_message_view(letter, entry), skip=skip)
-    else:
-        tell(cloud, account, entry, [letter.peer_id], skip=skip)
+def _holders(cloud: Cloud, sender: Account, to: Account | Group) -> list[tuple[Account, int]]:
+    """Who gets a copy, the sender first, and under which peer."""
+    if isinstance(to, Group):
+        others = [cloud.directory.get(each) for each in to.members if each != sender.id]
+        return [(each, to.peer) for each in (sender, *others)]
+    return [(sender, to.id)] if to is sender else [(sender, to.id), (to, sender.id)]
 
 
-def tell(
-    cloud: Cloud, account: Account, entry: Entry, about: Iterable[int], *, skip: Line | None = None
-) -> None:
-    """Push a line of an account's log to its connections.
-
-    Args:
-        cloud: The sandbox.
-        account: Whose line it is.
-        entry: The line.
-        about: The users whom it mentions.
-        skip: A connection that gets to know otherwise.
-    """
-    push(account, lambda: updates_view(cloud, account, [update_view(account, entry)], about), skip=skip)
-
-
-def updates_view(cloud: Cloud, account: Account, updates: list[Any], about: Iterable[int]) -> Any:
-    """Updates with the users that they mention, as ``account`` sees them."""
-    users = user_views(cloud.directory, account, [account.id, *about])
-    return types.Updates(updates, users, [], cloud.now(), 0)
-
-
-def push(account: Account, view: Callable[[], Any], *, skip: Line | None = None) -> None:
-    """Send an update to an account's connections; ``view`` makes it, and is only called if there are any."""
-    lines = [line for line in account.lines if line is not skip]
-    if lines:
-        body = bytes(view())
-        for line in lines:
-            line.push(body)
-
-
-def _sides(cloud: Cloud, owner: Account, letter: Letter) -> list[tuple[Account, Letter]]:
-    sides = [(owner, letter)]
-    if letter.twin_id is not None:
-        peer = cloud.directory.get(letter.peer_id)
-        twin = peer.mailbox.letters.get(letter.twin_id)
-        if twin is not None:
-            sides.append((peer, twin))
-    return sides
-
-
-def _note_deleted(cloud: Cloud, account: Account, ids: list[int], via: Line | None) -> Entry | None:
-    if not ids:
-        return None
-    entry = account.mailbox.log.append(DeletedMessages(tuple(ids)), len(ids))
-    tell(cloud, account, entry, (), skip=via)
-    return entry
+def _copies(cloud: Cloud, letter: Letter) -> list[tuple[Account, Letter]]:
+    holders = [(cloud.directory.get(holder_id), copy_id) for holder_id, copy_id in letter.copies.items()]
+    return [
+        (account, account.mailbox.letters[copy_id])
+        for account, copy_id in holders
+        if copy_id in account.mailbox.letters
+    ]

@@ -1,35 +1,30 @@
 """The sandbox itself, as whoever opens one in his own process sees it."""
 
-import base64
-import ipaddress
-import random
-import struct
-import time
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
-from random import Random
+from itertools import islice
 from typing import Any
 
 import trio
 
 from tgworker.sandbox import post
+from tgworker.sandbox.accounts import Account
+from tgworker.sandbox.addressing import check_may_write, history_of
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.channel_post import publish
+from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.connection import Connection
-from tgworker.sandbox.control import serve_control
 from tgworker.sandbox.errors import RequestRefused, SandboxError
 from tgworker.sandbox.faults import Faults
 from tgworker.sandbox.handshake import KEY_BYTES
-from tgworker.sandbox.listening import HOST, listen, port_of
+from tgworker.sandbox.letters import Letter
+from tgworker.sandbox.listening import HOST
 from tgworker.sandbox.requests.table import request_table
-from tgworker.sandbox.server_key import ServerKey
+from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.statistics import Statistics
+from tgworker.sandbox.string_session import string_session
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
-
-DC_ID = 2
 
 
 class Sandbox:
@@ -47,6 +42,7 @@ class Sandbox:
         port: And at which port.
         dc: The data centre that it claims to be.
         control: ``host:port`` of the control connection, or ``None``.
+        rooms: Its groups and channels.
         stopped: Set by `stop`.
     """
 
@@ -59,6 +55,7 @@ class Sandbox:
         self.port = cloud.port
         self.dc = cloud.dc_id
         self.control = control
+        self.rooms = Rooms(cloud)
         self.stopped = trio.Event()
 
     @property
@@ -122,56 +119,82 @@ class Sandbox:
         self._cloud.keys.add(key, user_id)
         return string_session(self.dc, self.host, self.port, key)
 
+    def check_peer(self, peer: int | None) -> None:
+        """Make sure that a marked id is one of a user, group or channel; ``None`` passes.
+
+        Raises:
+            UnknownUser, UnknownPeer: It is none.
+        """
+        if peer is not None:
+            self.rooms.find(peer)
+
     def send_text(self, sender_id: int, recipient_id: int, text: str) -> SentText:
         """Send a text as a user who needs no client.
 
+        Args:
+            sender_id: Who sends.
+            recipient_id: To whom; a group or channel by its marked id.
+            text: What.
+
         Raises:
-            UnknownUser: There is no such user.
-            SandboxError: The text is empty or too long.
+            UnknownUser, UnknownPeer: There is no such user, group or channel.
+            SandboxError: The text is empty or too long, or he may not write there.
         """
-        sender, recipient = map(self._cloud.directory.get, (sender_id, recipient_id))
+        sender, room = self._cloud.directory.get(sender_id), self.rooms.find(recipient_id)
         try:
             text.encode()
             post.check_text(text)
+            check_may_write(sender, room)
         except RequestRefused as refusal:
             raise SandboxError(f"this text cannot be sent: {refusal.message}") from None
         except UnicodeEncodeError:
             raise SandboxError("this text cannot be sent: half a surrogate pair is no character") from None
-        letter = post.deliver(self._cloud, sender, recipient, text)
-        return SentText(letter.id, letter.id if letter.twin_id is None else letter.twin_id)
+        if isinstance(room, Channel):
+            number = publish(self._cloud, sender, room, text).id
+            return SentText(number, number)
+        letter = post.deliver(self._cloud, sender, room, text)
+        theirs = letter.copies.get(room.id, 0) if isinstance(room, Account) else 0
+        return SentText(letter.id, theirs)
 
     def chat(
         self, user_id: int, peer_id: int, *, after: int = 0, limit: int | None = None
     ) -> tuple[ChatLine, ...]:
-        """What a user's account holds of a chat, oldest first.
+        """What a user's account holds of a chat, oldest first; service messages are left out.
 
         Args:
             user_id: Whose account.
-            peer_id: The chat; the user's own id for his notes.
+            peer_id: The chat; the user's own id for his notes, the marked id of a group or channel.
             after: Only messages with a higher id.
             limit: How many at most; ``None``: all.
 
         Raises:
-            UnknownUser: There is no such user.
+            UnknownUser, UnknownPeer: There is no such user, group or channel.
         """
-        mailbox = self._cloud.directory.get(user_id).mailbox
-        chat = mailbox.chats.get(self._cloud.directory.get(peer_id).id)
-        ids = [] if chat is None else chat.ids[bisect_right(chat.ids, after) :][:limit]
-        letters = [mailbox.letters[each] for each in ids]
-        return tuple(ChatLine(each.id, each.outgoing, each.text, each.date) for each in letters)
+        account = self._cloud.directory.get(user_id)
+        history = history_of(account, self.rooms.find(peer_id))
+        ids = history.ids[bisect_right(history.ids, after) :]
+        letters = (history.letters[each] for each in ids)
+        texts = islice((each for each in letters if each.action is None), limit)
+        return tuple(_line(account, each) for each in texts)
 
     def chats(self, user_id: int) -> tuple[ChatSummary, ...]:
-        """A user's chats that hold messages, by the other side's id.
+        """A user's chats that hold messages, by their marked ids.
 
         Raises:
             UnknownUser: There is no such user.
         """
-        chats = sorted(self._cloud.directory.get(user_id).mailbox.chats.items())
-        return tuple(
+        chats = self._cloud.directory.get(user_id).mailbox.chats
+        held = [
             ChatSummary(peer_id, len(chat.ids), len(chat.unread), chat.ids[-1])
-            for peer_id, chat in chats
+            for peer_id, chat in chats.items()
             if chat.ids
-        )
+        ]
+        held += [
+            ChatSummary(channel.peer, len(channel.ids), channel.unread(user_id), channel.ids[-1])
+            for channel in self._cloud.channels.of_user(user_id)
+            if channel.ids
+        ]
+        return tuple(sorted(held, key=lambda chat: chat.peer))
 
     def drop_connections(self, user_id: int | None = None) -> int:
         """Cut the connections of a user, or all; returns how many.
@@ -238,76 +261,7 @@ class Sandbox:
             self._connections.discard(connection)
 
 
-@asynccontextmanager
-async def open_sandbox(
-    users: int = 2,
-    *,
-    port: int = 0,
-    control_port: int | None = None,
-    dc_id: int = DC_ID,
-    rng: Random | None = None,
-    calendar: Callable[[], float] = time.time,
-    behaviour: Behaviour | None = None,
-    key: ServerKey | None = None,
-) -> AsyncGenerator[Sandbox]:
-    """A Telegram server on 127.0.0.1 that lives as long as the context.
-
-    Args:
-        users: How many users it begins with.
-        port: Where it listens; 0: anywhere.
-        control_port: Where its control connection listens; 0: anywhere; ``None``: it has none.
-        dc_id: The number of the data centre that it claims to be.
-        rng: Where keys, salts and access hashes come from; a seeded one makes them the same each time.
-        calendar: Unix time in seconds, for message ids and dates. Whatever waits uses trio's clock.
-        behaviour: The switches to begin with.
-        key: The server's RSA key; ``None``: one is made when it is first needed.
-
-    Raises:
-        PortTaken: Another program listens there.
-
-    Cancellation, and leaving the context: connections and ports are closed at once; nothing of it runs on.
-    """
-    cloud = Cloud(
-        dc_id=dc_id,
-        rng=random.SystemRandom() if rng is None else rng,
-        calendar=calendar,
-        behaviour=behaviour or Behaviour(),
-        given_key=key,
+def _line(account: Account, letter: Letter) -> ChatLine:
+    return ChatLine(
+        letter.id, letter.author_id == account.id, letter.text, letter.date, author=letter.author_id
     )
-    async with AsyncExitStack() as listeners:
-        clients = await listeners.enter_async_context(await listen(port, "--port"))
-        controllers = None
-        if control_port is not None:
-            controllers = await listeners.enter_async_context(await listen(control_port, "--control-port"))
-        cloud.port = port_of(clients)
-        sandbox = Sandbox(cloud, None if controllers is None else f"{HOST}:{port_of(controllers)}")
-        for _ in range(users):
-            sandbox.add_user()
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_serve, sandbox, clients, controllers, name="sandbox")
-            try:
-                yield sandbox
-            except Exception as error:  # noqa: BLE001 # raised below: the nursery would wrap it into a group
-                failure = error
-            nursery.cancel_scope.cancel(reason="the sandbox is closed")
-    if failure is not None:
-        raise failure
-
-
-async def _serve(
-    sandbox: Sandbox, clients: trio.SocketListener, controllers: trio.SocketListener | None
-) -> None:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, sandbox.serve_client, [clients])
-        if controllers is not None:
-            serve = partial(serve_control, sandbox)
-            nursery.start_soon(trio.serve_listeners, serve, [controllers])
-        await sandbox.stopped.wait()
-        nursery.cancel_scope.cancel(reason="the sandbox is stopped")
-
-
-def string_session(dc_id: int, host: str, port: int, key: bytes) -> str:
-    """Telethon's ``StringSession``: version 1, then data centre, address, port and key in base 64."""
-    address = ipaddress.ip_address(host).packed
-    return "1" + base64.urlsafe_b64encode(struct.pack(">B4sH256s", dc_id, address, port, key)).decode()

@@ -7,7 +7,8 @@ import msgspec
 
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.errors import SandboxError
-from tgworker.sandbox.sandbox import Sandbox, open_sandbox
+from tgworker.sandbox.opening import open_sandbox
+from tgworker.sandbox.sandbox import Sandbox
 from tgworker.sandbox.server_key import write_file
 from tgworker.sandbox.values import SandboxUser
 

@@ -35,12 +35,14 @@ class ChatLine:
         outgoing: Whether this user wrote it.
         text: Its text.
         date: When the server got it, in UTC and whole seconds.
+        author: Who wrote it.
     """
 
     id: int
     outgoing: bool
     text: str = field(repr=False)
     date: datetime
+    author: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class ChatSummary:
     """A chat in a user's list of chats.
 
     Attributes:
-        peer: The other side's id.
-        messages: How many messages it holds.
+        peer: The other side's id; the marked id of a group or channel.
+        messages: How many messages it holds, service messages included.
         unread: How many of them this user has not read.
         last_id: The id of the newest.
     """
@@ -66,8 +68,32 @@ class SentText:
 
     Attributes:
         sender_message_id: Its id in the sender's mailbox.
-        recipient_message_id: Its id in the recipient's; the same in a chat with oneself.
+        recipient_message_id: Its id in the recipient's; the same in a chat with oneself and in a channel; 0
+            in a group, where each member has his own.
     """
 
     sender_message_id: int
     recipient_message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRoom:
+    """A group or channel of a sandbox.
+
+    Attributes:
+        peer: Its marked id: ``-5001`` for a basic group, ``-1002000000001`` for a channel or supergroup.
+        kind: What it is.
+        title: What it is called.
+        members: Who is in it.
+        pts: Where a channel's log stands; 0 for a group, which has none.
+        username: Under which anybody finds a channel; empty: nobody does.
+        migrated_to: The supergroup that a basic group has become, as a marked id.
+    """
+
+    peer: int
+    kind: Literal["group", "supergroup", "channel"]
+    title: str
+    members: tuple[int, ...]
+    pts: int = 0
+    username: str = ""
+    migrated_to: int | None = None

@@ -7,6 +7,7 @@ from telethon.tl import types
 from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.requests.call import Answer, Call
+from tgworker.sandbox.room_views import channel_view
 from tgworker.sandbox.views import user_view, user_views
 
 
@@ -19,6 +20,11 @@ def get_contacts(call: Call, _request: Any) -> Answer:
 
 def resolve_username(call: Call, request: Any) -> Answer:
     """``contacts.resolveUsername``."""
+    channel = call.cloud.channels.by_username(request.username)
+    if channel is not None:
+        return types.contacts.ResolvedPeer(
+            types.PeerChannel(channel.id), [channel_view(call.cloud, call.me, channel)], []
+        )
     return _resolved(call, call.cloud.directory.by_username(request.username), "USERNAME_NOT_OCCUPIED")
 
 

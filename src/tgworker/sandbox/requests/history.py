@@ -1,158 +1,129 @@
-"""``messages.*`` that only read: history, single messages, the list of chats."""
+"""``messages.*`` and ``channels.*`` that read messages: history, search, single ones."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from telethon.tl import types
 
-from tgworker.sandbox.accounts import Account
+from tgworker.sandbox.addressing import Room, channel_of, history_of, room_of
+from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
-from tgworker.sandbox.mailbox import Letter
+from tgworker.sandbox.letters import History, Letter
 from tgworker.sandbox.requests.call import Answer, Call
-from tgworker.sandbox.requests.updates import state_view
-from tgworker.sandbox.views import dialog_view, message_view, user_views
+from tgworker.sandbox.room_views import people_view, post_view
+from tgworker.sandbox.views import message_view
 
 MAX_PER_PAGE = 100
 
 
 def get_history(call: Call, request: Any) -> Answer:
     """``messages.getHistory``, newest first (https://core.telegram.org/api/offsets)."""
-    peer = call.cloud.directory.resolve(call.me, request.peer)
-    chat = call.me.mailbox.chats.get(peer.id)
-    letters = [] if chat is None else [call.me.mailbox.letters[each] for each in chat.ids]
-    page, whole = _page(letters, request)
-    return _messages(call, page, None if whole else len(letters))
+    room = room_of(call.cloud, call.me, request.peer)
+    history = history_of(call.me, room)
+    page = _page(history, request)
+    return _messages(call, room, [history.letters[each] for each in page], len(history.ids))
 
 
 def search(call: Call, request: Any) -> Answer:
     """``messages.search`` in one chat: texts that contain ``q``; of the filters only the empty one."""
     if not isinstance(request.filter, types.InputMessagesFilterEmpty):
         raise RequestRefused(400, "INPUT_FILTER_INVALID")
-    peer = call.cloud.directory.resolve(call.me, request.peer)
-    chat = call.me.mailbox.chats.get(peer.id)
+    room = room_of(call.cloud, call.me, request.peer)
+    history = history_of(call.me, room)
     asked = request.q.casefold()
-    earliest, latest = _given(request.min_date), _given(request.max_date)
-    letters = [] if chat is None else [call.me.mailbox.letters[each] for each in chat.ids]
-    found = [
-        each
-        for each in letters
-        if asked in each.text.casefold()
-        and (earliest is None or each.date > earliest)
-        and (latest is None or each.date < latest)
-    ]
-    page, whole = _page(found, request)
-    return _messages(call, page, None if whole else len(found))
+    earliest, latest = given(request.min_date), given(request.max_date)
+    found: list[int] = []
+    for each in history.ids:
+        letter = history.letters[each]
+        if (
+            asked in letter.text.casefold()
+            and (earliest is None or letter.date > earliest)
+            and (latest is None or letter.date < latest)
+        ):
+            found.append(each)
+    page = _page(History(found, history.letters), request)
+    return _messages(call, room, [history.letters[each] for each in page], len(found))
 
 
 def get_messages(call: Call, request: Any) -> Answer:
-    """``messages.getMessages``: in the order asked for; empty where there is none."""
+    """``messages.getMessages``, of private chats and basic groups: in the order asked for."""
     found: list[Any] = []
-    about: set[int] = set()
-    for each in request.id[:MAX_PER_PAGE]:
-        letter = call.me.mailbox.letters.get(getattr(each, "id", 0))
+    about: list[int] = [call.me.id]
+    for asked in _asked_ids(request):
+        letter = call.me.mailbox.letters.get(asked)
         if letter is None:
-            found.append(types.MessageEmpty(getattr(each, "id", 0), None))
+            found.append(types.MessageEmpty(asked, None))
         else:
             found.append(message_view(call.me, letter))
-            about.add(letter.peer_id)
-    return types.messages.Messages(found, [], [], _users(call, about))
+            about += letter.mentions()
+    people = people_view(call.cloud, call.me, about)
+    return types.messages.Messages(found, [], people.chats, people.users)
 
 
-def get_dialogs(call: Call, request: Any) -> Answer:
-    """``messages.getDialogs``: the chats, the one with the newest message first. None is pinned."""
-    tops = _tops(call.me)
-    before = _given(request.offset_date)
-    if request.offset_id:
-        rest = [each for each in tops if each.id < request.offset_id]
-    elif before is not None:
-        rest = [each for each in tops if each.date < before]
-    else:
-        rest = tops
-    page = rest[: _limit(request.limit)]
-    dialogs, messages, users = _dialogs(call, page)
-    if len(page) == len(tops):
-        return types.messages.Dialogs(dialogs, messages, [], users)
-    return types.messages.DialogsSlice(len(tops), dialogs, messages, [], users)
+def get_channel_messages(call: Call, request: Any) -> Answer:
+    """``channels.getMessages``: the same in one channel."""
+    channel = channel_of(call.cloud, call.me, request.channel)
+    found: list[Any] = []
+    about: list[int] = [call.me.id, channel.peer]
+    for asked in _asked_ids(request):
+        letter = channel.letters.get(asked)
+        if letter is None:
+            found.append(types.MessageEmpty(asked, types.PeerChannel(channel.id)))
+        else:
+            found.append(post_view(call.me, channel, letter))
+            about += letter.mentions()
+    people = people_view(call.cloud, call.me, about)
+    return types.messages.ChannelMessages(channel.log.pts, len(found), found, [], people.chats, people.users)
 
 
-def get_peer_dialogs(call: Call, request: Any) -> Answer:
-    """``messages.getPeerDialogs``: the chats with certain users, those without messages left out."""
-    peers = [
-        call.cloud.directory.resolve(call.me, each.peer).id
-        for each in request.peers
-        if isinstance(each, types.InputDialogPeer)
-    ]
-    dialogs, messages, users = _dialogs(call, [top for top in _tops(call.me) if top.peer_id in peers])
-    return types.messages.PeerDialogs(dialogs, messages, [], users, state_view(call))
-
-
-def _page(letters: Sequence[Letter], request: Any) -> tuple[list[Letter], bool]:
-    """The part of a history that is asked for.
-
-    Args:
-        letters: The history, oldest first.
-        request: Its offsets. ``offset_id`` goes before ``offset_date``; a negative ``add_offset`` reaches
-            back to newer messages.
-
-    Returns:
-        The page, newest first, and whether it is all there is.
-    """
-    end = len(letters)  # the page ends before this one, counted from the oldest
-    before = _given(getattr(request, "offset_date", None))
-    if request.offset_id:
-        end = bisect_left(letters, request.offset_id, key=_id)
-    elif before is not None:
-        end = bisect_left(letters, before, key=_date)
-    end -= request.add_offset
-    start = end - _limit(request.limit)
-    page = [
-        each
-        for each in letters[max(start, 0) : max(end, 0)]
-        if (not request.max_id or each.id < request.max_id) and each.id > request.min_id
-    ]
-    return page[::-1], len(page) == len(letters)
-
-
-def _given(date: datetime | None) -> datetime | None:
+def given(date: datetime | None) -> datetime | None:
     """A date, unless it is Telegram's way of giving none: zero."""
     return None if date is None or date.timestamp() == 0 else date
 
 
-def _limit(asked: int) -> int:
+def page_limit(asked: int) -> int:
+    """How many things a page may hold, of those asked for."""
     return min(max(asked, 0), MAX_PER_PAGE)
 
 
-def _messages(call: Call, letters: Iterable[Letter], count: int | None) -> Answer:
-    """``messages.messages``, or a slice of ``count`` messages."""
-    letters = list(letters)
+def _asked_ids(request: Any) -> list[int]:
+    return [getattr(each, "id", 0) for each in request.id[:MAX_PER_PAGE]]
+
+
+def _page(history: History, request: Any) -> list[int]:
+    """The part of a history that is asked for, newest first; its cost does not grow with the history.
+
+    Args:
+        history: The messages.
+        request: Its offsets. ``offset_id`` goes before ``offset_date``; a negative ``add_offset`` reaches
+            back to newer messages.
+    """
+    ids = history.ids
+    end = len(ids)  # the page ends before this one, counted from the oldest
+    before = given(getattr(request, "offset_date", None))
+    if request.offset_id:
+        end = bisect_left(ids, request.offset_id)
+    elif before is not None:
+        end = bisect_left(ids, before, key=lambda each: history.letters[each].date)
+    end -= request.add_offset
+    start = end - page_limit(request.limit)
+    return [
+        each
+        for each in reversed(ids[max(start, 0) : max(end, 0)])
+        if (not request.max_id or each < request.max_id) and each > request.min_id
+    ]
+
+
+def _messages(call: Call, room: Room, letters: Sequence[Letter], count: int) -> Answer:
+    """Some of ``count`` messages of a chat, in the form that Telegram has for it."""
+    about = [peer for letter in letters for peer in letter.mentions()]
+    people = people_view(call.cloud, call.me, [call.me.id, room.peer, *about])
+    if isinstance(room, Channel):
+        posts = [post_view(call.me, room, each) for each in letters]
+        return types.messages.ChannelMessages(room.log.pts, count, posts, [], people.chats, people.users)
     views = [message_view(call.me, each) for each in letters]
-    users = _users(call, {each.peer_id for each in letters})
-    if count is None:
-        return types.messages.Messages(views, [], [], users)
-    return types.messages.MessagesSlice(count, views, [], [], users)
-
-
-def _tops(account: Account) -> list[Letter]:
-    """The last message of each chat, newest first."""
-    newest = [chat.ids[-1] for chat in account.mailbox.chats.values() if chat.ids]
-    return [account.mailbox.letters[each] for each in sorted(newest, reverse=True)]
-
-
-def _dialogs(call: Call, tops: Sequence[Letter]) -> tuple[list[Any], list[Any], list[Any]]:
-    dialogs = [dialog_view(each.peer_id, call.me.mailbox.chats[each.peer_id]) for each in tops]
-    messages = [message_view(call.me, each) for each in tops]
-    return dialogs, messages, _users(call, {each.peer_id for each in tops})
-
-
-def _users(call: Call, ids: Iterable[int]) -> list[Any]:
-    return user_views(call.cloud.directory, call.me, [call.me.id, *ids])
-
-
-def _id(letter: Letter) -> int:
-    return letter.id
-
-
-def _date(letter: Letter) -> datetime:
-    return letter.date
+    if len(letters) == count:
+        return types.messages.Messages(views, [], people.chats, people.users)
+    return types.messages.MessagesSlice(count, views, [], people.chats, people.users)

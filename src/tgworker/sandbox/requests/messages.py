@@ -5,10 +5,20 @@ from typing import Any
 from telethon.tl import types
 
 from tgworker.sandbox import post
+from tgworker.sandbox.accounts import Account
+from tgworker.sandbox.addressing import Room, check_may_write, history_of, room_of
+from tgworker.sandbox.channel_post import edit_post, publish
+from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
-from tgworker.sandbox.mailbox import Letter
+from tgworker.sandbox.groups import Group
+from tgworker.sandbox.letters import Letter
+from tgworker.sandbox.mailbox import Sent
+from tgworker.sandbox.peers import unmarked
 from tgworker.sandbox.requests.call import Answer, Call
-from tgworker.sandbox.views import message_view, update_view
+from tgworker.sandbox.room_views import post_view
+from tgworker.sandbox.telling import push, updates_view
+from tgworker.sandbox.update_views import channel_update_view, update_view
+from tgworker.sandbox.views import message_view
 
 MAX_DELETED = 100
 """Messages in one ``messages.deleteMessages``."""
@@ -16,90 +26,136 @@ MAX_DELETED = 100
 
 def send_message(call: Call, request: Any) -> Answer:
     """``messages.sendMessage``; what it replies to is ignored."""
-    mailbox = call.me.mailbox
-    known = mailbox.sent_as(request.random_id)
+    known = call.me.mailbox.sent_as(request.random_id)
     if known is not None:
         return _repeat(call, request.random_id, known)
-    peer = call.cloud.directory.resolve(call.me, request.peer)
+    room = room_of(call.cloud, call.me, request.peer)
     text = post.check_text(request.message)
-    if peer.banned:
-        raise RequestRefused(400, "INPUT_USER_DEACTIVATED")
-    entities = _entities(request.entities)
-    letter = post.deliver(
-        call.cloud,
-        call.me,
-        peer,
-        text,
-        entities=entities,
-        random_id=request.random_id,
-        via=call.line,
-    )
-    if call.cloud.behaviour.answers == "short":
-        return types.UpdateShortSentMessage(
-            letter.id, letter.pts, 1, letter.date, out=True, entities=list(entities) or None
-        )
-    updates = [
-        types.UpdateMessageID(letter.id, request.random_id),
-        types.UpdateNewMessage(message_view(call.me, letter), letter.pts, 1),
-    ]
-    return post.updates_view(call.cloud, call.me, updates, [peer.id])
+    check_may_write(call.me, room)
+    entities, name, via = _entities(request.entities), request.random_id, call.line
+    if isinstance(room, Channel):
+        letter = publish(call.cloud, call.me, room, text, entities=entities, random_id=name, via=via)
+    else:
+        letter = post.deliver(call.cloud, call.me, room, text, entities=entities, random_id=name, via=via)
+        if call.cloud.behaviour.answers == "short":
+            return types.UpdateShortSentMessage(
+                letter.id, letter.pts, 1, letter.date, out=True, entities=list(letter.entities) or None
+            )
+    return new_message(call, room, letter, random_id=request.random_id)
 
 
 def edit_message(call: Call, request: Any) -> Answer:
     """``messages.editMessage``: one's own, and only to something else."""
-    peer = call.cloud.directory.resolve(call.me, request.peer)
-    letter = _letter(call, request.id, peer.id)
-    if not letter.outgoing:
+    room = room_of(call.cloud, call.me, request.peer)
+    letter = _letter(call, request.id, room)
+    if letter.author_id != call.me.id:
         raise RequestRefused(403, "MESSAGE_AUTHOR_REQUIRED")
     text, entities = post.check_text(request.message), _entities(request.entities)
     if (text, entities) == (letter.text, letter.entities):
         raise RequestRefused(400, "MESSAGE_NOT_MODIFIED")
-    entry = post.edit(call.cloud, call.me, letter, text, entities, via=call.line)
-    return post.updates_view(call.cloud, call.me, [update_view(call.me, entry)], [peer.id])
+    if isinstance(room, Channel):
+        entry = edit_post(call.cloud, room, letter, text, entities, via=call.line)
+        update = channel_update_view(call.me, room, entry)
+    else:
+        entry = post.edit(call.cloud, call.me, letter, text, entities, via=call.line)
+        update = update_view(call.me, entry)
+    return updates_view(call.cloud, call.me, [update], letter.mentions())
 
 
 def delete_messages(call: Call, request: Any) -> Answer:
-    """``messages.deleteMessages``; ids that are not there are passed over."""
-    entry = post.delete(
-        call.cloud, call.me, request.id[:MAX_DELETED], revoke=bool(request.revoke), via=call.line
-    )
+    """``messages.deleteMessages``, of private chats and basic groups; unknown ids are passed over."""
+    ids = request.id[:MAX_DELETED]
+    if request.revoke:
+        for each in ids:
+            _check_may_revoke(call, call.me.mailbox.letters.get(each))
+    entry = post.delete(call.cloud, call.me, ids, revoke=bool(request.revoke), via=call.line)
     return types.messages.AffectedMessages(call.me.mailbox.log.pts, entry.pts_count if entry else 0)
 
 
 def read_history(call: Call, request: Any) -> Answer:
-    """``messages.readHistory``."""
-    peer = call.cloud.directory.resolve(call.me, request.peer)
-    entry = post.read(call.cloud, call.me, peer, request.max_id, via=call.line)
+    """``messages.readHistory``, of private chats and basic groups."""
+    room = room_of(call.cloud, call.me, request.peer)
+    if isinstance(room, Channel):
+        raise RequestRefused(400, "PEER_ID_INVALID")
+    entry = post.read(call.cloud, call.me, room, request.max_id, via=call.line)
     return types.messages.AffectedMessages(call.me.mailbox.log.pts, entry.pts_count if entry else 0)
 
 
 def set_typing(call: Call, request: Any) -> Answer:
     """``messages.setTyping``: seen by those who are there, and stored nowhere."""
-    peer = call.cloud.directory.resolve(call.me, request.peer)
-    if peer is not call.me:
-        update = types.UpdateUserTyping(call.me.id, request.action)
-        post.push(peer, lambda: types.UpdateShort(update, call.cloud.now()))
+    room = room_of(call.cloud, call.me, request.peer)
+    update, hears = _typing(call.me, room, request.action)
+    for each in hears:
+        if each != call.me.id:
+            push(call.cloud.directory.get(each), lambda: types.UpdateShort(update, call.cloud.now()))
     return True
 
 
-def _repeat(call: Call, random_id: int, message_id: int) -> Answer:
+def new_message(
+    call: Call, room: Room, letter: Letter, *, random_id: int | None = None, repeated: bool = False
+) -> Answer:
+    """A message that was sent, in full.
+
+    Args:
+        call: Who sent it.
+        room: Where it is.
+        letter: It.
+        random_id: What the sender calls it, if he named it.
+        repeated: Whether he was told before: then it moves no ``pts``.
+    """
+    updates: list[Any] = [] if random_id is None else [types.UpdateMessageID(letter.id, random_id)]
+    if isinstance(room, Channel):
+        pts, view = room.log.pts if repeated else letter.pts, post_view(call.me, room, letter)
+        updates.append(types.UpdateNewChannelMessage(view, pts, 0 if repeated else 1))
+    else:
+        pts = call.me.mailbox.log.pts if repeated else letter.pts
+        view = message_view(call.me, letter)
+        updates.append(types.UpdateNewMessage(view, pts, 0 if repeated else 1))
+    return updates_view(call.cloud, call.me, updates, letter.mentions())
+
+
+def _repeat(call: Call, random_id: int, sent: Sent) -> Answer:
     """Answer a ``random_id`` that was sent before."""
     call.cloud.counts.repeats += 1
-    letter = call.me.mailbox.letters.get(message_id)
+    room = _room(call, sent.peer_id)
+    letter = history_of(call.me, room).letters.get(sent.message_id)
     if call.cloud.behaviour.repeats == "error" or letter is None:
         raise RequestRefused(500, "RANDOM_ID_DUPLICATE")
-    updates = [
-        types.UpdateMessageID(message_id, random_id),
-        types.UpdateNewMessage(message_view(call.me, letter), call.me.mailbox.log.pts, 0),
-    ]
-    return post.updates_view(call.cloud, call.me, updates, [letter.peer_id])
+    return new_message(call, room, letter, random_id=random_id, repeated=True)
 
 
-def _letter(call: Call, message_id: int, peer_id: int) -> Letter:
-    letter = call.me.mailbox.letters.get(message_id)
-    if letter is None or letter.peer_id != peer_id:
+def _room(call: Call, peer: int) -> Room:
+    kind, number = unmarked(peer)
+    if kind == "user":
+        return call.cloud.directory.get(number)
+    return call.cloud.groups.get(number) if kind == "group" else call.cloud.channels.get(number)
+
+
+def _letter(call: Call, message_id: int, room: Room) -> Letter:
+    letter = history_of(call.me, room).letters.get(message_id)
+    if letter is None or letter.peer_id != room.peer or letter.action is not None:
         raise RequestRefused(400, "MESSAGE_ID_INVALID")
     return letter
+
+
+def _check_may_revoke(call: Call, letter: Letter | None) -> None:
+    """In a group only the author and the group's creator take a message from others."""
+    if letter is None or letter.author_id == call.me.id or unmarked(letter.peer_id).kind != "group":
+        return
+    if call.cloud.groups.get(unmarked(letter.peer_id).id).creator_id != call.me.id:
+        raise RequestRefused(403, "MESSAGE_DELETE_FORBIDDEN")
+
+
+def _typing(me: Account, room: Room, action: Any) -> tuple[Any, list[int]]:
+    """What is said of somebody who types, and who hears it."""
+    match room:
+        case Account():
+            return types.UpdateUserTyping(me.id, action), [room.id]
+        case Group():
+            return types.UpdateChatUserTyping(room.id, types.PeerUser(me.id), action), list(room.members)
+        case Channel():
+            update = types.UpdateChannelUserTyping(room.id, types.PeerUser(me.id), action)
+            return update, list(room.members) if room.megagroup else []
 
 
 def _entities(entities: list[Any] | None) -> tuple[Any, ...]:

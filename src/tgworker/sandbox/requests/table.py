@@ -7,7 +7,19 @@ from typing import Any
 
 from telethon.tl import functions
 
-from tgworker.sandbox.requests import auth, contacts, help, history, messages, updates, users  # noqa: A004
+from tgworker.sandbox.requests import (
+    auth,
+    channel_updates,
+    channels,
+    chats,
+    contacts,
+    dialogs,
+    help,  # noqa: A004
+    history,
+    messages,
+    updates,
+    users,
+)
 from tgworker.sandbox.requests.call import Handler, PublicHandler
 
 
@@ -50,9 +62,26 @@ def request_table() -> RequestTable:
         functions.messages.GetHistoryRequest: history.get_history,
         functions.messages.SearchRequest: history.search,
         functions.messages.GetMessagesRequest: history.get_messages,
-        functions.messages.GetDialogsRequest: history.get_dialogs,
-        functions.messages.GetPeerDialogsRequest: history.get_peer_dialogs,
+        functions.messages.GetDialogsRequest: dialogs.get_dialogs,
+        functions.messages.GetPeerDialogsRequest: dialogs.get_peer_dialogs,
+        functions.messages.CreateChatRequest: chats.create_chat,
+        functions.messages.AddChatUserRequest: chats.add_chat_user,
+        functions.messages.DeleteChatUserRequest: chats.delete_chat_user,
+        functions.messages.MigrateChatRequest: chats.migrate_chat,
+        functions.messages.GetChatsRequest: chats.get_chats,
+        functions.messages.GetFullChatRequest: chats.get_full_chat,
+        functions.channels.CreateChannelRequest: channels.create,
+        functions.channels.InviteToChannelRequest: channels.invite,
+        functions.channels.JoinChannelRequest: channels.join,
+        functions.channels.LeaveChannelRequest: channels.leave,
+        functions.channels.GetChannelsRequest: channels.get_channels,
+        functions.channels.GetFullChannelRequest: channels.get_full_channel,
+        functions.channels.GetParticipantsRequest: channels.get_participants,
+        functions.channels.GetMessagesRequest: history.get_channel_messages,
+        functions.channels.DeleteMessagesRequest: channels.delete_messages,
+        functions.channels.ReadHistoryRequest: channels.read_history,
         functions.updates.GetStateRequest: updates.get_state,
         functions.updates.GetDifferenceRequest: updates.get_difference,
+        functions.updates.GetChannelDifferenceRequest: channel_updates.get_channel_difference,
     }
     return RequestTable(MappingProxyType(public), MappingProxyType(members))

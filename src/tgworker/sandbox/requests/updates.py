@@ -8,9 +8,12 @@ from typing import Any
 from telethon.tl import types
 
 from tgworker.sandbox.errors import RequestRefused
+from tgworker.sandbox.mailbox import Mailbox
 from tgworker.sandbox.requests.call import Answer, Call
-from tgworker.sandbox.update_log import DeletedMessages, EditedMessage, NewMessage, NumberedMessage
-from tgworker.sandbox.views import message_view, update_view, user_views
+from tgworker.sandbox.room_views import people_view
+from tgworker.sandbox.update_log import DeletedMessages, EditedMessage, Entry, NewMessage, NumberedMessage
+from tgworker.sandbox.update_views import update_view
+from tgworker.sandbox.views import message_view
 
 
 def get_state(call: Call, _request: Any) -> Answer:
@@ -25,22 +28,26 @@ def get_difference(call: Call, request: Any) -> Answer:
     update: its text is the new one already.
     """
     mailbox = call.me.mailbox
-    if request.pts < 1:
-        raise RequestRefused(400, f"PERSISTENT_TIMESTAMP_{'INVALID' if request.pts else 'EMPTY'}")
+    check_pts(request.pts)
+    behind = mailbox.log.pts - request.pts
     limit = call.cloud.behaviour.difference_limit
     if request.pts_limit is not None and request.pts_limit > 0:
         limit = min(limit, request.pts_limit)
     entries = mailbox.log.since(request.pts, limit)
-    if entries is None or (
-        request.pts_total_limit and mailbox.log.pts - request.pts > request.pts_total_limit
+    if (
+        entries is None
+        or behind > call.cloud.behaviour.difference_remembers
+        or (request.pts_total_limit and behind > request.pts_total_limit)
     ):
         return types.updates.DifferenceTooLong(mailbox.log.pts)
-    if not entries:
+    whole = not entries or entries[-1].pts == mailbox.log.pts
+    hints, hinted = _channel_hints(call, request.date) if whole else ([], [])
+    if not entries and not hints:
         return types.updates.DifferenceEmpty(call.cloud.now(), seq=1)
     new_messages: list[Any] = []
     other_updates: list[Any] = []
     new: set[int] = set()
-    about = {call.me.id}
+    about = [call.me.id, *hinted]
     for entry in entries:
         match entry.event:
             case NewMessage(message_id):
@@ -48,17 +55,17 @@ def get_difference(call: Call, request: Any) -> Answer:
                 if letter is not None:
                     new.add(message_id)
                     new_messages.append(message_view(call.me, letter))
-                    about.add(letter.peer_id)
+                    about += letter.mentions()
             case EditedMessage(message_id) if message_id in new:
                 pass
             case _:
                 update = update_view(call.me, entry)
                 if update is not None:
                     other_updates.append(update)
-                    about |= _about(call, entry.event)
-    users = user_views(call.cloud.directory, call.me, about)
-    parts: tuple[list[Any], ...] = (new_messages, [], other_updates, [], users)
-    if entries[-1].pts == mailbox.log.pts:
+                    about += _about(mailbox, entry)
+    people = people_view(call.cloud, call.me, about)
+    parts: tuple[list[Any], ...] = (new_messages, [], other_updates + hints, people.chats, people.users)
+    if whole:
         return types.updates.Difference(*parts, state_view(call))
     return types.updates.DifferenceSlice(*parts, state_view(call, entries[-1].pts))
 
@@ -75,12 +82,29 @@ def state_view(call: Call, pts: int | None = None) -> Any:
     )
 
 
-def _about(call: Call, event: Any) -> set[int]:
-    """The users whom an update mentions."""
-    match event:
-        case EditedMessage(message_id):
-            return {call.me.mailbox.letters[message_id].peer_id}
+def check_pts(pts: int) -> None:
+    """Make sure that a place in a log is one. Raises RequestRefused."""
+    if pts < 1:
+        raise RequestRefused(400, f"PERSISTENT_TIMESTAMP_{'INVALID' if pts else 'EMPTY'}")
+
+
+def _channel_hints(call: Call, since: Any) -> tuple[list[Any], list[int]]:
+    """Which of the account's channels changed since a date, as updates and as marked ids."""
+    if not call.cloud.behaviour.channel_hints:
+        return [], []
+    changed = [
+        each for each in call.cloud.channels.of_user(call.me.id) if since is None or each.changed >= since
+    ]
+    hints = [types.UpdateChannelTooLong(each.id, each.log.pts) for each in changed]
+    return hints, [each.peer for each in changed]
+
+
+def _about(mailbox: Mailbox, entry: Entry) -> list[int]:
+    """The peers whom an update mentions, as marked ids."""
+    match entry.event:
+        case EditedMessage(message_id) | NewMessage(message_id):
+            return mailbox.letters[message_id].mentions()
         case DeletedMessages() | NumberedMessage():
-            return set()
-        case _:
-            return {event.peer_id}
+            return []
+        case event:
+            return [event.peer_id]

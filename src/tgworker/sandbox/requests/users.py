@@ -6,8 +6,8 @@ from telethon.tl import types
 
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.packing import vector
-from tgworker.sandbox.post import push
 from tgworker.sandbox.requests.call import Answer, Call
+from tgworker.sandbox.telling import push
 from tgworker.sandbox.views import user_view
 
 
@@ -38,6 +38,6 @@ def update_status(call: Call, request: Any) -> Answer:
     status = types.UserStatusOffline(now) if request.offline else types.UserStatusOnline(now)
     update = types.UpdateShort(types.UpdateUserStatus(call.me.id, status), now)
     for peer_id in call.me.mailbox.chats:
-        if peer_id != call.me.id:
+        if peer_id > 0 and peer_id != call.me.id:
             push(call.cloud.directory.get(peer_id), lambda: update)
     return True

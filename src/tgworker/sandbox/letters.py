@@ -1,0 +1,57 @@
+"""A message as it is held: in an account's mailbox, under a number of its own there, or in a channel."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+
+@dataclass(slots=True)
+class Letter:
+    """A message where it is held.
+
+    Attributes:
+        id: Its number in the mailbox or channel that holds it.
+        peer_id: The chat, as a marked id: the other side, a group, a channel.
+        author_id: Who wrote it.
+        date: When it was sent, by the server's calendar.
+        text: Its text; empty in a service message.
+        entities: Telegram's formatting, as it came.
+        action: What a service message says (``MessageActionChatCreate`` and the like).
+        pts: Where the log stood after it.
+        copies: Where the same message is: its number in the mailboxes of all who hold it, by account. Shared
+            by the copies; empty in a channel, which has one for all.
+        edited: When it was last edited.
+    """
+
+    id: int
+    peer_id: int
+    author_id: int
+    date: datetime
+    text: str = field(repr=False)
+    entities: tuple[Any, ...] = field(default=(), repr=False)
+    action: Any = field(default=None, repr=False)
+    pts: int = 0
+    copies: dict[int, int] = field(default_factory=dict[int, int], repr=False)
+    edited: datetime | None = None
+
+    def mentions(self) -> list[int]:
+        """The peers that a client must know to show it, as marked ids."""
+        acted_on: list[int] = getattr(self.action, "users", None) or []
+        removed: int | None = getattr(self.action, "user_id", None)
+        return [self.peer_id, self.author_id, *acted_on, *([] if removed is None else [removed])]
+
+
+class History(NamedTuple):
+    """The messages of one chat, for reading.
+
+    Attributes:
+        ids: Their numbers, ascending.
+        letters: They and others, by number.
+    """
+
+    ids: Sequence[int]
+    letters: Mapping[int, Letter]
+
+
+NO_HISTORY = History((), {})

@@ -1,0 +1,106 @@
+"""Groups and channels as TL objects, and whom a message is about, as an account sees them."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from telethon.tl import types
+
+from tgworker.sandbox.accounts import Account
+from tgworker.sandbox.channels import Channel
+from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.groups import Group
+from tgworker.sandbox.letters import Letter
+from tgworker.sandbox.peers import unmarked
+from tgworker.sandbox.views import message_view, user_view
+
+
+class People(NamedTuple):
+    """Who is mentioned.
+
+    Attributes:
+        users: Users.
+        chats: Groups and channels.
+    """
+
+    users: list[Any]
+    chats: list[Any]
+
+
+def people_view(cloud: Cloud, viewer: Account, peers: Iterable[int]) -> People:
+    """Some peers as an account sees them, each once.
+
+    Args:
+        cloud: The sandbox.
+        viewer: Who sees them.
+        peers: They, as marked ids.
+    """
+    people = People([], [])
+    for peer in sorted(set(peers)):
+        kind, number = unmarked(peer)
+        if kind == "user":
+            people.users.append(user_view(cloud.directory, viewer, cloud.directory.get(number)))
+        elif kind == "group":
+            people.chats.append(group_view(cloud, viewer, cloud.groups.get(number)))
+        else:
+            people.chats.append(channel_view(cloud, viewer, cloud.channels.get(number)))
+    return people
+
+
+def group_view(cloud: Cloud, viewer: Account, group: Group) -> Any:
+    """A basic group; whoever holds nothing of it learns its title and no more."""
+    inside = viewer.id in group.members
+    if not inside and group.peer not in viewer.mailbox.chats:
+        return types.ChatForbidden(group.id, group.title)
+    migrated_to: Any = None
+    if group.migrated_to is not None:
+        migrated_to = input_channel(cloud, viewer, cloud.channels.get(group.migrated_to))
+    return types.Chat(
+        id=group.id,
+        title=group.title,
+        photo=types.ChatPhotoEmpty(),
+        participants_count=len(group.members),
+        date=group.made,
+        version=group.version,
+        creator=viewer.id == group.creator_id or None,
+        left=not inside or None,
+        deactivated=group.migrated_to is not None or None,
+        migrated_to=migrated_to,
+    )
+
+
+def channel_view(cloud: Cloud, viewer: Account, channel: Channel) -> Any:
+    """A channel or supergroup; whoever may not see it learns its title and no more."""
+    access_hash = cloud.directory.access_hash(viewer, channel.peer)
+    kind: dict[str, Any] = {
+        "broadcast": not channel.megagroup or None,
+        "megagroup": channel.megagroup or None,
+    }
+    if not sees(viewer, channel):
+        return types.ChannelForbidden(channel.id, access_hash, channel.title, **kind)
+    return types.Channel(
+        id=channel.id,
+        title=channel.title,
+        photo=types.ChatPhotoEmpty(),
+        date=channel.made,
+        creator=viewer.id == channel.creator_id or None,
+        left=viewer.id not in channel.members or None,
+        access_hash=access_hash,
+        username=channel.username or None,
+        participants_count=len(channel.members),
+        **kind,
+    )
+
+
+def sees(viewer: Account, channel: Channel) -> bool:
+    """Whether an account may read a channel: as a member, or because it has a name."""
+    return viewer.id in channel.members or bool(channel.username)
+
+
+def input_channel(cloud: Cloud, viewer: Account, channel: Channel) -> Any:
+    """What an account must say to address a channel."""
+    return types.InputChannel(channel.id, cloud.directory.access_hash(viewer, channel.peer))
+
+
+def post_view(viewer: Account, channel: Channel, letter: Letter) -> Any:
+    """A message of a channel."""
+    return message_view(viewer, letter, post=not channel.megagroup)

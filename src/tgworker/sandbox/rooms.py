@@ -1,0 +1,137 @@
+"""A sandbox's groups and channels, as whoever opened it makes and changes them."""
+
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
+
+from tgworker.sandbox import membership
+from tgworker.sandbox.accounts import Account
+from tgworker.sandbox.addressing import Room
+from tgworker.sandbox.channels import Channel
+from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.errors import RequestRefused, SandboxError, UnknownPeer
+from tgworker.sandbox.groups import Group
+from tgworker.sandbox.peers import channel_peer, unmarked
+from tgworker.sandbox.values import SandboxRoom
+
+T = TypeVar("T")
+
+
+class Rooms:
+    """Groups and channels. Peers are marked ids, as client libraries print them.
+
+    Nothing here waits. Every method raises `UnknownUser` or `UnknownPeer` for who is not there, and
+    `SandboxError` for what Telegram would refuse.
+
+    Args:
+        cloud: What the sandbox remembers.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def listing(self) -> tuple[SandboxRoom, ...]:
+        """All of them, groups first, in the order in which they were made."""
+        return tuple(_shown(each) for each in (*self._cloud.groups, *self._cloud.channels))
+
+    def get(self, peer: int) -> SandboxRoom:
+        """One group or channel."""
+        return _shown(self._room(peer))
+
+    def find(self, peer: int) -> Room:
+        """The user, group or channel with a marked id, as the sandbox's inside has it."""
+        kind, number = unmarked(peer)
+        if kind == "user":
+            return self._cloud.directory.get(number)
+        return self._cloud.groups.get(number) if kind == "group" else self._cloud.channels.get(number)
+
+    def create_group(self, creator_id: int, member_ids: Iterable[int], title: str) -> SandboxRoom:
+        """A basic group with a creator and at least one other member."""
+        creator, members = self._users([creator_id])[0], self._users(member_ids)
+        group, _ = _allowed(lambda: membership.create_group(self._cloud, creator, members, title))
+        return _shown(group)
+
+    def create_channel(
+        self,
+        creator_id: int,
+        member_ids: Iterable[int],
+        title: str,
+        *,
+        broadcast: bool = False,
+        username: str = "",
+    ) -> SandboxRoom:
+        """A supergroup, or, if ``broadcast``, a channel in which only the creator writes.
+
+        Args:
+            creator_id: Who makes it.
+            member_ids: Who else is in it.
+            title: What it is called.
+            broadcast: Whether only the creator writes.
+            username: Under which anybody finds, reads and joins it; empty: nobody does.
+        """
+        creator, members = self._users([creator_id])[0], self._users(member_ids)
+        if username and self._name_taken(username):
+            raise SandboxError(f"the name {username} is taken")
+        channel, _ = _allowed(
+            lambda: membership.create_channel(
+                self._cloud, creator, title, megagroup=not broadcast, username=username
+            )
+        )
+        membership.join_channel(self._cloud, creator, channel, members)
+        return _shown(channel)
+
+    def migrate(self, peer: int) -> SandboxRoom:
+        """Make a basic group a supergroup; returns the supergroup."""
+        room = self._room(peer)
+        if isinstance(room, Channel):
+            raise SandboxError(f"{peer} is no basic group")
+        creator = self._cloud.directory.get(room.creator_id)
+        channel, _, _ = _allowed(lambda: membership.migrate_group(self._cloud, creator, room))
+        return _shown(channel)
+
+    def add_member(self, peer: int, user_id: int) -> SandboxRoom:
+        """Add a user to a group or channel, as its creator does."""
+        room, account = self._room(peer), self._users([user_id])[0]
+        creator = self._cloud.directory.get(room.creator_id)
+        if isinstance(room, Channel):
+            membership.join_channel(self._cloud, creator, room, [account])
+        else:
+            _allowed(lambda: membership.add_to_group(self._cloud, creator, room, account))
+        return _shown(room)
+
+    def remove_member(self, peer: int, user_id: int) -> SandboxRoom:
+        """Take a user out of a group or channel, as its creator does."""
+        room, account = self._room(peer), self._users([user_id])[0]
+        creator = self._cloud.directory.get(room.creator_id)
+        if isinstance(room, Channel):
+            _allowed(lambda: membership.leave_channel(self._cloud, creator, room, account))
+        else:
+            _allowed(lambda: membership.remove_from_group(self._cloud, creator, room, account))
+        return _shown(room)
+
+    def _room(self, peer: int) -> Group | Channel:
+        room = self.find(peer) if peer < 0 else None
+        if room is None or isinstance(room, Account):
+            raise UnknownPeer(peer)
+        return room
+
+    def _users(self, user_ids: Iterable[int]) -> list[Account]:
+        return [self._cloud.directory.get(each) for each in user_ids]
+
+    def _name_taken(self, username: str) -> bool:
+        by_channel = self._cloud.channels.by_username(username)
+        return by_channel is not None or self._cloud.directory.by_username(username) is not None
+
+
+def _allowed(act: Callable[[], T]) -> T:
+    try:
+        return act()
+    except RequestRefused as refusal:
+        raise SandboxError(f"Telegram would refuse that: {refusal.message}") from None
+
+
+def _shown(room: Group | Channel) -> SandboxRoom:
+    if isinstance(room, Channel):
+        kind: Literal["supergroup", "channel"] = "supergroup" if room.megagroup else "channel"
+        return SandboxRoom(room.peer, kind, room.title, tuple(room.members), room.log.pts, room.username)
+    migrated_to = None if room.migrated_to is None else channel_peer(room.migrated_to)
+    return SandboxRoom(room.peer, "group", room.title, tuple(room.members), migrated_to=migrated_to)
