@@ -24,6 +24,7 @@ async def test_the_sandbox_understands_every_control_line_of_the_page() -> None:
         "accept_mute",
         "accept_drop",
         "half_close",
+        "deaf",
     }
     async with open_sandbox(users=2, control_port=0) as sandbox:
         assert sandbox.control is not None

@@ -128,6 +128,30 @@ async def test_half_close_executes_says_nothing_more_and_goes_on_reading(
     assert sandbox.statistics().open == 0
 
 
+async def test_deaf_pushes_nothing_and_answers_everything(
+    sandbox: Sandbox, autojump_clock: MockClock
+) -> None:
+    alice, bob, _ = sandbox.users
+    async with open_mini(sandbox, alice.session) as client, open_mini(sandbox, bob.session) as other:
+        state = await client.ask(GET_STATE)
+        sandbox.faults.set(Fault("deaf", "push", user=alice.id, count=1))
+        sandbox.send_text(bob.id, alice.id, "unheard")
+        await trio.sleep(1)
+        assert client.heard(types.UpdateNewMessage) == []
+        assert len(other.heard(types.UpdateNewMessage)) == 1
+        since = functions.updates.GetDifferenceRequest(state.pts, state.date, state.qts)
+        assert [each.message for each in (await client.ask(since)).new_messages] == ["unheard"]
+        sandbox.send_text(bob.id, alice.id, "heard")
+        await trio.sleep(1)
+        assert [each.message.message for each in client.heard(types.UpdateNewMessage)] == ["heard"]
+
+
+@pytest.mark.parametrize(("action", "method"), [("deaf", "ping"), ("deaf", "*"), ("drop", "push")])
+def test_only_pushes_can_be_deaf(action: Action, method: str) -> None:
+    with pytest.raises(ValueError, match="what is pushed can be deaf"):
+        Fault(action, method)
+
+
 # -- where
 
 

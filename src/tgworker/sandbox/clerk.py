@@ -125,6 +125,8 @@ class Clerk:
             case "half_close":
                 self._line.half_close()
                 self._execute(record, msg_id, request)
+            case "deaf":
+                raise AssertionError("a fault for pushes")
             case _:
                 assert_never(fault.action)
 

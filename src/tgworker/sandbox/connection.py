@@ -105,6 +105,7 @@ class Connection:
             and record is not None
             and record.refusal is None
             and record.user_id is not None
+            and self._cloud.faults.on_push(record.user_id) is None
         ):
             self.send(Outgoing(body, answer=False))
 
@@ -176,8 +177,8 @@ class Connection:
                 await trio.sleep(fault.seconds)
             case "half_close":
                 self.half_close()
-            case "rpc_error" | "flood_wait" | "accept_mute" | "accept_drop":
-                raise AssertionError("a fault for requests")
+            case "rpc_error" | "flood_wait" | "accept_mute" | "accept_drop" | "deaf":
+                raise AssertionError("a fault for requests, or for pushes")
             case _:
                 assert_never(fault.action)
         return False

@@ -8,7 +8,15 @@ from typing import Literal, get_args
 from tgworker.sandbox.methods import is_called, known_names, plain_name
 
 Action = Literal[
-    "blackhole", "drop", "delay", "rpc_error", "flood_wait", "accept_mute", "accept_drop", "half_close"
+    "blackhole",
+    "drop",
+    "delay",
+    "rpc_error",
+    "flood_wait",
+    "accept_mute",
+    "accept_drop",
+    "half_close",
+    "deaf",
 ]
 """What a fault does.
 
@@ -21,12 +29,14 @@ Action = Literal[
 ``accept_mute``           executed; the answer is swallowed
 ``accept_drop``           executed; the line is cut before the answer
 ``half_close``            executed; the server shuts its sending side and goes on reading
+``deaf``                  an update is not pushed; requests are answered, also for what was missed
 ========================  ==============================================================================
 """
 
 CONNECT = "connect"
 RAW = "raw"
 PING = "ping"
+PUSH = "push"
 ANY = "*"
 
 _OF_LINES: frozenset[Action] = frozenset({"blackhole", "drop", "delay", "half_close"})
@@ -41,7 +51,8 @@ class Fault:
         action: What happens; see `Action`.
         method: Where it happens. A request in Telegram's spelling (``messages.sendMessage``) or Telethon's
             (``SendMessageRequest``); ``*``: every request; ``ping``: keep-alives; ``connect``: fresh TCP
-            connections, for as long as they live; ``raw``: every packet, even of handshakes and keep-alives.
+            connections, for as long as they live; ``raw``: every packet, even of handshakes and keep-alives;
+            ``push``: an update for a client (``deaf`` alone).
             A ``blackhole`` on ``raw`` also swallows what the server would send: nothing comes in or out,
             and what was written into the hole is never executed.
         user: Only for this user; ``None``: for all. (Whose a fresh connection or a handshake is, nobody
@@ -71,10 +82,12 @@ class Fault:
         if self.action not in get_args(Action):
             raise ValueError(f"no fault is called {self.action}: choose one of {', '.join(get_args(Action))}")
         place = plain_name(self.method)
-        if place not in (ANY, CONNECT, RAW, PING) and place not in known_names():
+        if place not in (ANY, CONNECT, RAW, PING, PUSH) and place not in known_names():
             raise ValueError(f"Telegram has no method {self.method}")
-        if place in (CONNECT, RAW, PING):
-            if self.action not in _OF_LINES:
+        if (place == PUSH) is not (self.action == "deaf"):
+            raise ValueError("what is pushed can be deaf, and nothing else can: deaf has the method push")
+        if place in (CONNECT, RAW, PING, PUSH):
+            if place != PUSH and self.action not in _OF_LINES:
                 raise ValueError(f"{self.action} needs a request, and {place} is none")
             if self.peer is not None:
                 raise ValueError(f"{place} is not about a peer")
@@ -156,6 +169,10 @@ class Faults:
     def on_ping(self, user: int | None) -> Fault | None:
         """What happens to a keep-alive."""
         return self._meet(lambda place: place == PING, user, None)
+
+    def on_push(self, user: int | None) -> Fault | None:
+        """What happens to an update that is to be pushed to one of a user's clients."""
+        return self._meet(lambda place: place == PUSH, user, None)
 
     def on_request(self, method: str, user: int | None, peer: int | None) -> Fault | None:
         """What happens to a request.
