@@ -24,6 +24,7 @@ from tgworker.messaging.ports import (
     InboundStore,
     JobStore,
     OutboxStore,
+    Sweeper,
     WaitStore,
 )
 
@@ -40,6 +41,7 @@ class WholeStore(
     WaitStore,
     HistoryStore,
     JobStore,
+    Sweeper,
     AccountBook,
     OutboxBook,
     Protocol,

@@ -8,7 +8,7 @@ import trio.testing
 from messaging.messaging_fakes import RecordingPulse, Reports, growing
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import StoreBack, StoreUnavailable
-from tgworker.messaging.limits import Limits
+from tgworker.messaging.limits import Limits, Retention
 from tgworker.messaging.sweeping import run_sweep
 
 
@@ -17,9 +17,11 @@ class FakeSweeper:
 
     def __init__(self, *answers: bool | None) -> None:
         self.at: list[float] = []
+        self.asked: set[Retention] = set()
         self._answers = list(answers)
 
-    async def sweep(self) -> bool:
+    async def sweep(self, retention: Retention) -> bool:
+        self.asked.add(retention)
         self.at.append(trio.current_time())
         await trio.lowlevel.checkpoint()
         answer = self._answers.pop(0) if self._answers else False
@@ -36,13 +38,15 @@ async def test_it_sweeps_each_minute_goes_on_while_there_is_more_and_outlasts_an
         Reports(),
         RecordingPulse(),
     )
+    limits = Limits(retention=Retention(days=2))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pulse.watch)
         await nursery.start(
-            partial(run_sweep, pulse, store=store, limits=Limits(), delays=growing, report=report)
+            partial(run_sweep, pulse, store=store, limits=limits, delays=growing, report=report)
         )
         await trio.sleep(200)
         nursery.cancel_scope.cancel(reason="the test is over")
+    assert store.asked == {Retention(days=2, failed_days=180)}
     assert store.at == [0, 60, 61, 62, 122, 123, 125, 185]
     assert len(report.of(StoreUnavailable)) == 2
     assert len(report.of(StoreBack)) == 1

@@ -48,6 +48,8 @@ EVERYTHING = {
     "TGWORKER_STALL_AFTER_S": ("1", "2"),
     "TGWORKER_HEARTBEAT_S": ("1", "2"),
     "TGWORKER_FREEZE_AFTER_S": ("1", "2"),
+    "TGWORKER_RETENTION_DAYS": ("1", "2"),
+    "TGWORKER_RETENTION_FAILED_DAYS": ("1", "2"),
     "TGWORKER_PACING": ("telegram", "off"),
     "TGWORKER_GIVE_UP": ("0", "1"),
     "TGWORKER_MEMORY_LIMIT_MB": ("1", "2"),

@@ -92,6 +92,8 @@ def test_every_variable_is_read() -> None:
         "TGWORKER_STALL_AFTER_S": "6",
         "TGWORKER_HEARTBEAT_S": "7",
         "TGWORKER_FREEZE_AFTER_S": "8",
+        "TGWORKER_RETENTION_DAYS": "7",
+        "TGWORKER_RETENTION_FAILED_DAYS": "36500",
         "TGWORKER_GIVE_UP": "1",
         "TGWORKER_MEMORY_LIMIT_MB": "512",
         "TGWORKER_LOG_FORMAT": "json",

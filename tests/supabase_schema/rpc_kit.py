@@ -78,8 +78,9 @@ class PostgresApplication:
         condition = sql.SQL("").join(
             sql.SQL(" and {} is not distinct from %s").format(sql.Identifier(name)) for name in where
         )
+        order = "1" if table.startswith("tgworker_") else "id"
         query = sql.SQL("select * from {} where true{} order by {}").format(
-            sql.Identifier(table), condition, sql.SQL("updated_at" if table == "presence_status" else "id")
+            sql.Identifier(table), condition, sql.SQL("updated_at" if table == "presence_status" else order)
         )
         found = self._run(query, where).fetchall()
         return [{name: _plain(value) for name, value in row.items()} for row in found]

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
     Account,
     AccountId,
@@ -317,6 +318,12 @@ class RpcStore:
     async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
         item = {"job_id": job_id, "fence": self._jobs[job_id], "error": error}
         self.rpc("tgworker_finish_jobs", p_items=Json([item]))
+
+    # Sweeper
+
+    async def sweep(self, retention: Retention) -> bool:
+        days = {"p_days": retention.days, "p_failed_days": retention.failed_days}
+        return bool(self.rpc("tgworker_sweep", **days)["more"])
 
     # AccountBook
 

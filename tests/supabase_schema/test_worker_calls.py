@@ -248,6 +248,47 @@ def test_the_sweep_forgets_what_is_old_in_small_steps(timed: World) -> None:
     assert [timed.state(rows[text]) for text in rows] == [None, None, "waiting"]
 
 
+def test_a_row_whose_outcome_is_not_written_to_its_message_yet_is_not_forgotten(timed: World) -> None:
+    assert timed.calendar is not None
+    account, process = ready(timed)
+    message = timed.write(timed.chat("500"), "hi", account)
+    (attempt,) = process.claim()
+    process.send(attempt, 1)
+    timed.sql("alter table messages disable trigger user")  # as if it had never been written
+    timed.sql("update messages set external_message_id = 'local-hi' where id = %s", message)
+    timed.sql("alter table messages enable trigger user")
+    process.rpc("tgworker_sweep")  # (the first one compares: it is not to repair this by itself)
+    timed.sql("alter table messages disable trigger user")
+    timed.sql("update messages set external_message_id = 'local-hi' where id = %s", message)
+    timed.sql("alter table messages enable trigger user")
+    forget = "select tgworker_forget_old(%s, 10, 30, 180)"
+    timed.calendar.advance(31 * 86_400)
+    assert timed.one(forget, timed.calendar()) == 0
+    # Without the row the message would be taken for one that was never sent.
+    process.rpc("tgworker_sweep", p_full=True)
+    assert timed.external(message) == "1"
+    assert timed.one(forget, timed.calendar()) == 1
+    assert process.claim() == []
+
+
+def test_heartbeats_of_workers_that_are_gone_are_forgotten_but_not_another_program_s(timed: World) -> None:
+    assert timed.calendar is not None
+    _, process = ready(timed)
+    timed.sql(
+        "insert into worker_heartbeats (worker_id, status, last_heartbeat_at) values ('old', 'online', %s)",
+        timed.calendar(),
+    )
+    beat = {"p_incarnation": 7, "p_seq": 1, "p_status": "online"}
+    for worker in ("gone", "here"):
+        process.rpc("tgworker_heartbeat", p_worker=worker, **beat)
+    timed.calendar.advance(20 * 86_400)
+    process.rpc("tgworker_heartbeat", p_worker="here", **{**beat, "p_seq": 2})
+    timed.calendar.advance(11 * 86_400)
+    process.rpc("tgworker_sweep")
+    rows = timed.sql("select worker_id from worker_heartbeats order by 1")
+    assert [row["worker_id"] for row in rows] == ["here", "old"]
+
+
 def test_a_walk_that_takes_too_long_is_given_up_until_the_next_is_due(world: World) -> None:
     _, process = ready(world)
     slow = world.connect(autocommit=False)

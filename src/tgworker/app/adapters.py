@@ -111,7 +111,7 @@ async def _embedded(
             report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))
             await trio.sleep(OPEN_AGAIN_S)
         else:
-            return OpenStore(store, store.incarnation, limits=settings.limits)
+            return OpenStore(store, store.incarnation, limits=settings.limits, sweeper=store)
 
 
 async def _supabase(

@@ -35,6 +35,12 @@ on conflict (worker_id) do update set
 where (excluded.incarnation, excluded.seq) > (incarnation, seq)
 """
 
+_FORGET = """
+delete from worker_heartbeats
+where worker_id <> ? and last_heartbeat_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days')
+"""
+"""Of workers that are gone; of the one that writes, the last word stays however old it is."""
+
 _READ = """
 select status, last_heartbeat_at, (julianday('now') - julianday(last_heartbeat_at)) * 86400.0, loops_status,
     incarnation, seq
@@ -111,6 +117,7 @@ def _write(connection: sqlite3.Connection, heartbeat: Heartbeat) -> None:
             "seq": heartbeat.seq,
         },
     )
+    connection.execute(_FORGET, (heartbeat.worker_id,))
 
 
 def _read(connection: sqlite3.Connection, worker_id: str) -> HeartbeatRecord | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
-from tgworker.embedded import accounts, inbound, jobs, listing, peers, settling, waiting
+from tgworker.embedded import accounts, inbound, jobs, listing, peers, retention, settling, waiting
 from tgworker.embedded.connection import prepare_store
 from tgworker.embedded.database import Database, RunSync, in_threads
 from tgworker.embedded.enqueue import enqueue
@@ -16,6 +16,7 @@ from tgworker.embedded.folder import DataFolder
 from tgworker.embedded.outbox import Claims
 from tgworker.embedded.schema import ensure_schema
 from tgworker.embedded.values import new_id
+from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
     Account,
     AccountId,
@@ -111,7 +112,7 @@ def upgrade(database: Database, *, allowed: bool) -> int:
 class EmbeddedStore:
     """One data folder's store, made by `open_store`.
 
-    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `WaitStore`, `HistoryStore`, `JobStore`,
+    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `WaitStore`, `HistoryStore`, `JobStore`, `Sweeper`,
     `AccountBook` and `OutboxBook`.
 
     Every method is one transaction (`enqueue`: one for every 500 messages; `turn`: two) and may raise
@@ -130,6 +131,7 @@ class EmbeddedStore:
         self._now = now
         self._claims = Claims(fence)
         self._ingest = inbound.Ingest()
+        self._swept = 0
 
     @property
     def incarnation(self) -> int:
@@ -295,6 +297,22 @@ class EmbeddedStore:
     async def count_jobs(self) -> int:
         """How many message jobs are open."""
         return await self._database.read(lambda connection: jobs.count_pending(connection, jobs.MESSAGE))
+
+    # Sweeper
+
+    async def sweep(self, keep: Retention) -> bool:
+        """See `tgworker.messaging.ports.Sweeper`. Writes only where there is something to remove."""
+        now = self._now()
+        piece = await self._database.read(
+            lambda connection: retention.look(connection, self._swept, keep, now)
+        )
+        if piece:
+            await self._write(
+                lambda connection: retention.remove(connection, piece, keep, now), durable=False
+            )
+        self._swept = piece.after
+        # (A walk that finds nothing to remove is in no hurry.)
+        return bool(piece) and piece.after > 0
 
     # AccountBook
 

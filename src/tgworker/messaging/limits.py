@@ -1,6 +1,19 @@
-"""How long anything may take. Seconds of trio's clock."""
+"""How long anything may take, in seconds of trio's clock, and how long it is kept, in days."""
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long what is ours is kept. Rows of the application's tables are never removed.
+
+    Attributes:
+        days: What went well: settled rows of the outbox, what workers said about themselves.
+        failed_days: Rows of the outbox that a person may still want to look at: dead-lettered, unsure.
+    """
+
+    days: int = 30
+    failed_days: int = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +35,10 @@ class Limits:
         heartbeat_every_s: How often the heartbeat is written.
         outbound_every_s: How often the outbox is asked while there is nothing to do.
         jobs_every_s: How often the tables of jobs are asked.
-        sweep_every_s: How often the store is swept, where it asks for that.
+        sweep_every_s: How often the store is swept.
         lease_renew_s: How often leases of accounts are renewed.
         lease_margin_s: So long before the end of its lease an account is disconnected.
+        retention: What a sweep may remove.
     """
 
     send_s: float = 30
@@ -44,3 +58,4 @@ class Limits:
     sweep_every_s: float = 60
     lease_renew_s: float = 15
     lease_margin_s: float = 10
+    retention: Retention = Retention()

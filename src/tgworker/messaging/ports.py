@@ -12,6 +12,7 @@ from typing import Protocol
 import trio
 
 from tgworker.messaging.formatted import Entity, FormattedText
+from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
     Account,
     AccountId,
@@ -215,8 +216,13 @@ class PendingStore(Protocol):
 class Sweeper(Protocol):
     """Keeps a store small and right: retention, repairs."""
 
-    async def sweep(self) -> bool:
-        """Do a bounded piece of what there is to do; returns whether there is more."""
+    async def sweep(self, retention: Retention) -> bool:
+        """Do a bounded piece of what there is to do; returns whether there is more.
+
+        Settled rows of the outbox are removed with their parts once they are old enough, claims of jobs that
+        are done or gone at once, and heartbeats of workers that have long been silent. The messages stay, and
+        so do their keys: what was sent is not taken for new when Telegram tells of it again.
+        """
         ...
 
 

@@ -1,5 +1,7 @@
 """The sweep: what keeps a store small and right, a bounded piece at a time, and never in anybody's way."""
 
+from functools import partial
+
 import trio
 
 from tgworker.messaging.bounded import Delays, Outage, within
@@ -26,7 +28,7 @@ async def run_sweep(
     Args:
         pulse: This loop's sign of life.
         store: What is swept.
-        limits: ``sweep_every_s``, and the database deadline.
+        limits: ``sweep_every_s``, the retention, and the database deadline.
         delays: Backoff while the store is away.
         report: Hears of outages.
         task_status: Started at once.
@@ -37,7 +39,9 @@ async def run_sweep(
         pulse.beat()
         try:
             with pulse.cycle(limits.cycle_s):
-                more = await within(pulse, "database.sweep", limits.database_s, store.sweep)
+                more = await within(
+                    pulse, "database.sweep", limits.database_s, partial(store.sweep, limits.retention)
+                )
         except StoreAway as error:
             await outage.wait("sweep", error)
             continue

@@ -7,7 +7,7 @@ from typing import Literal
 
 from environs import ValidationError
 
-from tgworker.messaging.limits import Limits
+from tgworker.messaging.limits import Limits, Retention
 from tgworker.messaging.models import Secret
 from tgworker.settings import _checks as checks
 from tgworker.settings._dotenv import read_dotenv
@@ -32,6 +32,8 @@ EVERYTHING: frozenset[Requirement] = frozenset({"telegram", "encryption"})
 """What the worker needs."""
 
 DEFAULT_STATUS_BIND = StatusBind(host="127.0.0.1", port=8787, configured=False)
+MOST_DAYS = 36_500
+"""A century: more is a slip of the keyboard, and beyond what calendars subtract."""
 DEFAULT_DC = 2
 """The data centre that new Telegram clients begin with."""
 
@@ -76,6 +78,12 @@ def load_settings(
             database_s=reader.seconds("TGWORKER_DEADLINE_DB_S", limits.database_s),
             cycle_s=reader.seconds("TGWORKER_DEADLINE_CYCLE_S", limits.cycle_s),
             heartbeat_every_s=reader.seconds("TGWORKER_HEARTBEAT_S", limits.heartbeat_every_s),
+            retention=Retention(
+                days=reader.whole("TGWORKER_RETENTION_DAYS", limits.retention.days, MOST_DAYS),
+                failed_days=reader.whole(
+                    "TGWORKER_RETENTION_FAILED_DAYS", limits.retention.failed_days, MOST_DAYS
+                ),
+            ),
         ),
         stall_after_s=reader.seconds("TGWORKER_STALL_AFTER_S", 60),
         freeze_after_s=reader.seconds("TGWORKER_FREEZE_AFTER_S", 10),

@@ -57,9 +57,9 @@ class Reader:
         """A string that is shown to nobody."""
         return Secret(self.text(name, default, check))
 
-    def whole(self, name: str, default: int) -> int:
-        """A whole number above 0 that fits into 31 bits, as Telegram's numbers do."""
-        return self._read(name, lambda: self._env.int(name, default, validate=_within(2**31 - 1)), default)
+    def whole(self, name: str, default: int, most: int = 2**31 - 1) -> int:
+        """A whole number above 0; it fits into 31 bits, as Telegram's numbers do, if nothing else is said."""
+        return self._read(name, lambda: self._env.int(name, default, validate=_within(most)), default)
 
     def seconds(self, name: str, default: float) -> float:
         """A finite number of seconds above 0."""

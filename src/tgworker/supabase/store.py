@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
     Account,
     AccountId,
@@ -166,9 +167,10 @@ class SupabaseStore:
 
     # Sweeper
 
-    async def sweep(self) -> bool:
+    async def sweep(self, retention: Retention) -> bool:
         """See `tgworker.messaging.ports.Sweeper`; one worker at a time does it."""
-        return (await self._rest.call("tgworker_sweep", {}, _Swept)).more
+        days = {"p_days": retention.days, "p_failed_days": retention.failed_days}
+        return (await self._rest.call("tgworker_sweep", days, _Swept)).more
 
     # AccountBook
 

@@ -235,11 +235,7 @@ create table if not exists public.tgworker_events (
 );
 create index if not exists tgworker_events_at on public.tgworker_events (at);
 
-insert into public.tgworker_meta (key, value) values
-    ('retention_sent_days', '30'), -- of outbox rows that went well or were taken back
-    ('retention_failed_days', '180'), -- of those that a person may still want to look at
-    ('retention_events_days', '30')
-on conflict (key) do nothing;
+delete from public.tgworker_meta where key like 'retention\_%'; -- the worker's environment says it
 
 -- Closed to everybody but who bypasses row security; grants are taken back from the API's roles by name, since
 -- Supabase's default privileges give them everything.

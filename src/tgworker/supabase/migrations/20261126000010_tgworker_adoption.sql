@@ -176,12 +176,19 @@ begin
     return jsonb_build_object('finished', to_jsonb(v_finished));
 end $$;
 
+drop function if exists public.tgworker_sweep(integer, boolean); -- as they were before the worker said how many days
+drop function if exists public.tgworker_retention(text);
+
 -- Retention, repairs, and what accounts that were removed left behind. For every minute or so; bounded in each call.
 --
--- p_limit   rows of each kind
--- p_full    compare all of `messages` with the outbox now; else it is done every six hours
--- answer    {"deleted": count, "repaired": count, "compared": bool, "more": bool}, more: call again soon
-create or replace function public.tgworker_sweep(p_limit integer default 2000, p_full boolean default false)
+-- p_limit        rows of each kind
+-- p_full         compare all of `messages` with the outbox now; else it is done every six hours
+-- p_days         how long rows of the outbox that went well or were taken back are kept, events, and heartbeats of
+--                workers that are gone
+-- p_failed_days  rows of the outbox that a person may still want to look at
+-- answer         {"deleted": count, "repaired": count, "compared": bool, "more": bool}, more: call again soon
+create or replace function public.tgworker_sweep(p_limit integer default 2000, p_full boolean default false,
+    p_days integer default 30, p_failed_days integer default 180)
 returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
@@ -201,28 +208,9 @@ begin
         return '{"deleted": 0, "repaired": 0, "compared": false, "more": false}';
     end if;
 
-    -- Retention.
-    with old as (
-        delete from public.tgworker_outbox o where o.seq in (
-            select k.seq from public.tgworker_outbox k
-            where k.settled_at < v_now - public.tgworker_retention('retention_sent_days')
-                and (k.state in ('sent', 'cancelled', 'expired')
-                    or k.settled_at < v_now - public.tgworker_retention('retention_failed_days'))
-            order by k.settled_at limit p_limit for update skip locked)
-        returning o.message_id
-    ), parts as (
-        delete from public.tgworker_outbox_parts p using old where p.message_id = old.message_id
-    )
-    select count(*) into v_rows from old;
+    v_rows := public.tgworker_forget_old(v_now, p_limit, p_days, p_failed_days);
     v_deleted := v_deleted + v_rows;
-    v_more := v_more or v_rows = p_limit;
-    delete from public.tgworker_events e where e.id in (
-        select k.id from public.tgworker_events k
-        where k.at < v_now - public.tgworker_retention('retention_events_days') order by k.at limit p_limit);
-    get diagnostics v_rows = row_count;
-    v_deleted := v_deleted + v_rows;
-    v_more := v_more or v_rows = p_limit;
-    delete from public.tgworker_trigger_errors e where e.repaired_at < clock_timestamp() - interval '7 days';
+    v_more := v_more or v_rows >= p_limit;
 
     -- Accounts that are gone; the trigger may have missed one.
     insert into public.tgworker_removed_accounts (integration_account_id)
@@ -295,12 +283,64 @@ begin
         'deleted', v_deleted, 'repaired', v_repaired, 'compared', v_compared, 'more', v_more);
 end $$;
 
-create or replace function public.tgworker_retention(p_key text) returns interval
-language sql stable set search_path = pg_catalog, public, pg_temp
+-- Deletes what is old, up to p_limit rows of each kind, all of them ours; returns how many.
+create or replace function public.tgworker_forget_old(
+    p_now timestamptz, p_limit integer, p_days integer, p_failed_days integer) returns bigint
+language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
-    select make_interval(days => coalesce((select (value #>> '{}')::integer from public.tgworker_meta
-        where key = p_key), 30))
-$$;
+#variable_conflict use_column
+declare
+    v_old constant timestamptz := p_now - make_interval(days => p_days);
+    v_due bigint[];
+    v_rows bigint;
+    v_all bigint := 0;
+begin
+    v_due := array(
+        select k.seq from public.tgworker_outbox k
+        where k.state in ('sent', 'cancelled', 'expired') and k.settled_at < v_old
+        order by k.settled_at limit p_limit for update skip locked
+    ) || array(
+        select k.seq from public.tgworker_outbox k
+        where k.state in ('dead', 'unsure') and k.settled_at < p_now - make_interval(days => p_failed_days)
+        order by k.settled_at limit p_limit for update skip locked
+    );
+    if cardinality(v_due) > 0 then
+        -- (An outcome that is not written to its message yet stays: without its row, the message would be sent again.)
+        with old as (
+            delete from public.tgworker_outbox o
+            where o.seq = any (v_due) and not exists (
+                select from public.messages m where m.id = o.message_id and m.external_message_id like 'local-%')
+            returning o.message_id
+        ), parts as (
+            delete from public.tgworker_outbox_parts p using old where p.message_id = old.message_id
+        )
+        select count(*) into v_all from old;
+    end if;
+    delete from public.tgworker_events e where e.id in (
+        select k.id from public.tgworker_events k where k.at < v_old order by k.at limit p_limit);
+    get diagnostics v_rows = row_count;
+    v_all := v_all + v_rows;
+    delete from public.tgworker_trigger_errors e where e.n in (
+        select k.n from public.tgworker_trigger_errors k
+        where k.repaired_at < clock_timestamp() - interval '7 days' limit p_limit);
+    get diagnostics v_rows = row_count;
+    v_all := v_all + v_rows;
+    -- Of jobs that the application removed, or set to something else. (One that is just being claimed is locked.)
+    delete from public.tgworker_job_claims c where c.job_id in (
+        select k.job_id from public.tgworker_job_claims k
+        where not exists (
+                select from public.sync_history_jobs j where j.id = k.job_id and j.status = 'processing')
+            and not exists (select from public.message_jobs j where j.id = k.job_id and j.status = 'processing')
+        limit p_limit for update skip locked);
+    get diagnostics v_rows = row_count;
+    v_all := v_all + v_rows;
+    -- (What another program wrote has no incarnation.)
+    delete from public.worker_heartbeats h where h.worker_id in (
+        select k.worker_id from public.worker_heartbeats k
+        where k.incarnation > 0 and k.last_heartbeat_at < v_old limit p_limit for update skip locked);
+    get diagnostics v_rows = row_count;
+    return v_all + v_rows;
+end $$;
 
 -- Deletes what is ours of an account that was removed, a bounded number of rows; returns how many.
 create or replace function public.tgworker_forget_account(p_account uuid, p_limit integer) returns bigint
