@@ -2,6 +2,7 @@
 
 from contracts.store_kit import OWNER, Inbox, batch, inbound, outgoing, user
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.models import MessageId
 from tgworker.messaging.outcomes import Refused, Settled
 from tgworker.messaging.records import OutboxState
 
@@ -14,9 +15,9 @@ async def sweep(inbox: Inbox, keep: Retention = KEEP) -> None:
         pass
 
 
-async def states(inbox: Inbox, *messages: str) -> list[OutboxState | None]:
-    rows = await inbox.store.outcomes(messages)  # type: ignore[arg-type] # ids are strings
-    return [rows[each].state if each in rows else None for each in messages]  # type: ignore[index]
+async def states(inbox: Inbox, *messages: MessageId) -> list[OutboxState | None]:
+    rows = await inbox.store.outcomes(messages)
+    return [rows[each].state if each in rows else None for each in messages]
 
 
 async def test_settled_rows_go_after_their_days_and_failed_ones_later(inbox: Inbox) -> None:
@@ -27,7 +28,7 @@ async def test_settled_rows_go_after_their_days_and_failed_ones_later(inbox: Inb
     inbox.kit.app.update("messages", withdrawn, external_message_id="x")
     attempts = {attempt.text: attempt for attempt in await inbox.claim()}
     await inbox.send(attempts["sent"], 70)
-    await inbox.store.settle([Settled(attempts["refused"], Refused("NO"))])
+    await inbox.store.turn([Settled(attempts["refused"], Refused("NO"))], {}, known=())
     parts = len(inbox.kit.app.rows("tgworker_outbox_parts"))
     before = {each: inbox.message(each) for each in (sent, refused, withdrawn, waiting)}
 
@@ -52,7 +53,7 @@ async def test_failed_rows_may_be_kept_for_a_shorter_time_than_others(inbox: Inb
     )
     attempts = {attempt.text: attempt for attempt in await inbox.claim()}
     await inbox.send(attempts["sent"], 70)
-    await inbox.store.settle([Settled(attempts["refused"], Refused("NO"))])
+    await inbox.store.turn([Settled(attempts["refused"], Refused("NO"))], {}, known=())
     inbox.kit.calendar.advance(3 * DAY_S)
     await sweep(inbox, Retention(days=7, failed_days=2))
     assert await states(inbox, sent, refused) == [OutboxState.SENT, None]

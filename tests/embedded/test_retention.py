@@ -11,7 +11,7 @@ import pytest
 from contracts.store_kit import OWNER, Inbox
 from embedded.embedded_kit import EmbeddedKit, open_kit
 from tgworker.embedded import HeartbeatFile, inline
-from tgworker.embedded.retention import AT_ONCE
+from tgworker.embedded.forgetting import AT_ONCE
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import Heartbeat, WorkerStatus
 

@@ -18,6 +18,7 @@ from tgworker.messaging.errors import StoreAway, StoreFault
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import AccountState, Heartbeat, Position, Secret, WorkerStatus
 from tgworker.messaging.outcomes import Sent, Settled
+from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 from tgworker.messaging.records import OutboxState
 from tgworker.supabase import (
     Holder,
@@ -76,6 +77,10 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         await again(lambda: store.ingest(account, some))
         assert await again(lambda: store.position(account)) == position
 
+        wait = StoredWait(Scope(ScopeKind.METHOD, "messages.sendMessage"), 60, "FLOOD_WAIT_60")
+        await again(lambda: store.save_waits(account, [wait]))
+        (waits,) = await again(lambda: store.waits(account))
+        assert waits.scope == wait.scope
         messages = await again(lambda: store.enqueue(account, "500", ["hello", "you"]))
         assert await again(lambda: LongPoll(rest, wait_s=1).wait([account]))
         (attempt,) = await again(lambda: store.turn((), {account: 5}, known=()))
@@ -86,6 +91,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         assert (attempt.number, behind.number) == (LOST + 1, LOST + 1)
         outcome = Settled(behind, Sent(73))
         assert list(await again(lambda: store.turn([outcome], {account: 5}, known=()))) == []
+        assert await again(lambda: store.is_acquainted(account, attempt.conversation_id))
         records = await again(lambda: store.outcomes(messages))
         assert [records[message].state for message in messages] == [OutboxState.SENT] * 2
         assert await again(store.list_outbox) == []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
-from tgworker.embedded import accounts, inbound, jobs, listing, peers, retention, settling, waiting
+from tgworker.embedded import accounts, forgetting, inbound, jobs, listing, peers, settling, waiting
 from tgworker.embedded.connection import prepare_store
 from tgworker.embedded.database import Database, RunSync, in_threads
 from tgworker.embedded.enqueue import enqueue
@@ -300,15 +300,15 @@ class EmbeddedStore:
 
     # Sweeper
 
-    async def sweep(self, keep: Retention) -> bool:
+    async def sweep(self, retention: Retention) -> bool:
         """See `tgworker.messaging.ports.Sweeper`. Writes only where there is something to remove."""
         now = self._now()
         piece = await self._database.read(
-            lambda connection: retention.look(connection, self._swept, keep, now)
+            lambda connection: forgetting.look(connection, self._swept, retention, now)
         )
         if piece:
             await self._write(
-                lambda connection: retention.remove(connection, piece, keep, now), durable=False
+                lambda connection: forgetting.remove(connection, piece, retention, now), durable=False
             )
         self._swept = piece.after
         # (A walk that finds nothing to remove is in no hurry.)
