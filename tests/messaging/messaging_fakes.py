@@ -27,6 +27,7 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Look,
     MessageId,
     Peer,
     PeerKind,
@@ -34,7 +35,7 @@ from tgworker.messaging.models import (
     Secret,
     UpdateBatch,
 )
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unsure
 from tgworker.messaging.pacing import StoredWait
 
 ANNA = AccountId("anna")
@@ -280,7 +281,7 @@ class FakeOutbox:
             if row.state == "sending" and row.attempt.number == item.attempt.number:
                 row.outcomes.append(item.outcome)
                 match item.outcome:
-                    case Sent() | Refused():
+                    case Sent() | Refused() | Unsure():
                         row.state = "done"
                     case Deferred():
                         row.state = "deferred"
@@ -362,6 +363,7 @@ class ScriptedConnection:
         connects: What `connect` does: answer with the account's user, raise, or hang (``None``).
         sends: What becomes of the text of that name; what is not named is `SENT`. ``None`` hangs.
         resolves: What is found, raised, or ``None``: it hangs.
+        looks: What a look into a history shows.
         silent: The line is a black hole.
     """
 
@@ -369,6 +371,8 @@ class ScriptedConnection:
         self.connects = connects
         self.sends: dict[str, Outcome | Exception | None] = {}
         self.resolves: Peer | Refused | Deferred | Exception | None = PEER
+        self.looks: Look | Deferred | Refused | Exception | None = Look((), whole=True)
+        self.looked: list[tuple[float, int, str, int]] = []
         self.silent = False
         self.last_heard_at = trio.current_time()
         self.asked: list[tuple[Position | None, tuple[Peer, ...]]] = []
@@ -396,6 +400,12 @@ class ScriptedConnection:
     ) -> Outcome:
         self.sent.append((trio.current_time(), peer.chat_id, text, random_id))
         return await _played(self.sends.get(text, SENT))
+
+    async def look_for(
+        self, peer: Peer, text: str, *, above: int, entities: Sequence[Entity] = ()
+    ) -> Look | Deferred | Refused:
+        self.looked.append((trio.current_time(), peer.chat_id, text, above))
+        return await _played(self.looks)
 
     @property
     def text_limit(self) -> int:

@@ -8,7 +8,7 @@ from random import Random
 import trio
 
 from tgworker.messaging.formatted import Entity
-from tgworker.messaging.models import Peer, Position, UpdateBatch
+from tgworker.messaging.models import Look, Peer, Position, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Sent, Unknown
 
 LOST_ANSWERS = 0.02
@@ -80,6 +80,9 @@ class JudgedLine:
         self, peer: Peer, text: str, *, random_id: int, entities: Sequence[Entity] = ()
     ) -> Outcome:
         return await self._judge.take(peer.chat_id, text, random_id)
+
+    async def look_for(self, peer: Peer, text: str, *, above: int, entities: Sequence[Entity] = ()) -> Look:
+        raise AssertionError(f"nothing is in doubt for so long, and {text} was looked for")
 
     async def resolve(self, to: str) -> Peer:
         raise AssertionError(f"the peers are known, and {to} was asked for")

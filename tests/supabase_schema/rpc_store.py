@@ -27,7 +27,7 @@ from tgworker.messaging.models import (
     Position,
     UpdateBatch,
 )
-from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown
+from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown, Unsure
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 
@@ -408,6 +408,8 @@ def _settled(item: Settled) -> dict[str, Any]:
             return {**row, "outcome": "refused", "reason": reason}
         case Unknown(reason):
             return {**row, "outcome": "unknown", "reason": reason}
+        case Unsure(reason):
+            return {**row, "outcome": "unsure", "reason": reason}
         case Released(reason):
             return {**row, "outcome": "released", "reason": reason}
         case _:

@@ -23,7 +23,7 @@ from tgworker.embedded.peers import find_peer, is_marked_id
 from tgworker.embedded.retry import retry_delay_s
 from tgworker.embedded.values import iso, seconds, to_json
 from tgworker.messaging.models import AccountId
-from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown
+from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown, Unsure
 from tgworker.messaging.records import OutboxState
 
 PREVIEW_CHARACTERS = 100
@@ -180,6 +180,8 @@ def _staged(connection: sqlite3.Connection, item: Settled, now_s: float) -> tupl
             not_before, error = now_s + item.outcome.retry_after_s, item.outcome.reason
         case Refused():
             state, error = OutboxState.DEAD, item.outcome.reason
+        case Unsure():
+            state, error = OutboxState.UNSURE, item.outcome.reason
         case Unknown():
             state = OutboxState.DEFERRED
             not_before, error = now_s + retry_delay_s(attempt.number), item.outcome.reason

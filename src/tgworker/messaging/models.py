@@ -133,6 +133,32 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A message in a chat's history that may be the one that an attempt made.
+
+    Attributes:
+        telegram_id: Its id.
+        sent_at: Telegram's time of sending, aware, UTC.
+    """
+
+    telegram_id: int
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look into a chat's history showed.
+
+    Attributes:
+        copies: The account's own messages with the text and formatting that were looked for, newest first.
+        whole: Whether everything above the id from which it was looked for has been seen.
+    """
+
+    copies: tuple[Copy, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """How far an account has read its update log (https://core.telegram.org/api/updates).
 

@@ -56,6 +56,19 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsure:
+    """It may not be repeated any more, and the history does not show whether it was sent.
+
+    The row is dead-lettered for a person, and the chat goes on.
+
+    Attributes:
+        reason: Why it was given up.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """No byte left: the account went away first. The row waits again as if it had never been claimed.
 
@@ -66,7 +79,7 @@ class Released:
     reason: str
 
 
-Outcome = Sent | Deferred | Refused | Unknown | Released
+Outcome = Sent | Deferred | Refused | Unknown | Unsure | Released
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from tgworker.messaging.models import (
     Heartbeat,
     HistoryJob,
     JobId,
+    Look,
     MessageId,
     MessageJob,
     Peer,
@@ -307,6 +308,15 @@ class Connection(Protocol):
         `Released` says that Telegram certainly does not have the message: the line was gone before any byte
         left, or the account itself was refused (`wait_lost` then raises). If it is cancelled, Telegram may or
         may not have the message; it is never delivered later by a reconnect ("ghost send").
+        """
+        ...
+
+    async def look_for(
+        self, peer: Peer, text: str, *, above: int, entities: Sequence[Entity] = ()
+    ) -> Look | Deferred | Refused:
+        """Look into a chat's history for what `send_text` would have made there, under ids above ``above``.
+
+        `Refused` says that Telegram does not let the account read that history.
         """
         ...
 

@@ -41,7 +41,12 @@ if TYPE_CHECKING:
 Level = Literal["debug", "info", "warning", "error"]
 
 # What happens all the time is for those who look for something: a line costs about as much as a send.
-_OUTCOME_LEVELS: Final[Mapping[str, Level]] = {"sent": "debug", "refused": "warning", "unknown": "warning"}
+_OUTCOME_LEVELS: Final[Mapping[str, Level]] = {
+    "sent": "debug",
+    "refused": "warning",
+    "unknown": "warning",
+    "unsure": "warning",
+}
 
 IN_ORDER: Final = frozenset({Verdict.RETURNED, Verdict.STOPPED})
 """How a child ends when nothing is wrong."""

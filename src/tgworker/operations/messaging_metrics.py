@@ -11,7 +11,7 @@ SEND_BOUNDS_S: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 INGEST_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """From a commit of SQLite's to the deadline of a database call."""
 
-OUTCOMES: Final = ("sent", "deferred", "refused", "unknown", "released")
+OUTCOMES: Final = ("sent", "deferred", "refused", "unknown", "unsure", "released")
 """What may become of an attempt to send."""
 
 _OUTCOMES: Final = tuple((outcome,) for outcome in OUTCOMES)

@@ -12,7 +12,7 @@ from telethon.tl import functions, types
 
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.formatted import Entity
-from tgworker.messaging.models import AccountId, AccountState, Peer, Position, Secret, UpdateBatch
+from tgworker.messaging.models import AccountId, AccountState, Look, Peer, Position, Secret, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
 from tgworker.telegram.batches import position_of
 from tgworker.telegram.books import LineLost
@@ -32,6 +32,7 @@ from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.intake import Intake
 from tgworker.telegram.limits import REFRESH_S, LimitsQuestion, TextLimits
 from tgworker.telegram.line_errors import OF_THE_LINE, in_words, is_key_unknown, is_transport_flood
+from tgworker.telegram.looking import look_aio
 from tgworker.telegram.markup import entities_for
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
@@ -123,6 +124,12 @@ class TelethonConnection:
             return await self._cross(self._send_text_aio, peer, text, random_id, entities)
         except TelegramAway as away:
             return Unknown(str(away))
+
+    async def look_for(
+        self, peer: Peer, text: str, *, above: int, entities: Sequence[Entity] = ()
+    ) -> Look | Deferred | Refused:
+        """See the port."""
+        return await self._cross(self._look_for_aio, peer, text, above, entities)
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         """See the port. Ids are looked for among known peers, then contacts, then dialogs."""
@@ -275,6 +282,12 @@ class TelethonConnection:
         return await sender.send_text_aio(
             peer, text, random_id, log_at, entities=entities_for(entities, self._input_user)
         )
+
+    async def _look_for_aio(
+        self, peer: Peer, text: str, above: int, entities: Sequence[Entity]
+    ) -> Look | Deferred | Refused:
+        client, _, _ = self._ready()
+        return await look_aio(client, peer, text, entities_for(entities, self._input_user), above)
 
     def _input_user(self, user_id: int) -> Any | None:
         peer = self._book.get(user_id)

@@ -76,7 +76,7 @@ def message_of(message: Any, self_id: int) -> ChatMessage | None:
         outgoing=outgoing,
         text=text,
         message_type=message_type,
-        sent_at=_utc(message.date),
+        sent_at=utc(message.date),
         raw_payload=raw,
     )
 
@@ -98,7 +98,7 @@ def short_message_of(update: Any, self_id: int) -> ChatMessage:
         outgoing=outgoing,
         text=update.message,
         message_type="text",
-        sent_at=_utc(update.date),
+        sent_at=utc(update.date),
         raw_payload={} if reply_to is None else {"reply_to": reply_to},
     )
 
@@ -111,7 +111,8 @@ def _sender_id(message: Any, chat_id: int, outgoing: bool, self_id: int) -> int 
     return chat_id if chat_id > 0 or message.post else None
 
 
-def _utc(when: Any) -> datetime:
+def utc(when: Any) -> datetime:
+    """A date of Telegram's, aware, UTC."""
     moment: datetime = when  # Telethon's constructors allow None, Telegram's schema does not
     return moment.astimezone(UTC)
 

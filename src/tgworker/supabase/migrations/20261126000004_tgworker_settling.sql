@@ -183,8 +183,8 @@ $$;
 --
 -- p_items  [{"message_id", "claim", "part", "outcome", "to", "chat_id", "telegram_id", "sent_at", "retry_after_s",
 --            "reason"}]
---          claim and part as tgworker_claim gave them; outcome one of sent, deferred, refused, unknown, released;
---          to and chat_id: whom the attempt was addressed to, chat_id if it was known
+--          claim and part as tgworker_claim gave them; outcome one of sent, deferred, refused, unknown, unsure,
+--          released; to and chat_id: whom the attempt was addressed to, chat_id if it was known
 -- answer   {"settled": [message_id], "stale": [message_id]}
 --
 -- stale: claimed again since then, settled already, or its account's lease has another token: nothing was written.
@@ -217,11 +217,11 @@ begin
         join public.tgworker_outbox o on o.message_id = i.message_id
         join public.tgworker_leases l on l.integration_account_id = o.integration_account_id and l.fence = o.fence
         where o.state = 'sending' and o.claim = i.claim
-            and i.outcome in ('sent', 'deferred', 'refused', 'unknown', 'released')
+            and i.outcome in ('sent', 'deferred', 'refused', 'unknown', 'unsure', 'released')
     )
     select array_agg(c.message_id), array_agg((
             c.seq, coalesce(c.part, 0),
-            case c.outcome when 'sent' then 'sent' when 'refused' then 'dead' when 'released' then 'waiting'
+            case c.outcome when 'sent' then 'sent' when 'refused' then 'dead' when 'unsure' then 'unsure' when 'released' then 'waiting'
                 else 'deferred' end,
             case c.outcome when 'sent' then c.telegram_id end,
             -- Addressed by name: the peer that was resolved for it may be known by now.

@@ -1,0 +1,135 @@
+"""A look into a chat's history: whether a message stands there of which nobody knows whether it was sent."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from telethon.errors import RPCError
+from telethon.tl import functions, types
+
+from tgworker.messaging.models import Copy, Look, Peer
+from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.telegram.client import AccountClient
+from tgworker.telegram.messages import utc
+from tgworker.telegram.peers import input_peer
+from tgworker.telegram.rpc_errors import account_refusal, error_name, is_passing, wait_of
+
+PAGE = 100
+"""Messages in one answer: Telegram gives no more."""
+
+PAGES = 10
+"""How far back a look goes. In a chat in which more has happened since, nothing is certain."""
+
+RETRY_AFTER_TROUBLE_S = 5.0
+"""Telegram has trouble of its own (a 500): ask again after this."""
+
+_DETECTED = (
+    types.MessageEntityUrl,
+    types.MessageEntityEmail,
+    types.MessageEntityMention,
+    types.MessageEntityHashtag,
+    types.MessageEntityCashtag,
+    types.MessageEntityBotCommand,
+    types.MessageEntityPhone,
+    types.MessageEntityBankCard,
+    types.MessageEntityUnknown,
+)
+"""What the server adds by itself where a text looks like it: it says nothing about who wrote the text."""
+
+Formatting = frozenset[tuple[str, int, int, object]]
+"""Kind, offset, length, argument."""
+
+
+async def look_aio(
+    client: AccountClient, peer: Peer, text: str, entities: Sequence[Any], above: int
+) -> Look | Deferred | Refused:
+    """Read a history from its newest message down to ``above``. See `tgworker.messaging.ports.Connection`.
+
+    Args:
+        client: A connected client.
+        peer: The chat.
+        text: As it was sent.
+        entities: Its formatting, as it was sent, as Telegram's objects.
+        above: The newest message that is certainly another one.
+
+    Raises:
+        LineLost: The line broke.
+        RPCError: The account itself was refused.
+    """
+    wanted = comparable(text, entities)
+    copies: list[Copy] = []
+    below = 0
+    for _ in range(PAGES):
+        request = functions.messages.GetHistoryRequest(
+            input_peer(peer),
+            offset_id=below,
+            offset_date=None,
+            add_offset=0,
+            limit=PAGE,
+            max_id=0,
+            min_id=0,
+            hash=0,
+        )
+        try:
+            answer: Any = await client.ask_aio(request)
+        except RPCError as error:
+            if account_refusal(error) is not None:
+                raise
+            name = error_name(error)
+            seconds = wait_of(error)
+            if seconds is not None:
+                return Deferred(seconds, name)
+            return Deferred(RETRY_AFTER_TROUBLE_S, name) if is_passing(error) else Refused(name)
+        messages: list[Any] = list(getattr(answer, "messages", ()))
+        copies += [
+            Copy(each.id, utc(each.date))
+            for each in messages
+            if each.id > above and _is_own(each) and comparable(each.message, each.entities or ()) == wanted
+        ]
+        if not messages or min(each.id for each in messages) <= above:
+            return Look(tuple(copies), whole=True)
+        below = min(each.id for each in messages)
+    return Look(tuple(copies), whole=False)
+
+
+def comparable(text: str, entities: Iterable[Any]) -> tuple[str, Formatting]:
+    """A text and its formatting as the server keeps them, without the space around it and what it adds."""
+    kept = text.strip()
+    begin = len(text) - len(text.lstrip())  # spaces are one code unit each
+    end = begin + len(kept.encode("utf-16-le", "surrogatepass")) // 2
+    found: set[tuple[str, int, int, object]] = set()
+    for entity in entities:
+        first, last = max(begin, entity.offset), min(end, entity.offset + entity.length)
+        if not isinstance(entity, _DETECTED) and first < last:
+            kind, argument = _kind(entity)
+            found.add((kind, first - begin, last - first, argument))
+    return kept, frozenset(found)
+
+
+def _kind(entity: Any) -> tuple[str, object]:
+    """What an entity is, and what belongs to it, whether it goes to Telegram or comes from there."""
+    match entity:
+        case types.InputMessageEntityMentionName():
+            return "MentionName", getattr(entity.user_id, "user_id", None)
+        case types.MessageEntityMentionName():
+            return "MentionName", entity.user_id
+        case types.MessageEntityTextUrl():
+            # The server completes addresses.
+            return "TextUrl", entity.url.rpartition("://")[2].rstrip("/").casefold()
+        case types.MessageEntityPre():
+            return "Pre", entity.language
+        case types.MessageEntityCustomEmoji():
+            return "CustomEmoji", entity.document_id
+        case types.MessageEntityBlockquote():
+            return "Blockquote", bool(entity.collapsed)
+        case _:
+            return type(entity).__name__.removeprefix("MessageEntity"), None
+
+
+def _is_own(message: Any) -> bool:
+    """Whether the account itself wrote it, here or elsewhere, as a text and not as somebody else's words."""
+    return (
+        isinstance(message, types.Message)
+        and bool(message.out)
+        and message.fwd_from is None
+        and (message.media is None or isinstance(message.media, types.MessageMediaWebPage))
+    )
