@@ -229,6 +229,12 @@ def test_benchmarks_run_in_the_tests_environment(clone: Clone) -> None:
     assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[dev]"]
 
 
+def test_the_soak_runs_in_the_tests_environment(clone: Clone) -> None:
+    clone.install_python("3.12")
+    assert clone.run("scripts/soak", "--minutes", "1").stdout == "ran: -m soak --minutes 1\n"
+    assert [call.split()[-1] for call in clone.pip_calls()] == ["clone[dev]"]
+
+
 def test_the_worker_s_environment_does_not_serve_the_tests(clone: Clone) -> None:
     clone.install_python("3.12")
     clone.run("scripts/run")

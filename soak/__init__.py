@@ -1,0 +1,1 @@
+"""A guarded worker as real processes, real clocks, a pretended Telegram, every fault there is."""
