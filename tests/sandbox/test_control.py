@@ -69,6 +69,10 @@ async def test_faults_are_set_listed_and_cleared(controlled: Sandbox) -> None:
         number = await control.set_fault(fault)
         assert await control.list_faults() == (ActiveFault(number, fault, hits=0),)
         assert controlled.faults.listing() == await control.list_faults()
+        deaf = await control.set_fault(Fault("deaf", "push", user=1001, heals="reconnect"))
+        assert (await control.list_faults())[1].fault.heals == "reconnect"
+        assert await control.clear_faults(deaf) == 1
+        assert await control.renew_sessions() == 0
         other = await control.set_fault(Fault("drop", "raw"))
         assert await control.clear_faults(number) == 1
         assert [each.id for each in await control.list_faults()] == [other]

@@ -40,7 +40,7 @@ from tgworker.sandbox.errors import (
     UnknownPeer,
     UnknownUser,
 )
-from tgworker.sandbox.faults import Action, ActiveFault, Fault, Faults
+from tgworker.sandbox.faults import Action, ActiveFault, Fault, Faults, Heals
 from tgworker.sandbox.opening import open_sandbox
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.sandbox import Sandbox
@@ -59,6 +59,7 @@ __all__ = [
     "ControlRefused",
     "Fault",
     "Faults",
+    "Heals",
     "KeyFileUnusable",
     "PortTaken",
     "Revocation",

@@ -15,6 +15,7 @@ from tgworker.sandbox.packing import Outgoing, rpc_result, serialised, service
 from tgworker.sandbox.peers import group_peer, input_peer_of
 from tgworker.sandbox.requests.call import Call, Caller
 from tgworker.sandbox.requests.table import RequestTable
+from tgworker.sandbox.requests.updates import DIFFERENCES, nothing_new
 
 _WRAPPERS = (
     functions.InvokeWithLayerRequest,
@@ -45,6 +46,14 @@ class ClerkLine(Line, Protocol):
 
     def send(self, message: Outgoing) -> None:
         """Queue a message for the client."""
+        ...
+
+    def introduce(self) -> None:
+        """Note that the client has begun anew, with ``initConnection``."""
+        ...
+
+    def ask_difference(self) -> bool:
+        """Note that a difference was asked for; returns whether it may be told."""
         ...
 
     def cut(self, reason: str) -> None:
@@ -98,6 +107,8 @@ class Clerk:
         while isinstance(body, _WRAPPERS):
             if isinstance(body, functions.InvokeWithoutUpdatesRequest):
                 self._line.wants_updates = False
+            elif isinstance(body, functions.InitConnectionRequest):
+                self._line.introduce()
             body = body.query
         return body if isinstance(body, TLRequest) else None
 
@@ -148,8 +159,10 @@ class Clerk:
             raise RequestRefused(401, "AUTH_KEY_UNREGISTERED")
         if handler is None:
             raise RequestRefused(400, "METHOD_INVALID")
-        me = self._cloud.directory.get(record.user_id)
-        return handler(Call(self._cloud, record, me, self._line), request)
+        call = Call(self._cloud, record, self._cloud.directory.get(record.user_id), self._line)
+        if isinstance(request, DIFFERENCES) and not self._line.ask_difference():
+            return nothing_new(call, request)
+        return handler(call, request)
 
 
 def peer_of(request: Any, user_id: int | None) -> int | None:

@@ -12,7 +12,7 @@ from tgworker.sandbox.clerk import Clerk
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.envelope import open_envelope
 from tgworker.sandbox.errors import LineBroken, Unreadable
-from tgworker.sandbox.faults import Fault
+from tgworker.sandbox.faults import Births, Fault
 from tgworker.sandbox.handshake import Handshake
 from tgworker.sandbox.outbox import Outbox, Seat
 from tgworker.sandbox.packing import Outgoing
@@ -71,6 +71,7 @@ class Connection:
         self._seat: Seat | None = None
         self._account: Account | None = None
         self._is_hole = False
+        self._births = Births(cloud.faults.moment())
 
     @property
     def user_id(self) -> int | None:
@@ -105,7 +106,7 @@ class Connection:
             and record is not None
             and record.refusal is None
             and record.user_id is not None
-            and self._cloud.faults.on_push(record.user_id) is None
+            and self._cloud.faults.on_push(record.user_id, self._births) is None
         ):
             self.send(Outgoing(body, answer=False))
 
@@ -113,6 +114,22 @@ class Connection:
         """Queue a message for the client, under the key and session that it uses now."""
         if self._seat is not None:
             self._outbox.put(self._seat, message)
+
+    def introduce(self) -> None:
+        """See `clerk.ClerkLine`."""
+        self._births.client = self._cloud.faults.moment()
+
+    def ask_difference(self) -> bool:
+        """See `clerk.ClerkLine`."""
+        self._births.difference = self._cloud.faults.moment()
+        return not self._cloud.faults.withholds(self.user_id, self._births)
+
+    def renew_session(self) -> bool:
+        """Tell the client that its MTProto session is a new one to the server; returns whether it has one."""
+        if self._seat is None:
+            return False
+        self.send(new_session(self._cloud, next(reversed(self._seat.session.seen), 0)))
+        return True
 
     def cut(self, reason: str) -> None:
         """End the connection, whatever is queued."""
@@ -216,7 +233,7 @@ class Connection:
             self._handshake = Handshake(self._cloud.server_key, self._cloud.rng, self._cloud.calendar)
         step = self._handshake.step(request)
         if step.key is not None:
-            self._cloud.keys.add(step.key)
+            self._cloud.keys.add(step.key, born=self._cloud.faults.moment())
             self._cloud.counts.handshakes += 1
         body = bytes(step.answer)
         msg_id = int(self._cloud.calendar() * 2**32) & ~3 | 1
@@ -228,6 +245,7 @@ class Connection:
         session = record.open_session(envelope.session_id)
         seat = self._seat = Seat(record, session)
         self.session_id = session.id
+        self._births.key = record.born
         self._enlist()
         wrong = complaint(self._cloud, envelope)
         if wrong is not None:

@@ -23,6 +23,7 @@ from tgworker.sandbox.control_messages import (
     ReadChat,
     ReadChats,
     ReadStatistics,
+    RenewSessions,
     Revoke,
     SendText,
     SetFault,
@@ -118,6 +119,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return {"session": sandbox.new_session(command.user)}
         case DropConnections():
             return {"cut": sandbox.drop_connections(command.user)}
+        case RenewSessions():
+            return {"told": sandbox.renew_sessions(command.user)}
         case Revoke():
             return {"revoked": sandbox.revoke(command.user, command.reason)}
         case CreateGroup() | CreateChannel() | MigrateGroup() | AddMember() | RemoveMember() | ListRooms():

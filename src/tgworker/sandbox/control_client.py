@@ -24,6 +24,7 @@ from tgworker.sandbox.control_messages import (
     ReadChat,
     ReadChats,
     ReadStatistics,
+    RenewSessions,
     Revoke,
     SendText,
     SetFault,
@@ -156,6 +157,10 @@ class SandboxControl:
     async def drop_connections(self, user_id: int | None = None) -> int:
         """Cut the connections of a user, or all; returns how many."""
         return (await self._ask(DropConnections(user=user_id), dict[str, int]))["cut"]
+
+    async def renew_sessions(self, user_id: int | None = None) -> int:
+        """Tell the clients of a user, or all, that their MTProto sessions are new; returns how many."""
+        return (await self._ask(RenewSessions(user=user_id), dict[str, int]))["told"]
 
     async def revoke(self, user_id: int, reason: Revocation = "SESSION_REVOKED") -> int:
         """Kill a user's keys; returns how many died."""

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.control_command import Command
 from tgworker.sandbox.control_rooms import RoomCommand
-from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault
+from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault, Heals
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation
 
 MAX_LINE_BYTES = 64 * 1024
@@ -35,6 +35,7 @@ class SetFault(Command, tag="set_fault"):
     code: int = 400
     message: str = ""
     count: int | None = None
+    heals: Heals = "never"
 
     def fault(self) -> Fault:
         """The fault. Raises ValueError if it makes no sense."""
@@ -110,6 +111,12 @@ class DropConnections(Command, tag="drop_connections"):
     user: int | None = None
 
 
+class RenewSessions(Command, tag="renew_sessions"):
+    """Tell the clients of a user, or all, that their sessions are new. Result: ``{"told": how many}``."""
+
+    user: int | None = None
+
+
 class Revoke(Command, tag="revoke"):
     """Kill a user's keys. Result: ``{"revoked": how many}``."""
 
@@ -157,6 +164,7 @@ AnyCommand = (
     | AddUser
     | NewSession
     | DropConnections
+    | RenewSessions
     | Revoke
     | RoomCommand
     | Behave

@@ -29,8 +29,20 @@ Action = Literal[
 ``accept_mute``           executed; the answer is swallowed
 ``accept_drop``           executed; the line is cut before the answer
 ``half_close``            executed; the server shuts its sending side and goes on reading
-``deaf``                  an update is not pushed; requests are answered, also for what was missed
+``deaf``                  no update is pushed any more, while requests and pings are answered; see ``heals``
 ========================  ==============================================================================
+"""
+
+Heals = Literal["never", "difference", "reconnect", "client", "key"]
+"""What ends deafness, short of clearing the fault.
+
+==============  ========================================================================================
+``never``       nothing; but ``updates.getDifference`` tells all
+``difference``  a ``updates.getDifference`` over the line: from then on updates are pushed over it
+``reconnect``   another connection. Until then the differences are empty too; ``updates.getState`` is true
+``client``      a connection that begins with ``initConnection``, as a new client's does
+``key``         another authorization key: the account logs in anew
+==============  ========================================================================================
 """
 
 CONNECT = "connect"
@@ -63,6 +75,7 @@ class Fault:
         code: The error code of ``rpc_error``.
         message: The error name of ``rpc_error``.
         count: How often it happens before it is over; ``None``: until it is cleared.
+        heals: What ends ``deaf``; see `Heals`.
 
     Raises:
         ValueError: These attributes do not go together; the text says why.
@@ -76,6 +89,7 @@ class Fault:
     code: int = 400
     message: str = ""
     count: int | None = None
+    heals: Heals = "never"
 
     def __post_init__(self) -> None:
         """Refuse what could never happen: a fault that is set and does nothing would prove anything."""
@@ -97,6 +111,10 @@ class Fault:
             raise ValueError("rpc_error needs a message, for example INTERNAL")
         if self.action in ("delay", "flood_wait") and not 0 < self.seconds < 2**31:
             raise ValueError(f"{self.action} needs seconds above 0")
+        if self.heals not in get_args(Heals):
+            raise ValueError(f"heals is {', '.join(get_args(Heals))}, not {self.heals}")
+        if self.heals != "never" and self.action != "deaf":
+            raise ValueError("heals is for deaf alone")
         if self.count is not None and self.count < 1:
             raise ValueError("count must be 1 or more")
 
@@ -117,13 +135,44 @@ class ActiveFault:
 
 
 @dataclass(slots=True)
+class Births:
+    """When what a line has to do with came about, as `Faults.moment` counts: deafness heals by what is newer.
+
+    Attributes:
+        line: The connection itself.
+        client: The last ``initConnection`` over it.
+        difference: The last ``updates.getDifference`` over it.
+        key: The authorization key that it uses.
+    """
+
+    line: int
+    client: int = 0
+    difference: int = 0
+    key: int = 0
+
+
+@dataclass(slots=True)
 class _Set:
     fault: Fault
+    born: int
     hits: int = 0
     place: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.place = plain_name(self.fault.method)
+
+    def deafens(self, births: Births) -> bool:
+        match self.fault.heals:
+            case "never":
+                return True
+            case "difference":
+                return births.difference < self.born
+            case "reconnect":
+                return births.line < self.born
+            case "client":
+                return births.client < self.born
+            case "key":
+                return births.key < self.born
 
     def concerns(self, user: int | None, peer: int | None) -> bool:
         return self.fault.user in (None, user) and self.fault.peer in (None, peer)
@@ -135,13 +184,19 @@ class Faults:
     def __init__(self) -> None:
         self._set: dict[int, _Set] = {}
         self._last_id = 0
+        self._moments = 0
         self._hits: Counter[str] = Counter()
 
     def set(self, fault: Fault) -> int:
         """Set a fault; returns its id."""
         self._last_id += 1
-        self._set[self._last_id] = _Set(fault)
+        self._set[self._last_id] = _Set(fault, self.moment())
         return self._last_id
+
+    def moment(self) -> int:
+        """A number above all before: what came about when, as far as faults are concerned."""
+        self._moments += 1
+        return self._moments
 
     def clear(self, fault_id: int | None = None) -> int:
         """Clear one fault, or all; one that is over already is no error. Returns how many were cleared."""
@@ -160,19 +215,15 @@ class Faults:
 
     def on_connect(self) -> Fault | None:
         """What happens to a fresh connection."""
-        return self._meet(lambda place: place == CONNECT, None, None)
+        return self._meet(lambda each: each.place == CONNECT, None, None)
 
     def on_packet(self, user: int | None) -> Fault | None:
         """What happens to a packet of a user (``None``: whose it is cannot be told)."""
-        return self._meet(lambda place: place == RAW, user, None)
+        return self._meet(lambda each: each.place == RAW, user, None)
 
     def on_ping(self, user: int | None) -> Fault | None:
         """What happens to a keep-alive."""
-        return self._meet(lambda place: place == PING, user, None)
-
-    def on_push(self, user: int | None) -> Fault | None:
-        """What happens to an update that is to be pushed to one of a user's clients."""
-        return self._meet(lambda place: place == PUSH, user, None)
+        return self._meet(lambda each: each.place == PING, user, None)
 
     def on_request(self, method: str, user: int | None, peer: int | None) -> Fault | None:
         """What happens to a request.
@@ -182,7 +233,21 @@ class Faults:
             user: Whose it is, if that is known.
             peer: Whom it is about, if it says so.
         """
-        return self._meet(lambda place: place == ANY or is_called(method, place), user, peer)
+        return self._meet(lambda each: each.place == ANY or is_called(method, each.place), user, peer)
+
+    def on_push(self, user: int | None, births: Births) -> Fault | None:
+        """What happens to an update that is to be pushed over a line of a user's."""
+        return self._meet(lambda each: each.place == PUSH and each.deafens(births), user, None)
+
+    def withholds(self, user: int | None, births: Births) -> bool:
+        """Whether a user is not even told the difference over a line. Asking is no hit."""
+        return any(
+            each.place == PUSH
+            and each.concerns(user, None)
+            and each.fault.heals in ("reconnect", "client", "key")
+            and each.deafens(births)
+            for each in self._set.values()
+        )
 
     def silences(self, user: int | None) -> bool:
         """Whether nothing may be sent to a user now. Asking is no hit."""
@@ -191,9 +256,9 @@ class Faults:
             for each in self._set.values()
         )
 
-    def _meet(self, fits: Callable[[str], bool], user: int | None, peer: int | None) -> Fault | None:
+    def _meet(self, fits: Callable[[_Set], bool], user: int | None, peer: int | None) -> Fault | None:
         for number, each in self._set.items():
-            if fits(each.place) and each.concerns(user, peer):
+            if fits(each) and each.concerns(user, peer):
                 each.hits += 1
                 self._hits[each.fault.action] += 1
                 if each.hits == each.fault.count:

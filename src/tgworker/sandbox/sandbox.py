@@ -116,7 +116,7 @@ class Sandbox:
         user_id = self._cloud.directory.get(user_id).id
         # Telethon and its sessions forget leading zero bytes of a key.
         key = bytes([self._cloud.rng.randrange(1, 256)]) + self._cloud.rng.randbytes(KEY_BYTES - 1)
-        self._cloud.keys.add(key, user_id)
+        self._cloud.keys.add(key, user_id, born=self._cloud.faults.moment())
         return string_session(self.dc, self.host, self.port, key)
 
     def check_peer(self, peer: int | None) -> None:
@@ -220,6 +220,21 @@ class Sandbox:
         self.check_users(user_id)
         forgotten = [each for each in self._connections if user_id in (None, each.user_id)]
         return sum(each.forget_session() for each in forgotten)
+
+    def renew_sessions(self, user_id: int | None = None) -> int:
+        """Tell the clients of a user, or all, that the server has forgotten their MTProto sessions.
+
+        They get ``new_session_created``: what was pushed before may be lost to them.
+
+        Returns:
+            How many connections were told.
+
+        Raises:
+            UnknownUser: There is no such user.
+        """
+        self.check_users(user_id)
+        concerned = [each for each in self._connections if user_id in (None, each.user_id)]
+        return sum(each.renew_session() for each in concerned)
 
     def revoke(self, user_id: int, reason: Revocation = "SESSION_REVOKED") -> int:
         """Kill the keys that a user is logged in with: from the next request on they get this error.

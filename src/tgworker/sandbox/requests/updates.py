@@ -5,7 +5,7 @@ Source: https://core.telegram.org/api/updates
 
 from typing import Any
 
-from telethon.tl import types
+from telethon.tl import functions, types
 
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.mailbox import Mailbox
@@ -14,6 +14,8 @@ from tgworker.sandbox.room_views import people_view
 from tgworker.sandbox.update_log import DeletedMessages, EditedMessage, Entry, NewMessage, NumberedMessage
 from tgworker.sandbox.update_views import update_view
 from tgworker.sandbox.views import message_view
+
+DIFFERENCES = (functions.updates.GetDifferenceRequest, functions.updates.GetChannelDifferenceRequest)
 
 
 def get_state(call: Call, _request: Any) -> Answer:
@@ -68,6 +70,13 @@ def get_difference(call: Call, request: Any) -> Answer:
     if whole:
         return types.updates.Difference(*parts, state_view(call))
     return types.updates.DifferenceSlice(*parts, state_view(call, entries[-1].pts))
+
+
+def nothing_new(call: Call, request: Any) -> Answer:
+    """The answer to one of `DIFFERENCES` over a line that is deaf: nothing happened, it says."""
+    if isinstance(request, functions.updates.GetChannelDifferenceRequest):
+        return types.updates.ChannelDifferenceEmpty(request.pts, final=True)
+    return types.updates.DifferenceEmpty(call.cloud.now(), seq=1)
 
 
 def state_view(call: Call, pts: int | None = None) -> Any:
