@@ -166,6 +166,7 @@ async def open_sandbox_place(
             settings = {
                 "ENCRYPTION_KEY": key.value,
                 "TGWORKER_DATA_DIR": str(data.path),
+                "TGWORKER_PACING": "off",
                 "TGWORKER_TELEGRAM_SERVER": sandbox.server,
                 "TGWORKER_TELEGRAM_SERVER_KEY": str(pem),
                 "TGWORKER_TELEGRAM_DC": str(sandbox.dc),

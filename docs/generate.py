@@ -39,7 +39,6 @@ LIBRARY: tuple[ModuleType, ...] = (
 
 WITHOUT_EFFECT = {
     "TGWORKER_DEADLINE_MEDIA_S": "no files are sent or received yet",
-    "TGWORKER_PACING": "there is no pacing yet",
 }
 """Variables that are read and checked, and change nothing yet."""
 
@@ -109,7 +108,7 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     ),
     "status: accounts": ("array of", "id name state reason"),
     "status: lag": ("object", "lag_s worst_s turns lags lagged_s"),
-    "status: queues": ("object", "online claimed in_flight unsettled"),
+    "status: queues": ("object", "online claimed in_flight parked unsettled"),
     "status: last_freeze": ("object or null", "at file stacks"),
     "status, no worker": ("object", "answers heartbeat last_freeze newest_stacks"),
     "status, no worker: heartbeat": (

@@ -27,7 +27,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     ),
     "status: accounts": ("id", "name", "state", "reason"),
     "status: lag": ("lag_s", "worst_s", "turns", "lags", "lagged_s"),
-    "status: queues": ("online", "claimed", "in_flight", "unsettled"),
+    "status: queues": ("online", "claimed", "in_flight", "parked", "unsettled"),
     "status: last_freeze": STACKS,
     "status, no worker": ("answers", "heartbeat", "last_freeze", "newest_stacks"),
     "status, no worker: heartbeat": HEARTBEAT,

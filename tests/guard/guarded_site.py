@@ -266,6 +266,7 @@ async def open_site(
             env = inherited | {
                 "ENCRYPTION_KEY": key.value,
                 "TGWORKER_DATA_DIR": str(folder / "data"),
+                "TGWORKER_PACING": "off",
                 "TGWORKER_TELEGRAM_SERVER": sandbox.server,
                 "TGWORKER_TELEGRAM_SERVER_KEY": str(pem),
                 "TGWORKER_TELEGRAM_DC": str(sandbox.dc),

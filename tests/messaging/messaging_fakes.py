@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
 import trio
 
+from tgworker.messaging.bounded import Outage
 from tgworker.messaging.errors import (
     AccountRefused,
     SessionUnreadable,
@@ -18,8 +19,10 @@ from tgworker.messaging.errors import (
     TelegramAway,
     TelegramFloods,
 )
-from tgworker.messaging.events import Event
+from tgworker.messaging.events import Event, Report
 from tgworker.messaging.formatted import Entity, FormattedText
+from tgworker.messaging.gate import Gate, Standing
+from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import (
     Account,
     AccountId,
@@ -36,13 +39,14 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unsure
-from tgworker.messaging.pacing import StoredWait
+from tgworker.messaging.pacing import PUBLISHED, UNPACED, Rates, StoredWait
 
 ANNA = AccountId("anna")
 BERT = AccountId("bert")
 PEER = Peer(77, PeerKind.USER, access_hash=5)
 ME = Peer(1, PeerKind.USER, is_self=True)
 SENT = Sent(100)
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 E = TypeVar("E")
 
@@ -351,6 +355,30 @@ class FakeStore:
         if batch.position is not None:
             self.stored_position = batch.position
         return len([one for one in batch.messages if one.telegram_id not in there])
+
+
+def gate_of(
+    store: FakeStore,
+    report: Report,
+    *,
+    rates: Rates = PUBLISHED,
+    tell: Callable[[Standing], None] = lambda standing: None,
+) -> Gate:
+    """An account's gate. Its calendar says noon when trio's clock says 0."""
+    return Gate(
+        ANNA,
+        rates=rates,
+        store=store,
+        limits=Limits(),
+        outage=Outage(RecordingPulse(), report, growing),
+        report=report,
+        tell=tell,
+        now=lambda: NOON + timedelta(seconds=trio.current_time()),
+    )
+
+
+def unpaced_gate(store: FakeStore, report: Report) -> Gate:
+    return gate_of(store, report, rates=UNPACED)
 
 
 # ---------------------------------------------------------------- Telegram

@@ -18,6 +18,7 @@ from messaging.messaging_fakes import (
     Reports,
     ScriptedConnection,
     attempt,
+    unpaced_gate,
 )
 from tgworker.messaging.dispatch import Desk, Dispatch
 from tgworker.messaging.errors import TelegramAway
@@ -56,6 +57,7 @@ class Stage:
 async def stage(senders: int = 1) -> AsyncGenerator[Stage]:
     dispatch, line, store = Dispatch(), ScriptedConnection(), FakeStore()
     pulse, report = RecordingPulse(), Reports()
+    gate = unpaced_gate(store, report)
     async with trio.open_nursery() as nursery:
         with dispatch.open_desk(ANNA) as desk:
             for _ in range(senders):
@@ -64,6 +66,7 @@ async def stage(senders: int = 1) -> AsyncGenerator[Stage]:
                         run_sender,
                         pulse,
                         desk=desk,
+                        gate=gate,
                         connection=line,
                         store=store,
                         limits=Limits(),

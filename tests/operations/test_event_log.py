@@ -242,6 +242,18 @@ SUPERVISION: list[tuple[Event, dict[str, Any]]] = [
 
 MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
     (
+        messaging.WaitAnnounced(ACCOUNT, "method", 82_800, "FLOOD_WAIT_82800"),
+        {
+            "level": "warning",
+            "event": "wait announced",
+            "account": "a-1",
+            "operation": "send",
+            "scope": "method",
+            "wait_s": 82_800,
+            "reason": "FLOOD_WAIT_82800",
+        },
+    ),
+    (
         messaging.SendFinished(ACCOUNT, MessageId("m-1"), 1, "sent", 0.2500001),
         {
             "level": "debug",

@@ -25,6 +25,10 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
     ),
     (events.HistoryMissed(ACCOUNT, chats=4), {("tgworker_missed_chats_total",): 4}),
     (
+        events.WaitAnnounced(ACCOUNT, "method", 30, "FLOOD_WAIT_30"),
+        {("tgworker_waits_announced_total", "method"): 1},
+    ),
+    (
         events.Ingested(ACCOUNT, messages=5, new=3, duration_s=0.5),
         {
             ("tgworker_ingested_messages_total", "new"): 3,

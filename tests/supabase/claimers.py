@@ -25,12 +25,16 @@ from supabase_schema.rpc_kit import migrations
 from tgworker.app.supabase import boot_s
 from tgworker.cli.dev_stack import places
 from tgworker.devstack import Binaries, Fault, Stack, open_stack
+from tgworker.messaging.account import utc_now
+from tgworker.messaging.bounded import Outage
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.gate import Gate
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Secret
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace, PaceLimits
+from tgworker.messaging.pacing import UNPACED
 from tgworker.messaging.sender import run_sender
 from tgworker.supabase import Holder, RequestFailed, SupabaseLeases, SupabaseStore, open_rest
 from tgworker.supervision.testing import lone_pulse
@@ -197,6 +201,16 @@ class Crowd:
                 except StoreAway:
                     await trio.sleep(delays(1))
             dispatch = Dispatch()
+            gate = Gate(
+                account,
+                rates=UNPACED,
+                store=store,
+                limits=LIMITS,
+                outage=Outage(lone_pulse(), lambda _event: None, delays),
+                report=lambda _event: None,
+                tell=lambda _standing: None,
+                now=utc_now,
+            )
             with dispatch.open_desk(account) as desk:
                 async with trio.open_nursery() as nursery:
                     for _ in range(SENDERS):
@@ -205,6 +219,7 @@ class Crowd:
                                 run_sender,
                                 lone_pulse(),
                                 desk=desk,
+                                gate=gate,
                                 connection=JudgedLine(self.judge),
                                 store=store,
                                 limits=LIMITS,

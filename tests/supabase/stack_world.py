@@ -18,6 +18,7 @@ from tgworker.devstack import Stack
 from tgworker.messaging.events import HeartbeatWritten
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Secret
+from tgworker.messaging.pacing import UNPACED
 from tgworker.messaging.records import OutboxState
 from tgworker.sandbox import Sandbox, SandboxUser, open_sandbox
 from tgworker.settings import Settings, TelegramServer, TelegramSettings, load_settings
@@ -187,6 +188,7 @@ async def open_worker(
             leases=opened.leases,
             wakeup=opened.wakeup,
             pace=opened.pace,
+            rates=UNPACED,
             sweeper=opened.sweeper,
             telegram=make_telegram(
                 TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server),

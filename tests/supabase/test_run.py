@@ -31,6 +31,7 @@ def environment_of(stack: Stack, sandbox: Sandbox, folder: Path, key: Secret) ->
         "PATH": os.defpath,
         "SUPABASE_URL": stack.url,
         "SUPABASE_SERVICE_ROLE_KEY": stack.keys.secret,
+        "TGWORKER_PACING": "off",
         "TGWORKER_TELEGRAM_SERVER": f"{sandbox.host}:{sandbox.port}",
         "TGWORKER_TELEGRAM_SERVER_KEY": str(key_file),
         "TGWORKER_TELEGRAM_DC": str(sandbox.dc),

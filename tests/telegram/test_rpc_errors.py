@@ -5,7 +5,7 @@ from telethon.errors import RPCError, rpc_message_to_error
 from telethon.tl import functions, types
 
 from tgworker.messaging.models import AccountState
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Unknown
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Outcome, Refused, Released, Unknown
 from tgworker.telegram.rpc_errors import account_refusal, error_name, is_passing, send_outcome, wait_of
 
 
@@ -17,14 +17,14 @@ def answered(code: int, name: str) -> RPCError:
 @pytest.mark.parametrize(
     ("code", "name", "outcome"),
     [
-        (420, "FLOOD_WAIT_33", Deferred(33, "FLOOD_WAIT_33")),
-        (420, "FLOOD_WAIT_0", Deferred(1, "FLOOD_WAIT_0")),
-        (420, "FLOOD_PREMIUM_WAIT_7", Deferred(7, "FLOOD_PREMIUM_WAIT_7")),
-        (420, "SLOWMODE_WAIT_60", Deferred(60, "SLOWMODE_WAIT_60")),
+        (420, "FLOOD_WAIT_33", Deferred(33, "FLOOD_WAIT_33", HoldsUp.METHOD)),
+        (420, "FLOOD_WAIT_0", Deferred(1, "FLOOD_WAIT_0", HoldsUp.METHOD)),
+        (420, "FLOOD_PREMIUM_WAIT_7", Deferred(7, "FLOOD_PREMIUM_WAIT_7", HoldsUp.SUBSCRIPTION)),
+        (420, "SLOWMODE_WAIT_60", Deferred(60, "SLOWMODE_WAIT_60", HoldsUp.CHAT)),
         (420, "SOME_NEW_WAIT_5", Deferred(5, "SOME_NEW_WAIT_5")),
         (420, "FROZEN_METHOD_INVALID", Refused("FROZEN_METHOD_INVALID")),
         (400, "PEER_ID_INVALID", Refused("PEER_ID_INVALID")),
-        (400, "PEER_FLOOD", Refused("PEER_FLOOD")),
+        (400, "PEER_FLOOD", Deferred(86_400, "PEER_FLOOD", HoldsUp.STRANGERS)),
         (400, "INPUT_USER_DEACTIVATED", Refused("INPUT_USER_DEACTIVATED")),
         (400, "MESSAGE_TOO_LONG", Refused("MESSAGE_TOO_LONG")),
         (400, "NEVER_HEARD_OF", Refused("NEVER_HEARD_OF")),

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from telegram.telegram_world import SEND, World, open_world, receive_texts, receive_until
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.models import Peer, PeerKind
-from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Unknown
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Released, Sent, Unknown
 from tgworker.sandbox import Fault
 
 
@@ -58,7 +58,7 @@ async def test_a_flood_wait_is_handed_on_at_once_and_not_remembered(
     async with world.online(0) as line:
         peer = await world.peer(line, 1)
         world.sandbox.faults.set(Fault("flood_wait", method=SEND, seconds=33, count=1))
-        assert await line.send_text(peer, "hi", random_id=1) == Deferred(33, "FLOOD_WAIT_33")
+        assert await line.send_text(peer, "hi", random_id=1) == Deferred(33, "FLOOD_WAIT_33", HoldsUp.METHOD)
         assert isinstance(await line.send_text(peer, "hi", random_id=1), Sent)
     assert trio.current_time() == 0
     assert world.texts(1, 0) == ["hi"]

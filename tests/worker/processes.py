@@ -112,6 +112,7 @@ async def open_town(folder: Path, *, users: int = 2) -> AsyncGenerator[Town]:
                 "TELEGRAM_API_HASH": "sandbox",
                 "ENCRYPTION_KEY": new_key().value,
                 "TGWORKER_DATA_DIR": str(folder / "data"),
+                "TGWORKER_PACING": "off",
                 "TGWORKER_TELEGRAM_SERVER": facts["server"],
                 "TGWORKER_TELEGRAM_SERVER_KEY": facts["key_file"],
                 "TGWORKER_TELEGRAM_DC": str(facts["dc"]),

@@ -16,6 +16,7 @@ from tgworker.app.worker import Worker
 from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, inline, open_store
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, MessageId, Secret
+from tgworker.messaging.pacing import UNPACED, Rates
 from tgworker.messaging.ports import HeartbeatWriter
 from tgworker.messaging.records import OutboxState
 from tgworker.sandbox import Sandbox, SandboxUser, open_sandbox
@@ -101,6 +102,7 @@ async def open_world(
     heartbeats: Sequence[HeartbeatWriter] = (),
     adjust: Callable[[ChildSpec], ChildSpec] | None = None,
     line_backoff: Backoff | None = None,
+    rates: Rates = UNPACED,
     rewire: Callable[[Parts], Parts] = lambda parts: parts,
 ) -> AsyncGenerator[World]:
     """A worker with one account, a peer and a stranger. The first heartbeat is due at 0 s.
@@ -146,6 +148,7 @@ async def open_world(
                 observers=(note,),
                 adjust=adjust or saboteur.wrap,
                 line_backoff=line_backoff or Backoff(initial_s=0.5, cap_s=60),
+                rates=rates,
             )
             try:
                 async with Worker(rewire(parts)).open() as worker:

@@ -11,6 +11,7 @@ from tgworker.messaging.events import Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.pace import PaceLimits
+from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import (
     AccountChildStore,
     HeartbeatWriter,
@@ -115,6 +116,7 @@ class Parts:
         line_backoff: Between two lines of one account.
         flood_backoff: The same while Telegram takes no connections from here.
         line_every_s: Between the beginnings of two lines, whoever's, seconds.
+        rates: How fast an account may send.
         restart_backoff: Between two incarnations of a child.
         dump: Evidence of a hung child.
         canary: Says how late the event loop is; ``None``: nobody does.
@@ -146,6 +148,7 @@ class Parts:
     line_backoff: Backoff = LINE_BACKOFF
     flood_backoff: Backoff = FLOOD_BACKOFF
     line_every_s: float = LINE_EVERY_S
+    rates: Rates = PUBLISHED
     restart_backoff: Backoff = RESTART_BACKOFF
     dump: Dump | None = task_stacks
     line_stacks: Callable[[AccountId], str | None] = lambda _account_id: None

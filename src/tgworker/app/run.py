@@ -26,6 +26,7 @@ from tgworker.app.worker import Worker
 from tgworker.embedded import DataFolder
 from tgworker.guard import EXIT_RESTART_ME
 from tgworker.messaging.events import Event as MessagingEvent
+from tgworker.messaging.pacing import PUBLISHED, UNPACED
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.identity import watch_identity
@@ -34,7 +35,7 @@ from tgworker.operations.memory import watch_memory
 from tgworker.operations.signals import Bell, signal_bells
 from tgworker.operations.stopping import StopRequest, StopSwitch, run_until_stopped, stop_signals
 from tgworker.operations.task_stacks import every_stack
-from tgworker.settings import LogFormat, Settings
+from tgworker.settings import LogFormat, Pacing, Settings
 from tgworker.supervision import Canary, Pulse, Wedged
 from tgworker.supervision.systemd import Systemd
 
@@ -50,6 +51,8 @@ LAST_RESORT_S = 1.0
 STDERR = 2
 """The descriptor: whatever has become of the stream."""
 
+
+RATES = {Pacing.TELEGRAM: PUBLISHED, Pacing.OFF: UNPACED}
 
 NO_GUARD = NoGuard()
 
@@ -182,6 +185,7 @@ class _Process:
             leases=opened.leases,
             wakeup=opened.wakeup,
             pace=opened.pace,
+            rates=RATES[settings.pacing],
             sweeper=opened.sweeper,
             telegram=adapters.telegram,
             vault=adapters.vault,

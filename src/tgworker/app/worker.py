@@ -84,6 +84,7 @@ class Worker:
                 line_delays=_delays(parts.line_backoff, parts.rng),
                 flood_delays=_delays(parts.flood_backoff, parts.rng, least=0.5),
                 stagger=Stagger(parts.line_every_s),
+                rates=parts.rates,
                 store_delays=self._store_delays,
                 report=self._report,
             ),
@@ -327,7 +328,8 @@ class Worker:
             synced=self._synced.is_set(),
             status=self.status().value,
             store_away=self.store_away(),
-            telegram_away=self.states.away() > 0 and self.states.online() == 0,
+            # (One that waits for Telegram's leave to send has a line, and hears what comes in.)
+            telegram_away=self.states.away() > 0 and not self.dispatch.online(),
         )
 
     def store_away(self) -> bool:

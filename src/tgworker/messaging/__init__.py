@@ -5,6 +5,7 @@ Lowest last::
     accounts outbound heartbeat pending    loops, one supervised child each
     account                                a child for each account, made of
         keepalive inbound sender recorder  its parts: they share the account's line
+        gate                               lets messages through when they may leave
     dispatch                               attempts between claim and settle
     bounded side_pulse                     calls to the store under their deadline, outages outlasted
     ports books                            Protocols that adapters fill: for the loops, for the commands

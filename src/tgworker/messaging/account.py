@@ -6,6 +6,7 @@ for as long as it takes. When Telegram refuses the account for good, the child r
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 
 import trio
@@ -14,15 +15,22 @@ from tgworker.messaging.bounded import Delays, Outage
 from tgworker.messaging.dispatch import Desk, Dispatch
 from tgworker.messaging.errors import AccountRefused, SessionUnreadable, TelegramAway, TelegramFloods
 from tgworker.messaging.events import AccountChanged, Report
+from tgworker.messaging.gate import Gate, Standing
 from tgworker.messaging.inbound import run_inbound
 from tgworker.messaging.keepalive import keep_alive
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountState, Secret
+from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Telegram, Vault
 from tgworker.messaging.recorder import StateRecorder
 from tgworker.messaging.sender import run_sender
 from tgworker.messaging.side_pulse import SidePulse
 from tgworker.messaging.stagger import Stagger
+
+
+def utc_now() -> datetime:
+    """The calendar's time, aware, UTC."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,8 @@ class AccountContext:
         report: Hears what happens.
         in_flight: To how many chats one account sends at the same time.
         stagger: When the next line may be made: lines of many accounts are not made in one step.
+        rates: How fast each account may send.
+        now: The calendar's time, aware, for what people read.
     """
 
     telegram: Telegram
@@ -54,6 +64,8 @@ class AccountContext:
     report: Report
     in_flight: int = 10
     stagger: Stagger = field(default_factory=lambda: Stagger(0))
+    rates: Rates = PUBLISHED
+    now: Callable[[], datetime] = utc_now
 
 
 async def run_account(
@@ -106,6 +118,17 @@ class _Child:
         self._recorder = StateRecorder(
             account.id, store=context.store, limits=context.limits, outage=self._new_outage(self._side)
         )
+        self._gate = Gate(
+            account.id,
+            rates=context.rates,
+            store=context.store,
+            limits=context.limits,
+            outage=self._new_outage(self._side),
+            report=context.report,
+            tell=self._stand,
+            now=context.now,
+        )
+        self._recalled = False
         self._losses = self._floods = 0
         self._online_at: float | None = None
 
@@ -116,6 +139,7 @@ class _Child:
         """Hold one line after the other; returns Telegram's final no."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._recorder.run, name="recorder")
+            nursery.start_soon(self._gate.keep, name="waits")
             refusal = await self._hold_lines(session)
             nursery.cancel_scope.cancel(reason=f"account {self._account.id} was refused")
         return refusal
@@ -161,6 +185,9 @@ class _Child:
         self._context.report(AccountChanged(self._account.id, state, reason, retry_in_s))
         self._recorder.record(state, reason, user_id=user_id)
 
+    def _stand(self, standing: Standing, *, user_id: int | None = None) -> None:
+        self._become(standing.state, standing.reason, retry_in_s=standing.retry_in_s, user_id=user_id)
+
     async def _hold_line(self, session: Secret) -> TelegramAway:
         """Make one line and hold it; returns why it was lost. Raises `AccountRefused`."""
         ending: TelegramAway | AccountRefused
@@ -177,6 +204,9 @@ class _Child:
     async def _use(self, connection: Connection) -> TelegramAway:
         context, pulse = self._context, self._pulse
         account_id, limit_s = self._account.id, context.limits.database_s
+        if not self._recalled:
+            await self._gate.recall(self._outage)
+            self._recalled = True
         position = await self._outage.insist(
             "database.position", limit_s, partial(context.store.position, account_id)
         )
@@ -189,8 +219,8 @@ class _Child:
             return TelegramAway(f"no connection within {context.limits.connect_s:g} s")
         self._online_at = trio.current_time()
         pulse.beat()
-        self._become(AccountState.ONLINE, None, user_id=me.chat_id)
         with context.dispatch.open_desk(account_id) as desk:
+            self._stand(self._gate.attach(desk), user_id=me.chat_id)
             return await self._serve(connection, desk)
 
     async def _serve(self, connection: Connection, desk: Desk) -> TelegramAway:
@@ -210,6 +240,8 @@ class _Child:
             nursery.start_soon(
                 end_with, partial(keep_alive, pulse, connection, desk, context.limits), name="keepalive"
             )
+            nursery.start_soon(self._gate.run, name="gate")
+            nursery.start_soon(desk.run_parked, name="parked")
             nursery.start_soon(
                 partial(
                     run_inbound,
@@ -228,6 +260,7 @@ class _Child:
                         run_sender,
                         self._side,
                         desk=desk,
+                        gate=self._gate,
                         connection=connection,
                         store=context.store,
                         limits=context.limits,

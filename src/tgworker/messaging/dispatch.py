@@ -5,6 +5,8 @@ lie here until the store has committed them. The dispatch outlives every loop: a
 finds the outcomes of its predecessor, and nothing that was claimed is ever forgotten by this process.
 """
 
+import heapq
+import itertools
 import math
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -24,12 +26,14 @@ class DispatchStatistics:
         online: Accounts that take attempts.
         claimed: Messages that were claimed and are not settled, in whatever state.
         in_flight: Of these, in a sender's hands.
+        parked: Of these, waiting a few seconds for their chat's turn.
         unsettled: Of these, with an outcome that the store has not committed.
     """
 
     online: int
     claimed: int
     in_flight: int
+    parked: int
     unsettled: int
 
 
@@ -37,12 +41,18 @@ class Flight:
     """One attempt in a sender's hands.
 
     A flight that ends without an outcome is `Released` while it has not taken off, and `Unknown` afterwards.
+    One that is parked ends without any: it goes back to its desk.
     """
 
     def __init__(self, attempt: Attempt, started_at: float) -> None:
         self.attempt = attempt
         self.started_at = started_at
+        self.parked_until: float | None = None
         self.outcome: Outcome = Released("it was cut off before anything was sent")
+
+    def park(self, until: float) -> None:
+        """Say that nothing was sent, and that it is to be tried at that time of trio's clock."""
+        self.parked_until = until
 
     def take_off(self) -> None:
         """Say that bytes may leave from now on."""
@@ -54,12 +64,25 @@ class Flight:
 
 
 class Desk:
-    """One online account's hand-over point: a bounded queue, and what is in flight."""
+    """One online account's hand-over point: a bounded queue, what is in flight, and what is parked.
 
-    def __init__(self, dispatch: "Dispatch", slots: int) -> None:
+    A parked attempt takes no slot: a chat that waits for its turn delays no other.
+
+    Args:
+        dispatch: Gets the outcomes.
+        slots: How many attempts it takes.
+        parking: How many more may be parked.
+    """
+
+    def __init__(self, dispatch: "Dispatch", slots: int, parking: int) -> None:
         self._dispatch = dispatch
         self._slots = slots
-        self._send, self._receive = trio.open_memory_channel[Attempt](slots)
+        self._parking = parking
+        self._send, self._receive = trio.open_memory_channel[Attempt](slots + parking)
+        self._parked: list[tuple[float, int, Attempt]] = []  # a heap
+        self._parked_news = trio.Event()
+        self._numbers = itertools.count()
+        self._halted = False
         # Queued or in flight. Counted by itself: what the channel has given to a sender that has not run yet
         # is in neither.
         self._held: set[MessageId] = set()
@@ -69,7 +92,23 @@ class Desk:
     @property
     def free_slots(self) -> int:
         """How many more attempts this desk takes now."""
-        return self._slots - len(self._held)
+        return 0 if self._halted else max(0, self._slots + len(self._parked) - len(self._held))
+
+    @property
+    def can_park(self) -> bool:
+        """Whether there is room for one more parked attempt."""
+        return len(self._parked) < self._parking
+
+    @property
+    def parked(self) -> int:
+        """How many attempts wait for their chat's turn."""
+        return len(self._parked)
+
+    def halt(self, *, halted: bool) -> None:
+        """Take attempts no more, or again: while the account may send nothing, nothing is claimed for it."""
+        if halted is not self._halted:
+            self._halted = halted
+            self._dispatch.ring()
 
     @property
     def in_flight(self) -> int:
@@ -106,16 +145,39 @@ class Desk:
             yield flight
         finally:
             del self._flights[attempt.message_id]
-            self._put_back(flight.attempt, flight.outcome)
+            if flight.parked_until is None:
+                self._put_back(flight.attempt, flight.outcome)
+            else:
+                self._park(flight.attempt, flight.parked_until)
+
+    async def run_parked(self) -> None:
+        """Queue parked attempts again when their time has come; returns never."""
+        while True:
+            news = self._parked_news
+            with trio.move_on_at(self._parked[0][0] if self._parked else math.inf):
+                await news.wait()
+            now = trio.current_time()
+            while self._parked and self._parked[0][0] <= now:
+                self._send.send_nowait(heapq.heappop(self._parked)[2])
 
     def close(self, reason: str) -> None:
         """Give back what no sender has taken."""
+        while self._parked:
+            self._put_back(heapq.heappop(self._parked)[2], Released(reason))
         while True:
             try:
                 attempt = self._receive.receive_nowait()
             except trio.WouldBlock:
                 return
             self._put_back(attempt, Released(reason))
+
+    def _park(self, attempt: Attempt, until: float) -> None:
+        was_full = not self.free_slots
+        heapq.heappush(self._parked, (until, next(self._numbers), attempt))
+        self._parked_news.set()
+        self._parked_news = trio.Event()
+        if was_full:
+            self._dispatch.ring()  # there is a free slot again, and nobody hears of it by an outcome
 
     def _put_back(self, attempt: Attempt, outcome: Outcome) -> None:
         self._held.discard(attempt.message_id)
@@ -127,10 +189,12 @@ class Dispatch:
 
     Args:
         slots: How many attempts one account may hold at a time, queued and in flight together.
+        parking: How many more may wait with it for their chat's turn.
     """
 
-    def __init__(self, slots: int = 20) -> None:
+    def __init__(self, slots: int = 20, parking: int = 100) -> None:
         self._slots = slots
+        self._parking = parking
         self._desks: dict[AccountId, Desk] = {}
         self._known: set[MessageId] = set()
         self._unsettled: list[Settled] = []
@@ -139,7 +203,7 @@ class Dispatch:
     @contextmanager
     def open_desk(self, account_id: AccountId) -> Generator[Desk]:
         """Take attempts for an account while the block runs: the account is online."""
-        desk = Desk(self, self._slots)
+        desk = Desk(self, self._slots, self._parking)
         self._desks[account_id] = desk
         self.ring()  # an account that came online may have rows waiting
         try:
@@ -205,6 +269,7 @@ class Dispatch:
             online=len(self._desks),
             claimed=len(self._known),
             in_flight=sum(desk.in_flight for desk in self._desks.values()),
+            parked=sum(desk.parked for desk in self._desks.values()),
             unsettled=len(self._unsettled),
         )
 

@@ -52,6 +52,19 @@ class SendFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitAnnounced:
+    """Telegram asked an account to wait: ``scope`` says with what (method, chat, strangers).
+
+    It is told once for each wait, and stored: other messages of the account wait without asking again.
+    """
+
+    account: AccountId
+    scope: str
+    wait_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ingested:
     """Updates were committed: how many messages came, and how many of them were new."""
 
@@ -101,6 +114,7 @@ Event = (
     | StoreUnavailable
     | StoreBack
     | SendFinished
+    | WaitAnnounced
     | Ingested
     | HistoryMissed
     | HeartbeatWritten
@@ -114,6 +128,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     StoreUnavailable,
     StoreBack,
     SendFinished,
+    WaitAnnounced,
     Ingested,
     HistoryMissed,
     HeartbeatWritten,

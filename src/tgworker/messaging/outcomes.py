@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from tgworker.messaging.models import Attempt
 
@@ -20,17 +21,40 @@ class Sent:
     sent_at: datetime | None = None
 
 
+class HoldsUp(Enum):
+    """What else has to wait when Telegram said "later" to one message."""
+
+    ROW = "row"
+    """Nothing else."""
+
+    CHAT = "chat"
+    """Whatever goes to this chat: slow mode."""
+
+    METHOD = "method"
+    """Whatever the account sends in this way: it was too fast."""
+
+    SUBSCRIPTION = "subscription"
+    """The same, and only because the account has no Premium."""
+
+    STRANGERS = "strangers"
+    """First messages to people who do not know the account."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Telegram said "later": a flood wait, slow mode. No attempt is counted as failed.
+    """It is for later: Telegram said so (a flood wait, slow mode), or its chat has had enough for now.
+
+    No attempt is counted as failed.
 
     Attributes:
         retry_after_s: Seconds, as Telegram announced them.
-        reason: Telegram's error name.
+        reason: Telegram's error name, or which pace it is.
+        holds_up: What else has to wait.
     """
 
     retry_after_s: float
     reason: str
+    holds_up: HoldsUp = HoldsUp.ROW
 
 
 @dataclass(frozen=True, slots=True)

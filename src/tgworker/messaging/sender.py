@@ -8,9 +8,11 @@ from tgworker.messaging.bounded import within
 from tgworker.messaging.dispatch import Desk, Flight
 from tgworker.messaging.errors import StoreAway, TelegramAway
 from tgworker.messaging.events import Report, SendFinished, StoreUnavailable
+from tgworker.messaging.gate import Gate, Parked
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Attempt, Peer
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Unknown, reason_of
+from tgworker.messaging.pacing import Go
 from tgworker.messaging.ports import Connection, InboundStore, Pulse
 
 
@@ -18,6 +20,7 @@ async def run_sender(
     pulse: Pulse,
     *,
     desk: Desk,
+    gate: Gate,
     connection: Connection,
     store: InboundStore,
     limits: Limits,
@@ -26,14 +29,18 @@ async def run_sender(
     """Send what the desk holds, one attempt at a time; returns never.
 
     Several senders share one desk: the store never claims two attempts of one conversation at a time, so that
-    order holds however many there are, and a chat that waits delays no other.
+    order holds however many there are, and a chat that waits delays no other. What may not leave yet is not
+    sent: the gate says what becomes of it.
 
     Cancellation: the attempt in hand is filed, as `Released` until bytes may have left, then as `Unknown`.
     """
     while True:
         attempt = await desk.take()
         with desk.fly(attempt) as flight:
-            outcome = await _send(pulse, flight, connection, store, limits, report)
+            outcome = await _send(pulse, flight, gate, connection, store, limits, report)
+            if isinstance(outcome, Parked):
+                flight.park(outcome.until)
+                continue
             flight.land(outcome)
         report(
             SendFinished(
@@ -50,16 +57,19 @@ async def run_sender(
 async def _send(
     pulse: Pulse,
     flight: Flight,
+    gate: Gate,
     connection: Connection,
     store: InboundStore,
     limits: Limits,
     report: Report,
-) -> Outcome:
+) -> Outcome | Parked:
     attempt = flight.attempt
     # A cancellation that came while the attempt was handed over must not put it in doubt.
     await trio.lowlevel.checkpoint_if_cancelled()
     if not attempt.text.strip():
         return Refused("the message has no text")
+    if (wait := gate.closed()) is not None:
+        return Released(wait.reason)
     peer = attempt.peer
     if peer is None:
         found = await _resolve(pulse, attempt, connection, limits)
@@ -77,10 +87,15 @@ async def _send(
         except StoreAway as error:
             # Nothing is lost: the next message to this chat resolves it again.
             report(StoreUnavailable("database.save_peers", str(error), 0, attempt.account_id))
+    admitted = await gate.admit(pulse, attempt, peer)
+    if not isinstance(admitted, Go):
+        return admitted
     flight.take_off()
+    outcome: Outcome = Unknown(f"no answer within {limits.send_s:g} s")
     with pulse.deadline("telegram.send", limits.send_s):
-        return await connection.send_text(peer, attempt.text, random_id=attempt.random_id)
-    return Unknown(f"no answer within {limits.send_s:g} s")
+        outcome = await connection.send_text(peer, attempt.text, random_id=attempt.random_id)
+    gate.note(peer, outcome)
+    return outcome
 
 
 async def _resolve(

@@ -228,7 +228,12 @@ def messaging_level(event: messaging.Event) -> Level:
             return "debug"
         case messaging.StoreBack() | messaging.JobsWaiting():
             return "info"
-        case messaging.StoreUnavailable() | messaging.HeartbeatMissed() | messaging.HistoryMissed():
+        case (
+            messaging.StoreUnavailable()
+            | messaging.HeartbeatMissed()
+            | messaging.HistoryMissed()
+            | messaging.WaitAnnounced()
+        ):
             return "warning"
         case _:
             assert_never(event)
@@ -238,7 +243,7 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
     """The event's fields, and what it was doing where the event's class says so."""
     fields = _fields_of(event)
     match event:
-        case messaging.SendFinished():
+        case messaging.SendFinished() | messaging.WaitAnnounced():
             fields["operation"] = "send"
         case messaging.Ingested() | messaging.HistoryMissed():
             fields["operation"] = "ingest"

@@ -52,6 +52,12 @@ class MessagingMetrics:
             "tgworker_missed_chats_total",
             "Chats whose history was asked for, because Telegram no longer told all that was missed there.",
         )
+        self._waits = Counter(
+            "tgworker_waits_announced_total",
+            "Waits that Telegram announced to accounts, by what they are about.",
+            ["scope"],
+            known=[("method",), ("chat",), ("strangers",)],
+        )
         self._written = Counter(
             "tgworker_heartbeats_written_total", "Heartbeats that were committed, by writer.", ["writer"]
         )
@@ -78,6 +84,7 @@ class MessagingMetrics:
             self._ingested,
             self._ingest_s,
             self._missed_chats,
+            self._waits,
             self._written,
             self._missed,
             self._failed,
@@ -99,6 +106,8 @@ class MessagingMetrics:
                 self._ingest_s.observe(event.duration_s)
             case events.HistoryMissed():
                 self._missed_chats.add(by=event.chats)
+            case events.WaitAnnounced():
+                self._waits.add(event.scope)
             case events.HeartbeatWritten():
                 self._written.add(self._writers.of(event.writer))
             case events.HeartbeatMissed():

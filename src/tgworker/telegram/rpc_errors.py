@@ -12,7 +12,8 @@ from telethon.errors.rpcerrorlist import rpc_errors_dict, rpc_errors_re
 
 from tgworker.messaging.errors import AccountRefused
 from tgworker.messaging.models import AccountState
-from tgworker.messaging.outcomes import Deferred, Refused, Released, Unknown
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Released, Unknown
+from tgworker.messaging.pacing import STRANGERS_S
 
 RANDOM_ID_DUPLICATE = "RANDOM_ID_DUPLICATE"
 """A 500 that is a success: Telegram has had this ``random_id`` before."""
@@ -93,6 +94,25 @@ def wait_of(error: errors.RPCError) -> float | None:
     return float(max(1, int(announced[1]))) if announced else None
 
 
+PEER_FLOOD = "PEER_FLOOD"
+"""A 400 that is no matter of this message: Telegram takes the account for one that writes to strangers."""
+
+
+def held_up_by(error: errors.RPCError) -> HoldsUp:
+    """What else has to wait after a wait that Telegram announced for one message."""
+    match error:
+        case errors.SlowModeWaitError():
+            return HoldsUp.CHAT
+        case errors.FloodPremiumWaitError():
+            return HoldsUp.SUBSCRIPTION
+        case errors.FloodWaitError():
+            return HoldsUp.METHOD
+        case _:
+            return (
+                HoldsUp.ROW
+            )  # of the same family, unknown to Telethon: it says nothing about other messages
+
+
 def is_passing(error: errors.RPCError) -> bool:
     """Whether it is Telegram that has trouble, so that the same request may succeed in a moment."""
     if isinstance(error, errors.ServerError | errors.TimedOutError):
@@ -104,15 +124,17 @@ def send_outcome(error: errors.RPCError) -> Deferred | Refused | Released | Unkn
     """What became of a message that Telegram answered with an error (other than ``RANDOM_ID_DUPLICATE``).
 
     Returns:
-        `Deferred` for a wait that Telegram announced; `Released` where the account itself was refused: no
-        message was taken, and the same row can go out once a person has logged in; `Unknown` where Telegram
-        had trouble, for it may have taken the message before; `Refused` for every other error, which is a
-        final no to this message.
+        `Deferred` for a wait that Telegram announced, and for ``PEER_FLOOD``; `Released` where the account
+        itself was refused: no message was taken, and the same row can go out once a person has logged in;
+        `Unknown` where Telegram had trouble, for it may have taken the message before; `Refused` for every
+        other error, which is a final no to this message.
     """
     name = error_name(error)
     seconds = wait_of(error)
     if seconds is not None:
-        return Deferred(seconds, name)
+        return Deferred(seconds, name, held_up_by(error))
+    if name == PEER_FLOOD:
+        return Deferred(STRANGERS_S, name, HoldsUp.STRANGERS)
     if account_refusal(error) is not None:
         return Released(name)
     if is_passing(error):

@@ -18,6 +18,7 @@ from tgworker.cli.demo.view import Scene
 from tgworker.cli.demo.watch import Watch
 from tgworker.messaging.events import Ingested, SendFinished
 from tgworker.messaging.models import AccountId, MessageId, Secret
+from tgworker.messaging.pacing import UNPACED
 from tgworker.sandbox import Fault, Sandbox, SandboxUser, open_sandbox
 from tgworker.settings import TelegramServer, TelegramSettings
 from tgworker.supervision import Backoff
@@ -259,6 +260,7 @@ async def open_stage(folder: Path, ground: Ground, rng: random.Random, watch: Wa
                 leases=opened.leases,
                 wakeup=opened.wakeup,
                 pace=opened.pace,
+                rates=UNPACED,
                 telegram=telegram,
                 vault=vault,
                 heartbeats=opened.heartbeats,
