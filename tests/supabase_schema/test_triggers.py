@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import LiteralString
 
 import pytest
@@ -265,6 +267,102 @@ def test_no_lock_on_a_table_of_ours_holds_the_application_up(world: World, locke
     assert world.state(message) == "sending"
 
 
+@contextmanager
+def locked_outbox(world: World) -> Generator[None]:
+    """Somebody works on our table by hand, and locks everybody out."""
+    holder = world.connect(autocommit=False)
+    holder.execute("lock table tgworker_outbox in access exclusive mode")
+    yield
+    holder.rollback()
+
+
+def test_order_holds_where_a_trigger_gave_up_on_the_first_row(world: World) -> None:
+    account, process = ready(world)
+    chat = world.chat("500")
+    with locked_outbox(world):
+        world.write(chat, "first", account)
+        world.sql(
+            "insert into messages (owner_id, conversation_id, integration_account_id, direction, text,"
+            " external_message_id) select gen_random_uuid(), %s, %s, 'outbound', n || ' of three',"
+            " 'local-' || n from generate_series(1, 3) n",
+            chat,
+            account,
+        )
+    assert world.one("select count(*) from tgworker_trigger_errors") == 4
+    world.write(chat, "last", account)
+    sent: list[str] = []
+    while attempts := process.claim():
+        (attempt,) = attempts
+        sent.append(attempt["text"])
+        process.send(attempt, 70 + len(sent))
+    assert sent == ["first", "1 of three", "2 of three", "3 of three", "last"]
+
+
+def test_nothing_of_a_conversation_is_sent_until_its_missed_row_is_there(world: World) -> None:
+    """Not by the settle of what was sent before, either, while repairs are another worker's work."""
+    account, process = ready(world)
+    chat = world.chat("500")
+    world.write(chat, "before", account)
+    (attempt,) = process.claim()
+    with locked_outbox(world):
+        world.write(chat, "missed", account)
+    world.write(chat, "after", account)
+    world.write(world.chat("501"), "elsewhere", account)
+    tidying = world.connect("service_role", autocommit=False)
+    tidying.execute("select pg_advisory_xact_lock(hashtext('tgworker'), hashtext('tidy'))")
+    answer = process.tick([settled(attempt, "sent", telegram_id=70)], 5)
+    assert (answer["error"], answer["claim"]["attempts"]) == (None, [])
+    tidying.rollback()
+    assert {found["text"] for found in process.claim()} == {"missed", "elsewhere"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "delete from messages where id = %s",
+        "update messages set external_message_id = '4711' where id = %s",
+        "update messages set text = 'edited' where id = %s",
+    ],
+)
+def test_a_conversation_goes_on_when_nothing_is_to_be_repaired(world: World, change: LiteralString) -> None:
+    account, process = ready(world)
+    chat = world.chat("500")
+    with locked_outbox(world):
+        missed = world.write(chat, "missed", account)
+        world.sql(change, missed)
+    world.write(chat, "after", account)
+    (attempt,) = process.claim()
+    assert attempt["text"] == ("edited" if "edited" in change else "after")
+
+
+def test_a_conversation_that_a_missed_row_moved_from_goes_on_and_its_new_one_too(world: World) -> None:
+    account, process = ready(world)
+    old, new = world.chat("500"), world.chat("501")
+    moved = world.write(old, "moved", account)
+    world.write(old, "behind it", account)
+    with locked_outbox(world):
+        world.sql("update messages set conversation_id = %s where id = %s", new, moved)
+    assert {(found["text"], found["to"]) for found in process.claim()} == {
+        ("moved", "501"),
+        ("behind it", "500"),
+    }
+
+
+def test_a_row_that_cannot_be_repaired_holds_up_its_conversation_alone(world: World) -> None:
+    account, process = ready(world)
+    chat, other = world.chat("500"), world.chat("501")
+    with locked_outbox(world):
+        poison = world.write(chat, "poison", account)
+        world.write(other, "missed", account)
+    world.write(chat, "behind it", account)
+    # (Whatever may be wrong with it.)
+    never = f"alter table tgworker_outbox add constraint never check (message_id <> '{poison}') not valid"
+    world.app.execute(never.encode())
+    assert texts(process) == ["missed"]
+    world.app.execute("alter table tgworker_outbox drop constraint never")
+    assert sorted(texts(process)) == ["missed", "poison"]
+
+
 def test_a_long_transaction_of_the_application_holds_nobody_else_up(world: World) -> None:
     account, process = ready(world)
     chats = [world.chat(str(500 + number)) for number in range(3)]
@@ -368,7 +466,7 @@ def test_a_repair_waits_for_no_long_transaction(world: World) -> None:
     began = time.monotonic()
     assert process.claim(0) == []
     assert time.monotonic() - began < 5
-    assert world.state(broken) == "waiting"  # not yet
+    assert (world.state(broken), world.state(slowly)) == ("cancelled", "waiting")  # the other one not yet
     slow.commit()
     assert texts(process) == []
     assert (world.state(broken), world.state(slowly)) == ("cancelled", "cancelled")

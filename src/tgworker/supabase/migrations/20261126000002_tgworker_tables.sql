@@ -189,16 +189,21 @@ create table if not exists public.tgworker_chores (
     preview text
 );
 
--- What went wrong in a trigger: the application was not told, a sweep repairs.
+-- What went wrong in a trigger: the application was not told, the next claim repairs. Until then nothing of the
+-- conversation is sent, and the place in its order is kept.
 create table if not exists public.tgworker_trigger_errors (
     n bigint generated always as identity primary key,
     message_id uuid,
+    conversation_id uuid, -- where it is to be sent; for one that moved, both
+    seq bigint, -- of the outbox, should it be new there
     trigger_name text not null,
     error text not null,
     at timestamptz not null default clock_timestamp(),
     repaired_at timestamptz
 );
 create index if not exists tgworker_trigger_errors_open on public.tgworker_trigger_errors (n)
+    where repaired_at is null;
+create index if not exists tgworker_trigger_errors_lane on public.tgworker_trigger_errors (conversation_id)
     where repaired_at is null;
 
 -- Accounts that were deleted, and of which rows of ours are left.

@@ -51,8 +51,9 @@ exception when data_exception then
 end $$;
 
 -- The lane of each of these conversations becomes what the outbox says: its head is the row in flight, whatever its
--- number (an older one may come back while it flies), else the first in order. Waits for nobody: a lane that somebody
--- else is changing just now is noted, for the next claim.
+-- number (an older one may come back while it flies), else the first in order, which is not ready while a trigger's
+-- error stands open: something may belong before it. Waits for nobody: a lane that somebody else is changing just now
+-- is noted, for the next claim.
 create or replace function public.tgworker_relane(p_conversations uuid[]) returns void
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
@@ -81,7 +82,9 @@ begin
         ) waiting on flying.seq is null
     ), lanes as materialized (
         select h.id, h.seq, o.integration_account_id,
-            case o.state when 'resolving' then 'infinity' else coalesce(o.not_before, o.created_at) end as ready_at,
+            case when o.state = 'resolving' or exists (select from public.tgworker_trigger_errors e
+                    where e.conversation_id = h.id and e.repaired_at is null) then 'infinity'
+                else coalesce(o.not_before, o.created_at) end as ready_at,
             case o.state when 'sending' then o.fence end as fence
         from heads h left join public.tgworker_outbox o on o.seq = h.seq
     ), emptied as (
@@ -113,8 +116,10 @@ end $$;
 -- p_ids            in the order in which new ones are to be sent
 -- p_asked_again    whether a row that ended is to be sent again (the application wrote a `local-…` into it)
 -- p_held_before    new rows that are older than this are not sent by surprise, but `held`
+-- p_seqs           the places of new rows, where they were kept
 create or replace function public.tgworker_follow(
-    p_ids uuid[], p_asked_again boolean default false, p_held_before timestamptz default null) returns void
+    p_ids uuid[], p_asked_again boolean default false, p_held_before timestamptz default null,
+    p_seqs bigint[] default null) returns void
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
@@ -178,9 +183,9 @@ begin
 
     -- New.
     with added as (
-        insert into public.tgworker_outbox
-            (message_id, conversation_id, integration_account_id, local_id, state, not_before, expires_at, created_at)
-        select m.id, m.conversation_id,
+        insert into public.tgworker_outbox (seq, message_id, conversation_id, integration_account_id, local_id, state,
+            not_before, expires_at, created_at)
+        select coalesce(k.seq, nextval('public.tgworker_outbox_seq_seq')), m.id, m.conversation_id,
             (select a.id from public.integration_accounts a
                 where a.id = m.integration_account_id and a.type = 'telegram_user'),
             m.external_message_id,
@@ -189,7 +194,7 @@ begin
             t.not_before, t.expires_at,
             case when p_held_before is null then public.tgworker_now()
                 else least(coalesce(m.sent_at, 'infinity'), public.tgworker_now()) end
-        from unnest(p_ids) with ordinality as k (id, n)
+        from unnest(p_ids, p_seqs) with ordinality as k (id, seq, n)
         join public.messages m on m.id = k.id
         cross join lateral (select
             case when m.raw_payload -> 'telegram' is not null
@@ -212,19 +217,17 @@ language plpgsql security definer set search_path = pg_catalog, public, pg_temp 
 as $$
 declare
     v_ids uuid[];
+    v_conversations uuid[];
     v_error text;
 begin
     if current_setting('tgworker.writing', true) = 'on' then
         return null; -- the worker itself, which keeps the outbox right
     end if;
-    if tg_op = 'INSERT' then
-        v_ids := array(select id from changed
-            where direction = 'outbound' and channel = 'telegram' and external_message_id like 'local-%');
-    elsif tg_op = 'DELETE' then
-        v_ids := array(select id from changed
-            where direction = 'outbound' and channel = 'telegram' and external_message_id like 'local-%');
-    else
+    if tg_op = 'UPDATE' then
         v_ids := array[new.id];
+    else
+        v_ids := array(select id from changed
+            where direction = 'outbound' and channel = 'telegram' and external_message_id like 'local-%');
     end if;
     if cardinality(v_ids) = 0 then
         return null;
@@ -239,8 +242,18 @@ begin
         v_error := sqlstate || ' ' || sqlerrm;
     end;
     begin
-        insert into public.tgworker_trigger_errors (message_id, trigger_name, error)
-        select k.id, tg_name, v_error from unnest(v_ids) as k (id);
+        if tg_op <> 'UPDATE' then
+            v_conversations := array(select c.conversation_id
+                from unnest(v_ids) with ordinality as k (id, n) join changed c on c.id = k.id order by k.n);
+        elsif new.conversation_id is distinct from old.conversation_id then
+            v_ids := v_ids || new.id;
+            v_conversations := array[new.conversation_id, old.conversation_id];
+        else
+            v_conversations := array[new.conversation_id];
+        end if;
+        insert into public.tgworker_trigger_errors (message_id, conversation_id, seq, trigger_name, error)
+        select k.id, k.conversation_id, nextval('public.tgworker_outbox_seq_seq'), tg_name, v_error
+        from unnest(v_ids, v_conversations) as k (id, conversation_id);
     exception when others then
         null; -- the sweep compares everything now and then
     end;

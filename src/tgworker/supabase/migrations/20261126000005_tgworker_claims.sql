@@ -163,18 +163,51 @@ begin
         return;
     end if;
     begin
-        with open as (
-            select e.n, e.message_id from public.tgworker_trigger_errors e
-            where e.repaired_at is null order by e.n limit p_limit for update skip locked
-        ), repaired as (
-            update public.tgworker_trigger_errors e set repaired_at = clock_timestamp()
-            from open where e.n = open.n
-        )
-        select array_agg(open.message_id order by open.n) into v_messages from open;
-        perform public.tgworker_follow(v_messages);
-    exception when lock_not_available then
-        null; -- the application is changing one of these rows: with a later claim
+        perform public.tgworker_repair(p_limit, null);
+        return;
+    exception when others then
+        null; -- the application is changing one of these rows, or something is wrong with it: the others, then
     end;
+    perform set_config('lock_timeout', '10ms', true);
+    for v_chore in
+        select k.conversation_id from (
+            select e.conversation_id, e.n from public.tgworker_trigger_errors e
+            where e.repaired_at is null order by e.n limit p_limit
+        ) k
+        where k.conversation_id is not null group by 1 order by min(k.n)
+    loop
+        begin
+            perform public.tgworker_repair(p_limit, v_chore.conversation_id);
+        exception when others then
+            null; -- with a later claim
+        end;
+    end loop;
+end $$;
+
+-- Does what triggers failed to do, for all conversations or for one: the outbox becomes what `messages` says, and what
+-- is new there gets the place that was kept.
+create or replace function public.tgworker_repair(p_limit integer, p_conversation uuid) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_messages uuid[];
+    v_seqs bigint[];
+begin
+    with open as (
+        select e.n, e.message_id, e.conversation_id, e.seq from public.tgworker_trigger_errors e
+        where e.repaired_at is null and (p_conversation is null or e.conversation_id = p_conversation)
+        order by e.n limit p_limit for update skip locked
+    ), repaired as (
+        update public.tgworker_trigger_errors e set repaired_at = clock_timestamp()
+        from open where e.n = open.n
+    ), touched as (
+        insert into public.tgworker_touched (conversation_id)
+        select distinct open.conversation_id from open where open.conversation_id is not null
+    )
+    select array_agg(open.message_id order by open.n), array_agg(open.seq order by open.n)
+    into v_messages, v_seqs from open;
+    perform public.tgworker_follow(v_messages, false, null, v_seqs);
 end $$;
 
 -- Adds to what a conversation, whose row is locked, shows as unread, and shows its latest message.

@@ -233,8 +233,8 @@ begin
         'settled', v_settled, 'claim', v_claim, 'error', v_error);
 end $$;
 
--- Whether there is anything for these accounts: something that the application has just written, a lane head that is
--- due, or (p_jobs) a job.
+-- Whether there is anything for these accounts: something that the application has just written, or that a trigger
+-- failed to do, a lane head that is due, or (p_jobs) a job.
 create or replace function public.tgworker_has_work(p_accounts uuid[], p_jobs boolean) returns boolean
 language plpgsql volatile set search_path = pg_catalog, public, pg_temp
 as $$
@@ -250,7 +250,8 @@ begin
     if cardinality(v_accounts) > 8 then
         v_accounts := array(select k.id from public.tgworker_accounts_with_lanes() k (id) where k.id = any (p_accounts));
     end if;
-    return exists (
+    return exists (select from public.tgworker_trigger_errors where repaired_at is null)
+        or exists (
             select from unnest(v_accounts) a (id)
             cross join lateral (select from public.tgworker_lanes l
                 where l.integration_account_id = a.id and l.fence is null and l.ready_at <= v_now limit 1) due)
