@@ -101,6 +101,19 @@ async def test_groups_and_channels_are_made_and_changed(controlled: Sandbox) -> 
             await control.set_fault(Fault("drop", peer=-7))
 
 
+async def test_users_befriend_and_part(controlled: Sandbox) -> None:
+    alice = controlled.users[0].id
+    async with controlling(controlled) as control:
+        stranger = (await control.add_user(stranger=True)).id
+        contacts = controlled._cloud.directory.contacts
+        assert not contacts.has(alice, stranger)
+        await control.befriend(alice, stranger)
+        assert contacts.has(alice, stranger)
+        assert contacts.has(stranger, alice)
+        await control.part(alice, stranger)
+        assert not contacts.has(stranger, alice)
+
+
 async def test_texts_are_sent_and_chats_read(controlled: Sandbox) -> None:
     alice, bob = (user.id for user in controlled.users)
     async with controlling(controlled) as control:

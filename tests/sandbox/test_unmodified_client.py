@@ -281,3 +281,34 @@ def test_a_group_becomes_a_supergroup(report: Report) -> None:
         "points to": [True, True],
         "again": "ChatIdInvalidError",
     }
+
+
+def test_contacts_and_strangers(report: Report) -> None:
+    assert report.scenes["acquaintances"] == {
+        "min": [True, False, None],
+        "min hash": "PeerIdInvalidError",
+        "from message": "by a message of his",
+        "from another": "MsgIdInvalidError",
+        "contacts": 1,
+        "imported": [[True, 11]],
+        "phone now": True,
+        "mutual": [True, False],
+        "unchanged": "ContactsNotModified",
+        "later": [11, 12],
+        "deleted": [False],
+        "no name": "UsernameInvalidError",
+        "no such name": "UsernameNotOccupiedError",
+        "no such phone": "PhoneNotOccupiedError",
+    }
+
+
+def test_the_list_of_chats_has_pages_and_an_archive(report: Report) -> None:
+    assert report.scenes["archive"] == {
+        "newest first": True,
+        "paged": True,
+        "count": True,
+        "archived": True,
+        "shown": True,
+        "after": True,
+        "folder": "FolderIdInvalidError",
+    }

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from telethon.tl import types
 
+from tgworker.sandbox.contact_book import ContactBook
 from tgworker.sandbox.errors import RequestRefused, UnknownUser
 from tgworker.sandbox.mailbox import Mailbox
 
@@ -62,11 +63,13 @@ class Directory:
         secret: What access hashes are made from.
 
     Attributes:
-        looks: What users look like, serialised, by who looks at whom: it never changes. `views` fills it.
+        looks: What users look like, serialised, by who looks at whom. `views` fills it.
+        contacts: Who has whom among his contacts; change it by `note_contact`.
     """
 
     def __init__(self, secret: bytes) -> None:
         self.looks: dict[tuple[int, int], bytes] = {}
+        self.contacts = ContactBook()
         self._secret = secret
         self._by_id: dict[int, Account] = {}
         self._by_username: dict[str, Account] = {}
@@ -78,15 +81,23 @@ class Directory:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def add(self) -> Account:
-        """A new user, under the next id."""
+    def add(self, *, stranger: bool = False) -> Account:
+        """A new user, under the next id: everybody's contact, or nobody's if he is a ``stranger``."""
         number = len(self._by_id)
         user_id = FIRST_ID + number
         account = Account(user_id, str(FIRST_PHONE + number), f"user{user_id}", f"User {user_id}")
         self._by_id[account.id] = account
         self._by_username[account.username] = account
         self._by_phone[account.phone] = account
+        if stranger:
+            self.contacts.make_stranger(account.id)
         return account
+
+    def note_contact(self, owner: Account, other: Account, *, has: bool) -> None:
+        """Say whether one user has another among his contacts."""
+        self.contacts.note(owner.id, other.id, has=has)
+        self.looks.pop((owner.id, other.id), None)
+        self.looks.pop((other.id, owner.id), None)
 
     def get(self, user_id: int) -> Account:
         """The user with an id.

@@ -31,7 +31,25 @@ def room_of(cloud: Cloud, me: Account, peer: Any) -> Room:
         case types.InputPeerChannel():
             return channel_of(cloud, me, peer)
         case _:
-            return cloud.directory.resolve(me, peer)
+            return user_of(cloud, me, peer)
+
+
+def user_of(cloud: Cloud, me: Account, named: Any, error: str = "PEER_ID_INVALID") -> Account:
+    """The user that an ``inputPeer`` or ``inputUser`` names, by his access hash or by a message of his.
+
+    Args:
+        cloud: The sandbox.
+        me: Who asks.
+        named: What he says.
+        error: What to answer if it names nobody.
+    """
+    if not isinstance(named, types.InputPeerUserFromMessage | types.InputUserFromMessage):
+        return cloud.directory.resolve(me, named, error)
+    room = room_of(cloud, me, named.peer)
+    letter = history_of(me, room).letters.get(named.msg_id)
+    if letter is None or letter.peer_id != room.peer or named.user_id not in letter.mentions():
+        raise RequestRefused(400, "MSG_ID_INVALID")
+    return cloud.directory.get(named.user_id)
 
 
 def group_of(cloud: Cloud, me: Account, group_id: int, error: str = "CHAT_ID_INVALID") -> Group:

@@ -17,6 +17,8 @@ class Behaviour:
             brings no access hash: Telegram does it for chats that the client knows).
         channel_pushes: New messages of channels are pushed in ``full``, or as ``too_long``
             (``updateChannelTooLong``: something happened, ask for the difference).
+        imports: ``contacts.importContacts`` is ``accept``ed, or to be ``retry``-ed later: for whoever imports
+            too many.
         duplicates: Two live connections with one authorization key ``die`` of ``AUTH_KEY_DUPLICATED``, key
             and all, or ``live``.
         login_code: What ``auth.signIn`` takes; digits.
@@ -34,6 +36,7 @@ class Behaviour:
     answers: Literal["short", "full"] = "short"
     pushes: Literal["full", "short"] = "full"
     channel_pushes: Literal["full", "too_long"] = "full"
+    imports: Literal["accept", "retry"] = "accept"
     duplicates: Literal["die", "live"] = "die"
     login_code: str = "12345"
     difference_limit: int = 1000
@@ -60,6 +63,7 @@ _POSITIONS = {
     "answers": ("short", "full"),
     "pushes": ("full", "short"),
     "channel_pushes": ("full", "too_long"),
+    "imports": ("accept", "retry"),
     "duplicates": ("die", "live"),
 }
 

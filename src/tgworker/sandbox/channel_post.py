@@ -120,7 +120,7 @@ def _pushed(cloud: Cloud, account: Account, channel: Channel, entry: Entry, abou
     if cloud.behaviour.channel_pushes == "too_long":
         update: Any = types.UpdateChannelTooLong(channel.id, entry.pts)
         return updates_view(cloud, account, [update], [channel.peer])
-    return updates_view(cloud, account, [channel_update_view(account, channel, entry)], about)
+    return updates_view(cloud, account, [channel_update_view(account, channel, entry)], about, brief=True)
 
 
 def _seen(cloud: Cloud, author: Account, channel: Channel, newest: int) -> None:

@@ -12,6 +12,7 @@ from tgworker.sandbox.control_messages import (
     AddUser,
     Answer,
     AnyCommand,
+    Befriend,
     Behave,
     ChatPage,
     ChatsPage,
@@ -20,6 +21,7 @@ from tgworker.sandbox.control_messages import (
     FaultList,
     ListFaults,
     NewSession,
+    Part,
     ReadChat,
     ReadChats,
     ReadStatistics,
@@ -114,7 +116,13 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             limit = _limit(command.limit)
             return ChatsPage(tuple(chats[:limit]), len(chats) > limit)
         case AddUser():
-            return sandbox.add_user()
+            return sandbox.add_user(stranger=command.stranger)
+        case Befriend():
+            sandbox.befriend(command.user, command.other)
+            return {}
+        case Part():
+            sandbox.part(command.user, command.other)
+            return {}
         case NewSession():
             return {"session": sandbox.new_session(command.user)}
         case DropConnections():

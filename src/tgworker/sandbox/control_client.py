@@ -13,6 +13,7 @@ from tgworker.sandbox.control_messages import (
     AddUser,
     Answer,
     AnyCommand,
+    Befriend,
     Behave,
     ChatPage,
     ChatsPage,
@@ -21,6 +22,7 @@ from tgworker.sandbox.control_messages import (
     FaultList,
     ListFaults,
     NewSession,
+    Part,
     ReadChat,
     ReadChats,
     ReadStatistics,
@@ -106,9 +108,17 @@ class SandboxControl:
             after = chats[-1].peer if chats else after
         return tuple(chats)
 
-    async def add_user(self) -> SandboxUser:
-        """A new user."""
-        return await self._ask(AddUser(), SandboxUser)
+    async def add_user(self, *, stranger: bool = False) -> SandboxUser:
+        """A new user: everybody's contact, or nobody's if he is a ``stranger``."""
+        return await self._ask(AddUser(stranger=stranger), SandboxUser)
+
+    async def befriend(self, user_id: int, other_id: int) -> None:
+        """Let two users have each other among their contacts."""
+        await self._ask(Befriend(user=user_id, other=other_id), dict[str, int])
+
+    async def part(self, user_id: int, other_id: int) -> None:
+        """Let two users not have each other among their contacts any more."""
+        await self._ask(Part(user=user_id, other=other_id), dict[str, int])
 
     async def new_session(self, user_id: int) -> str:
         """Log a user in on another device; returns the ``StringSession``."""

@@ -96,7 +96,27 @@ class ReadChats(Command, tag="chats"):
 
 
 class AddUser(Command, tag="add_user"):
-    """A new user. Result: ``{"id", "phone", "username", "session"}``."""
+    """A new user. Result: ``{"id", "phone", "username", "session"}``.
+
+    Attributes:
+        stranger: Whether he is nobody's contact; others are everybody's.
+    """
+
+    stranger: bool = False
+
+
+class Befriend(Command, tag="befriend"):
+    """Let two users have each other among their contacts. Result: ``{}``."""
+
+    user: int
+    other: int
+
+
+class Part(Command, tag="part"):
+    """Let two users not have each other among their contacts any more. Result: ``{}``."""
+
+    user: int
+    other: int
 
 
 class NewSession(Command, tag="new_session"):
@@ -131,6 +151,7 @@ class Behave(Command, tag="behave"):
     answers: Literal["short", "full"] | UnsetType = UNSET
     pushes: Literal["full", "short"] | UnsetType = UNSET
     channel_pushes: Literal["full", "too_long"] | UnsetType = UNSET
+    imports: Literal["accept", "retry"] | UnsetType = UNSET
     duplicates: Literal["die", "live"] | UnsetType = UNSET
     login_code: str | UnsetType = UNSET
     difference_limit: int | UnsetType = UNSET
@@ -162,6 +183,8 @@ AnyCommand = (
     | ReadChat
     | ReadChats
     | AddUser
+    | Befriend
+    | Part
     | NewSession
     | DropConnections
     | RenewSessions

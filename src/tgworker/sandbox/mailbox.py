@@ -47,12 +47,19 @@ class Mailbox:
 
     Args:
         owner_id: Whose it is.
+
+    Attributes:
+        log: Its updates.
+        letters: Its messages, by number.
+        chats: Its private chats and groups, by marked id.
+        archived: The chats that are in the archive, channels too, by marked id.
     """
 
     def __init__(self, owner_id: int) -> None:
         self.log = UpdateLog()
         self.letters: dict[int, Letter] = {}
         self.chats: dict[int, Chat] = {}
+        self.archived: set[int] = set()
         self._owner_id = owner_id
         self._last_id = 0
         self._sent: OrderedDict[int, Sent] = OrderedDict()

@@ -11,7 +11,7 @@ from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.peers import unmarked
-from tgworker.sandbox.views import message_view, user_view
+from tgworker.sandbox.views import message_view, min_user_view, user_view
 
 
 class People(NamedTuple):
@@ -26,24 +26,36 @@ class People(NamedTuple):
     chats: list[Any]
 
 
-def people_view(cloud: Cloud, viewer: Account, peers: Iterable[int]) -> People:
+def people_view(cloud: Cloud, viewer: Account, peers: Iterable[int], *, brief: bool = False) -> People:
     """Some peers as an account sees them, each once.
 
     Args:
         cloud: The sandbox.
         viewer: Who sees them.
         peers: They, as marked ids.
+        brief: Whether strangers are shown as ``min``, with nothing by which to address them.
     """
     people = People([], [])
     for peer in sorted(set(peers)):
         kind, number = unmarked(peer)
         if kind == "user":
-            people.users.append(user_view(cloud.directory, viewer, cloud.directory.get(number)))
+            account = cloud.directory.get(number)
+            look = min_user_view if brief and _is_strange(cloud, viewer, account) else user_view
+            people.users.append(look(cloud.directory, viewer, account))
         elif kind == "group":
             people.chats.append(group_view(cloud, viewer, cloud.groups.get(number)))
         else:
             people.chats.append(channel_view(cloud, viewer, cloud.channels.get(number)))
     return people
+
+
+def _is_strange(cloud: Cloud, viewer: Account, account: Account) -> bool:
+    """Whether an account knows another neither as a contact nor from a private chat."""
+    return not (
+        viewer is account
+        or cloud.directory.contacts.has(viewer.id, account.id)
+        or account.id in viewer.mailbox.chats
+    )
 
 
 def group_view(cloud: Cloud, viewer: Account, group: Group) -> Any:

@@ -90,12 +90,25 @@ class Sandbox:
         """Turn switches of `Behaviour`, by name: ``behave(repeats="error")``."""
         self._cloud.behaviour = replace(self._cloud.behaviour, **switches)
 
-    def add_user(self) -> SandboxUser:
-        """A new user with a session, everybody's contact."""
-        account = self._cloud.directory.add()
+    def add_user(self, *, stranger: bool = False) -> SandboxUser:
+        """A new user with a session: everybody's contact, or nobody's if he is a ``stranger``."""
+        account = self._cloud.directory.add(stranger=stranger)
         user = SandboxUser(account.id, account.phone, account.username, self.new_session(account.id))
         self._users[account.id] = user
         return user
+
+    def befriend(self, user_id: int, other_id: int) -> None:
+        """Let two users have each other among their contacts. Raises UnknownUser."""
+        self._note_contacts(user_id, other_id, have=True)
+
+    def part(self, user_id: int, other_id: int) -> None:
+        """Let two users not have each other among their contacts any more. Raises UnknownUser."""
+        self._note_contacts(user_id, other_id, have=False)
+
+    def _note_contacts(self, user_id: int, other_id: int, *, have: bool) -> None:
+        one, other = map(self._cloud.directory.get, (user_id, other_id))
+        self._cloud.directory.note_contact(one, other, has=have)
+        self._cloud.directory.note_contact(other, one, has=have)
 
     def check_users(self, *user_ids: int | None) -> None:
         """Make sure that these are users; ``None`` passes.

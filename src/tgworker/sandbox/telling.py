@@ -36,12 +36,18 @@ def tell(
         about: The peers whom it mentions, as marked ids.
         skip: A connection that gets to know otherwise.
     """
-    push(account, lambda: updates_view(cloud, account, [update_view(account, entry)], about), skip=skip)
+    push(
+        account,
+        lambda: updates_view(cloud, account, [update_view(account, entry)], about, brief=True),
+        skip=skip,
+    )
 
 
-def updates_view(cloud: Cloud, account: Account, updates: list[Any], about: Iterable[int]) -> Any:
-    """Updates with the peers that they mention, as ``account`` sees them."""
-    people = people_view(cloud, account, [account.id, *about])
+def updates_view(
+    cloud: Cloud, account: Account, updates: list[Any], about: Iterable[int], *, brief: bool = False
+) -> Any:
+    """Updates with the peers that they mention, as ``account`` sees them; see `people_view`."""
+    people = people_view(cloud, account, [account.id, *about], brief=brief)
     return types.Updates(updates, people.users, people.chats, cloud.now(), 0)
 
 

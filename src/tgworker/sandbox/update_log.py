@@ -84,7 +84,20 @@ class ReadOutbox:
     max_id: int
 
 
-Event = NewMessage | NumberedMessage | EditedMessage | DeletedMessages | ReadInbox | ReadOutbox
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """Chats went into a folder of the list of chats, or out of it.
+
+    Attributes:
+        peers: They, as marked ids.
+        folder_id: 1 for the archive, 0 for the list itself.
+    """
+
+    peers: tuple[int, ...]
+    folder_id: int
+
+
+Event = NewMessage | NumberedMessage | EditedMessage | DeletedMessages | ReadInbox | ReadOutbox | Filed
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tgworker.sandbox.update_log import (
     DeletedMessages,
     EditedMessage,
     Entry,
+    Filed,
     NewMessage,
     NumberedMessage,
     ReadInbox,
@@ -46,6 +47,9 @@ def update_view(owner: Account, entry: Entry) -> Any:
             return types.UpdateReadHistoryOutbox(
                 peer_view(event.peer_id), event.max_id, entry.pts, entry.pts_count
             )
+        case Filed():
+            moved: list[Any] = [types.FolderPeer(peer_view(each), event.folder_id) for each in event.peers]
+            return types.UpdateFolderPeers(moved, entry.pts, entry.pts_count)
         case _:
             assert_never(event)
 
@@ -70,7 +74,7 @@ def channel_update_view(viewer: Account, channel: Channel, entry: Entry) -> Any:
             return types.UpdateDeleteChannelMessages(
                 channel.id, list(event.message_ids), entry.pts, entry.pts_count
             )
-        case ReadInbox() | ReadOutbox():
-            raise AssertionError("who has read a channel stands in no log")
+        case ReadInbox() | ReadOutbox() | Filed():
+            raise AssertionError("what one member does with a channel does not stand in its log")
         case _:
             assert_never(event)

@@ -33,7 +33,7 @@ class Serialised:
 
 
 def user_view(directory: Directory, viewer: Account, account: Account) -> Any:
-    """A user as another sees him. All users of a sandbox are in each other's contacts.
+    """A user as another sees him.
 
     Most of what a sandbox says is who is talking: without its memory that is a quarter of its work.
     """
@@ -45,17 +45,35 @@ def user_view(directory: Directory, viewer: Account, account: Account) -> Any:
     return Serialised(body)
 
 
+def min_user_view(directory: Directory, viewer: Account, account: Account) -> Any:
+    """A stranger whose message came in a chat of many: the access hash in it is of no use to address him.
+
+    Source: https://core.telegram.org/api/min
+    """
+    useless = directory.access_hash(viewer, account.id) ^ 2
+    return types.User(
+        id=account.id,
+        min=True,
+        access_hash=useless,
+        first_name=account.first_name,
+        username=account.username,
+        status=types.UserStatusRecently(),
+    )
+
+
 def _user(directory: Directory, viewer: Account, account: Account) -> Any:
     myself = viewer is account
+    has = directory.contacts.has(viewer.id, account.id)
+    mutual = has and directory.contacts.has(account.id, viewer.id)
     return types.User(
         id=account.id,
         is_self=myself or None,
-        contact=not myself or None,
-        mutual_contact=not myself or None,
+        contact=has or None,
+        mutual_contact=mutual or None,
         access_hash=directory.access_hash(viewer, account.id),
         first_name=account.first_name,
         username=account.username,
-        phone=account.phone,
+        phone=account.phone if myself or has else None,
         status=types.UserStatusRecently(),
     )
 

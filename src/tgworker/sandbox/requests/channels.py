@@ -4,7 +4,7 @@ from typing import Any
 
 from telethon.tl import types
 
-from tgworker.sandbox.addressing import channel_of
+from tgworker.sandbox.addressing import channel_of, user_of
 from tgworker.sandbox.channel_post import delete_posts, read_channel
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
@@ -27,7 +27,7 @@ def create(call: Call, request: Any) -> Answer:
 def invite(call: Call, request: Any) -> Answer:
     """``channels.inviteToChannel``: in a supergroup any member may."""
     channel = _mine(call, request.channel)
-    users = [call.cloud.directory.resolve(call.me, each, "USER_ID_INVALID") for each in request.users]
+    users = [user_of(call.cloud, call.me, each, "USER_ID_INVALID") for each in request.users]
     if not channel.megagroup and channel.creator_id != call.me.id:
         raise RequestRefused(400, "CHAT_ADMIN_REQUIRED")
     letter = join_channel(call.cloud, call.me, channel, users, via=call.line)

@@ -4,7 +4,7 @@ from typing import Any
 
 from telethon.tl import types
 
-from tgworker.sandbox.addressing import group_of
+from tgworker.sandbox.addressing import group_of, user_of
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import Letter
@@ -17,7 +17,7 @@ from tgworker.sandbox.views import message_view
 
 def create_chat(call: Call, request: Any) -> Answer:
     """``messages.createChat``."""
-    members = [call.cloud.directory.resolve(call.me, each, "USER_ID_INVALID") for each in request.users]
+    members = [user_of(call.cloud, call.me, each, "USER_ID_INVALID") for each in request.users]
     group, letter = create_group(call.cloud, call.me, members, request.title, via=call.line)
     return _invited(call, group, letter)
 
@@ -25,14 +25,14 @@ def create_chat(call: Call, request: Any) -> Answer:
 def add_chat_user(call: Call, request: Any) -> Answer:
     """``messages.addChatUser``: any member may."""
     group = _open_group(call, request.chat_id)
-    newcomer = call.cloud.directory.resolve(call.me, request.user_id, "USER_ID_INVALID")
+    newcomer = user_of(call.cloud, call.me, request.user_id, "USER_ID_INVALID")
     return _invited(call, group, add_to_group(call.cloud, call.me, group, newcomer, via=call.line))
 
 
 def delete_chat_user(call: Call, request: Any) -> Answer:
     """``messages.deleteChatUser``: oneself, or, as the creator, another."""
     group = _open_group(call, request.chat_id)
-    member = call.cloud.directory.resolve(call.me, request.user_id, "USER_ID_INVALID")
+    member = user_of(call.cloud, call.me, request.user_id, "USER_ID_INVALID")
     if member is not call.me and group.creator_id != call.me.id:
         raise RequestRefused(400, "CHAT_ADMIN_REQUIRED")
     letter = remove_from_group(call.cloud, call.me, group, member, via=call.line)

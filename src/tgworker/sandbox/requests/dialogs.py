@@ -10,6 +10,7 @@ from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.addressing import room_of
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Chat
 from tgworker.sandbox.peers import input_peer_of, peer_view
@@ -17,6 +18,9 @@ from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.requests.history import given, page_limit
 from tgworker.sandbox.requests.updates import state_view
 from tgworker.sandbox.room_views import people_view, post_view
+from tgworker.sandbox.telling import tell, updates_view
+from tgworker.sandbox.update_log import Filed
+from tgworker.sandbox.update_views import update_view
 from tgworker.sandbox.views import message_view
 
 
@@ -37,8 +41,14 @@ class Top(NamedTuple):
 
 
 def get_dialogs(call: Call, request: Any) -> Answer:
-    """``messages.getDialogs``: the chats, the one with the newest message first. None is pinned."""
+    """``messages.getDialogs``: the chats, the one with the newest message first. None is pinned.
+
+    Without ``folder_id`` all, else those of the archive (1) or those outside of it (0).
+    """
     tops = _tops(call.cloud, call.me)
+    if request.folder_id is not None:
+        archived = call.me.mailbox.archived
+        tops = [each for each in tops if (each.peer in archived) is bool(request.folder_id)]
     page = [each for each in tops if _follows(call, each, request)][: page_limit(request.limit)]
     dialogs, messages, chats, users = _dialogs(call, page)
     if len(page) == len(tops):
@@ -57,6 +67,24 @@ def get_peer_dialogs(call: Call, request: Any) -> Answer:
     return types.messages.PeerDialogs(*_dialogs(call, page), state_view(call))
 
 
+def edit_peer_folders(call: Call, request: Any) -> Answer:
+    """``folders.editPeerFolders``: into the archive (1) and out of it (0)."""
+    archived = call.me.mailbox.archived
+    moved: dict[int, list[int]] = {0: [], 1: []}
+    for each in request.folder_peers:
+        if each.folder_id not in moved:
+            raise RequestRefused(400, "FOLDER_ID_INVALID")
+        moved[each.folder_id].append(room_of(call.cloud, call.me, each.peer).peer)
+    updates: list[Any] = []
+    for folder_id, peers in moved.items():
+        if peers:
+            (archived.update if folder_id else archived.difference_update)(peers)
+            entry = call.me.mailbox.log.append(Filed(tuple(peers), folder_id))
+            tell(call.cloud, call.me, entry, peers, skip=call.line)
+            updates.append(update_view(call.me, entry))
+    return updates_view(call.cloud, call.me, updates, moved[0] + moved[1])
+
+
 def channel_dialog_view(viewer: Account, channel: Channel) -> Any:
     """A channel in the list of chats, with where its log stands."""
     member = channel.members.get(viewer.id)
@@ -67,6 +95,7 @@ def channel_dialog_view(viewer: Account, channel: Channel) -> Any:
         read_out=0 if member is None else member.read_outbox_max_id,
         unread=channel.unread(viewer.id),
         pts=channel.log.pts,
+        archived=channel.peer in viewer.mailbox.archived,
     )
 
 
@@ -115,25 +144,33 @@ def _dialogs(call: Call, tops: Sequence[Top]) -> tuple[list[Any], list[Any], lis
             messages.append(post_view(call.me, top.where, letter))
         else:
             letter = call.me.mailbox.letters[top.id]
-            dialogs.append(_chat_dialog_view(top.peer, top.where))
+            dialogs.append(_chat_dialog_view(call.me, top.peer, top.where))
             messages.append(message_view(call.me, letter))
         about += letter.mentions()
     people = people_view(call.cloud, call.me, about)
     return dialogs, messages, people.chats, people.users
 
 
-def _chat_dialog_view(peer: int, chat: Chat) -> Any:
+def _chat_dialog_view(viewer: Account, peer: int, chat: Chat) -> Any:
     return _dialog_view(
         peer,
         chat.ids[-1],
         read_in=chat.read_inbox_max_id,
         read_out=chat.read_outbox_max_id,
         unread=len(chat.unread),
+        archived=peer in viewer.mailbox.archived,
     )
 
 
 def _dialog_view(
-    peer: int, top_message: int, *, read_in: int, read_out: int, unread: int, pts: int | None = None
+    peer: int,
+    top_message: int,
+    *,
+    read_in: int,
+    read_out: int,
+    unread: int,
+    archived: bool,
+    pts: int | None = None,
 ) -> Any:
     return types.Dialog(
         peer=peer_view(peer),
@@ -146,4 +183,5 @@ def _dialog_view(
         unread_poll_votes_count=0,
         notify_settings=types.PeerNotifySettings(),
         pts=pts,
+        folder_id=1 if archived else None,
     )

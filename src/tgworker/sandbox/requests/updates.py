@@ -11,7 +11,14 @@ from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.mailbox import Mailbox
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.room_views import people_view
-from tgworker.sandbox.update_log import DeletedMessages, EditedMessage, Entry, NewMessage, NumberedMessage
+from tgworker.sandbox.update_log import (
+    DeletedMessages,
+    EditedMessage,
+    Entry,
+    Filed,
+    NewMessage,
+    NumberedMessage,
+)
 from tgworker.sandbox.update_views import update_view
 from tgworker.sandbox.views import message_view
 
@@ -115,5 +122,7 @@ def _about(mailbox: Mailbox, entry: Entry) -> list[int]:
             return mailbox.letters[message_id].mentions()
         case DeletedMessages() | NumberedMessage():
             return []
+        case Filed(peers):
+            return list(peers)
         case event:
             return [event.peer_id]

@@ -4,6 +4,7 @@ from typing import Any
 
 from telethon.tl import types
 
+from tgworker.sandbox.addressing import user_of
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.packing import vector
 from tgworker.sandbox.requests.call import Answer, Call
@@ -16,7 +17,7 @@ def get_users(call: Call, request: Any) -> Answer:
     found: list[Any] = []
     for each in request.id:
         try:
-            account = call.cloud.directory.resolve(call.me, each)
+            account = user_of(call.cloud, call.me, each)
         except RequestRefused:
             found.append(types.UserEmpty(getattr(each, "user_id", 0)))
         else:
@@ -27,7 +28,7 @@ def get_users(call: Call, request: Any) -> Answer:
 def get_full_user(call: Call, request: Any) -> Answer:
     """``users.getFullUser``."""
     directory = call.cloud.directory
-    account = directory.resolve(call.me, request.id, "USER_ID_INVALID")
+    account = user_of(call.cloud, call.me, request.id, "USER_ID_INVALID")
     full = types.UserFull(account.id, types.PeerSettings(), types.PeerNotifySettings(), common_chats_count=0)
     return types.users.UserFull(full, [], [user_view(directory, call.me, account)])
 
