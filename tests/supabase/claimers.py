@@ -274,15 +274,30 @@ class Crowd:
     async def _compare(self) -> None:
         """What the application wrote against what arrived, and against what the rows say."""
         found, judge = self.found, self.judge
-        written = await self._sql("select text, external_message_id from messages")
+        written = await self._sql(
+            "select m.text, m.external_message_id, i.value::int from messages m"
+            " join conversations c on c.id = m.conversation_id"
+            " join contact_identities i on i.id = c.primary_identity_id order by m.text"
+        )
         found.messages = len(written)
-        found.lost = sum(text not in judge.ids for text, _ in written)
+        found.lost = sum(text not in judge.ids for text, _, _ in written)
         found.violations += judge.violations
+        of_chat: dict[int, list[str]] = {}
+        for text, _, chat in written:
+            of_chat.setdefault(chat, []).append(text)
+        found.violations += [
+            f"what arrived in chat {chat} is not what was written for it, in its order"
+            for chat, texts in of_chat.items()
+            if judge.texts.get(chat) != texts
+        ]
         found.violations += [
             f"{text} has the id {judge.ids[text]}, its row says {external_id}"
-            for text, external_id in written
+            for text, external_id, _ in written
             if text in judge.ids and external_id != str(judge.ids[text])
         ]
+        states = await self._sql("select state, count(*)::int from tgworker_outbox group by 1")
+        if states != [("sent", len(written))]:
+            found.violations.append(f"the outbox says {states} of {len(written)} messages")
         if lanes := await self._sql("select conversation_id::text from tgworker_lanes"):
             found.violations.append(f"{len(lanes)} lanes are left")
         if found.messages != self.plan.messages:
