@@ -8,7 +8,8 @@ The rooms within, highest first::
     upstream storage           PostgREST as the gateway sees it; the stand-in for Storage
     exchange faults objects    HTTP with one client; named faults; buckets as files
     migrations                 files of SQL, each once
-    cluster postgrest          the two programs, each with start, stop, kill, freeze
+    cluster postgrest          the two programs: how each is set up, started and stopped
+    program                    what may befall either: kill, freeze, restart
     psql                       SQL, run by PostgreSQL's own client
     process                    a program that dies with us; keeper: the small program that sees to it
     folders user               where things are, and whose

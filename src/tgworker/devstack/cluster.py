@@ -13,6 +13,7 @@ import trio
 from tgworker.devstack.errors import PartFailed, Unfit
 from tgworker.devstack.folders import Folders
 from tgworker.devstack.process import Process, last_line, start_process
+from tgworker.devstack.program import Program
 from tgworker.devstack.psql import run_psql
 
 SUPERUSER = "supabase_admin"
@@ -28,10 +29,8 @@ _ROLES = Path(__file__).with_name("roles.sql")
 _DATABASE = Path(__file__).with_name("database.sql")
 
 
-class Cluster:
+class Cluster(Program):
     """A PostgreSQL of one's own, reachable through a Unix socket in a folder that is closed to others.
-
-    It belongs to no event loop: what one `trio.run` started another may use and stop.
 
     Args:
         programs: The folder of PostgreSQL's programs.
@@ -43,6 +42,7 @@ class Cluster:
     """
 
     def __init__(self, programs: Path, folders: Folders, *, durable: bool = False) -> None:
+        super().__init__("PostgreSQL")
         user = folders.user
         closed = None if user is None else user.cannot_enter(programs.resolve() / "postgres")
         if user is not None and closed is not None:
@@ -53,12 +53,6 @@ class Cluster:
         self._programs = programs
         self._folders = folders
         self._durable = durable
-        self._process: Process | None = None
-
-    @property
-    def pid(self) -> int:
-        """Process id of the postmaster. Raises PartFailed when it was never started."""
-        return self._running().pid
 
     @property
     def socket_folder(self) -> Path:
@@ -69,10 +63,6 @@ class Cluster:
         """Where a client connects, as a libpq URL."""
         host = quote(str(self.socket_folder), safe="")
         return f"postgresql://{user}@/{database}?host={host}&port={SOCKET_PORT}"
-
-    def is_alive(self) -> bool:
-        """Whether it, or a process of it, still runs."""
-        return self._process is not None and self._process.is_alive()
 
     async def start(self) -> None:
         """Start it, and wait until it takes connections; a new one is made first, with Supabase's roles.
@@ -133,23 +123,6 @@ class Cluster:
         elif self._process is not None:
             await self._process.stop()
 
-    async def kill(self) -> None:
-        """Kill all its processes (SIGKILL), as when the machine loses power but for the disk."""
-        await self._running().kill()
-
-    def freeze(self) -> None:
-        """Stop all its processes (SIGSTOP): connections stay open, and nothing answers."""
-        self._running().freeze()
-
-    def thaw(self) -> None:
-        """Let them go on."""
-        self._running().thaw()
-
-    async def restart(self) -> None:
-        """Start it again, after it was killed; if it runs it is stopped in order first."""
-        await self.stop()
-        await self.start()
-
     async def create_database(self, name: str, *, template: str = DATABASE) -> None:
         """A fresh database.
 
@@ -206,11 +179,6 @@ class Cluster:
     async def _psql(self, words: Sequence[str], sql: bytes, user: str, database: str) -> str:
         program = self._programs / "psql"
         return await run_psql(program, self.url(database, user), words, sql, self._environment())
-
-    def _running(self) -> Process:
-        if self._process is None:
-            raise PartFailed("PostgreSQL was not started")
-        return self._process
 
     async def _initialise(self) -> None:
         user = self._folders.user

@@ -11,7 +11,8 @@ import trio
 from tgworker.devstack.errors import PartFailed, Unfit
 from tgworker.devstack.folders import Folders
 from tgworker.devstack.keys import JWT_SECRET
-from tgworker.devstack.process import Process, last_line, start_process
+from tgworker.devstack.process import last_line, start_process
+from tgworker.devstack.program import Program
 
 START_WITHIN_S = 30.0
 PROBE_WITHIN_S = 5.0
@@ -21,10 +22,8 @@ POOL = 10
 """Connections to the database: what Supabase gives its smallest machine."""
 
 
-class Postgrest:
+class Postgrest(Program):
     """A PostgREST of one's own, reachable through a Unix socket in a folder that is closed to others.
-
-    It belongs to no event loop: what one `trio.run` started another may use and stop.
 
     Args:
         program: PostgREST.
@@ -40,6 +39,7 @@ class Postgrest:
     def __init__(
         self, program: Path, folders: Folders, database_url: str, *, name: str = "postgrest", pool: int = POOL
     ) -> None:
+        super().__init__("PostgREST")
         user = folders.user
         closed = None if user is None else user.cannot_enter(program.resolve())
         if user is not None and closed is not None:
@@ -52,18 +52,8 @@ class Postgrest:
         self._database_url = database_url
         self._pool = pool
         self._name = name
-        self._process: Process | None = None
         self.socket = folders.run / f"{name}.sock"
         """Where it listens."""
-
-    @property
-    def pid(self) -> int:
-        """Its process id. Raises PartFailed when it was never started."""
-        return self._running().pid
-
-    def is_alive(self) -> bool:
-        """Whether it runs."""
-        return self._process is not None and self._process.is_alive()
 
     async def launch(self) -> None:
         """Start it, and wait for nothing: the database may be away, and it may take a while to say anything.
@@ -112,33 +102,11 @@ class Postgrest:
         if self._process is not None and self._process.is_alive():
             await self._process.stop()
 
-    async def kill(self) -> None:
-        """Kill it (SIGKILL)."""
-        await self._running().kill()
-
-    def freeze(self) -> None:
-        """Stop it (SIGSTOP): it takes connections, and answers nothing."""
-        self._running().freeze()
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self._running().thaw()
-
-    async def restart(self) -> None:
-        """Start it again, after it was killed; if it runs it is stopped first."""
-        await self.stop()
-        await self.start()
-
     async def is_ready(self) -> bool:
         """Whether it has read the schema and reaches the database: then it knows that a table is missing."""
         with trio.move_on_after(PROBE_WITHIN_S):
             return await _status(self.socket, "/dev_stack_asks_whether_you_are_ready") == 404
         return False
-
-    def _running(self) -> Process:
-        if self._process is None:
-            raise PartFailed("PostgREST was not started")
-        return self._process
 
     def _environment(self) -> Mapping[str, str]:
         settings = {
