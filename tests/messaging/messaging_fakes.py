@@ -22,6 +22,7 @@ from tgworker.messaging.errors import (
 from tgworker.messaging.events import Event, Report
 from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.gate import Gate, Standing
+from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import (
     Account,
@@ -393,6 +394,8 @@ class ScriptedConnection:
         resolves: What is found, raised, or ``None``: it hangs.
         looks: What a look into a history shows.
         silent: The line is a black hole.
+        told: What Telegram says of its logs; raised, or ``None``: it hangs.
+        hears: What was heard of them.
     """
 
     def __init__(self, *, connects: Peer | Exception | None = ME) -> None:
@@ -402,6 +405,10 @@ class ScriptedConnection:
         self.looks: Look | Deferred | Refused | Exception | None = Look((), whole=True)
         self.looked: list[tuple[float, int, str, int]] = []
         self.silent = False
+        self.told: Told | Exception | None = Told({})
+        self.hears = Heard({})
+        self.compared: list[float] = []
+        self.caught_up: list[tuple[float, list[int]]] = []
         self.last_heard_at = trio.current_time()
         self.asked: list[tuple[Position | None, tuple[Peer, ...]]] = []
         self.pings: list[float] = []
@@ -450,6 +457,16 @@ class ScriptedConnection:
         if self._lost.is_set():
             raise TelegramAway("the line broke under the ping")
         self.hear()
+
+    async def compare(self) -> Told:
+        self.compared.append(trio.current_time())
+        return await _played(self.told)
+
+    def heard(self) -> Heard:
+        return self.hears
+
+    def catch_up(self, logs: Collection[int]) -> None:
+        self.caught_up.append((trio.current_time(), sorted(logs)))
 
     async def wait_lost(self) -> str:
         await self._lost.wait()

@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from tgworker.messaging import events
+from tgworker.messaging.hearing import Remedy
 from tgworker.messaging.models import AccountId, AccountState, MessageId
 
 DECLARED = [
@@ -39,7 +40,7 @@ def test_an_event_is_frozen_documented_and_of_plain_values(event: type[events.Ev
     assert event.__doc__
     assert "(" not in event.__doc__.split("\n")[0][:20], "the dataclass made this docstring"
     made = object.__new__(event)
-    plain = {str, int, float, bool, type(None), AccountId, MessageId, AccountState}
+    plain = {str, int, float, bool, type(None), AccountId, MessageId, AccountState, Remedy}
     for field, hint in inspect.get_annotations(event, eval_str=True).items():
         assert set(get_args(hint) or (hint,)) <= plain, field
         with pytest.raises(dataclasses.FrozenInstanceError):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tgworker.messaging import events as messaging
+from tgworker.messaging.hearing import Remedy
 from tgworker.messaging.models import AccountId, AccountState, MessageId
 from tgworker.operations.event_log import EventLog, words_of
 from tgworker.operations.logs import make_logger
@@ -307,6 +308,17 @@ MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
     (
         messaging.StoreBack("claim", 20.0),
         {"level": "info", "event": "store back", "operation": "claim", "away_s": 20.0},
+    ),
+    (
+        messaging.AccountDeaf(ACCOUNT, Remedy.RECONNECT, logs=1, behind=3),
+        {
+            "level": "warning",
+            "event": "account deaf",
+            "account": "a-1",
+            "remedy": "reconnect",
+            "logs": 1,
+            "behind": 3,
+        },
     ),
     (
         messaging.HistoryMissed(ACCOUNT, chats=2),

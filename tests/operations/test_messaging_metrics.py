@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tgworker.messaging import events
+from tgworker.messaging.hearing import Remedy
 from tgworker.messaging.models import AccountId, AccountState, MessageId
 from tgworker.messaging.outcomes import Outcome
 from tgworker.operations.messaging_metrics import OUTCOMES, MessagingMetrics
@@ -23,6 +24,7 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
             ("tgworker_send_duration_seconds_sum", "deferred"): 0.25,
         },
     ),
+    (events.AccountDeaf(ACCOUNT, Remedy.DIFFERENCE, 1, 3), {("tgworker_deaf_total", "difference"): 1}),
     (events.HistoryMissed(ACCOUNT, chats=4), {("tgworker_missed_chats_total",): 4}),
     (
         events.WaitAnnounced(ACCOUNT, "method", 30, "FLOOD_WAIT_30"),

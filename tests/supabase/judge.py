@@ -1,13 +1,14 @@
 """A Telegram that accepts each random id once, loses some answers, and notes every broken promise."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 import trio
 
 from tgworker.messaging.formatted import Entity
+from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.models import Look, Peer, Position, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Sent, Unknown
 
@@ -92,6 +93,15 @@ class JudgedLine:
 
     async def ping(self) -> None:
         raise AssertionError("nobody asks this line")
+
+    async def compare(self) -> Told:
+        raise AssertionError("nobody asks whether this line is deaf")
+
+    def heard(self) -> Heard:
+        raise AssertionError("nobody asks what this line has heard")
+
+    def catch_up(self, logs: Collection[int]) -> None:
+        raise AssertionError(f"this line misses nothing, and {logs} were asked for")
 
     async def wait_lost(self) -> str:
         await trio.sleep_forever()

@@ -122,6 +122,7 @@ class Parts:
         canary: Says how late the event loop is; ``None``: nobody does.
         services: What else runs in the tree, each with its id: what the process needs, not the worker.
         line_stacks: What an account's asyncio tasks are doing; ``None`` where it has no line.
+        renew: Asks for a new process for the sake of a deaf account; whether there will be one.
         on_wedged: Ends the process: a task that does not die cannot be waited for.
     """
 
@@ -154,4 +155,5 @@ class Parts:
     line_stacks: Callable[[AccountId], str | None] = lambda _account_id: None
     canary: Canary | None = None
     services: Sequence[tuple[str, StartFunction]] = ()
+    renew: Callable[[AccountId], bool] = lambda _account_id: False
     on_wedged: Callable[[Wedged], object] | None = None

@@ -21,9 +21,10 @@ from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Event, HeartbeatMissed, StoreUnavailable
+from tgworker.messaging.hearing import Ears
 from tgworker.messaging.heartbeat import run_heartbeat, worker_status
 from tgworker.messaging.leases import Nudge, run_leases
-from tgworker.messaging.models import Account, Heartbeat, WorkerStatus
+from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatus
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
 from tgworker.messaging.pending import run_pending
@@ -74,6 +75,7 @@ class Worker:
         self._heartbeats = self._seq = 0
         self._supervisor: Supervisor | None = None
         self._store_delays = _delays(STORE_BACKOFF, parts.rng)
+        self._ears = Ears()
         self.accounts = SupervisedAccounts(
             AccountContext(
                 telegram=parts.telegram,
@@ -87,10 +89,16 @@ class Worker:
                 rates=parts.rates,
                 store_delays=self._store_delays,
                 report=self._report,
+                ears=self._ears,
+                renew=parts.renew,
             ),
             child=self._child,
-            forgotten=self.states.forget,
+            forgotten=self._forget,
         )
+
+    def _forget(self, account_id: AccountId) -> None:
+        self.states.forget(account_id)
+        self._ears.forget(account_id)
 
     # ---------------------------------------------------------------- the tree
 

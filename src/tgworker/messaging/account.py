@@ -16,10 +16,12 @@ from tgworker.messaging.dispatch import Desk, Dispatch
 from tgworker.messaging.errors import AccountRefused, SessionUnreadable, TelegramAway, TelegramFloods
 from tgworker.messaging.events import AccountChanged, Report
 from tgworker.messaging.gate import Gate, Standing
+from tgworker.messaging.hearing import Ears
 from tgworker.messaging.inbound import run_inbound
 from tgworker.messaging.keepalive import keep_alive
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import Account, AccountState, Secret
+from tgworker.messaging.listening import listen
+from tgworker.messaging.models import Account, AccountId, AccountState, Secret
 from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Telegram, Vault
 from tgworker.messaging.recorder import StateRecorder
@@ -51,6 +53,8 @@ class AccountContext:
         stagger: When the next line may be made: lines of many accounts are not made in one step.
         rates: How fast each account may send.
         now: The calendar's time, aware, for what people read.
+        ears: What was tried for accounts that were deaf.
+        renew: Asks for a new process for the sake of a deaf account; whether there will be one.
     """
 
     telegram: Telegram
@@ -66,6 +70,8 @@ class AccountContext:
     stagger: Stagger = field(default_factory=lambda: Stagger(0))
     rates: Rates = PUBLISHED
     now: Callable[[], datetime] = utc_now
+    ears: Ears = field(default_factory=Ears)
+    renew: Callable[[AccountId], bool] = lambda _account_id: False
 
 
 async def run_account(
@@ -242,6 +248,20 @@ class _Child:
             )
             nursery.start_soon(self._gate.run, name="gate")
             nursery.start_soon(desk.run_parked, name="parked")
+            nursery.start_soon(
+                end_with,
+                partial(
+                    listen,
+                    self._side,
+                    account_id=self._account.id,
+                    connection=connection,
+                    ears=context.ears,
+                    renew=context.renew,
+                    limits=context.limits,
+                    report=context.report,
+                ),
+                name="hearing",
+            )
             nursery.start_soon(
                 partial(
                     run_inbound,

@@ -7,6 +7,7 @@ in ``docs/`` is checked against it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tgworker.messaging.hearing import Remedy
 from tgworker.messaging.models import AccountId, AccountState, MessageId
 
 
@@ -83,6 +84,16 @@ class HistoryMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountDeaf:
+    """Telegram has more than a line brought, in so many logs, by so many steps: what is done about it."""
+
+    account: AccountId
+    remedy: Remedy
+    logs: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatWritten:
     """A heartbeat was committed by one of its writers."""
 
@@ -117,6 +128,7 @@ Event = (
     | WaitAnnounced
     | Ingested
     | HistoryMissed
+    | AccountDeaf
     | HeartbeatWritten
     | HeartbeatMissed
     | JobsWaiting
@@ -131,6 +143,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     WaitAnnounced,
     Ingested,
     HistoryMissed,
+    AccountDeaf,
     HeartbeatWritten,
     HeartbeatMissed,
     JobsWaiting,

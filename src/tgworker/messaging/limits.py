@@ -36,6 +36,9 @@ class Limits:
         outbound_every_s: How often the outbox is asked while there is nothing to do.
         jobs_every_s: How often the tables of jobs are asked.
         sweep_every_s: How often the store is swept.
+        hearing_first_s: How long after a line was made, or cured, it is asked whether it is deaf.
+        hearing_every_s: How often after that.
+        hearing_settle_s: How long an update may be on its way.
         lease_renew_s: How often leases of accounts are renewed.
         lease_margin_s: So long before the end of its lease an account is disconnected.
         retention: What a sweep may remove.
@@ -56,6 +59,9 @@ class Limits:
     outbound_every_s: float = 0.1
     jobs_every_s: float = 5
     sweep_every_s: float = 60
+    hearing_first_s: float = 15
+    hearing_every_s: float = 300
+    hearing_settle_s: float = 10
     lease_renew_s: float = 15
     lease_margin_s: float = 10
     retention: Retention = Retention()

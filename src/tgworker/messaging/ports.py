@@ -12,6 +12,7 @@ from typing import Protocol
 import trio
 
 from tgworker.messaging.formatted import Entity, FormattedText
+from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
     Account,
@@ -331,6 +332,18 @@ class Connection(Protocol):
 
     async def ping(self) -> None:
         """Ask the line whether it lives; returns when Telegram has answered."""
+        ...
+
+    async def compare(self) -> Told:
+        """Ask Telegram where its update logs stand; nothing where it will not say now."""
+        ...
+
+    def heard(self) -> Heard:
+        """How far the update logs were heard, whether that is stored or not."""
+        ...
+
+    def catch_up(self, logs: Collection[int]) -> None:
+        """Ask Telegram for what was missed in these logs; it arrives like any other update."""
         ...
 
     @property

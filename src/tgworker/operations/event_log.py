@@ -233,6 +233,7 @@ def messaging_level(event: messaging.Event) -> Level:
             | messaging.HeartbeatMissed()
             | messaging.HistoryMissed()
             | messaging.WaitAnnounced()
+            | messaging.AccountDeaf()
         ):
             return "warning"
         case _:
@@ -251,6 +252,7 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
             fields["operation"] = "heartbeat"
         case (
             messaging.AccountChanged()
+            | messaging.AccountDeaf()
             | messaging.StoreBack()
             | messaging.StoreUnavailable()
             | messaging.JobsWaiting()

@@ -3,6 +3,7 @@
 from typing import Final, assert_never, final
 
 from tgworker.messaging import events
+from tgworker.messaging.hearing import Remedy
 from tgworker.operations.tallies import Counter, Gauge, Histogram, Names, Tally
 
 SEND_BOUNDS_S: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -58,6 +59,12 @@ class MessagingMetrics:
             ["scope"],
             known=[("method",), ("chat",), ("strangers",)],
         )
+        self._deaf = Counter(
+            "tgworker_deaf_total",
+            "How often a line brought no updates although it answered, by what was done about it.",
+            ["remedy"],
+            known=[(remedy.value,) for remedy in Remedy],
+        )
         self._written = Counter(
             "tgworker_heartbeats_written_total", "Heartbeats that were committed, by writer.", ["writer"]
         )
@@ -85,6 +92,7 @@ class MessagingMetrics:
             self._ingest_s,
             self._missed_chats,
             self._waits,
+            self._deaf,
             self._written,
             self._missed,
             self._failed,
@@ -108,6 +116,8 @@ class MessagingMetrics:
                 self._missed_chats.add(by=event.chats)
             case events.WaitAnnounced():
                 self._waits.add(event.scope)
+            case events.AccountDeaf():
+                self._deaf.add(event.remedy.value)
             case events.HeartbeatWritten():
                 self._written.add(self._writers.of(event.writer))
             case events.HeartbeatMissed():

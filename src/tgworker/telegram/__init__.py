@@ -5,7 +5,8 @@ Lowest last::
     adapter                                 opens lines, one asyncio loop for each; describes sessions
     connection                              one line as trio code sees it: the port `Connection`
     resolving peer_lists                    whom to send to
-    sending intake inbox evidence           what else a connection does
+    sending intake missed inbox evidence    what else a connection does
+    looking dialogs                         what Telegram has, beside what came
     markup                                  formatted texts, and Telegram's objects for them
     closing client                          Telethon's client, reduced, and how to get rid of one
     line raw_updates invoke books           Telethon's sender, reduced: requests and answers

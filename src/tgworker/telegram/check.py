@@ -21,7 +21,9 @@ NEEDED = {
         "_recv_loop_handle _send_loop_handle _send_queue _start_reconnect _try_connect _user_connected"
     ),
     "client._sender._send_queue": "_deque",
-    "client._message_box": "end_get_diff getting_diff_for load map reset_deadlines session_state",
+    "client._message_box": (
+        "end_get_diff getting_diff_for load map reset_deadlines session_state try_set_channel_state"
+    ),
     "client._mb_entity_cache": "extend set_self_user",
     "html": "_building_entities entities text",
     "connection": "_connected _recv_task _send_task _writer disconnect",
@@ -48,6 +50,7 @@ SIGNATURES = {
     "client._message_box.get_difference": (),
     "client._message_box.get_channel_difference": ("chat_hashes",),
     "client._message_box.apply_pts_info": ("update", "reset_deadlines"),
+    "client._message_box.apply_difference": ("diff", "chat_hashes"),
     "client._message_box.apply_difference_type": ("diff", "chat_hashes"),
     "client._message_box.apply_channel_difference": ("request", "diff", "chat_hashes"),
     "connection.disconnect": (),

@@ -161,7 +161,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
                     log,
                     self.box.trouble(log) if wait_s is None else wait_s,
                     error_name(error),
-                    of_all_channels=wait_s is not None and log != ACCOUNT,
+                    is_announced=wait_s is not None,
                 )
             raise
         self.box.had(log)
@@ -169,8 +169,8 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
             self.box.missed.append(log)
         return difference
 
-    def _ask_again(self, log: int, wait_s: float, reason: str, *, of_all_channels: bool = False) -> None:
-        self.box.ask_again(log, wait_s, of_all_channels=of_all_channels)
+    def _ask_again(self, log: int, wait_s: float, reason: str, *, is_announced: bool = False) -> None:
+        self.box.ask_again(log, wait_s, is_announced=is_announced)
         self._hooks.on_difference_delayed(wait_s, reason)
 
     async def _on_login(self, user: Any) -> Any:
@@ -183,6 +183,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         self._authorized = True
         if not self._listens:
             return user
+        self.box.is_fresh = True
         state: Any = await self(functions.updates.GetStateRequest())
         self._message_box.load(
             SessionState(0, 0, False, state.pts, state.qts, int(state.date.timestamp()), state.seq, None), []

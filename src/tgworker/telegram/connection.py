@@ -1,7 +1,7 @@
 """One account's line to Telegram, as trio code sees it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -12,12 +12,14 @@ from telethon.tl import functions, types
 
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.formatted import Entity
+from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.models import AccountId, AccountState, Look, Peer, Position, Secret, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
 from tgworker.telegram.batches import position_of
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient, ClientHooks
 from tgworker.telegram.closing import hard_close_aio, sever
+from tgworker.telegram.comparing import Comparison
 from tgworker.telegram.doubts import KeyDoubts
 from tgworker.telegram.events import (
     CloseWedged,
@@ -42,6 +44,7 @@ from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, account_refusal, error_n
 from tgworker.telegram.sending import Sender
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings
+from tgworker.telegram.update_box import ACCOUNT
 
 T = TypeVar("T")
 
@@ -94,6 +97,7 @@ class TelethonConnection:
         self._book = PeerBook()
         self._client: AccountClient | None = None
         self._resolver: Resolver | None = None
+        self._comparison: Comparison | None = None
         self._sender: Sender | None = None
         self._intake = Intake(
             self._inbox,
@@ -143,6 +147,19 @@ class TelethonConnection:
     def text_limit(self) -> int:
         """See the port. Read with the connecting, and every `REFRESH_S`."""
         return self._limits.text
+
+    async def compare(self) -> Told:
+        """See the port."""
+        return await self._cross(self._compare_aio)
+
+    def heard(self) -> Heard:
+        """See the port."""
+        return Heard({}) if self._comparison is None else self._comparison.heard(self._loop.time())
+
+    def catch_up(self, logs: Collection[int]) -> None:
+        """See the port."""
+        if self._client is not None and not self._closed:
+            self._client.catch_up_nowait(log for log in logs if log != ACCOUNT)
 
     @property
     def updates(self) -> trio.MemoryReceiveChannel[UpdateBatch]:
@@ -270,6 +287,7 @@ class TelethonConnection:
         self._doubts.clear(self._key)
         self._book.learn([me])
         self._resolver = Resolver(client, self._book)
+        self._comparison = Comparison(client, self._book, self._inbox)
         self._sender = Sender(client)
         self._intake.identify(me.chat_id, self._sender.learn)
         return me
@@ -300,6 +318,11 @@ class TelethonConnection:
     async def _resolve_aio(self, to: str) -> Peer | Refused | Deferred:
         _, _, resolver = self._ready()
         return await resolver.resolve_aio(to)
+
+    async def _compare_aio(self) -> Told:
+        if self._comparison is None:
+            raise TelegramAway("not connected")
+        return await self._comparison.ask_aio()
 
     async def _ping_aio(self) -> None:
         client, _, _ = self._ready()

@@ -46,13 +46,18 @@ class Inbox:
             if self._waiting and _is_bare(self._waiting[-1]):
                 self._last = self._waiting[-1] = batch
                 return
-        while self._size >= self._capacity:
+        while self.is_full:
             self._room.clear()
             await self._room.wait()
         self._last = batch
         self._waiting.append(batch)
         self._size += _weight(batch)
         self._something.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the client has to wait for the store."""
+        return self._size >= self._capacity
 
     async def run(self) -> None:
         """Hand batches on until cancelled.

@@ -33,6 +33,7 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
         hash_of: The access hash of a channel (bare id) that is stored, if it is.
 
     Attributes:
+        is_fresh: The account starts without a position: nothing can be missed before it has begun.
         answered: How many differences were answered so far.
         missed: Logs of which Telegram no longer has all that was missed, or cannot be asked: only the history
             of their chats has it. Whoever hands the next position on takes them.
@@ -43,7 +44,8 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
         self._hash_of = hash_of
         self._pauses_s: dict[int, float] = {}
         self._again_at: dict[int, float] = {}
-        self._no_channel_before = 0.0
+        self._no_account_before = self._no_channel_before = 0.0
+        self.is_fresh = False
         self.answered = 0
         self.missed: list[int] = []
 
@@ -57,8 +59,8 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
         return logs
 
     def waits_until(self) -> float:
-        """Until when (the loop's clock) some difference is not to be asked for; the past: there is none."""
-        return max([self._no_channel_before, *self._again_at.values()])
+        """Until when (the loop's clock) Telegram has asked to wait with differences; the past: it has not."""
+        return max(self._no_account_before, self._no_channel_before)
 
     # ------------------------------------------------ differences that Telegram will not give now
 
@@ -68,17 +70,20 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
         self._pauses_s[log] = min(2 * pause_s, RETRY_MAX_S)
         return pause_s
 
-    def ask_again(self, log: int, wait_s: float, *, of_all_channels: bool = False) -> None:
+    def ask_again(self, log: int, wait_s: float, *, is_announced: bool) -> None:
         """Ask for a log's difference again after ``wait_s``; called before Telethon is told of the error.
 
         Args:
             log: Which.
             wait_s: Seconds.
-            of_all_channels: Nor for any other channel's before: flood waits are of a method, not of a chat.
+            is_announced: Telegram has named the time. Such a wait is of the method: no other channel's
+                difference is asked for before either.
         """
         again_at = get_running_loop().time() + wait_s
         self._again_at[log] = again_at
-        if of_all_channels:
+        if is_announced and log == ACCOUNT:
+            self._no_account_before = again_at
+        elif is_announced:
             self._no_channel_before = max(self._no_channel_before, again_at)
 
     def had(self, log: int) -> None:
@@ -126,11 +131,18 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
     def apply_pts_info(self, update: Any, *, reset_deadlines: Any) -> Any:
         """Telethon's; a channel that was never met, and of which Telegram has too much to tell, is missed."""
         if isinstance(update, types.UpdateChannelTooLong) and update.channel_id not in self.map:
-            self.missed.append(update.channel_id)
+            if not self.is_fresh:
+                self.missed.append(update.channel_id)
             if update.pts:
                 self.map[update.channel_id] = State(update.pts, next_updates_deadline())
             return None
         return super().apply_pts_info(update, reset_deadlines=reset_deadlines)
+
+    def apply_difference(self, diff: Any, chat_hashes: Any) -> Any:
+        """Telethon's; with the first that is whole an account has begun."""
+        taken = super().apply_difference(diff, chat_hashes)
+        self.is_fresh = self.is_fresh and isinstance(diff, types.updates.DifferenceSlice)
+        return taken
 
     def apply_difference_type(self, diff: Any, chat_hashes: Any) -> Any:
         """Telethon's, with the updates of the account's own log, which it takes for known by now."""

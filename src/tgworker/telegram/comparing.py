@@ -1,0 +1,88 @@
+"""What Telegram says of where its update logs stand, asked for in small pieces."""
+
+from typing import Any
+
+from telethon.errors import RPCError
+from telethon.tl import functions, types
+
+from tgworker.messaging.hearing import Heard, Told
+from tgworker.telegram.client import AccountClient
+from tgworker.telegram.dialogs import DialogPages
+from tgworker.telegram.inbox import Inbox
+from tgworker.telegram.peer_book import PeerBook
+from tgworker.telegram.rpc_errors import account_refusal
+from tgworker.telegram.update_box import ACCOUNT
+
+CHANNELS_EVERY = 4
+"""Once all dialogs were seen, a page of them is asked for every so many times: a page costs a hundred
+times as much as the account's own state, and Telethon asks each silent channel every 15 minutes anyhow."""
+
+
+class Comparison:
+    """Asks where the logs stand: the account's own each time, channels page by page of the dialogs.
+
+    The first time through all pages it goes on each time: what happened in a channel while no line was
+    held is found so, also where Telegram does not say by itself that there is something. Channels that the
+    update log has not met are followed from then on.
+
+    Args:
+        client: Whom to ask.
+        book: Where everybody goes who is found.
+        inbox: Where updates wait for the store.
+    """
+
+    def __init__(self, client: AccountClient, book: PeerBook, inbox: Inbox) -> None:
+        self._client = client
+        self._book = book
+        self._inbox = inbox
+        self._pages = DialogPages(client, book)
+        self._is_first_time = True
+        self._times = 0
+
+    async def ask_aio(self) -> Told:
+        """One time: one request or two. What Telegram refuses to say is left out.
+
+        Raises:
+            LineLost: The line broke.
+        """
+        self._times += 1
+        logs: dict[int, int] = {}
+        try:
+            state: Any = await self._client.ask_aio(functions.updates.GetStateRequest())
+            logs[ACCOUNT] = state.pts
+            if self._is_first_time or (self._times % CHANNELS_EVERY == 0 and self._follows_channels()):
+                logs.update(await self._channels_aio())
+        except RPCError as error:
+            if account_refusal(error) is not None:
+                raise
+        return Told(logs, more=self._is_first_time)
+
+    def heard(self, now: float) -> Heard:
+        """How far the logs were read.
+
+        Args:
+            now: The loop's clock.
+        """
+        box = self._client.box
+        is_excused = self._inbox.is_full or box.waits_until() > now
+        return Heard(box.stands(), box.answered, is_excused)
+
+    def _follows_channels(self) -> bool:
+        return len(self._client.box.stands()) > 1
+
+    async def _channels_aio(self) -> dict[int, int]:
+        page = await self._pages.read_aio()
+        if page is None:
+            self._pages = DialogPages(self._client, self._book)
+            if self._is_first_time:
+                self._is_first_time = False
+                return {}
+            page = await self._pages.read_aio()
+        found = {
+            dialog.peer.channel_id: dialog.pts
+            for dialog in page.dialogs
+            if isinstance(dialog.peer, types.PeerChannel) and dialog.pts
+        }
+        for channel_id, pts in found.items():
+            self._client.box.try_set_channel_state(channel_id, pts)
+        return found
