@@ -25,6 +25,7 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown
+from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 
 Weather = Literal["fair", "unreachable", "unavailable", "hanging", "deaf"]
 """``deaf``: what is asked is done, and never answered."""
@@ -173,6 +174,23 @@ class ScriptedSupabase:
     async def _save_peers(self, args: Json) -> object:
         await self._store.save_peers(args["p_account"], msgspec.convert(args["p_peers"], list[Peer]))
         return None
+
+    async def _waits_of(self, args: Json) -> object:
+        return [
+            {"kind": wait.scope.kind, "key": wait.scope.key, "left_s": wait.left_s, "reason": wait.reason}
+            for wait in await self._store.waits(args["p_account"])
+        ]
+
+    async def _save_waits(self, args: Json) -> object:
+        waits = [
+            StoredWait(Scope(ScopeKind(sent["kind"]), sent["key"]), sent["left_s"], sent["reason"])
+            for sent in args["p_waits"]
+        ]
+        await self._store.save_waits(args["p_account"], waits)
+        return None
+
+    async def _is_acquainted(self, args: Json) -> object:
+        return await self._store.is_acquainted(args["p_account"], args["p_conversation"])
 
     async def _ingest(self, args: Json) -> object:
         sent = args["p_batch"]

@@ -29,7 +29,7 @@ from tgworker.supabase import (
     open_rest,
 )
 
-PACE: Final = PaceLimits(fast_s=0.05, slow_s=0.42, watched_s=15.0)
+PACE: Final = PaceLimits(fast_s=0.05, slow_s=0.45, watched_s=15.0)
 """Polling alone asks less than three times a second, and finds a row within half a second; with the wake-up
 the polls are only there for what it may have missed."""
 

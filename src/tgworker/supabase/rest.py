@@ -13,9 +13,10 @@ import trio
 from tgworker.messaging.errors import StoreRefused
 from tgworker.messaging.models import Secret
 from tgworker.supabase.circuit import Circuit
-from tgworker.supabase.clients import POOL_S, TORN, WholeBody, close_client, new_client
+from tgworker.supabase.clients import POOL_S, TORN, close_client, new_client
 from tgworker.supabase.errors import Meaning, away_by, refusal_of
 from tgworker.supabase.events import Observer, RequestFailed, ignore
+from tgworker.supabase.requests import CallRequests
 
 T = TypeVar("T")
 
@@ -32,8 +33,6 @@ UNAUTHORIZED: Final = 401
 
 CUT_OFF_S: Final = 7.0
 """A request that is cancelled after this time was cut off at its deadline; before, its caller went away."""
-
-_JSON: Final = {"Content-Type": "application/json"}
 
 
 class Rest:
@@ -68,6 +67,7 @@ class Rest:
         self._limiter = trio.CapacityLimiter(max_connections)
         self._circuit = Circuit(self._rng)
         self._client = self._new_client()
+        self._requests = CallRequests(url, self._client)
 
     async def call(self, function: str, arguments: Mapping[str, Any], answer: type[T]) -> T:
         """Call a function of the database.
@@ -103,12 +103,8 @@ class Rest:
 
         async def send() -> httpx.Response:
             client = self._client
-            request = client.build_request(
-                "POST", f"/rest/v1/rpc/{call}", headers={"X-Request-Id": request_id, **_JSON}, content=body
-            )
-            request.stream = WholeBody(body)
             try:
-                return await client.send(request)
+                return await client.send(self._requests.make(call, body, request_id))
             except httpx.PoolTimeout:
                 await self._replace(client)
                 raise
