@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 
@@ -13,6 +14,8 @@ import trio.testing
 from messaging.messaging_fakes import (
     ANNA,
     ME,
+    NOON,
+    SENT,
     FakeStore,
     FakeVault,
     RecordingPulse,
@@ -32,7 +35,8 @@ from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloo
 from tgworker.messaging.events import AccountChanged, StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountState, Position
-from tgworker.messaging.outcomes import Released, Unknown
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Released, Unknown
+from tgworker.messaging.pacing import PUBLISHED, SEND, UNPACED, Rates, Scope, StoredWait
 from tgworker.messaging.stagger import Stagger
 
 REFUSED = AccountRefused(AccountState.BANNED, "USER_DEACTIVATED_BAN: ask Telegram")
@@ -84,6 +88,7 @@ async def child(
     row: Account | None = None,
     in_flight: int = 2,
     stagger: Stagger | None = None,
+    rates: Rates = UNPACED,
 ) -> AsyncGenerator[Child]:
     """Run an account's child for the length of the block; it is never silent for 60 s."""
     here = Child(
@@ -107,6 +112,8 @@ async def child(
         report=here.report,
         in_flight=in_flight,
         stagger=stagger or Stagger(0),
+        rates=rates,
+        now=lambda: NOON + timedelta(seconds=trio.current_time()),
     )
 
     async def run() -> None:
@@ -513,3 +520,79 @@ async def test_waiting_for_the_next_line_is_announced(autojump_clock: trio.testi
     async with child(*refused, line_delays=partial(float.__mul__, 1000.0)) as here:
         await trio.sleep(3100)  # the watch in `child` fails after 60 s of silence
         assert here.telegram.opened_at == [0, 1000, 3000]
+
+
+# ---------------------------------------------------------------- waits
+
+
+async def test_an_announced_wait_of_23_hours_is_no_hang(autojump_clock: trio.testing.MockClock) -> None:
+    line = ScriptedConnection()
+    line.sends["hello"] = Deferred(82_800, "FLOOD_WAIT_82800", HoldsUp.METHOD)
+    async with child(line) as here:  # which fails as soon as the child is silent for 60 s
+        here.dispatch.hand_over([attempt("1")])
+        await trio.sleep(82_799)
+        assert here.dispatch.slots() == {}
+        assert here.dispatch.online() == {ANNA}, "it has a line, and receives"
+        assert here.telegram.opened_at == [0]
+        await trio.sleep(2)
+        assert here.dispatch.slots() == {ANNA: 20}
+        assert here.states() == [(0, "connecting"), (0, "online"), (0, "waiting"), (82_800, "online")]
+        words = (
+            "FLOOD_WAIT_82800: Telegram lets this account send nothing until 2026-11-02 11:00:00 UTC;"
+            " what is queued leaves then"
+        )
+        assert here.store.states[-2:] == [
+            (AccountState.WAITING, words, ME.chat_id),
+            (AccountState.ONLINE, None, ME.chat_id),
+        ]
+        waiting = here.report.of(AccountChanged)[2]
+        assert (waiting.reason, waiting.retry_in_s) == (words, 82_800)
+
+
+async def test_a_wait_outlives_the_line_on_which_it_was_announced(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    line = ScriptedConnection()
+    line.sends["hello"] = Deferred(100, "FLOOD_WAIT_100", HoldsUp.METHOD)
+    async with child(line) as here:
+        here.dispatch.hand_over([attempt("1")])
+        await trio.sleep(50)
+        line.lose()
+        await trio.sleep(2)
+        assert here.dispatch.slots() == {}
+        assert [state for _, state in here.states()][-2:] == ["reconnecting", "waiting"]
+        await trio.sleep(48)
+        assert here.dispatch.slots() == {ANNA: 20}
+        assert here.states()[-1:] == [(100, "online")]
+
+
+async def test_waits_are_read_once_however_many_lines_there_are(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.weather.will("waits", "away", "hang", "ok")
+    store.stored_waits = [StoredWait(Scope.method(SEND), 100, "FLOOD_WAIT_100")]
+    away = [ScriptedConnection(connects=TelegramAway("connection refused")) for _ in range(3)]
+    async with child(*away, store=store) as here:
+        await trio.sleep(30)
+        # Asked at 0 s, 1 s (a second's backoff), 13 s (cut off after 10 s, two seconds' backoff).
+        assert store.weather.times("waits") == [0, 1, 13]
+        assert here.telegram.opened_at[0] == 0
+        assert here.states()[-1:] == [(19, "waiting")]
+        await trio.sleep(85)
+        assert here.states()[-1:] == [(113, "online")]
+
+
+async def test_an_account_that_is_stopped_in_the_middle_of_a_wait_gives_everything_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    line = ScriptedConnection()
+    async with child(line, rates=PUBLISHED, in_flight=1) as here:
+        some = [attempt(f"{n}", chat="one") for n in range(8)]
+        here.dispatch.hand_over(some)
+        await trio.sleep(0.5)
+        assert here.dispatch.statistics().parked == 3
+        here.scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        outcomes = [item.outcome for item in here.dispatch.unsettled()]
+        assert outcomes == [SENT] * 5 + [Released("the account went offline")] * 3

@@ -291,3 +291,63 @@ def test_each_claimed_attempt_is_in_exactly_one_place_until_its_outcome_is_commi
         assert {item.attempt.message_id for item in world.dispatch.unsettled()} == world.dispatch.known()
 
     trio.run(live)
+
+
+async def test_a_parked_attempt_takes_no_slot_and_comes_back_at_its_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    dispatch = Dispatch(slots=1)
+    with dispatch.open_desk(ANNA) as desk:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.run_parked)
+            for name, until in (("1", 3.0), ("2", 1.0), ("3", 1.0)):
+                dispatch.hand_over([attempt(name)])
+                with desk.fly(await desk.take()) as flight:
+                    flight.park(until)
+                assert dispatch.slots() == {ANNA: 1}
+            assert (desk.parked, dispatch.statistics().parked) == (3, 3)
+            assert dispatch.known() == {"1", "2", "3"}
+            assert dispatch.unsettled() == (), "a parked flight has no outcome"
+            back = [((await desk.take()).message_id, trio.current_time()) for _ in range(3)]
+            assert back == [("2", 1), ("3", 1), ("1", 3)], "in the order of their times, then as they came"
+            assert desk.parked == 0
+            nursery.cancel_scope.cancel()
+
+
+async def test_an_attempt_that_comes_back_to_a_full_desk_is_not_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    dispatch = Dispatch(slots=2, parking=2)
+    with dispatch.open_desk(ANNA) as desk:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.run_parked)
+            dispatch.hand_over([attempt("1"), attempt("2")])
+            for _ in range(2):
+                with desk.fly(await desk.take()) as flight:
+                    assert desk.can_park
+                    flight.park(1)
+            assert not desk.can_park
+            dispatch.hand_over([attempt("3"), attempt("4"), attempt("5")])
+            await trio.sleep(2)
+            assert dispatch.slots() == {}, "more than full is full"
+            nursery.cancel_scope.cancel()
+    assert outcomes(dispatch) == {
+        "5": Released("the account's desk is full"),
+        **dict.fromkeys("3412", Released("the account went offline")),
+    }
+
+
+async def test_a_halted_desk_takes_nothing_and_rings_when_it_goes_on() -> None:
+    dispatch = Dispatch(slots=2)
+    with dispatch.open_desk(ANNA) as desk:
+        desk.halt(halted=True)
+        assert dispatch.slots() == {}
+        assert dispatch.online() == {ANNA}
+        dispatch.hand_over([attempt("1")])  # claimed a moment before
+        assert outcomes(dispatch) == {"1": Released("the account's desk is full")}
+        news = dispatch.news
+        desk.halt(halted=True)
+        assert not news.is_set(), "nothing changed"
+        desk.halt(halted=False)
+        assert news.is_set()
+        assert dispatch.slots() == {ANNA: 2}

@@ -11,9 +11,9 @@ import trio
 from supabase.stack_world import LIMITS, OWNER, open_worker, wait_online
 from tgworker.app.worker import Worker
 from tgworker.devstack import Stack
-from tgworker.messaging.events import AccountChanged, SendFinished
+from tgworker.messaging.events import AccountChanged, SendFinished, WaitAnnounced
 from tgworker.messaging.models import AccountState
-from tgworker.sandbox import Sandbox, open_sandbox
+from tgworker.sandbox import Fault, Sandbox, open_sandbox
 from tgworker.supabase import SupabaseStore
 from tgworker.supabase.leases import TTL_S
 from tgworker.vault import FernetVault, new_key
@@ -127,3 +127,35 @@ async def test_an_account_that_another_worker_took_is_let_go_at_once(stack: Stac
         await trio.sleep(1)
         assert not worker.dispatch.online()
         assert one.states()[-1] is AccountState.ELSEWHERE
+
+
+@pytest.mark.slow
+async def test_a_worker_that_takes_an_account_over_waits_for_what_the_first_was_asked(
+    stack: Stack, tmp_path: Path
+) -> None:
+    one, other = Notes(), Notes()
+    async with open_sandbox(users=2) as sandbox:
+        two = Two(stack, tmp_path, sandbox)
+        async with two.open("one", one) as (worker, store):
+            await wait_online(worker)
+            (record,) = await store.list_accounts()
+            account = record.account.id
+            sandbox.faults.set(Fault("flood_wait", method="messages.sendMessage", seconds=12, count=1))
+            await store.enqueue(account, str(two.peer.id), ["in its time"])
+            with trio.fail_after(5):
+                while one.states()[-1] is not AccountState.WAITING or not await store.waits(
+                    record.account.id
+                ):
+                    await trio.sleep(0.02)
+            told_at = trio.current_time()
+        async with two.open("two", other) as (worker, store):
+            with trio.fail_after(5):
+                while not other.states() or other.states()[-1] is AccountState.CONNECTING:
+                    await trio.sleep(0.02)
+            assert other.states() == [AccountState.CONNECTING, AccountState.WAITING]
+            assert worker.dispatch.slots() == {}, "nothing is claimed meanwhile"
+            assert trio.current_time() - told_at < 10
+            await two.wait_arrived(1)
+            assert 11 < trio.current_time() - told_at < 20
+            assert other.states() == [AccountState.CONNECTING, AccountState.WAITING, AccountState.ONLINE]
+            assert not [event for event in other.events if isinstance(event, WaitAnnounced)]

@@ -49,6 +49,7 @@ class World:
     stranger: SandboxUser
     began_at: float
     folder: Path
+    calendar: Callable[[], datetime]
     notes: list[Noted] = field(default_factory=list[Noted])
 
     @property
@@ -92,6 +93,126 @@ async def wait_until(condition: Callable[[], bool], *, every_s: float = 0.01) ->
         await trio.sleep(every_s)
 
 
+@dataclass
+class Ground:
+    """A server, a data folder and an account: what outlives a worker.
+
+    Attributes:
+        rewire: Has the last word on a worker's parts: what stands between it and its store comes in there.
+    """
+
+    sandbox: Sandbox
+    data: DataFolder
+    account: AccountId
+    vault: FernetVault
+    heartbeats: Sequence[HeartbeatWriter]
+    limits: Limits
+    stall_after_s: float
+    seed: int
+    adjust: Callable[[ChildSpec], ChildSpec] | None
+    line_backoff: Backoff
+    rates: Rates
+    rewire: Callable[[Parts], Parts]
+    calendar: Callable[[], datetime]
+    began_at: float = field(default_factory=trio.current_time)
+    notes: list[Noted] = field(default_factory=list[Noted])
+
+    def note(self, event: object) -> None:
+        self.notes.append(Noted(trio.current_time() - self.began_at, event))
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncGenerator[World]:
+        """A worker for the length of the block. One may follow the other."""
+        saboteur = Saboteur()
+        me, peer, stranger = self.sandbox.users
+        server = TelegramServer(
+            host=self.sandbox.host,
+            port=self.sandbox.port,
+            dc=self.sandbox.dc,
+            public_key=self.sandbox.public_key_pem,
+        )
+        with open_store(self.data, as_worker=True, run_sync=inline, now=self.calendar) as store:
+            own = HeartbeatFile(self.data.heartbeats, run_sync=inline)
+            parts = Parts(
+                worker_id="test",
+                incarnation=store.incarnation,
+                data_dir=self.data.path,
+                limits=self.limits,
+                stall_after_s=self.stall_after_s,
+                store=store,
+                telegram=make_telegram(
+                    TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), self.note
+                ),
+                vault=self.vault,
+                heartbeats=(own, *self.heartbeats),
+                rng=random.Random(self.seed),
+                report=self.note,
+                observers=(self.note,),
+                adjust=self.adjust or saboteur.wrap,
+                line_backoff=self.line_backoff,
+                rates=self.rates,
+            )
+            try:
+                async with Worker(self.rewire(parts)).open() as worker:
+                    yield World(
+                        self.sandbox,
+                        store,
+                        worker,
+                        saboteur,
+                        self.account,
+                        me,
+                        peer,
+                        stranger,
+                        self.began_at,
+                        self.data.path,
+                        self.calendar,
+                        self.notes,
+                    )
+            finally:
+                own.close()
+
+
+@asynccontextmanager
+async def open_ground(
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    stall_after_s: float = 60,
+    seed: int = 1,
+    heartbeats: Sequence[HeartbeatWriter] = (),
+    adjust: Callable[[ChildSpec], ChildSpec] | None = None,
+    line_backoff: Backoff | None = None,
+    rates: Rates = UNPACED,
+    rewire: Callable[[Parts], Parts] = lambda parts: parts,
+) -> AsyncGenerator[Ground]:
+    """One account, a peer and a stranger, and no worker yet."""
+    vault = FernetVault([new_key()])
+    data = DataFolder(folder)
+    async with open_sandbox(users=3) as sandbox:
+        me = sandbox.users[0]
+        with data.hold():
+            calendar = calendar_on_the_clock()
+            with open_store(data, as_worker=True, run_sync=inline, now=calendar) as store:
+                account = await store.add_account(
+                    "me", OWNER, vault.encrypt(me.session), user_id=me.id, phone=me.phone
+                )
+            yield Ground(
+                sandbox,
+                data,
+                account,
+                vault,
+                heartbeats,
+                limits or Limits(),
+                stall_after_s,
+                seed,
+                adjust,
+                line_backoff or Backoff(initial_s=0.5, cap_s=60),
+                rates,
+                rewire,
+                calendar,
+            )
+
+
 @asynccontextmanager
 async def open_world(
     folder: Path,
@@ -109,51 +230,18 @@ async def open_world(
 
     ``rewire`` has the last word on its parts: what stands between it and its store comes in there.
     """
-    saboteur = Saboteur()
-    notes: list[Noted] = []
-    vault = FernetVault([new_key()])
-    data = DataFolder(folder)
-    async with open_sandbox(users=3) as sandbox:
-        me, peer, stranger = sandbox.users
-        with (
-            data.hold(),
-            open_store(data, as_worker=True, run_sync=inline, now=calendar_on_the_clock()) as store,
-        ):
-            own = HeartbeatFile(data.heartbeats, run_sync=inline)
-            account = await store.add_account(
-                "me", OWNER, vault.encrypt(me.session), user_id=me.id, phone=me.phone
-            )
-            began_at = trio.current_time()
-
-            def note(event: object) -> None:
-                notes.append(Noted(trio.current_time() - began_at, event))
-
-            server = TelegramServer(
-                host=sandbox.host, port=sandbox.port, dc=sandbox.dc, public_key=sandbox.public_key_pem
-            )
-            parts = Parts(
-                worker_id="test",
-                incarnation=store.incarnation,
-                data_dir=folder,
-                limits=limits or Limits(),
-                stall_after_s=stall_after_s,
-                store=store,
-                telegram=make_telegram(
-                    TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), note
-                ),
-                vault=vault,
-                heartbeats=(own, *heartbeats),
-                rng=random.Random(seed),
-                report=note,
-                observers=(note,),
-                adjust=adjust or saboteur.wrap,
-                line_backoff=line_backoff or Backoff(initial_s=0.5, cap_s=60),
-                rates=rates,
-            )
-            try:
-                async with Worker(rewire(parts)).open() as worker:
-                    yield World(
-                        sandbox, store, worker, saboteur, account, me, peer, stranger, began_at, folder, notes
-                    )
-            finally:
-                own.close()
+    async with (
+        open_ground(
+            folder,
+            limits=limits,
+            stall_after_s=stall_after_s,
+            seed=seed,
+            heartbeats=heartbeats,
+            adjust=adjust,
+            line_backoff=line_backoff,
+            rates=rates,
+            rewire=rewire,
+        ) as ground,
+        ground.worker() as world,
+    ):
+        yield world
