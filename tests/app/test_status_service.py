@@ -240,7 +240,7 @@ async def test_a_worker_s_probes_over_the_wire_and_a_second_one_on_its_address(t
             assert details["pid"] == worker.pid
             assert set(details) == set(await quiet.status()) - {"answers", "last_freeze"}
             paths = [child["path"] for child in details["tree"]["children"]]
-            assert "root.status_server" in paths
+            assert {"root.status_server", "root.sweep"} <= set(paths)
 
             quiet.env = {**quiet.env, "TGWORKER_DATA_DIR": str(tmp_path / "other")}
             second = await quiet.command("run", "--no-guard")
