@@ -20,11 +20,12 @@ from tgworker.messaging.errors import (
     TelegramFloods,
 )
 from tgworker.messaging.events import Event, Report
-from tgworker.messaging.formatted import Entity, FormattedText
+from tgworker.messaging.formatted import Entity, EntityKind, FormattedText
 from tgworker.messaging.gate import Gate, Standing
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import (
+    DEFAULT_TEXT_LIMIT,
     Account,
     AccountId,
     AccountState,
@@ -71,7 +72,17 @@ def attempt(
 ) -> Attempt:
     """An attempt to send a message, each in a conversation of its own unless ``chat`` says otherwise."""
     return Attempt(
-        MessageId(name), account_id, ConversationId(chat or name), to, peer, text, 0, len(name), number, 1
+        MessageId(name),
+        account_id,
+        ConversationId(chat or name),
+        to,
+        peer,
+        text,
+        0,
+        len(name),
+        number,
+        1,
+        parts=1,
     )
 
 
@@ -240,6 +251,7 @@ class FakeOutbox:
         self.rows: dict[MessageId, Row] = {}
         self.claims: list[Claim] = []
         self.settles: list[tuple[float, tuple[Settled, ...]]] = []
+        self.text_limits: list[int] = []
         self.add(*attempts)
 
     def add(self, *attempts: Attempt) -> None:
@@ -250,9 +262,15 @@ class FakeOutbox:
         return {message_id: row.state for message_id, row in self.rows.items()}
 
     async def turn(
-        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+        self,
+        settled: Sequence[Settled],
+        slots: Mapping[AccountId, int],
+        *,
+        known: Collection[MessageId],
+        text_limit: int = DEFAULT_TEXT_LIMIT,
     ) -> Sequence[Attempt]:
         now = trio.current_time()
+        self.text_limits.append(text_limit)
         asked = Claim(now, dict(slots), frozenset(known))
         if settled:
             self.settles.append((now, tuple(settled)))
@@ -413,6 +431,7 @@ class ScriptedConnection:
         self.asked: list[tuple[Position | None, tuple[Peer, ...]]] = []
         self.pings: list[float] = []
         self.sent: list[tuple[float, int, str, int]] = []
+        self.entities: list[tuple[Entity, ...]] = []
         self.inbox, self.updates = trio.open_memory_channel[UpdateBatch](1000)
         self._lost = trio.Event()
         self._loss: str | AccountRefused | TelegramFloods = ""
@@ -434,6 +453,7 @@ class ScriptedConnection:
         self, peer: Peer, text: str, *, random_id: int, entities: Sequence[Entity] = ()
     ) -> Outcome:
         self.sent.append((trio.current_time(), peer.chat_id, text, random_id))
+        self.entities.append(tuple(entities))
         return await _played(self.sends.get(text, SENT))
 
     async def look_for(
@@ -485,6 +505,14 @@ async def _played(what: E | Exception | None) -> E:
     return what
 
 
+def format_text(text: str, parse_mode: str) -> FormattedText | Refused:
+    """Knows one kind of markup: ``*`` at both ends makes bold."""
+    if parse_mode != "stars":
+        return Refused(f"parse_mode {parse_mode}")
+    plain = text.strip("*")
+    return FormattedText(plain, (Entity(EntityKind.BOLD, 0, len(plain)),))
+
+
 class ScriptedTelegram:
     """Fills `ports.Telegram`: hands out the given lines one after the other, then makes well ones.
 
@@ -499,7 +527,7 @@ class ScriptedTelegram:
         self.open_now = 0
 
     def format_text(self, text: str, parse_mode: str) -> FormattedText | Refused:
-        return FormattedText(text) if parse_mode == "markdown" else Refused(f"parse_mode {parse_mode}")
+        return format_text(text, parse_mode)
 
     @asynccontextmanager
     async def open(self, account: Account, session: Secret) -> AsyncGenerator[ScriptedConnection]:

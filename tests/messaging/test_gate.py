@@ -18,6 +18,7 @@ from messaging.messaging_fakes import (
     Reports,
     ScriptedConnection,
     attempt,
+    format_text,
     gate_of,
 )
 from tgworker.messaging.dispatch import Desk, Dispatch
@@ -108,6 +109,7 @@ async def stage(
                         store=store,
                         limits=Limits(),
                         report=report,
+                        format_text=format_text,
                     )
                 )
             await trio.testing.wait_all_tasks_blocked()

@@ -82,6 +82,18 @@ async def test_only_the_free_slots_of_accounts_that_are_online_are_claimed(
     assert store.states()["b"] == "waiting"
 
 
+async def test_what_is_claimed_fits_into_the_messages_of_every_account(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, dispatch = FakeOutbox(), Dispatch()
+    async with outbound(store, dispatch, limits=Limits(outbound_every_s=1)):
+        with dispatch.open_desk(ANNA, lambda: 4096):
+            with dispatch.open_desk(BERT, lambda: 1000):
+                await trio.sleep(0.5)
+            await trio.sleep(1)
+    assert store.text_limits == [1000, 4096]
+
+
 async def test_nothing_is_claimed_while_no_account_is_online(autojump_clock: trio.testing.MockClock) -> None:
     store, dispatch = FakeOutbox(attempt("1")), Dispatch()
     async with outbound(store, dispatch, limits=Limits()):

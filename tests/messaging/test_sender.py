@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -18,11 +18,13 @@ from messaging.messaging_fakes import (
     Reports,
     ScriptedConnection,
     attempt,
+    format_text,
     unpaced_gate,
 )
 from tgworker.messaging.dispatch import Desk, Dispatch
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.events import SendFinished, StoreUnavailable
+from tgworker.messaging.formatted import Entity, EntityKind
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Attempt, Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown
@@ -71,6 +73,7 @@ async def stage(senders: int = 1) -> AsyncGenerator[Stage]:
                         store=store,
                         limits=Limits(),
                         report=report,
+                        format_text=format_text,
                     )
                 )
             await trio.testing.wait_all_tasks_blocked()
@@ -109,6 +112,53 @@ async def test_a_message_without_text_is_refused_before_anything_is_sent(text: s
     async with stage() as here:
         _, outcome = await here.outcome_of(attempt("1", text=text, peer=None))
         assert outcome == Refused("the message has no text")
+        assert here.line.sent == []
+
+
+# ------------------------------------------------ formatted and long texts
+
+
+async def test_markup_is_read_and_sent_as_formatting() -> None:
+    async with stage() as here:
+        marked = replace(attempt("1", text="*hello*"), parse_mode="stars")
+        assert (await here.outcome_of(marked))[1] == SENT
+        assert [text for _, _, text, _ in here.line.sent] == ["hello"]
+        assert here.line.entities == [(Entity(EntityKind.BOLD, 0, 5),)]
+        assert here.settled is not None
+        assert here.settled.attempt.parts == 1
+
+
+async def test_markup_that_nobody_knows_is_refused_before_anything_is_sent() -> None:
+    async with stage() as here:
+        _, outcome = await here.outcome_of(replace(attempt("1"), parse_mode="bbcode"))
+        assert outcome == Refused("parse_mode bbcode")
+        assert here.line.sent == []
+
+
+@pytest.mark.parametrize(("part", "text"), [(0, "0123456789"), (1, "abcdefghij"), (2, "ABCDEFGHIJ")])
+async def test_of_a_long_text_the_part_that_was_claimed_is_sent(part: int, text: str) -> None:
+    async with stage() as here:
+        long = replace(attempt("1", text="0123456789 abcdefghij ABCDEFGHIJ"), text_limit=16, part=part)
+        assert (await here.outcome_of(long))[1] == SENT
+        assert [sent for _, _, sent, _ in here.line.sent] == [text]
+        assert here.settled is not None
+        assert here.settled.attempt.parts == 3
+
+
+async def test_a_part_that_telegram_has_is_not_sent_again() -> None:
+    async with stage() as here:
+        long = replace(attempt("1", text="0123456789 0123456789"), text_limit=16, known_id=55)
+        assert (await here.outcome_of(long))[1] == Sent(55)
+        assert here.line.sent == []
+        assert here.settled is not None
+        assert here.settled.attempt.parts == 2
+
+
+async def test_a_part_that_there_is_no_more_ends_the_message() -> None:
+    """Another release of the worker had cut the same text into more."""
+    async with stage() as here:
+        _, outcome = await here.outcome_of(replace(attempt("1"), part=2))
+        assert outcome == Sent(None)
         assert here.line.sent == []
 
 

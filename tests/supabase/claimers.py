@@ -29,6 +29,7 @@ from tgworker.messaging.account import utc_now
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.formatted import FormattedText
 from tgworker.messaging.gate import Gate
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Secret
@@ -224,6 +225,7 @@ class Crowd:
                                 store=store,
                                 limits=LIMITS,
                                 report=lambda _event: None,
+                                format_text=lambda text, _mode: FormattedText(text),
                             )
                         )
                     nursery.start_soon(

@@ -13,6 +13,7 @@ from contracts.store_kit import Calendar
 from supabase_schema.rpc_kit import Ids, PostgresApplication, open_database
 from tgworker.devstack import Binaries, Cluster, Folders, Postgrest, open_postgrest, project_keys
 from tgworker.messaging.models import (
+    DEFAULT_TEXT_LIMIT,
     AccountId,
     AccountState,
     Attempt,
@@ -79,10 +80,15 @@ class GreedyStore(SupabaseStore):
         await super().record_synced(account_ids)
 
     async def turn(
-        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+        self,
+        settled: Sequence[Settled],
+        slots: Mapping[AccountId, int],
+        *,
+        known: Collection[MessageId],
+        text_limit: int = DEFAULT_TEXT_LIMIT,
     ) -> Sequence[Attempt]:
         await self.take(slots)
-        return await super().turn(settled, slots, known=known)
+        return await super().turn(settled, slots, known=known, text_limit=text_limit)
 
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
         await self.take([account_id])

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
+    DEFAULT_TEXT_LIMIT,
     Account,
     AccountId,
     AccountState,
@@ -167,7 +168,12 @@ class RpcStore:
     # OutboxStore
 
     async def turn(
-        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+        self,
+        settled: Sequence[Settled],
+        slots: Mapping[AccountId, int],
+        *,
+        known: Collection[MessageId],
+        text_limit: int = DEFAULT_TEXT_LIMIT,
     ) -> Sequence[Attempt]:
         leases = self._leases(slots)
         parts: dict[str, Any] = {}
@@ -177,7 +183,12 @@ class RpcStore:
             parts["p_leases"] = leases
             parts["p_slots"] = Json({**lease, "free": slots[AccountId(lease["account"])]} for lease in leases)
         answer = self.rpc(
-            "tgworker_tick", p_holder=self._holder, p_ttl_s=LEASE_S, p_known=list(known), **parts
+            "tgworker_tick",
+            p_holder=self._holder,
+            p_ttl_s=LEASE_S,
+            p_known=list(known),
+            p_text_limit=text_limit,
+            **parts,
         )
         if answer["error"] is not None:
             raise AssertionError(answer["error"])
@@ -394,6 +405,7 @@ def _settled(item: Settled) -> dict[str, Any]:
     row: dict[str, Any] = {
         "message_id": attempt.message_id,
         "claim": attempt.fence,
+        "parts": attempt.parts,
         "part": attempt.part,
         "to": attempt.to,
         "chat_id": None if attempt.peer is None else attempt.peer.chat_id,
@@ -428,6 +440,10 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
         random_id=row["random_id"],
         number=row["number"],
         fence=row["claim"],
+        parse_mode=row["parse_mode"],
+        text_limit=row["text_limit"],
+        parts=row["parts"],
+        known_id=row["known_id"],
     )
 
 

@@ -17,7 +17,9 @@ _STAGING = (
         not_before real,
         error text,
         doubtful integer not null default 0,
-        unclaimed integer not null default 0
+        unclaimed integer not null default 0,
+        parts integer,
+        goes_on integer not null default 0
     )
     """,
     """

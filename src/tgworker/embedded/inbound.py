@@ -32,6 +32,35 @@ cross join tgworker_outbox_parts p on p.random_id = json_extract(j.value, '$[0]'
 join tgworker_outbox o on o.message_id = p.message_id
 left join temp.incoming i on i.telegram_id = json_extract(j.value, '$[1]') and i.outgoing
 where o.integration_account_id = :account and p.telegram_id is null
+    and (o.part + 1 = o.parts and p.part = o.part or o.state = 'sent' and p.part = 0)
+"""
+
+# The same of a part after which others are to be sent, or may be: only its id is learned. The next attempt at
+# it, if there is one, has nothing to send. What has begun to be sent does not expire.
+_LEARN_PART_IDS = """
+update tgworker_outbox_parts as p set telegram_id = json_extract(j.value, '$[1]')
+from json_each(:sent_ids) j, tgworker_outbox o
+where p.random_id = json_extract(j.value, '$[0]') and p.telegram_id is null
+    and o.message_id = p.message_id and o.integration_account_id = :account
+    and not exists (select 1 from temp.settling s where s.seq = o.seq)
+"""
+
+_KEYS_OF_PARTS = """
+insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id)
+select :account, p.telegram_id, coalesce(i.chat_id, o.chat_id), o.message_id
+from json_each(:sent_ids) j
+cross join tgworker_outbox_parts p on p.random_id = json_extract(j.value, '$[0]')
+join tgworker_outbox o on o.message_id = p.message_id
+left join temp.incoming i on i.telegram_id = p.telegram_id and i.outgoing
+where o.integration_account_id = :account and coalesce(i.chat_id, o.chat_id) is not null
+on conflict do nothing
+"""
+
+_BEGUN = """
+update tgworker_outbox as o set doubt_since = null, expires_at = null
+from json_each(:sent_ids) j, tgworker_outbox_parts p
+where p.random_id = json_extract(j.value, '$[0]') and o.message_id = p.message_id and p.part = o.part
+    and o.integration_account_id = :account and o.state in ('deferred', 'sending')
 """
 
 # Telegram said "already sent" without an id, and here is a message of ours with that text in that chat.
@@ -250,7 +279,11 @@ def _recognise(
     """Find messages among the staged ones that this worker sent, and settle them."""
     settling.begin(connection)
     if sent_ids:
-        connection.execute(_STAGE_SENT_IDS, {"account": account_id, "sent_ids": to_json(sent_ids)})
+        told = {"account": account_id, "sent_ids": to_json(sent_ids)}
+        connection.execute(_STAGE_SENT_IDS, told)
+        if connection.execute(_LEARN_PART_IDS, told).rowcount:
+            connection.execute(_KEYS_OF_PARTS, told)
+            connection.execute(_BEGUN, told)
     connection.execute(_STAGE_AWAITED, {"account": account_id})
     if connection.execute("select 1 from temp.settling limit 1").fetchone() is not None:
         settling.apply(connection, now)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tgworker.embedded import settling
 from tgworker.embedded.peers import find_peer, peer_from
+from tgworker.embedded.pinned import Pinned, committed
 from tgworker.embedded.settling import Verdict
 from tgworker.embedded.unassigned import assign_accounts
 from tgworker.embedded.values import random_id, seconds, to_json
@@ -28,7 +29,7 @@ _SURVEY = """
 select
     (select min(not_before) from tgworker_outbox where state = 'deferred'),
     (select min(expires_at) from tgworker_outbox
-        where expires_at is not null and state in ('waiting', 'resolving', 'deferred')),
+        where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0),
     exists (select 1 from tgworker_lanes
         where integration_account_id is null and wake_at is null and fence is null)
 """
@@ -41,7 +42,8 @@ where seq in (select seq from tgworker_outbox where state = 'deferred' and not_b
 
 _EXPIRED = """
 select seq, doubt_since from tgworker_outbox
-where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and expires_at <= ?
+where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0
+    and expires_at <= ?
 order by expires_at limit ?
 """
 
@@ -84,6 +86,11 @@ from (
     select o.seq, o.message_id, o.integration_account_id as account_id, o.conversation_id, o.attempts,
         o.state,
         o.claimed_at, o.doubt_since, o.expires_at, m.text, m.external_message_id,
+        case when json_valid(m.raw_payload) then json_extract(m.raw_payload, '$.telegram.parse_mode') end
+            as asked_mode,
+        o.part, o.parts, o.text_limit, o.parse_mode, o.long_text,
+        (select k.telegram_id from tgworker_outbox_parts k where k.message_id = o.message_id
+            and k.part = o.part) as known_id,
         coalesce(own.value, named.value, (
             select i.value from contact_identities i
             where i.contact_id = c.contact_id and i.type = 'telegram_user' and i.owner_id = c.owner_id limit 1
@@ -104,6 +111,8 @@ _CLAIM = """
 update tgworker_outbox as o
 set state = 'sending', attempts = o.attempts + 1, fence = :fence, claimed_at = :now, not_before = null,
     chat_id = coalesce(json_extract(j.value, '$[1]'), o.chat_id),
+    parts = json_extract(j.value, '$[2]'), text_limit = json_extract(j.value, '$[3]'),
+    parse_mode = json_extract(j.value, '$[4]'), long_text = json_extract(j.value, '$[5]'),
     doubt_since = case o.state when 'sending' then coalesce(o.doubt_since, o.claimed_at)
         else o.doubt_since end
 from json_each(:rows) j where o.seq = json_extract(j.value, '$[0]')
@@ -165,6 +174,8 @@ class Claims:
         slots: Mapping[AccountId, int],
         known: Collection[MessageId],
         now: datetime,
+        *,
+        text_limit: int,
     ) -> list[Attempt]:
         """Claim what is due; see `tgworker.messaging.ports.OutboxStore.turn`."""
         known = frozenset(known)
@@ -184,7 +195,7 @@ class Claims:
             picked = self._pick(connection, free, known)
             if not picked:
                 break
-            taken, verdicts = self._take(connection, picked, now_s)
+            taken, verdicts = self._take(connection, picked, now_s, text_limit)
             attempts += taken
             if not verdicts:
                 break
@@ -221,19 +232,19 @@ class Claims:
         return picked
 
     def _take(
-        self, connection: sqlite3.Connection, picked: list[int], now_s: float
+        self, connection: sqlite3.Connection, picked: list[int], now_s: float, text_limit: int
     ) -> tuple[list[Attempt], list[Verdict]]:
         """Store the attempts at these rows; returns them, and the end of those that are not sent."""
         attempts: list[Attempt] = []
         verdicts: list[Verdict] = []
-        claimed: list[tuple[int, int | None]] = []
+        claimed: list[tuple[object, ...]] = []
         for row in connection.execute(_ROWS, (to_json(picked),)).fetchall():
-            judged = self._judge(connection, row, now_s)
+            judged = self._judge(connection, row, now_s, text_limit)
             if isinstance(judged, Verdict):
                 verdicts.append(judged)
             else:
                 attempts.append(judged)
-                claimed.append((row[0], judged.peer.chat_id if judged.peer is not None else None))
+                claimed.append(committed(row[0], judged))
         if claimed:
             connection.execute(_CLAIM, {"fence": self._fence, "now": now_s, "rows": to_json(claimed)})
             parts = [(attempt.message_id, attempt.part, attempt.random_id) for attempt in attempts]
@@ -241,20 +252,24 @@ class Claims:
         return attempts, verdicts
 
     def _judge(
-        self, connection: sqlite3.Connection, row: tuple[object, ...], now_s: float
+        self, connection: sqlite3.Connection, row: tuple[object, ...], now_s: float, text_limit: int
     ) -> Attempt | Verdict:
         """Whether a picked row is sent now, and if not, what becomes of it."""
         seq, message_id, account_id, conversation_id, number, state = row[:6]
-        claimed_at, doubt_since, expires_at, text, external_id, to = row[6:12]
-        peer_row = row[12:]
+        claimed_at, doubt_since, expires_at, text, external_id = row[6:11]
+        pinned, known_id, to, peer_row = Pinned.of(row[11:17]), row[17], row[18], row[19:]
         assert isinstance(seq, int)
         assert isinstance(number, int)
+        assert known_id is None or isinstance(known_id, int)
         doubt = doubt_since if doubt_since is not None or state != "sending" else claimed_at
+        if known_id is not None:
+            doubt = None  # Telegram has this part; whether it is the last one the worker will say
         assert doubt is None or isinstance(doubt, float)
         if external_id is None or not str(external_id).lower().startswith("local-"):
             # The message went away, or is somebody else's now, while it was in flight.
             return Verdict(seq, OutboxState.CANCELLED, "withdrawn by the application")
-        if isinstance(expires_at, float) and expires_at <= now_s:
+        has_begun = pinned.part > 0 or known_id is not None
+        if isinstance(expires_at, float) and expires_at <= now_s and not has_begun:
             return _expired(seq, doubt)
         if doubt is not None and now_s - doubt > REPEAT_WINDOW_S:
             return Verdict(
@@ -268,17 +283,23 @@ class Claims:
         peer = peer_from(peer_row) if peer_row[0] is not None else None
         if peer is None and recipient[:1] in ("@", "+"):
             peer = find_peer(connection, account, recipient)
+        if doubt is None and not has_begun:
+            pinned = pinned.anew("" if text is None else str(text), text_limit)
         return Attempt(
             message_id=row_id,
             account_id=account,
             conversation_id=ConversationId(str(conversation_id)),
             to=recipient,
             peer=peer,
-            text="" if text is None else str(text),
-            part=0,
-            random_id=random_id(row_id, 0),
+            text=pinned.long_text or ("" if text is None else str(text)),
+            part=pinned.part,
+            random_id=random_id(row_id, pinned.part),
             number=number + 1,
             fence=self._fence,
+            parse_mode=pinned.parse_mode,
+            text_limit=pinned.text_limit or text_limit,
+            parts=pinned.parts,
+            known_id=known_id,
         )
 
 

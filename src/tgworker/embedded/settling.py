@@ -31,11 +31,13 @@ PREVIEW_CHARACTERS = 100
 
 _STAGE_SETTLED = """
 insert or replace into temp.settling
-    (seq, message_id, part, state, telegram_id, chat_id, sent_at, not_before, error, doubtful, unclaimed)
+    (seq, message_id, part, state, telegram_id, chat_id, sent_at, not_before, error, doubtful, unclaimed,
+    parts, goes_on)
 select o.seq, o.message_id, json_extract(i.value, '$[3]'), json_extract(i.value, '$[4]'),
     json_extract(i.value, '$[5]'), coalesce(json_extract(i.value, '$[6]'), o.chat_id),
     json_extract(i.value, '$[7]'), json_extract(i.value, '$[8]'), json_extract(i.value, '$[9]'),
-    json_extract(i.value, '$[10]'), json_extract(i.value, '$[11]')
+    json_extract(i.value, '$[10]'), json_extract(i.value, '$[11]'), json_extract(i.value, '$[12]'),
+    json_extract(i.value, '$[13]')
 from json_each(:items) i cross join tgworker_outbox o
 where o.message_id = json_extract(i.value, '$[0]') and o.state = 'sending'
     and o.fence = json_extract(i.value, '$[1]') and o.attempts = json_extract(i.value, '$[2]')
@@ -51,14 +53,20 @@ _OUTBOX = """
 update tgworker_outbox as o
 set state = s.state,
     not_before = s.not_before,
-    error = s.error,
+    error = case when o.part > 0 and s.state in ('unsure', 'dead', 'cancelled', 'expired')
+        then s.error || ' (' || o.part || ' of its ' || o.parts || ' parts were sent)' else s.error end,
+    part = case when s.goes_on then s.part + 1 else o.part end,
+    parts = coalesce(s.parts, o.parts),
     attempts = o.attempts - s.unclaimed,
     doubt_since = case
-        when s.state = 'sent' then null
+        when s.state = 'sent' or s.goes_on then null
         when s.doubtful then coalesce(o.doubt_since, o.claimed_at)
         else o.doubt_since end,
     chat_id = coalesce(s.chat_id, o.chat_id),
-    awaiting_id = (s.state = 'sent' and s.telegram_id is null),
+    -- It is the first part's id that the application sees.
+    awaiting_id = (s.state = 'sent' and case when s.part = 0 then s.telegram_id is null
+        else exists (select 1 from tgworker_outbox_parts p
+            where p.message_id = s.message_id and p.part = 0 and p.telegram_id is null) end),
     settled_at = case when s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired') then :now end
 from temp.settling s
 where o.seq = +s.seq
@@ -93,11 +101,14 @@ on conflict do nothing
 _MESSAGES = """
 update messages as m
 set external_message_id = case s.state
-        when 'sent' then coalesce(cast(s.telegram_id as text), 'sent-' || substr(o.local_id, 7))
+        when 'sent' then coalesce(
+            (select cast(p.telegram_id as text) from tgworker_outbox_parts p
+                where p.message_id = s.message_id and p.part = 0),
+            'sent-' || substr(o.local_id, 7))
         else 'error-' || substr(o.local_id, 7) end,
     sent_at = case s.state when 'sent' then coalesce(s.sent_at, :now_iso) else m.sent_at end
 from temp.settling s join tgworker_outbox o on o.seq = s.seq
-where m.id = s.message_id and s.part = 0 and s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired')
+where m.id = s.message_id and s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired')
     and (s.state = 'sent' or m.external_message_id like 'local-%')
 """
 
@@ -166,10 +177,11 @@ def _staged(connection: sqlite3.Connection, item: Settled, now_s: float) -> tupl
     sent_at: str | None = None
     not_before: float | None = None
     error: str | None = None
-    doubtful = unclaimed = 0
+    doubtful = unclaimed = goes_on = 0
     match item.outcome:
         case Sent():
-            state = OutboxState.SENT
+            goes_on = int(attempt.parts is not None and attempt.part + 1 < attempt.parts)
+            state = OutboxState.WAITING if goes_on else OutboxState.SENT
             telegram_id = item.outcome.telegram_id
             if chat_id is None:
                 # Addressed by name: the peer that was resolved for it may be known by now.
@@ -184,7 +196,9 @@ def _staged(connection: sqlite3.Connection, item: Settled, now_s: float) -> tupl
             state, error = OutboxState.UNSURE, item.outcome.reason
         case Unknown():
             state = OutboxState.DEFERRED
-            not_before, error = now_s + retry_delay_s(attempt.number), item.outcome.reason
+            # (Each part that was sent before took an attempt of its own.)
+            not_before = now_s + retry_delay_s(attempt.number - attempt.part)
+            error = item.outcome.reason
             doubtful = 1
         case Released():
             state, unclaimed = OutboxState.WAITING, 1
@@ -203,6 +217,8 @@ def _staged(connection: sqlite3.Connection, item: Settled, now_s: float) -> tupl
         error,
         doubtful,
         unclaimed,
+        attempt.parts,
+        goes_on,
     )
 
 

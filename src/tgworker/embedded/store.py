@@ -18,6 +18,7 @@ from tgworker.embedded.schema import ensure_schema
 from tgworker.embedded.values import new_id
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
+    DEFAULT_TEXT_LIMIT,
     Account,
     AccountId,
     AccountState,
@@ -173,7 +174,12 @@ class EmbeddedStore:
     # OutboxStore
 
     async def turn(
-        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+        self,
+        settled: Sequence[Settled],
+        slots: Mapping[AccountId, int],
+        *,
+        known: Collection[MessageId],
+        text_limit: int = DEFAULT_TEXT_LIMIT,
     ) -> Sequence[Attempt]:
         """See `tgworker.messaging.ports.OutboxStore`. Costs next to nothing while nothing changes.
 
@@ -181,7 +187,7 @@ class EmbeddedStore:
         """
         if settled:
             await self._settle(settled)
-        return await self._claim(slots, known) if slots else ()
+        return await self._claim(slots, known, text_limit) if slots else ()
 
     async def _settle(self, settled: Sequence[Settled]) -> None:
         now = self._now()
@@ -194,11 +200,15 @@ class EmbeddedStore:
         # What a power failure takes away of this is asked again, under the claim that it did not take.
         await self._database.write(work, durable=False)
 
-    async def _claim(self, slots: Mapping[AccountId, int], known: Collection[MessageId]) -> Sequence[Attempt]:
+    async def _claim(
+        self, slots: Mapping[AccountId, int], known: Collection[MessageId], text_limit: int
+    ) -> Sequence[Attempt]:
         now = self._now()
         claimed = await self._database.write_unless(
             lambda connection: self._claims.nothing_new(connection, slots, known, now),
-            self._fenced(lambda connection: self._claims.claim(connection, slots, known, now)),
+            self._fenced(
+                lambda connection: self._claims.claim(connection, slots, known, now, text_limit=text_limit)
+            ),
         )
         return claimed or ()
 

@@ -225,7 +225,7 @@ class _Child:
             return TelegramAway(f"no connection within {context.limits.connect_s:g} s")
         self._online_at = trio.current_time()
         pulse.beat()
-        with context.dispatch.open_desk(account_id) as desk:
+        with context.dispatch.open_desk(account_id, lambda: connection.text_limit) as desk:
             self._stand(self._gate.attach(desk), user_id=me.chat_id)
             return await self._serve(connection, desk)
 
@@ -285,6 +285,7 @@ class _Child:
                         store=context.store,
                         limits=context.limits,
                         report=context.report,
+                        format_text=context.telegram.format_text,
                     ),
                     name="sender",
                 )

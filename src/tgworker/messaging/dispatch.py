@@ -8,13 +8,13 @@ finds the outcomes of its predecessor, and nothing that was claimed is ever forg
 import heapq
 import itertools
 import math
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import trio
 
-from tgworker.messaging.models import AccountId, Attempt, MessageId
+from tgworker.messaging.models import DEFAULT_TEXT_LIMIT, AccountId, Attempt, MessageId
 from tgworker.messaging.outcomes import Outcome, Released, Settled, Unknown
 
 
@@ -196,20 +196,30 @@ class Dispatch:
         self._slots = slots
         self._parking = parking
         self._desks: dict[AccountId, Desk] = {}
+        self._text_limits: dict[AccountId, Callable[[], int]] = {}
         self._known: set[MessageId] = set()
         self._unsettled: list[Settled] = []
         self._news = trio.Event()
 
     @contextmanager
-    def open_desk(self, account_id: AccountId) -> Generator[Desk]:
-        """Take attempts for an account while the block runs: the account is online."""
+    def open_desk(
+        self, account_id: AccountId, text_limit: Callable[[], int] = lambda: DEFAULT_TEXT_LIMIT
+    ) -> Generator[Desk]:
+        """Take attempts for an account while the block runs: the account is online.
+
+        Args:
+            account_id: The account.
+            text_limit: How long its server lets one message be, in UTF-16 code units.
+        """
         desk = Desk(self, self._slots, self._parking)
         self._desks[account_id] = desk
+        self._text_limits[account_id] = text_limit
         self.ring()  # an account that came online may have rows waiting
         try:
             yield desk
         finally:
             del self._desks[account_id]
+            del self._text_limits[account_id]
             desk.close("the account went offline")
 
     def online(self) -> frozenset[AccountId]:
@@ -219,6 +229,10 @@ class Dispatch:
     def slots(self) -> Mapping[AccountId, int]:
         """The free slots of each account that has any: what a claim may ask for."""
         return {account: desk.free_slots for account, desk in self._desks.items() if desk.free_slots > 0}
+
+    def text_limit(self) -> int:
+        """How long one message may be, whichever account sends it: they have one Telegram."""
+        return min((limit() for limit in self._text_limits.values()), default=DEFAULT_TEXT_LIMIT)
 
     def known(self, *, besides: Iterable[Settled] = ()) -> frozenset[MessageId]:
         """Every message that was claimed by this process and is not settled yet.

@@ -21,6 +21,10 @@ ConversationId = NewType("ConversationId", str)
 MessageId = NewType("MessageId", str)
 """``messages.id``: the application's id of a message, not Telegram's."""
 
+DEFAULT_TEXT_LIMIT = 4096
+"""UTF-16 code units in one message, while the server has not said otherwise
+(https://core.telegram.org/constructor/config, ``message_length_max``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -112,12 +116,18 @@ class Attempt:
         conversation_id: The lane: at most one attempt of a conversation exists at a time.
         to: Whom the conversation is with: a marked id in decimal, ``@username``, or ``+`` and a phone number.
         peer: The chat as this account may address it, if the store knows it.
-        text: What to send. Empty text is refused by the worker, not by Telegram.
-        part: Which part of a split message this is, from 0.
+        text: The whole message, as the application wrote it. Empty text is refused by the worker, not by
+            Telegram.
+        part: Which part of it is to be sent, from 0: see `tgworker.messaging.planning`.
         random_id: Telegram's idempotency key: a function of message and part, the same in every attempt
             (https://core.telegram.org/api/errors, ``RANDOM_ID_DUPLICATE``).
         number: Which attempt this is, from 1.
         fence: The fencing token of the claim; a settle with an older one changes nothing.
+        parse_mode: How ``text`` is marked up, as the application says; ``None``: not at all.
+        text_limit: How long one part may be, in UTF-16 code units. Committed with the first claim, as are the
+            text and its markup if it takes more than one: an attempt that is repeated has the same parts.
+        parts: How many parts there are; ``None`` for a long text whose parts nobody has counted yet.
+        known_id: Telegram's id of this very part, which an update has told already: there is nothing to send.
     """
 
     message_id: MessageId
@@ -130,6 +140,10 @@ class Attempt:
     random_id: int
     number: int
     fence: int
+    parse_mode: str | None = None
+    text_limit: int = DEFAULT_TEXT_LIMIT
+    parts: int | None = None
+    known_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

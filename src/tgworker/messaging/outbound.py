@@ -70,8 +70,12 @@ async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Li
     if not (settled or slots):
         return False
     known = dispatch.known(besides=settled)
+    text_limit = dispatch.text_limit()
     attempts = await within(
-        pulse, "database.turn", limits.database_s, lambda: store.turn(settled, slots, known=known)
+        pulse,
+        "database.turn",
+        limits.database_s,
+        lambda: store.turn(settled, slots, known=known, text_limit=text_limit),
     )
     dispatch.forget(settled)
     dispatch.hand_over(attempts)

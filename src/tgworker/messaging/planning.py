@@ -6,10 +6,6 @@ from tgworker.messaging.formatted import FormattedText, code_units
 from tgworker.messaging.outcomes import Refused
 from tgworker.messaging.splitting import SMALLEST_LIMIT, split
 
-DEFAULT_TEXT_LIMIT = 4096
-"""Code units in one message, while the server has not said otherwise
-(https://core.telegram.org/constructor/config, ``message_length_max``)."""
-
 MOST_PARTS = 50
 """A text that takes more messages is refused: nobody reads it, and whoever sends so many at once is slowed
 down for hours."""

@@ -15,6 +15,7 @@ from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
+    DEFAULT_TEXT_LIMIT,
     Account,
     AccountId,
     AccountState,
@@ -137,7 +138,12 @@ class OutboxStore(Protocol):
     """The queue of what should be sent."""
 
     async def turn(
-        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+        self,
+        settled: Sequence[Settled],
+        slots: Mapping[AccountId, int],
+        *,
+        known: Collection[MessageId],
+        text_limit: int = DEFAULT_TEXT_LIMIT,
     ) -> Sequence[Attempt]:
         """Store what became of attempts, then claim lane heads that are due: the stored attempts, committed.
 
@@ -154,6 +160,8 @@ class OutboxStore(Protocol):
             settled: All of it is stored before anything is claimed, even if the claim then fails.
             slots: How many attempts each account takes.
             known: The messages that the caller has in hand; not those that it settles.
+            text_limit: How long one message may be, in UTF-16 code units. A longer text is sent in parts,
+                each claimed and settled by itself; the row stays the head of its conversation until the last.
         """
         ...
 

@@ -11,8 +11,9 @@ from tgworker.messaging.events import Report, SendFinished, StoreUnavailable
 from tgworker.messaging.gate import Gate, Parked
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Attempt, Peer
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Unknown, reason_of
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Unknown, reason_of
 from tgworker.messaging.pacing import Go
+from tgworker.messaging.planning import Format, parts_of
 from tgworker.messaging.ports import Connection, InboundStore, Pulse
 
 
@@ -25,6 +26,7 @@ async def run_sender(
     store: InboundStore,
     limits: Limits,
     report: Report,
+    format_text: Format,
 ) -> None:
     """Send what the desk holds, one attempt at a time; returns never.
 
@@ -32,12 +34,14 @@ async def run_sender(
     order holds however many there are, and a chat that waits delays no other. What may not leave yet is not
     sent: the gate says what becomes of it.
 
+    Of a long text the part that the attempt names is sent; the next one is an attempt of its own.
+
     Cancellation: the attempt in hand is filed, as `Released` until bytes may have left, then as `Unknown`.
     """
     while True:
         attempt = await desk.take()
         with desk.fly(attempt) as flight:
-            outcome = await _send(pulse, flight, gate, connection, store, limits, report)
+            outcome = await _send(pulse, flight, gate, connection, store, limits, report, format_text)
             if isinstance(outcome, Parked):
                 flight.park(outcome.until)
                 continue
@@ -62,12 +66,17 @@ async def _send(
     store: InboundStore,
     limits: Limits,
     report: Report,
+    format_text: Format,
 ) -> Outcome | Parked:
     attempt = flight.attempt
     # A cancellation that came while the attempt was handed over must not put it in doubt.
     await trio.lowlevel.checkpoint_if_cancelled()
-    if not attempt.text.strip():
-        return Refused("the message has no text")
+    parts = parts_of(attempt.text, attempt.parse_mode, attempt.text_limit, format_text)
+    if isinstance(parts, Refused):
+        return parts
+    flight.attempt = attempt = replace(attempt, parts=len(parts))  # the settle says whether this was the last
+    if attempt.known_id is not None or attempt.part >= len(parts):
+        return Sent(attempt.known_id)  # (another release of the worker may have made more of the same text)
     if (wait := gate.closed()) is not None:
         return Released(wait.reason)
     peer = attempt.peer
@@ -93,7 +102,10 @@ async def _send(
     flight.take_off()
     outcome: Outcome = Unknown(f"no answer within {limits.send_s:g} s")
     with pulse.deadline("telegram.send", limits.send_s):
-        outcome = await connection.send_text(peer, attempt.text, random_id=attempt.random_id)
+        part = parts[attempt.part]
+        outcome = await connection.send_text(
+            peer, part.text, random_id=attempt.random_id, entities=part.entities
+        )
     gate.note(peer, outcome)
     return outcome
 

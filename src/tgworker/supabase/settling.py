@@ -14,6 +14,7 @@ def settled_json(settled: Settled) -> Mapping[str, object]:
         "message_id": attempt.message_id,
         "claim": attempt.fence,
         "part": attempt.part,
+        "parts": attempt.parts,
         "outcome": type(outcome).__name__.lower(),
         "to": attempt.to,
         "chat_id": None if attempt.peer is None else attempt.peer.chat_id,

@@ -5,6 +5,7 @@ from typing import Literal
 
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
+    DEFAULT_TEXT_LIMIT,
     Account,
     AccountId,
     AccountState,
@@ -90,10 +91,15 @@ class SupabaseStore:
     # OutboxStore
 
     async def turn(
-        self, settled: Sequence[Settled], slots: Mapping[AccountId, int], *, known: Collection[MessageId]
+        self,
+        settled: Sequence[Settled],
+        slots: Mapping[AccountId, int],
+        *,
+        known: Collection[MessageId],
+        text_limit: int = DEFAULT_TEXT_LIMIT,
     ) -> Sequence[Attempt]:
         """See `tgworker.messaging.ports.OutboxStore`."""
-        return await turn(self._rest, self._leases, settled, slots, known)
+        return await turn(self._rest, self._leases, settled, slots, known, text_limit)
 
     # InboundStore
 

@@ -31,6 +31,10 @@ class _Attempt(Row):
     random_id: int
     number: int
     claim: int
+    parse_mode: str | None
+    text_limit: int
+    parts: int | None
+    known_id: int | None
 
     def attempt(self) -> Attempt:
         return Attempt(
@@ -45,6 +49,10 @@ class _Attempt(Row):
             number=self.number,
             # The token of this very claim: finer than the lease's, which the database checks as well.
             fence=self.claim,
+            parse_mode=self.parse_mode,
+            text_limit=self.text_limit,
+            parts=self.parts,
+            known_id=self.known_id,
         )
 
 
@@ -69,6 +77,7 @@ async def turn(
     settled: Sequence[Settled],
     slots: Mapping[AccountId, int],
     known: Collection[MessageId],
+    text_limit: int,
 ) -> list[Attempt]:
     """Settle, then claim; see `tgworker.messaging.ports.OutboxStore.turn`. Raises: as `Rest`.
 
@@ -96,6 +105,7 @@ async def turn(
                 for account, fence in fences.items()
             ]
             arguments["p_known"] = sorted({*known, *(attempt.message_id for attempt in attempts)})
+            arguments["p_text_limit"] = text_limit
         answer = await rest.call(TICK, arguments, _Ticked)
         if answer.error is not None:
             raise refusal_by(answer.error.code).error(f"Supabase ({TICK})")

@@ -6,7 +6,7 @@ from typing import Any
 
 from telethon.tl import functions, types
 
-from tgworker.messaging.planning import DEFAULT_TEXT_LIMIT
+from tgworker.messaging.models import DEFAULT_TEXT_LIMIT
 from tgworker.telegram.line import LineSender
 
 REFRESH_S = 6 * 3600.0

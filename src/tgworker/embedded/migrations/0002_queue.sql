@@ -90,6 +90,12 @@ create table tgworker_outbox (
     chat_id integer,
     awaiting_id integer not null default 0, -- Telegram has it, under an id that we have not seen yet
     error text,
+    part integer not null default 0, -- the part that is sent next
+    parts integer, -- how many there are; null: the worker has not counted them yet
+    -- What the parts are made of, as the claim committed it: a repeat makes the very same ones.
+    text_limit integer, -- UTF-16 code units in one part
+    parse_mode text,
+    long_text text, -- the whole text, if it is longer than that
     created_at real not null default ((julianday('now') - 2440587.5) * 86400.0),
     settled_at real,
     -- Whether the row takes part in its conversation's order. A row that was never tried and asks for a later
@@ -100,8 +106,9 @@ create table tgworker_outbox (
 create index tgworker_outbox_lane on tgworker_outbox (conversation_id, seq) where in_lane = 1;
 create unique index tgworker_outbox_in_flight on tgworker_outbox (conversation_id) where state = 'sending';
 create index tgworker_outbox_deferred on tgworker_outbox (not_before) where state = 'deferred';
+-- (What has begun to be sent is sent to its end.)
 create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
-    where expires_at is not null and state in ('waiting', 'resolving', 'deferred');
+    where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0;
 create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
 create index tgworker_outbox_chatless on tgworker_outbox (integration_account_id)
     where state = 'sent' and chat_id is null;

@@ -119,6 +119,12 @@ create table if not exists public.tgworker_outbox (
     chat_id bigint,
     awaiting_id boolean not null default false, -- Telegram has it, under an id that we have not seen yet
     error text,
+    part integer not null default 0, -- the part that is sent next
+    parts integer, -- how many there are; null: the worker has not counted them yet
+    -- What the parts are made of, as the claim committed it: a repeat makes the very same ones.
+    text_limit integer, -- UTF-16 code units in one part
+    parse_mode text,
+    long_text text, -- the whole text, if it is longer than that
     created_at timestamptz not null default public.tgworker_now(),
     sent_at timestamptz, -- by Telegram's clock
     settled_at timestamptz,
@@ -133,8 +139,9 @@ create unique index if not exists tgworker_outbox_in_flight on public.tgworker_o
     where state = 'sending';
 create index if not exists tgworker_outbox_later on public.tgworker_outbox (not_before)
     where state = 'deferred' and attempts = 0;
+-- (What has begun to be sent is sent to its end.)
 create index if not exists tgworker_outbox_expiring on public.tgworker_outbox (expires_at)
-    where expires_at is not null and state in ('waiting', 'resolving', 'deferred');
+    where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0;
 create index if not exists tgworker_outbox_awaiting_id on public.tgworker_outbox (integration_account_id)
     where awaiting_id;
 create index if not exists tgworker_outbox_chatless on public.tgworker_outbox (integration_account_id)

@@ -101,14 +101,25 @@ begin
     end if;
     with written as (
         update public.tgworker_outbox o
-        set state = s.state, not_before = s.not_before, error = s.error,
+        -- After a part that was sent, and is not the last one, the next part waits.
+        set state = case when o.state = 'sending' and s.state = 'sent' and s.part + 1 < coalesce(o.parts, 1)
+                then 'waiting' else s.state end,
+            part = case when o.state = 'sending' and s.state = 'sent' and s.part + 1 < coalesce(o.parts, 1)
+                then s.part + 1 else o.part end,
+            not_before = s.not_before,
+            error = case when o.part > 0 and s.state in ('unsure', 'dead', 'cancelled', 'expired')
+                then format('%s (%s of its %s parts were sent)', s.error, o.part, o.parts) else s.error end,
             attempts = o.attempts - case when s.unclaimed then 1 else 0 end,
             doubt_since = case when s.state = 'sent' then null
                 when s.doubtful then coalesce(o.doubt_since, o.claimed_at) else o.doubt_since end,
             chat_id = coalesce(s.chat_id, o.chat_id),
-            awaiting_id = s.state = 'sent' and s.telegram_id is null,
+            -- It is the first part's id that the application sees.
+            awaiting_id = s.state = 'sent' and case when s.part = 0 then s.telegram_id is null
+                else exists (select from public.tgworker_outbox_parts p
+                    where p.message_id = o.message_id and p.part = 0 and p.telegram_id is null) end,
             sent_at = coalesce(s.sent_at, o.sent_at),
-            settled_at = case when s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired') then p_now end
+            settled_at = case when o.state = 'sending' and s.state = 'sent' and s.part + 1 < coalesce(o.parts, 1)
+                then null when s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired') then p_now end
         from unnest(p_rows) s
         where o.seq = s.seq
         returning o.conversation_id, o.message_id, o.settled_at
@@ -181,10 +192,12 @@ $$;
 
 -- The first half of OutboxStore.turn
 --
--- p_items  [{"message_id", "claim", "part", "outcome", "to", "chat_id", "telegram_id", "sent_at", "retry_after_s",
---            "reason"}]
---          claim and part as tgworker_claim gave them; outcome one of sent, deferred, refused, unknown, unsure,
---          released; to and chat_id: whom the attempt was addressed to, chat_id if it was known
+-- p_items  [{"message_id", "claim", "part", "parts", "outcome", "to", "chat_id", "telegram_id", "sent_at",
+--            "retry_after_s", "reason"}]
+--          claim and part as tgworker_claim gave them; parts: how many there are, null where nobody has counted them
+--          (after a part that was sent the next one is claimed, and the row is settled with its last); outcome one of
+--          sent, deferred, refused, unknown, unsure, released; to and chat_id: whom the attempt was addressed to, chat_id
+--          if it was known
 -- answer   {"settled": [message_id], "stale": [message_id]}
 --
 -- stale: claimed again since then, settled already, or its account's lease has another token: nothing was written.
@@ -210,10 +223,17 @@ begin
     where l.conversation_id in (
         select o.conversation_id from public.tgworker_outbox o where o.message_id = any (v_messages))
     order by l.conversation_id for update;
+    if exists (select from jsonb_array_elements(p_items) i where (i ->> 'parts')::integer > 1) then
+        update public.tgworker_outbox o set parts = i.parts
+        from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, parts integer)
+        where o.message_id = i.message_id and o.claim = i.claim and o.state = 'sending' and i.parts > 1
+            and o.parts is distinct from i.parts;
+    end if;
     with counted as (
         select distinct on (o.seq) o.seq, o.integration_account_id, o.attempts, i.*
         from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, part integer, outcome text, "to" text,
-            chat_id bigint, telegram_id bigint, sent_at timestamptz, retry_after_s double precision, reason text)
+            parts integer, chat_id bigint, telegram_id bigint, sent_at timestamptz,
+            retry_after_s double precision, reason text)
         join public.tgworker_outbox o on o.message_id = i.message_id
         join public.tgworker_leases l on l.integration_account_id = o.integration_account_id and l.fence = o.fence
         where o.state = 'sending' and o.claim = i.claim
@@ -230,7 +250,8 @@ begin
             case c.outcome when 'sent' then c.sent_at end,
             case c.outcome
                 when 'deferred' then v_now + make_interval(secs => greatest(0, coalesce(c.retry_after_s, 0)))
-                when 'unknown' then v_now + make_interval(secs => public.tgworker_retry_delay_s(c.attempts)) end,
+                -- (Each part that was sent before took an attempt of its own.)
+                when 'unknown' then v_now + make_interval(secs => public.tgworker_retry_delay_s(c.attempts - coalesce(c.part, 0))) end,
             case when c.outcome not in ('sent', 'released') then c.reason end,
             c.outcome = 'unknown', c.outcome = 'released'
         )::public.tgworker_verdict order by c.seq)

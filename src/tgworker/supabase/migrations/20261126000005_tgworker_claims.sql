@@ -245,7 +245,7 @@ begin
             where state = 'deferred' and attempts = 0 and not_before <= p_now) as due,
         exists (select from public.tgworker_outbox
             where expires_at is not null and state in ('waiting', 'resolving', 'deferred')
-                and expires_at <= p_now) as expired,
+                and part = 0 and expires_at <= p_now) as expired,
         exists (select from public.tgworker_chores)
             or exists (select from public.tgworker_trigger_errors where repaired_at is null) as chores,
         exists (select from public.tgworker_removed_accounts where not outbox_done) as removed,
@@ -288,7 +288,7 @@ begin
         into v_rows from (
             select o.seq, o.doubt_since from public.tgworker_outbox o
             where o.expires_at is not null and o.state in ('waiting', 'resolving', 'deferred')
-                and o.expires_at <= p_now
+                and o.part = 0 and o.expires_at <= p_now
             order by o.expires_at limit v_limit for update skip locked
         ) k;
         perform public.tgworker_apply(v_rows, p_now);
@@ -330,22 +330,39 @@ begin
     select r.id from ready r where r.id is not null union select c.id from claimed c where c.id is not null;
 end $$;
 
+-- Whether a text takes more UTF-16 code units than that: characters beyond the first plane take two.
+create or replace function public.tgworker_is_long(p_text text, p_limit integer) returns boolean
+language plpgsql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    return case
+        when p_text is null or 2 * char_length(p_text) <= p_limit then false
+        when char_length(p_text) > p_limit then true
+        else char_length(p_text) + char_length(regexp_replace(p_text, '[\u0001-\uffff]', '', 'g')) > p_limit
+    end;
+end $$;
+
 -- The second half of OutboxStore.turn
 --
 -- p_holder  who holds the accounts' leases
 -- p_slots   [{"account", "fence", "free"}]: at most so many for each account
 -- p_known   message ids that this worker has in hand. What is claimed under its leases and not known (the answer was
 --           lost, or the worker crashed) and what is claimed under an older token is handed over again.
--- answer    {"attempts": [{"message_id", "account", "conversation_id", "to", "peer", "text", "part", "random_id",
---            "number", "claim"}], "lost": [account], "more": bool}
+-- p_text_limit  UTF-16 code units in one message: what is longer is sent in parts
+-- answer    {"attempts": [{"message_id", "account", "conversation_id", "to", "peer", "text", "parse_mode",
+--            "text_limit", "part", "parts", "known_id", "random_id", "number", "claim"}], "lost": [account], "more": bool}
+--
+-- text_limit, and of a longer text also text and parse_mode, are what the first claim committed: a repeat has the same
+-- parts. part: which of them is next; parts: how many there are, null while nobody has counted them; known_id: Telegram's
+-- id of that part, if an update has told it already.
 --
 -- Lane heads that are due, the oldest first, at most one for a conversation. peer: see tgworker_peer, null if it is
 -- not known. claim: the token of this claim; it grows with every claim, and is never given twice. lost: accounts
 -- whose lease has run out or has another token now: stop them. more: the application has written more than one call
 -- takes in; claim again at once. Safe to repeat: what the lost answer held is handed over again, since it is not
 -- known.
-create or replace function public.tgworker_claim(p_holder uuid, p_slots jsonb, p_known uuid[] default '{}')
-returns jsonb
+create or replace function public.tgworker_claim(
+    p_holder uuid, p_slots jsonb, p_known uuid[] default '{}', p_text_limit integer default 4096) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 -- Every step is a handful of probes of an index, whatever the statistics say, or said when the plan was made; and
 -- planning again for each claim would cost more than the claim.
@@ -440,9 +457,14 @@ begin
         ), picked as materialized (
             select o.* from public.tgworker_outbox o where o.seq = any (v_seqs) for update of o skip locked
         ), rows as materialized (
-            select o.seq, o.message_id, o.conversation_id, o.attempts, o.state, o.expires_at,
-                case when o.state = 'sending' then coalesce(o.doubt_since, o.claimed_at) else o.doubt_since end
-                    as doubt,
+            select o.seq, o.message_id, o.conversation_id, o.attempts, o.state, o.expires_at, o.part, o.parts,
+                o.text_limit, o.parse_mode, o.long_text, k.telegram_id as known_id,
+                o.part > 0 or k.telegram_id is not null as has_begun,
+                -- (Telegram has a part whose id is known; whether it is the last one the worker will say.)
+                case when k.telegram_id is null then
+                    case when o.state = 'sending' then coalesce(o.doubt_since, o.claimed_at)
+                        else o.doubt_since end end as doubt,
+                m.raw_payload #>> '{telegram,parse_mode}' as asked_mode,
                 a.account, a.fence, p.lane, m.text, m.external_message_id as external_id,
                 coalesce(own.value, named.value, (
                     select i.value from public.contact_identities i
@@ -456,6 +478,10 @@ begin
             join unnest(v_seqs, v_lanes) p (seq, lane) on p.seq = o.seq
             left join unnest(v_accounts, v_fences) a (account, fence) on a.account = o.integration_account_id
                 and exists (select from held h where h.account = a.account and h.fence = a.fence)
+            left join lateral (
+                select t.telegram_id from public.tgworker_outbox_parts t
+                where t.message_id = o.message_id and t.part = o.part limit 1
+            ) k on true
             left join public.messages m on m.id = o.message_id
             left join public.conversations c on c.id = o.conversation_id
             left join public.contact_identities own
@@ -466,31 +492,40 @@ begin
                 case when r.recipient ~ '^-?[0-9]{1,18}$' then r.recipient::bigint
                     when r.recipient ~ '^[@+]' then public.tgworker_chat_of(r.account, r.recipient) end as chat_id,
                 -- Telegram's idempotency key: a function of message and part, the same in every attempt.
-                ('x' || left(encode(sha256(convert_to('tgworker:' || r.message_id || ':0', 'UTF8')), 'hex'), 16))
+                ('x' || left(encode(sha256(convert_to(
+                    'tgworker:' || r.message_id || ':' || r.part, 'UTF8')), 'hex'), 16))
                     ::bit(64)::bigint as random_id,
                 case
                     when not r.wanted then null
                     -- The message went away, or is somebody else's now, while it was in flight.
                     when r.external_id is null or r.external_id not like 'local-%' then 'cancelled'
-                    when r.expires_at <= v_now and r.doubt is null then 'expired'
-                    when r.expires_at <= v_now or v_now - r.doubt > v_window then 'unsure'
+                    when r.expires_at <= v_now and not r.has_begun and r.doubt is null then 'expired'
+                    when r.expires_at <= v_now and not r.has_begun or v_now - r.doubt > v_window then 'unsure'
                     when r.recipient is null then 'dead'
                     else 'sending'
-                end as verdict
+                end as verdict,
+                -- Nothing of it can have left: its parts are made of what the application says now.
+                r.doubt is null and not r.has_begun as is_new,
+                public.tgworker_is_long(r.text, p_text_limit) as is_long
             from rows r
         ), claimed as (
             update public.tgworker_outbox o
             set state = 'sending', attempts = o.attempts + 1, fence = j.fence,
                 claim = nextval('public.tgworker_claim_tokens'), claimed_at = v_now, not_before = null,
-                doubt_since = j.doubt, chat_id = coalesce(p.chat_id, o.chat_id)
+                doubt_since = j.doubt, chat_id = coalesce(p.chat_id, o.chat_id),
+                parts = case when not j.is_new then o.parts when not j.is_long then 1 end,
+                text_limit = case when j.is_new then p_text_limit else coalesce(o.text_limit, p_text_limit) end,
+                parse_mode = case when j.is_new then j.asked_mode else o.parse_mode end,
+                long_text = case when not j.is_new then o.long_text when j.is_long then j.text end
             from judged j left join public.tgworker_peers p
                 on p.integration_account_id = j.account and p.chat_id = j.chat_id
             where o.seq = j.seq and j.verdict = 'sending'
             returning o.seq, o.message_id, o.integration_account_id as account, o.conversation_id, j.recipient,
-                to_jsonb(p) - 'integration_account_id' as peer, j.text, o.attempts, o.claim, o.fence, j.random_id
+                to_jsonb(p) - 'integration_account_id' as peer, coalesce(o.long_text, j.text) as text, o.parse_mode,
+                o.text_limit, o.part, o.parts, j.known_id, o.attempts, o.claim, o.fence, j.random_id
         ), parts as (
             insert into public.tgworker_outbox_parts (message_id, part, random_id)
-            select c.message_id, 0, c.random_id from claimed c
+            select c.message_id, c.part, c.random_id from claimed c
             on conflict do nothing
         ), lanes as (
             update public.tgworker_lanes l
@@ -500,15 +535,15 @@ begin
         select
             (select jsonb_agg(jsonb_build_object('message_id', c.message_id, 'account', c.account,
                     'conversation_id', c.conversation_id, 'to', c.recipient, 'peer', c.peer,
-                    'text', coalesce(c.text, ''), 'part', 0,
-                    'random_id', c.random_id, 'number', c.attempts, 'claim', c.claim) order by c.seq)
+                    'text', coalesce(c.text, ''), 'parse_mode', c.parse_mode, 'text_limit', c.text_limit,
+                    'part', c.part, 'parts', c.parts, 'known_id', c.known_id, 'random_id', c.random_id, 'number', c.attempts, 'claim', c.claim) order by c.seq)
                 from claimed c),
             (select array_agg(c.account) from claimed c),
             (select array_agg((j.seq, 0, j.verdict, null, null, null, null,
                     case j.verdict when 'cancelled' then 'withdrawn by the application'
                         when 'expired' then 'it was not sent in time'
                         when 'dead' then 'its conversation has no Telegram identity'
-                        else case when j.expires_at <= v_now
+                        else case when j.expires_at <= v_now and not j.has_begun
                             then 'its time ran out while nobody knew whether Telegram has it'
                             else 'nobody knows whether Telegram has it, and it is too late to ask' end end,
                     j.state = 'sending', false)::public.tgworker_verdict)

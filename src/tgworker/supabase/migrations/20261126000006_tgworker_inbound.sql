@@ -131,6 +131,8 @@ declare
     v_now timestamptz := public.tgworker_now();
     v_in public.tgworker_incoming[];
     v_rows public.tgworker_verdict[];
+    v_parts jsonb;
+    v_part record;
     v_chats bigint[];
     v_identities uuid[];
     v_conversations uuid[];
@@ -158,9 +160,10 @@ begin
     if p_sent_ids <> '[]' or exists (select from unnest(v_in) i where i.outgoing) then
         -- Telegram tells under which id it has a message that we sent: the same as an answer to the send. Or it said
         -- "already sent" without an id, and here is the one message with that text in that chat.
-        with by_random_id as (
-            select distinct on (o.seq) o.seq, p.part, (s.pair ->> 1)::bigint as telegram_id,
-                coalesce(i.chat_id, o.chat_id) as chat_id, i.sent_at
+        with by_any_id as (
+            select o.seq, p.message_id, p.part, (s.pair ->> 1)::bigint as telegram_id,
+                coalesce(i.chat_id, o.chat_id) as chat_id, i.sent_at,
+                o.part + 1 = o.parts and p.part = o.part or o.state = 'sent' and p.part = 0 as is_last
             from jsonb_array_elements(p_sent_ids) s (pair)
             -- (`offset 0`: a probe for each, whatever the plan's statistics say.)
             cross join lateral (
@@ -168,12 +171,14 @@ begin
                 where k.random_id = (s.pair ->> 0)::bigint and k.telegram_id is null offset 0
             ) p
             cross join lateral (
-                select k.seq, k.chat_id, k.integration_account_id from public.tgworker_outbox k
-                where k.message_id = p.message_id offset 0
+                select k.seq, k.chat_id, k.integration_account_id, k.part, k.parts, k.state
+                from public.tgworker_outbox k where k.message_id = p.message_id offset 0
             ) o
             left join unnest(v_in) i on i.telegram_id = (s.pair ->> 1)::bigint and i.outgoing
             where o.integration_account_id = p_account
-            order by o.seq, p.part
+        ), by_random_id as (
+            select distinct on (a.seq) a.seq, a.part, a.telegram_id, a.chat_id, a.sent_at from by_any_id a
+            where a.is_last order by a.seq, a.part
         ), awaited as (
             select min(o.seq) as seq, i.telegram_id, i.chat_id, min(i.sent_at) as sent_at
             from public.tgworker_outbox o
@@ -197,10 +202,27 @@ begin
             (select distinct on (a.seq) a.seq, 0, a.telegram_id, a.chat_id, a.sent_at from awaited a
             where not exists (select from by_random_id b where b.seq = a.seq) order by a.seq, a.telegram_id)
         )
-        select array_agg((r.seq, r.part, 'sent', r.telegram_id, r.chat_id, r.sent_at, null, null, false, false
-            )::public.tgworker_verdict order by r.seq)
-        into v_rows from recognised r;
+        select
+            (select array_agg((r.seq, r.part, 'sent', r.telegram_id, r.chat_id, r.sent_at, null, null, false, false
+                )::public.tgworker_verdict order by r.seq) from recognised r),
+            (select jsonb_agg(to_jsonb(a) order by a.seq, a.part) from by_any_id a where a.is_last is not true)
+        into v_rows, v_parts;
         perform public.tgworker_apply(v_rows, v_now);
+        -- Of a part after which others are to be sent, or may be, only the id is learned. The next attempt at it, if
+        -- there is one, has nothing to send. What has begun to be sent does not expire.
+        for v_part in select * from jsonb_to_recordset(v_parts) p (seq bigint, message_id uuid, part integer,
+            telegram_id bigint, chat_id bigint)
+        loop
+            update public.tgworker_outbox_parts p set telegram_id = v_part.telegram_id
+            where p.message_id = v_part.message_id and p.part = v_part.part and p.telegram_id is null;
+            update public.tgworker_outbox o set doubt_since = null, expires_at = null
+            where o.seq = v_part.seq and o.part = v_part.part and o.state in ('deferred', 'sending');
+            if v_part.chat_id is not null then
+                insert into public.tgworker_message_keys (scope, telegram_id, chat_id, message_id)
+                values (p_account, v_part.telegram_id, v_part.chat_id, v_part.message_id)
+                on conflict do nothing;
+            end if;
+        end loop;
         -- Sent to a name whose chat nobody could tell at the time: the update tells it, once.
         with told as materialized (
             select o.seq, o.message_id, i.telegram_id, i.chat_id
