@@ -17,6 +17,7 @@ from tgworker.sandbox import (
     ControlLost,
     ControlRefused,
     Fault,
+    Formatting,
     Sandbox,
     SandboxControl,
     ServerKey,
@@ -99,6 +100,16 @@ async def test_groups_and_channels_are_made_and_changed(controlled: Sandbox) -> 
             await control.send_text(bob, news.peer, "x")
         with pytest.raises(ControlRefused, match="no group or channel -7"):
             await control.set_fault(Fault("drop", peer=-7))
+
+
+async def test_formatting_goes_over_the_control_connection(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    bold = Formatting("bold", 0, 4)
+    async with controlling(controlled) as control:
+        await control.send_text(alice, bob, "bold", [bold])
+        assert (await control.chat(bob, alice))[0].entities == (bold,)
+        with pytest.raises(ControlRefused, match="ENTITY_BOUNDS_INVALID"):
+            await control.send_text(alice, bob, "x", [bold])
 
 
 async def test_users_befriend_and_part(controlled: Sandbox) -> None:

@@ -121,6 +121,7 @@ def test_texts_with_edits_deletes_reads_and_typing(report: Report) -> None:
         "too long": "MessageTooLongError",
         "longest": 4096,
         "empty": "MessageEmptyError",
+        "outside": "EntityBoundsInvalidError",
         "missing message": "MessageIdInvalidError",
         "status": True,
         "many at once": 120,

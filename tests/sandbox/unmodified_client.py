@@ -163,6 +163,10 @@ async def texts(world: World) -> Any:
         found["longest"] = len((await alice.send_message("me", "x" * 4096)).message)
         empty = functions.messages.SendMessageRequest(await alice.get_input_entity(bob["username"]), "")
         found["empty"] = await refusal(alice(empty))
+        outside = functions.messages.SendMessageRequest(
+            await alice.get_input_entity(bob["username"]), "x", entities=[types.MessageEntityBold(0, 2)]
+        )
+        found["outside"] = await refusal(alice(outside))
         found["missing message"] = await refusal(alice.edit_message(bob["username"], 999_999, "x"))
         found["status"] = await alice(functions.account.UpdateStatusRequest(offline=False))
         found["many at once"] = len(

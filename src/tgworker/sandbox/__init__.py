@@ -41,6 +41,7 @@ from tgworker.sandbox.errors import (
     UnknownUser,
 )
 from tgworker.sandbox.faults import Action, ActiveFault, Fault, Faults, Heals
+from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.opening import open_sandbox
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.sandbox import Sandbox
@@ -59,6 +60,7 @@ __all__ = [
     "ControlRefused",
     "Fault",
     "Faults",
+    "Formatting",
     "Heals",
     "KeyFileUnusable",
     "PortTaken",

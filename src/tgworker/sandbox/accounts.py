@@ -33,6 +33,7 @@ class Account:
         phone: Digits, without a plus.
         username: Without an at sign.
         first_name: What others see.
+        premium: Whether he pays.
         banned: Whether Telegram has deactivated the account.
         lines: The connections that hear of its updates.
         mailbox: What it holds.
@@ -42,6 +43,7 @@ class Account:
     phone: str = field(repr=False)
     username: str
     first_name: str
+    premium: bool = False
     banned: bool = False
     lines: set[Line] = field(default_factory=set[Line], repr=False)
     mailbox: Mailbox = field(init=False, repr=False)
@@ -81,11 +83,11 @@ class Directory:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def add(self, *, stranger: bool = False) -> Account:
+    def add(self, *, stranger: bool = False, premium: bool = False) -> Account:
         """A new user, under the next id: everybody's contact, or nobody's if he is a ``stranger``."""
         number = len(self._by_id)
         user_id = FIRST_ID + number
-        account = Account(user_id, str(FIRST_PHONE + number), f"user{user_id}", f"User {user_id}")
+        account = Account(user_id, str(FIRST_PHONE + number), f"user{user_id}", f"User {user_id}", premium)
         self._by_id[account.id] = account
         self._by_username[account.username] = account
         self._by_phone[account.phone] = account

@@ -28,8 +28,11 @@ class Behaviour:
         channel_difference_remembers: The same in a channel: ``channelDifferenceTooLong``, with its dialog.
         channel_hints: Whether ``updates.getDifference`` names the channels that changed since its ``date``
             (``updateChannelTooLong``).
-        message_length_max: How long a message may be, as ``help.getConfig`` says it. (More is taken all the
-            same, up to 4096.)
+        message_length_max: How long a message may be, in UTF-16 units, as ``help.getConfig`` says it.
+        caption_length_limit_default: How long a caption may be, as ``help.getAppConfig`` says it.
+        caption_length_limit_premium: The same for those who pay.
+        finds_links: Whether the server adds formatting of its own: addresses, names and hashtags in texts.
+            Telegram does.
     """
 
     repeats: Literal["original", "error"] = "original"
@@ -45,6 +48,9 @@ class Behaviour:
     channel_difference_remembers: int = 100_000
     channel_hints: bool = True
     message_length_max: int = 4096
+    caption_length_limit_default: int = 1024
+    caption_length_limit_premium: int = 4096
+    finds_links: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is no switch's position. Raises ValueError."""
@@ -72,4 +78,7 @@ _AT_LEAST_ONE = (
     "channel_difference_limit",
     "difference_remembers",
     "channel_difference_remembers",
+    "message_length_max",
+    "caption_length_limit_default",
+    "caption_length_limit_premium",
 )

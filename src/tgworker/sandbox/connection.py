@@ -11,11 +11,11 @@ from tgworker.sandbox.auth_keys import KeyRecord
 from tgworker.sandbox.clerk import Clerk
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.envelope import open_envelope
-from tgworker.sandbox.errors import LineBroken, Unreadable
+from tgworker.sandbox.errors import LineBroken
 from tgworker.sandbox.faults import Births, Fault
-from tgworker.sandbox.handshake import Handshake
 from tgworker.sandbox.outbox import Outbox, Seat
 from tgworker.sandbox.packing import Outgoing
+from tgworker.sandbox.plain_talk import PlainTalk
 from tgworker.sandbox.protocol import (
     PINGS,
     SERVICE_MESSAGES,
@@ -28,7 +28,7 @@ from tgworker.sandbox.protocol import (
 )
 from tgworker.sandbox.requests.table import RequestTable
 from tgworker.sandbox.rivals import claim_key, leave_key
-from tgworker.sandbox.unpacking import Arrived, read_object, unpack
+from tgworker.sandbox.unpacking import Arrived, unpack
 from tgworker.sandbox.wire import Wire
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Connection:
         self._wire = Wire(stream)
         self._outbox = Outbox(cloud, self._wire, self._is_silent, self._overflow)
         self._clerk = Clerk(cloud, table, self)
-        self._handshake: Handshake | None = None
+        self._plain_talk = PlainTalk(cloud)
         self._scope = trio.CancelScope()
         self._introduction = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -217,27 +217,11 @@ class Connection:
 
     async def _on_packet(self, packet: bytes, record: KeyRecord | None) -> None:
         if packet[:8] == bytes(8):
-            self._on_plain(packet)
+            self._outbox.put_packet(self._plain_talk.answer(packet))
         elif record is None:
             self._outbox.put_packet(AUTH_KEY_NOT_FOUND)
         else:
             await self._on_encrypted(packet, record)
-
-    def _on_plain(self, packet: bytes) -> None:
-        """A step of a handshake: no key yet, a message id, a length."""
-        try:
-            request = read_object(packet[20:])
-        except Unreadable:
-            raise LineBroken("unreadable plain packet") from None
-        if self._handshake is None:
-            self._handshake = Handshake(self._cloud.server_key, self._cloud.rng, self._cloud.calendar)
-        step = self._handshake.step(request)
-        if step.key is not None:
-            self._cloud.keys.add(step.key, born=self._cloud.faults.moment())
-            self._cloud.counts.handshakes += 1
-        body = bytes(step.answer)
-        msg_id = int(self._cloud.calendar() * 2**32) & ~3 | 1
-        self._outbox.put_packet(struct.pack("<qqi", 0, msg_id, len(body)) + body)
 
     async def _on_encrypted(self, packet: bytes, record: KeyRecord) -> None:
         envelope = open_envelope(record.key, packet)

@@ -104,7 +104,7 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
         case ListFaults():
             return FaultList(sandbox.faults.listing())
         case SendText():
-            return sandbox.send_text(command.sender, command.recipient, command.text)
+            return sandbox.send_text(command.sender, command.recipient, command.text, command.entities)
         case ReadChat():
             return _chat_page(sandbox, command)
         case ReadChats():
@@ -116,7 +116,7 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             limit = _limit(command.limit)
             return ChatsPage(tuple(chats[:limit]), len(chats) > limit)
         case AddUser():
-            return sandbox.add_user(stranger=command.stranger)
+            return sandbox.add_user(stranger=command.stranger, premium=command.premium)
         case Befriend():
             sandbox.befriend(command.user, command.other)
             return {}

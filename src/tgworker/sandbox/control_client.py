@@ -43,6 +43,7 @@ from tgworker.sandbox.control_rooms import (
 )
 from tgworker.sandbox.errors import ControlLost, ControlRefused
 from tgworker.sandbox.faults import ActiveFault, Fault
+from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.lines import LineReader, LineTooLong
 from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
@@ -82,9 +83,12 @@ class SandboxControl:
         """The faults that are set."""
         return (await self._ask(ListFaults(), FaultList)).faults
 
-    async def send_text(self, sender_id: int, recipient_id: int, text: str) -> SentText:
+    async def send_text(
+        self, sender_id: int, recipient_id: int, text: str, entities: Sequence[Formatting] = ()
+    ) -> SentText:
         """Send a text as a user."""
-        return await self._ask(SendText(sender=sender_id, recipient=recipient_id, text=text), SentText)
+        command = SendText(sender=sender_id, recipient=recipient_id, text=text, entities=tuple(entities))
+        return await self._ask(command, SentText)
 
     async def chat(self, user_id: int, peer_id: int, *, after: int = 0) -> tuple[ChatLine, ...]:
         """What a user's account holds of a chat, oldest first, read page by page."""
@@ -108,9 +112,9 @@ class SandboxControl:
             after = chats[-1].peer if chats else after
         return tuple(chats)
 
-    async def add_user(self, *, stranger: bool = False) -> SandboxUser:
+    async def add_user(self, *, stranger: bool = False, premium: bool = False) -> SandboxUser:
         """A new user: everybody's contact, or nobody's if he is a ``stranger``."""
-        return await self._ask(AddUser(stranger=stranger), SandboxUser)
+        return await self._ask(AddUser(stranger=stranger, premium=premium), SandboxUser)
 
     async def befriend(self, user_id: int, other_id: int) -> None:
         """Let two users have each other among their contacts."""

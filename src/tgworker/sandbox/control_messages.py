@@ -14,6 +14,7 @@ from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.control_command import Command
 from tgworker.sandbox.control_rooms import RoomCommand
 from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault, Heals
+from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation
 
 MAX_LINE_BYTES = 64 * 1024
@@ -55,18 +56,21 @@ class ListFaults(Command, tag="list_faults"):
 class SendText(Command, tag="send_text"):
     """Send a text as a user; ``recipient`` may be the marked id of a group or channel.
 
+    Formatting is ``[{"kind": "bold", "offset": 0, "length": 4}, …]``, counted in UTF-16 code units.
+
     Result: ``{"sender_message_id", "recipient_message_id"}``.
     """
 
     sender: int
     recipient: int
     text: str
+    entities: tuple[Formatting, ...] = ()
 
 
 class ReadChat(Command, tag="chat"):
     """What a user's account holds of a chat.
 
-    Result: ``{"lines": [{"id", "outgoing", "text", "date", "author"}, …], "more"}``.
+    Result: ``{"lines": [{"id", "outgoing", "text", "date", "author", "entities"}, …], "more"}``.
 
     Attributes:
         user: Whose account.
@@ -100,9 +104,11 @@ class AddUser(Command, tag="add_user"):
 
     Attributes:
         stranger: Whether he is nobody's contact; others are everybody's.
+        premium: Whether he pays.
     """
 
     stranger: bool = False
+    premium: bool = False
 
 
 class Befriend(Command, tag="befriend"):
@@ -160,6 +166,9 @@ class Behave(Command, tag="behave"):
     channel_difference_remembers: int | UnsetType = UNSET
     channel_hints: bool | UnsetType = UNSET
     message_length_max: int | UnsetType = UNSET
+    caption_length_limit_default: int | UnsetType = UNSET
+    caption_length_limit_premium: int | UnsetType = UNSET
+    finds_links: bool | UnsetType = UNSET
 
     def switches(self) -> dict[str, str | int]:
         """Those that are named."""

@@ -1,11 +1,12 @@
 """Messages between mailboxes, in private chats and basic groups: sending, editing, deleting, reading."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from tgworker.sandbox.accounts import Account, Line
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.errors import RequestRefused
+from tgworker.sandbox.formatting import checked_entities, utf16_length, with_found
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Sent
@@ -20,21 +21,32 @@ from tgworker.sandbox.update_log import (
     ReadOutbox,
 )
 
-MAX_TEXT = 4096
-"""Characters in one message (https://core.telegram.org/api/config, ``message_length_max``)."""
+
+class Content(NamedTuple):
+    """What a message says.
+
+    Attributes:
+        text: Its text.
+        entities: The formatting of it.
+    """
+
+    text: str
+    entities: tuple[Any, ...]
 
 
-def check_text(text: str | None) -> str:
-    """A text that may be sent.
+def checked_content(cloud: Cloud, text: str | None, entities: Sequence[Any] | None = None) -> Content:
+    """A text that may be sent, with its formatting, and with what the server finds in it if it looks.
 
     Raises:
-        RequestRefused: It is empty, or longer than `MAX_TEXT` (counted as Telegram does, in UTF-16 units).
+        RequestRefused: It is empty, or longer than `Behaviour.message_length_max` (in UTF-16 units), or its
+            formatting does not fit.
     """
     if not text or not text.strip():
         raise RequestRefused(400, "MESSAGE_EMPTY")
-    if len(text) * 2 > MAX_TEXT and len(text.encode("utf-16-le")) // 2 > MAX_TEXT:
+    if utf16_length(text) > cloud.behaviour.message_length_max:
         raise RequestRefused(400, "MESSAGE_TOO_LONG")
-    return text
+    checked = checked_entities(text, entities)
+    return Content(text, with_found(text, checked) if cloud.behaviour.finds_links else checked)
 
 
 def deliver(

@@ -1,15 +1,14 @@
 """The sandbox itself, as whoever opens one in his own process sees it."""
 
-from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import trio
 
 from tgworker.sandbox import post
 from tgworker.sandbox.accounts import Account
-from tgworker.sandbox.addressing import check_may_write, history_of
+from tgworker.sandbox.addressing import check_may_write
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.channel_post import publish
 from tgworker.sandbox.channels import Channel
@@ -17,8 +16,9 @@ from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.connection import Connection
 from tgworker.sandbox.errors import RequestRefused, SandboxError
 from tgworker.sandbox.faults import Faults
+from tgworker.sandbox.formatting import Formatting, entity_of
 from tgworker.sandbox.handshake import KEY_BYTES
-from tgworker.sandbox.letters import Letter
+from tgworker.sandbox.ledger import chat_lines, chat_summaries
 from tgworker.sandbox.listening import HOST
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.rooms import Rooms
@@ -90,9 +90,14 @@ class Sandbox:
         """Turn switches of `Behaviour`, by name: ``behave(repeats="error")``."""
         self._cloud.behaviour = replace(self._cloud.behaviour, **switches)
 
-    def add_user(self, *, stranger: bool = False) -> SandboxUser:
-        """A new user with a session: everybody's contact, or nobody's if he is a ``stranger``."""
-        account = self._cloud.directory.add(stranger=stranger)
+    def add_user(self, *, stranger: bool = False, premium: bool = False) -> SandboxUser:
+        """A new user with a session.
+
+        Args:
+            stranger: Whether he is nobody's contact; others are everybody's.
+            premium: Whether he pays: longer captions, and no ``FLOOD_PREMIUM_WAIT``.
+        """
+        account = self._cloud.directory.add(stranger=stranger, premium=premium)
         user = SandboxUser(account.id, account.phone, account.username, self.new_session(account.id))
         self._users[account.id] = user
         return user
@@ -141,31 +146,37 @@ class Sandbox:
         if peer is not None:
             self.rooms.find(peer)
 
-    def send_text(self, sender_id: int, recipient_id: int, text: str) -> SentText:
+    def send_text(
+        self, sender_id: int, recipient_id: int, text: str, entities: Iterable[Formatting] = ()
+    ) -> SentText:
         """Send a text as a user who needs no client.
 
         Args:
             sender_id: Who sends.
             recipient_id: To whom; a group or channel by its marked id.
             text: What.
+            entities: Its formatting.
 
         Raises:
             UnknownUser, UnknownPeer: There is no such user, group or channel.
-            SandboxError: The text is empty or too long, or he may not write there.
+            SandboxError: The text is empty or too long, its formatting does not fit, or he may not
+                write there.
         """
         sender, room = self._cloud.directory.get(sender_id), self.rooms.find(recipient_id)
         try:
             text.encode()
-            post.check_text(text)
+            content = post.checked_content(self._cloud, text, [entity_of(each) for each in entities])
             check_may_write(sender, room)
         except RequestRefused as refusal:
             raise SandboxError(f"this text cannot be sent: {refusal.message}") from None
         except UnicodeEncodeError:
             raise SandboxError("this text cannot be sent: half a surrogate pair is no character") from None
+        except ValueError as error:
+            raise SandboxError(f"this text cannot be sent: {error}") from None
         if isinstance(room, Channel):
-            number = publish(self._cloud, sender, room, text).id
+            number = publish(self._cloud, sender, room, content.text, entities=content.entities).id
             return SentText(number, number)
-        letter = post.deliver(self._cloud, sender, room, text)
+        letter = post.deliver(self._cloud, sender, room, content.text, entities=content.entities)
         theirs = letter.copies.get(room.id, 0) if isinstance(room, Account) else 0
         return SentText(letter.id, theirs)
 
@@ -184,11 +195,7 @@ class Sandbox:
             UnknownUser, UnknownPeer: There is no such user, group or channel.
         """
         account = self._cloud.directory.get(user_id)
-        history = history_of(account, self.rooms.find(peer_id))
-        ids = history.ids[bisect_right(history.ids, after) :]
-        letters = (history.letters[each] for each in ids)
-        texts = islice((each for each in letters if each.action is None), limit)
-        return tuple(_line(account, each) for each in texts)
+        return chat_lines(account, self.rooms.find(peer_id), after=after, limit=limit)
 
     def chats(self, user_id: int) -> tuple[ChatSummary, ...]:
         """A user's chats that hold messages, by their marked ids.
@@ -196,18 +203,7 @@ class Sandbox:
         Raises:
             UnknownUser: There is no such user.
         """
-        chats = self._cloud.directory.get(user_id).mailbox.chats
-        held = [
-            ChatSummary(peer_id, len(chat.ids), len(chat.unread), chat.ids[-1])
-            for peer_id, chat in chats.items()
-            if chat.ids
-        ]
-        held += [
-            ChatSummary(channel.peer, len(channel.ids), channel.unread(user_id), channel.ids[-1])
-            for channel in self._cloud.channels.of_user(user_id)
-            if channel.ids
-        ]
-        return tuple(sorted(held, key=lambda chat: chat.peer))
+        return chat_summaries(self._cloud, self._cloud.directory.get(user_id))
 
     def drop_connections(self, user_id: int | None = None) -> int:
         """Cut the connections of a user, or all; returns how many.
@@ -287,9 +283,3 @@ class Sandbox:
             await connection.run()
         finally:
             self._connections.discard(connection)
-
-
-def _line(account: Account, letter: Letter) -> ChatLine:
-    return ChatLine(
-        letter.id, letter.author_id == account.id, letter.text, letter.date, author=letter.author_id
-    )

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from tgworker.sandbox.formatting import Formatting
+
 Revocation = Literal["SESSION_REVOKED", "AUTH_KEY_UNREGISTERED", "AUTH_KEY_DUPLICATED", "USER_DEACTIVATED"]
 """How a user's keys may die: somebody ends his sessions, the keys are lost or used twice, he is banned."""
 
@@ -36,6 +38,7 @@ class ChatLine:
         text: Its text.
         date: When the server got it, in UTC and whole seconds.
         author: Who wrote it.
+        entities: Its formatting.
     """
 
     id: int
@@ -43,6 +46,7 @@ class ChatLine:
     text: str = field(repr=False)
     date: datetime
     author: int
+    entities: tuple[Formatting, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

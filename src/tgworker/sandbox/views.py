@@ -58,6 +58,7 @@ def min_user_view(directory: Directory, viewer: Account, account: Account) -> An
         first_name=account.first_name,
         username=account.username,
         status=types.UserStatusRecently(),
+        premium=account.premium or None,
     )
 
 
@@ -75,6 +76,7 @@ def _user(directory: Directory, viewer: Account, account: Account) -> Any:
         username=account.username,
         phone=account.phone if myself or has else None,
         status=types.UserStatusRecently(),
+        premium=account.premium or None,
     )
 
 

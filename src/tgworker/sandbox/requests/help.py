@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 from typing import Any
+from zlib import crc32
 
 from telethon.tl import types
 
 from tgworker.sandbox.requests.call import Answer, Caller
 
 HOST = "127.0.0.1"
-CAPTION_LENGTH_MAX = 1024
 EDIT_TIME_LIMIT_S = 172_800
 REVOKE_TIME_LIMIT_S = 2_147_483_647
 
@@ -45,20 +45,26 @@ def get_config(caller: Caller, _request: Any) -> Answer:
         call_connect_timeout_ms=30_000,
         call_packet_timeout_ms=10_000,
         me_url_prefix="https://t.me/",
-        caption_length_max=CAPTION_LENGTH_MAX,
+        caption_length_max=cloud.behaviour.caption_length_limit_default,
         message_length_max=cloud.behaviour.message_length_max,
         webfile_dc_id=cloud.dc_id,
     )
 
 
-def get_app_config(_caller: Caller, _request: Any) -> Answer:
-    """``help.getAppConfig``: of all that it says, the length of captions."""
+def get_app_config(caller: Caller, request: Any) -> Answer:
+    """``help.getAppConfig``: of all that it says, the length of captions (https://core.telegram.org/api/config)."""
+    behaviour = caller.cloud.behaviour
     limits = {
-        "caption_length_limit_default": CAPTION_LENGTH_MAX,
-        "caption_length_limit_premium": 4 * CAPTION_LENGTH_MAX,
+        "caption_length_limit_default": behaviour.caption_length_limit_default,
+        "caption_length_limit_premium": behaviour.caption_length_limit_premium,
     }
-    values = [types.JsonObjectValue(key, types.JsonNumber(float(limit))) for key, limit in limits.items()]
-    return types.help.AppConfig(hash=1, config=types.JsonObject(values))
+    version = crc32(repr(limits).encode()) >> 1
+    if request.hash == version:
+        return types.help.AppConfigNotModified()
+    values: list[Any] = [
+        types.JsonObjectValue(key, types.JsonNumber(float(limit))) for key, limit in limits.items()
+    ]
+    return types.help.AppConfig(hash=version, config=types.JsonObject(values))
 
 
 def get_nearest_dc(caller: Caller, _request: Any) -> Answer:

@@ -30,9 +30,9 @@ def send_message(call: Call, request: Any) -> Answer:
     if known is not None:
         return _repeat(call, request.random_id, known)
     room = room_of(call.cloud, call.me, request.peer)
-    text = post.check_text(request.message)
+    text, entities = post.checked_content(call.cloud, request.message, request.entities)
     check_may_write(call.me, room)
-    entities, name, via = _entities(request.entities), request.random_id, call.line
+    name, via = request.random_id, call.line
     if isinstance(room, Channel):
         letter = publish(call.cloud, call.me, room, text, entities=entities, random_id=name, via=via)
     else:
@@ -50,7 +50,7 @@ def edit_message(call: Call, request: Any) -> Answer:
     letter = _letter(call, request.id, room)
     if letter.author_id != call.me.id:
         raise RequestRefused(403, "MESSAGE_AUTHOR_REQUIRED")
-    text, entities = post.check_text(request.message), _entities(request.entities)
+    text, entities = post.checked_content(call.cloud, request.message, request.entities)
     if (text, entities) == (letter.text, letter.entities):
         raise RequestRefused(400, "MESSAGE_NOT_MODIFIED")
     if isinstance(room, Channel):
@@ -156,13 +156,3 @@ def _typing(me: Account, room: Room, action: Any) -> tuple[Any, list[int]]:
         case Channel():
             update = types.UpdateChannelUserTyping(room.id, types.PeerUser(me.id), action)
             return update, list(room.members) if room.megagroup else []
-
-
-def _entities(entities: list[Any] | None) -> tuple[Any, ...]:
-    """Formatting as the other side gets it: a mention is sent with an access hash and arrives without."""
-    return tuple(
-        types.MessageEntityMentionName(each.offset, each.length, getattr(each.user_id, "user_id", 0))
-        if isinstance(each, types.InputMessageEntityMentionName)
-        else each
-        for each in entities or ()
-    )
