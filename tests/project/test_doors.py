@@ -28,7 +28,8 @@ LIBRARIES = {
     "settings": {"dotenv", "environs"},
     "supabase": {"httpx", "msgspec", "trio"},
     "supervision": {"pytest", "trio"},  # pytest: for its plugin, see the contract of that name
-    "telegram": {"rsa", "stackscope", "telethon", "trio", "trio_asyncio"},
+    # outcome and sniffio: what trio itself is built on and hands out (`reschedule`, `current_async_library`)
+    "telegram": {"outcome", "rsa", "sniffio", "stackscope", "telethon", "trio", "trio_asyncio"},
     "foreign_sessions": {"cryptography"},
     "vault": {"cryptography"},
 }

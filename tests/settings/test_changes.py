@@ -38,6 +38,7 @@ EVERYTHING = {
     "TGWORKER_TELEGRAM_SERVER": ("127.0.0.1:1", "127.0.0.1:2"),
     "TGWORKER_TELEGRAM_SERVER_KEY": ("one.pem", "two.pem"),
     "TGWORKER_TELEGRAM_DC": ("1", "2"),
+    "TGWORKER_TELEGRAM_LOOP": ("own", "trio-asyncio"),
     "TGWORKER_STATUS_BIND": ("127.0.0.1:1", "off"),
     "TGWORKER_STATUS_TOKEN": ("one", "two"),
     "TGWORKER_DEADLINE_SEND_S": ("1", "2"),

@@ -120,6 +120,7 @@ async def test_a_loop_of_telethons_that_ends_loses_the_line(
         assert name in await lost(line)
         with pytest.raises(TelegramAway), trio.fail_after(1):
             await line.ping()
+        await trio.testing.wait_all_tasks_blocked()  # the server hears of it
         assert world.sandbox.statistics().open == 0  # what is lost is hung up, not left open
 
 

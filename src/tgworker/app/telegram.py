@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from tgworker.messaging.models import AccountId
+from tgworker.settings import TelegramLoop
 from tgworker.settings import TelegramSettings as Wanted
 from tgworker.telegram import (
     Observer,
     ServerOverride,
     TelegramSettings,
     TelethonTelegram,
+    check_host,
     check_telethon,
     install_wait_for,
 )
@@ -30,8 +32,12 @@ def make_telegram(
 
     Raises:
         TelethonMoved: The installed Telethon is not one that the adapter knows.
+        HostMoved: The installed trio-asyncio is not one that our loop is made for.
     """
     check_telethon()
+    stock_loop = wanted.loop is TelegramLoop.TRIO_ASYNCIO
+    if not stock_loop:
+        check_host()
     install_wait_for()
     server = None
     if wanted.server is not None:
@@ -42,7 +48,9 @@ def make_telegram(
             public_key_pem=wanted.server.public_key,
         )
     return TelethonTelegram(
-        TelegramSettings(api_id=wanted.api_id, api_hash=wanted.api_hash.value, server=server),
+        TelegramSettings(
+            api_id=wanted.api_id, api_hash=wanted.api_hash.value, server=server, stock_loop=stock_loop
+        ),
         observer,
         may_write=may_write,
     )

@@ -4,13 +4,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from tgworker.cli._errors import Usage
-from tgworker.telegram import TelethonMoved
+from tgworker.telegram import HostMoved, TelethonMoved
 
 
 @contextmanager
 def known_telethon() -> Generator[None]:
-    """End the command in one line if the installed Telethon is not one that the adapter knows."""
+    """End the command in one line if a library under the adapter is not one that it knows."""
     try:
         yield
-    except TelethonMoved as error:
+    except (TelethonMoved, HostMoved) as error:
         raise Usage(str(error)) from None

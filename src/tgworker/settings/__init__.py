@@ -27,6 +27,7 @@ from tgworker.settings._values import Settings as Settings
 from tgworker.settings._values import SettingsError as SettingsError
 from tgworker.settings._values import StatusBind as StatusBind
 from tgworker.settings._values import SupabaseSettings as SupabaseSettings
+from tgworker.settings._values import TelegramLoop as TelegramLoop
 from tgworker.settings._values import TelegramServer as TelegramServer
 from tgworker.settings._values import TelegramSettings as TelegramSettings
 from tgworker.settings._variables import VARIABLES as VARIABLES

@@ -91,6 +91,7 @@ def _by_variable(settings: Settings) -> Mapping[str, object]:
         "TGWORKER_TELEGRAM_SERVER": server and (server.host, server.port),
         "TGWORKER_TELEGRAM_SERVER_KEY": server and server.public_key,
         "TGWORKER_TELEGRAM_DC": server and server.dc,
+        "TGWORKER_TELEGRAM_LOOP": telegram and telegram.loop,
         "TGWORKER_STATUS_BIND": settings.status_bind,
         "TGWORKER_STATUS_TOKEN": settings.status_token,
         "TGWORKER_DEADLINE_SEND_S": limits.send_s,

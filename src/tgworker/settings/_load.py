@@ -21,6 +21,7 @@ from tgworker.settings._values import (
     SettingsError,
     StatusBind,
     SupabaseSettings,
+    TelegramLoop,
     TelegramServer,
     TelegramSettings,
 )
@@ -110,7 +111,8 @@ def _telegram(reader: Reader) -> TelegramSettings:
             reader.refuse("TELEGRAM_API_ID", "is not set")
         api_id = reader.whole("TELEGRAM_API_ID", 1)
         api_hash = reader.secret("TELEGRAM_API_HASH", check=checks.api_hash)
-    return TelegramSettings(api_id=api_id, api_hash=api_hash, server=server)
+    loop = reader.choice("TGWORKER_TELEGRAM_LOOP", TelegramLoop.OWN)
+    return TelegramSettings(api_id=api_id, api_hash=api_hash, server=server, loop=loop)
 
 
 def _server(reader: Reader) -> TelegramServer | None:

@@ -27,6 +27,13 @@ class Pacing(StrEnum):
     OFF = "off"
 
 
+class TelegramLoop(StrEnum):
+    """Which asyncio loop hosts Telethon inside trio."""
+
+    OWN = "own"
+    TRIO_ASYNCIO = "trio-asyncio"
+
+
 class LogFormat(StrEnum):
     """For whom log lines are written: people, or machines."""
 
@@ -68,11 +75,13 @@ class TelegramSettings:
         api_id: The application's number (https://my.telegram.org/apps).
         api_hash: The application's secret.
         server: A test server; ``None`` for Telegram itself.
+        loop: Which asyncio loop hosts the lines.
     """
 
     api_id: int
     api_hash: Secret
     server: TelegramServer | None
+    loop: TelegramLoop = TelegramLoop.OWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,8 @@ VARIABLES: tuple[Variable, ...] = (
              "give the key_file that `python -m tgworker sandbox --json` prints"),
     Variable("TGWORKER_TELEGRAM_DC", "2", "The test server's data centre number",
              "give the dc that `python -m tgworker sandbox --json` prints"),
+    Variable("TGWORKER_TELEGRAM_LOOP", "own", "The asyncio loop under Telethon: `own`, or `trio-asyncio` "
+             "for the slower one of that library", "give own or trio-asyncio"),
     Variable("TGWORKER_STATUS_BIND", "127.0.0.1:8787", "Where the status server listens, or `off`",
              "give host:port, for example 127.0.0.1:8787, or off"),
     Variable("TGWORKER_STATUS_TOKEN", "none", "What the status server wants for more than probes",

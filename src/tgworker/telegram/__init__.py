@@ -13,6 +13,7 @@ Lowest last::
     session batches messages answers peers  Telegram's objects as values, and back
     line_errors rpc_errors doubts           Telegram's errors as outcomes, the line's in words
     check quiet_log wait_for                what is made safe before anything starts
+    host                                    the asyncio loop inside trio: a package of its own
     settings events                         values
 
 Telethon is used for keys, the wire, and the order of updates. Its reconnecting, retrying, sleeping, pinging,
@@ -32,6 +33,8 @@ from tgworker.telegram.events import TelegramEvent as TelegramEvent
 from tgworker.telegram.events import TelethonWarned as TelethonWarned
 from tgworker.telegram.events import UpdatesOverflowed as UpdatesOverflowed
 from tgworker.telegram.events import UpdatesSkipped as UpdatesSkipped
+from tgworker.telegram.host import HostMoved as HostMoved
+from tgworker.telegram.host import check_host as check_host
 from tgworker.telegram.session import NotASession as NotASession
 from tgworker.telegram.session import check_session as check_session
 from tgworker.telegram.settings import ConfigUnusable as ConfigUnusable

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import trio
-import trio_asyncio
 from telethon.crypto import rsa
 
 from tgworker.messaging.errors import TelegramAway
@@ -17,6 +16,7 @@ from tgworker.messaging.outcomes import Refused
 from tgworker.telegram.connection import KEY_DOUBTED, TelethonConnection
 from tgworker.telegram.doubts import KeyDoubts
 from tgworker.telegram.events import LoopFailed, Observer, ignore
+from tgworker.telegram.host import open_host
 from tgworker.telegram.markup import format_text
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings
@@ -128,7 +128,7 @@ class TelethonTelegram:
         AccountSession(session, self._settings.server)  # raises before anything is opened
         failure: BaseException | None = None
         try:
-            async with trio_asyncio.open_loop() as loop:
+            async with open_host(stock=self._settings.stock_loop) as loop:
                 loop.set_exception_handler(lambda _, context: self._loop_failed(account_id, context))
                 connection = TelethonConnection(
                     account_id,

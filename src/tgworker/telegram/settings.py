@@ -33,11 +33,13 @@ class TelegramSettings:
         api_id: The application's id, from https://my.telegram.org.
         api_hash: The application's secret, from the same place.
         server: Replaces the address in every session; ``None`` for Telegram itself.
+        stock_loop: Whether lines run in trio-asyncio's own loop instead of ours.
     """
 
     api_id: int
     api_hash: str = field(repr=False)
     server: ServerOverride | None = None
+    stock_loop: bool = False
 
 
 class ConfigUnusable(AccountRefused):
