@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.store_kit import OWNER, Inbox, StoreKit, batch, inbound, outgoing
+from contracts.store_kit import OWNER, Inbox, StoreKit, batch, inbound, outgoing, user
 from tgworker.messaging.models import ConversationId
 from tgworker.messaging.outcomes import Refused, Settled
 from tgworker.messaging.pacing import SEND, STRANGERS, Scope, StoredWait
@@ -73,6 +73,16 @@ async def test_who_never_exchanged_a_message_is_a_stranger(kit: StoreKit, inbox:
     await inbox.send(first, 70)
     assert await acquainted() == (True, False), "the other account has not written to them"
     assert not await kit.store.is_acquainted(inbox.account, inbox.chat("501"))
+
+
+async def test_who_stands_in_the_address_book_is_known_as_a_contact(kit: StoreKit, inbox: Inbox) -> None:
+    inbox.write(inbox.chat("500"), "first")
+    ada = user(500, is_contact=True)
+    for peer in (ada, user(500), ada):
+        await kit.store.save_peers(inbox.account, [peer])
+        assert list(await kit.store.peers(inbox.account)) == [peer]
+    attempt = await inbox.claim_one()
+    assert attempt.peer == ada
 
 
 async def test_a_message_that_was_refused_makes_nobody_known(kit: StoreKit, inbox: Inbox) -> None:

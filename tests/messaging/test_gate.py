@@ -346,6 +346,20 @@ async def test_after_a_peer_flood_strangers_wait_and_acquaintances_do_not(
         assert here.sent_at(79) == [86_400]
 
 
+async def test_a_contact_is_no_stranger_and_the_store_is_not_asked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with stage() as here:
+        here.line.sends["77/0"] = SPAM
+        here.write(1, 77)
+        await trio.testing.wait_all_tasks_blocked()
+        contact = Peer(78, PeerKind.USER, 5, is_contact=True)
+        here.dispatch.hand_over([attempt("78/0", peer=contact, text="78/0")])
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.sent_at(78) == [0]
+        assert here.store.weather.times("is_acquainted") == []
+
+
 async def test_nobody_is_asked_who_is_a_stranger_while_it_does_not_matter(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

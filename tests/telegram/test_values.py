@@ -54,6 +54,12 @@ def test_a_user_is_a_peer_with_its_access_hash() -> None:
     assert peer_of(user) == Peer(9, PeerKind.USER, 99, "Ada", "L", username="ada", phone="4470", is_self=True)
 
 
+def test_who_stands_in_the_address_book_is_a_contact() -> None:
+    assert peer_of(types.User(id=9, access_hash=99, contact=True)) == Peer(
+        9, PeerKind.USER, 99, is_contact=True
+    )
+
+
 def test_one_of_several_usernames_is_the_one_in_use() -> None:
     names = [types.Username("old"), types.Username("current", active=True)]
     peer = peer_of(types.User(id=9, access_hash=99, usernames=names))

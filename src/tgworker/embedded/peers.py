@@ -6,15 +6,16 @@ from collections.abc import Iterable, Sequence
 from tgworker.embedded.values import to_json
 from tgworker.messaging.models import AccountId, Peer, PeerKind
 
-_COLUMNS = "chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self"
+_COLUMNS = "chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self, is_contact"
 
 # A peer that comes without any name (Telegram's "min" ones) does not take away the names that we know.
 _UPSERT = """
 insert into tgworker_peers (integration_account_id, chat_id, kind, access_hash,
-    first_name, last_name, title, username, phone, is_self)
+    first_name, last_name, title, username, phone, is_self, is_contact)
 select :account, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
     json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-    json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]')
+    json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
+    json_extract(value, '$[9]')
 from json_each(:peers)
 where true
 on conflict (integration_account_id, chat_id) do update set
@@ -25,10 +26,12 @@ on conflict (integration_account_id, chat_id) do update set
     title = case when {named} then excluded.title else title end,
     username = case when {named} then excluded.username else username end,
     phone = coalesce(excluded.phone, phone),
-    is_self = excluded.is_self
+    is_self = excluded.is_self,
+    is_contact = excluded.is_contact
 where (excluded.access_hash is not null and excluded.access_hash is not access_hash)
     or excluded.kind is not kind
     or excluded.is_self is not is_self
+    or excluded.is_contact is not is_contact
     or (excluded.phone is not null and excluded.phone is not phone)
     or ({named} and (excluded.first_name is not first_name or excluded.last_name is not last_name
         or excluded.title is not title or excluded.username is not username))
@@ -84,6 +87,7 @@ def save_peers(
             peer.username,
             peer.phone.lstrip("+") if peer.phone else None,
             int(peer.is_self),
+            int(peer.is_contact),
         )
         for peer in peers
     ]
@@ -133,7 +137,7 @@ def is_marked_id(to: str) -> bool:
 
 def peer_from(row: Iterable[object]) -> Peer:
     """A peer from a row of ``chat_id, kind, access_hash, first_name, …`` in the table's order."""
-    chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self = row
+    chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self, is_contact = row
     assert isinstance(chat_id, int)
     assert isinstance(kind, str)
     return Peer(
@@ -146,6 +150,7 @@ def peer_from(row: Iterable[object]) -> Peer:
         username=_text(username),
         phone=_text(phone),
         is_self=bool(is_self),
+        is_contact=bool(is_contact),
     )
 
 

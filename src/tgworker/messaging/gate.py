@@ -228,7 +228,9 @@ class Gate:
         """Whether this would be a first message to a stranger, where that matters. Raises `StoreAway`."""
         if self._pacing.strangers(trio.current_time()) is None:
             return False
-        if peer.kind is not PeerKind.USER or peer.is_self or attempt.conversation_id in self._acquainted:
+        if peer.kind is not PeerKind.USER or peer.is_self or peer.is_contact:
+            return False
+        if attempt.conversation_id in self._acquainted:
             return False
         acquainted = await within(
             pulse,

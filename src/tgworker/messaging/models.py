@@ -93,6 +93,7 @@ class Peer:
         username: Without the ``@``, in Telegram's spelling.
         phone: Of a user whose phone number the account may see, digits only.
         is_self: Whether the peer is the account's own user.
+        is_contact: Whether the peer stands in the account's address book at Telegram.
     """
 
     chat_id: int
@@ -104,6 +105,7 @@ class Peer:
     username: str | None = field(default=None, repr=False)
     phone: str | None = field(default=None, repr=False)
     is_self: bool = False
+    is_contact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class PeerRow(Row):
     username: str | None = None
     phone: str | None = None
     is_self: bool = False
+    is_contact: bool = False
 
     def peer(self) -> Peer:
         """As the messaging core has it."""
@@ -39,6 +40,7 @@ class PeerRow(Row):
             username=self.username,
             phone=self.phone,
             is_self=self.is_self,
+            is_contact=self.is_contact,
         )
 
 
@@ -82,6 +84,7 @@ def peers_json(peers: Iterable[Peer]) -> Sequence[Mapping[str, object]]:
             "username": _kept(peer.username),
             "phone": peer.phone.lstrip("+") if peer.phone else None,
             "is_self": peer.is_self,
+            "is_contact": peer.is_contact,
         }
         for peer in peers
     ]

@@ -64,6 +64,7 @@ def peer_of(entity: Any) -> Peer | None:
                 username=_username(entity),
                 phone=entity.phone,
                 is_self=bool(entity.is_self),
+                is_contact=bool(entity.contact),
             )
         case types.Chat() | types.ChatForbidden():
             return Peer(chat_id=-entity.id, kind=PeerKind.CHAT, title=entity.title)

@@ -30,6 +30,7 @@ create table tgworker_peers (
     username text,
     phone text,
     is_self integer not null default 0,
+    is_contact integer not null default 0,
     primary key (integration_account_id, chat_id)
 ) without rowid;
 create index tgworker_peers_username on tgworker_peers (integration_account_id, lower(username))

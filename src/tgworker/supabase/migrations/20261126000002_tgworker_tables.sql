@@ -54,6 +54,7 @@ create table if not exists public.tgworker_peers (
     username text,
     phone text,
     is_self boolean not null default false,
+    is_contact boolean not null default false,
     primary key (integration_account_id, chat_id)
 );
 create index if not exists tgworker_peers_username on public.tgworker_peers (integration_account_id, lower(username))

@@ -182,7 +182,8 @@ begin
 end $$;
 
 -- A peer as JSON:
--- {"chat_id", "kind", "access_hash", "first_name", "last_name", "title", "username", "phone", "is_self"}
+-- {"chat_id", "kind", "access_hash", "first_name", "last_name", "title", "username", "phone", "is_self",
+--  "is_contact"}
 create or replace function public.tgworker_peer(p_account uuid, p_chat bigint) returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$

@@ -37,14 +37,17 @@ begin
     end if;
     with given as (
         select distinct on (p.chat_id) p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title,
-            p.username, ltrim(p.phone, '+') as phone, coalesce(p.is_self, false) as is_self
+            p.username, ltrim(p.phone, '+') as phone, coalesce(p.is_self, false) as is_self,
+            coalesce(p.is_contact, false) as is_contact
         from rows from (jsonb_to_recordset(p_peers) as (chat_id bigint, kind text, access_hash bigint,
-            first_name text, last_name text, title text, username text, phone text, is_self boolean))
-            with ordinality p (chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self, n)
+            first_name text, last_name text, title text, username text, phone text, is_self boolean,
+            is_contact boolean))
+            with ordinality p (chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self,
+                is_contact, n)
         order by p.chat_id, p.n desc
     ), kept as (
         insert into public.tgworker_peers as k (integration_account_id, chat_id, kind, access_hash, first_name,
-            last_name, title, username, phone, is_self)
+            last_name, title, username, phone, is_self, is_contact)
         select p_account, g.* from given g
         on conflict (integration_account_id, chat_id) do update set
             kind = excluded.kind,
@@ -58,9 +61,11 @@ begin
                 from (select coalesce(excluded.first_name, excluded.last_name, excluded.title, excluded.username)
                     is not null as named) n),
             phone = coalesce(excluded.phone, k.phone),
-            is_self = excluded.is_self
+            is_self = excluded.is_self,
+            is_contact = excluded.is_contact
         where (excluded.access_hash is not null and excluded.access_hash is distinct from k.access_hash)
             or excluded.kind <> k.kind or excluded.is_self <> k.is_self
+            or excluded.is_contact <> k.is_contact
             or (excluded.phone is not null and excluded.phone is distinct from k.phone)
             or (coalesce(excluded.first_name, excluded.last_name, excluded.title, excluded.username) is not null
                 and (excluded.first_name, excluded.last_name, excluded.title, excluded.username)
@@ -516,7 +521,7 @@ end $$;
 -- p_batch   {"messages": [{"chat_id", "telegram_id", "sender_id", "outgoing", "text", "message_type", "sent_at",
 --            "raw_payload"}],
 --            "peers": [{"chat_id", "kind", "access_hash", "first_name", "last_name", "title", "username", "phone",
---            "is_self"}],
+--            "is_self", "is_contact"}],
 --            "sent_ids": [[random_id, telegram_id]],
 --            "position": {"pts", "qts", "date", "seq", "channels": {channel_id: pts}} or null,
 --            "gaps": [[chat_id, top_id or null]]}: chats that the log did not tell everything of: a history job is
