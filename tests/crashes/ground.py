@@ -1,12 +1,14 @@
 """What survives every crash: a Telegram and a store, with one account that a person has written to."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
 
 from crashes.victims import Life, Victims, open_victims
 from embedded.embedded_kit import SqliteApplication
@@ -30,12 +32,14 @@ class Ground:
         victims: Runs processes.
         arguments: What every scenario is told: where the store is, and Telegram, and whose the account is.
         sent: What the store holds as sent, ``(Telegram's id, text)`` in the order of its rows.
+        rows: What stands in one of the application's tables, in the order of its insertion.
     """
 
     sandbox: Sandbox
     victims: Victims
     arguments: dict[str, Any]
     sent: Callable[[], Sequence[tuple[str, str]]]
+    rows: Callable[[str], Sequence[Mapping[str, Any]]]
 
     async def send(
         self, text: str | None, *, to: SandboxUser, die_before: str | None = None, recovery: bool = False
@@ -64,13 +68,19 @@ async def open_embedded_ground(folder: Path, *modules: str) -> AsyncGenerator[Gr
         app.close()
         return [(row["external_message_id"], row["text"]) for row in rows]
 
-    async with open_sandbox(users=2) as sandbox:
+    def rows(table: str) -> Sequence[Mapping[str, Any]]:
+        app = SqliteApplication(data.database)
+        found = app.rows(table)
+        app.close()
+        return found
+
+    async with open_sandbox(users=2, control_port=0) as sandbox:
         me = sandbox.users[0]
         with open_store(data, as_worker=True, run_sync=inline) as store:
             token = FernetVault([key]).encrypt(me.session)
             account = await store.add_account("me", OWNER, token, user_id=me.id)
         arguments = {"environment": {}, "account": account, "vault_key": key.value}
-        async with _opened(folder, sandbox, modules, arguments, sent) as ground:
+        async with _opened(folder, sandbox, modules, arguments, sent, rows) as ground:
             yield ground
 
 
@@ -91,13 +101,18 @@ async def open_supabase_ground(folder: Path, stack: Stack, *modules: str) -> Asy
                 " join tgworker_outbox o on o.message_id = m.id order by o.seq"
             ).fetchall()
 
-    async with open_sandbox(users=2) as sandbox:
+    def rows(table: str) -> Sequence[Mapping[str, Any]]:
+        with psycopg.connect(stack.db_url) as connection, connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(sql.SQL("select * from {}").format(sql.Identifier(table)))
+            return cursor.fetchall()
+
+    async with open_sandbox(users=2, control_port=0) as sandbox:
         me = sandbox.users[0]
         async with open_supabase_books(load_settings(environment, require=())) as (store, _):
             token = FernetVault([key]).encrypt(me.session)
             account = await store.add_account("me", OWNER, token, user_id=me.id)
         arguments = {"environment": environment, "account": account, "vault_key": key.value}
-        async with _opened(folder, sandbox, modules, arguments, sent) as ground:
+        async with _opened(folder, sandbox, modules, arguments, sent, rows) as ground:
             yield ground
 
 
@@ -108,6 +123,7 @@ async def _opened(
     modules: Sequence[str],
     arguments: dict[str, Any],
     sent: Callable[[], Sequence[tuple[str, str]]],
+    rows: Callable[[str], Sequence[Mapping[str, Any]]],
 ) -> AsyncGenerator[Ground]:
     me, peer = sandbox.users
     sandbox.send_text(peer.id, me.id, "hello")
@@ -119,4 +135,5 @@ async def _opened(
         "public_key": sandbox.public_key_pem,
     }
     async with open_victims(folder, "crashes.send_scenario", *modules) as victims:
-        yield Ground(sandbox, victims, {**arguments, "folder": str(folder / "data"), "server": server}, sent)
+        everybody = {**arguments, "folder": str(folder / "data"), "server": server}
+        yield Ground(sandbox, victims, everybody, sent, rows)
