@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
@@ -16,6 +17,7 @@ from tgworker.messaging.errors import StoreMismatch
 from tgworker.messaging.events import StoreUnavailable
 from tgworker.messaging.models import Secret
 from tgworker.supabase import KeyUnusable, check_schema, open_rest
+from tgworker.supabase.requests import CallRequests
 from tgworker.vault import new_key
 
 VERSION = (
@@ -130,12 +132,13 @@ async def test_a_key_that_stops_being_valid_stops_nothing_for_good(stack: Stack,
     """While somebody rotates keys the worker asks on, says what is wrong, and is well by itself."""
     async with open_stack_world(stack, tmp_path, limits=LIMITS) as world:
         rest = world.store._rest
-        right, rest._client.headers["Authorization"] = rest._client.headers["Authorization"], "Bearer a.b.c"
-        rest._client.headers["apikey"] = "a.b.c"
+        right = rest._requests
+        wrong = httpx.AsyncClient(headers={"apikey": "a.b.c", "Authorization": "Bearer a.b.c"})
+        rest._requests = CallRequests(stack.url, wrong)
+        await wrong.aclose()
         world.give(world.peers[0])
         await trio.sleep(1.5)
         said = [event.reason for _, event in world.notes if isinstance(event, StoreUnavailable)]
         assert any("refuses the key" in reason for reason in said)
-        rest._client.headers["Authorization"] = right
-        rest._client.headers["apikey"] = stack.service_role_key
+        rest._requests = right
         await world.settle_down(10)
