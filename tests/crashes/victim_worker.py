@@ -57,7 +57,7 @@ class Victim:
 
 @asynccontextmanager
 async def open_victim(
-    *, folder: str, environment: dict[str, str], server: dict[str, Any], vault_key: str
+    *, folder: str, environment: dict[str, str], server: dict[str, Any], vault_key: str, holder: int = 7
 ) -> AsyncGenerator[Victim]:
     """Run a worker.
 
@@ -66,6 +66,7 @@ async def open_victim(
         environment: Of the worker, with ``SUPABASE_URL`` for that store.
         server: The sandbox.
         vault_key: Opens sessions.
+        holder: Whose the leases are: who comes back after a crash has them at once, another one does not.
     """
     online = trio.Event()
 
@@ -73,7 +74,7 @@ async def open_victim(
         if isinstance(event, AccountChanged) and event.state is AccountState.ONLINE:
             online.set()
 
-    async with _opened(Path(folder), environment, note) as opened:
+    async with _opened(Path(folder), environment, UUID(int=holder), note) as opened:
         parts = Parts(
             worker_id="victim",
             incarnation=opened.incarnation,
@@ -102,11 +103,13 @@ async def open_victim(
 
 
 @asynccontextmanager
-async def _opened(folder: Path, environment: dict[str, str], note: Any) -> AsyncGenerator[OpenStore]:
+async def _opened(
+    folder: Path, environment: dict[str, str], holder: UUID, note: Any
+) -> AsyncGenerator[OpenStore]:
     if environment:
         settings = load_settings(environment, require=())
         async with open_supabase(
-            settings, holder=UUID(int=7), rng=random.Random(1), observer=note, report=note
+            settings, holder=holder, rng=random.Random(1), observer=note, report=note
         ) as opened:
             yield opened
         return
