@@ -80,7 +80,7 @@ STEPS = st.lists(
 @given(steps=STEPS, limit=st.integers(1, 7))
 def test_every_copy_becomes_the_channel(steps: list[tuple[str, int, int]], limit: int) -> None:
     behaviour = Behaviour(channel_difference_limit=limit)
-    cloud = Cloud(dc_id=2, rng=Random(1), calendar=lambda: 1e9, behaviour=behaviour)
+    cloud = Cloud(dc_id=2, rng=Random(1), calendar=lambda: 1e9, clock=lambda: 0.0, behaviour=behaviour)
     accounts = [cloud.directory.add() for _ in range(3)]
     channel, _ = create_channel(cloud, accounts[0], "Crew", megagroup=True)
     join_channel(cloud, accounts[0], channel, accounts[1:])

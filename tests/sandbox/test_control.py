@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from tgworker.sandbox import (
     ControlRefused,
     Fault,
     Formatting,
+    Limits,
+    Rate,
     Sandbox,
     SandboxControl,
     ServerKey,
@@ -110,6 +113,25 @@ async def test_formatting_goes_over_the_control_connection(controlled: Sandbox) 
         assert (await control.chat(bob, alice))[0].entities == (bold,)
         with pytest.raises(ControlRefused, match="ENTITY_BOUNDS_INVALID"):
             await control.send_text(alice, bob, "x", [bold])
+
+
+async def test_limits_are_set_and_lifted(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    limits = Limits(chat=Rate(2, 0.5), methods={"updates.getState": Rate(1, 1)}, strangers=3, scope="chat")
+    async with controlling(controlled) as control, raw(controlled) as line:
+        await control.limit(limits)
+        assert controlled.limits == limits
+        answer = await line.say({"cmd": "limit", "published": True, "group": {"burst": 1, "per_s": 1}})
+        assert answer["result"]["group"] == {"burst": 1, "per_s": 1}
+        assert controlled.limits == replace(Limits.published(), group=Rate(1, 1))
+        assert "burst of 1" in (await line.say({"cmd": "limit", "chat": {"burst": 0, "per_s": 1}}))["error"]
+        await control.limit(Limits())
+        assert controlled.limits == Limits()
+        room = await control.create_channel(alice, [bob], "Crew")
+        await control.set_slowmode(room.peer, 30)
+        assert controlled._cloud.channels.get(2_000_000_001).slowmode_s == 30
+        assert (await control.behave(random_id_window_s=2.5)).random_id_window_s == 2.5
+        assert (await control.behave(random_id_window_s=None)).random_id_window_s is None
 
 
 async def test_users_befriend_and_part(controlled: Sandbox) -> None:

@@ -245,6 +245,8 @@ def test_channels_and_supergroups(report: Report) -> None:
         "dialog": [1, 6],
         "another's": "MessageDeleteForbiddenError",
         "deleted": [True, True],
+        "slow": "SlowModeWaitError",
+        "lengths": "SecondsInvalidError",
         "left": "ChannelPrivateError",
         "post": [True, True, None],
         "only the creator": "ChatAdminRequiredError",

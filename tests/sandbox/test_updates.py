@@ -92,7 +92,13 @@ STEPS = st.lists(
 
 @given(steps=STEPS, limit=st.integers(1, 7))
 def test_every_copy_becomes_the_mailbox(steps: list[tuple[str, int, int, int]], limit: int) -> None:
-    cloud = Cloud(dc_id=2, rng=Random(1), calendar=lambda: 1e9, behaviour=Behaviour(difference_limit=limit))
+    cloud = Cloud(
+        dc_id=2,
+        rng=Random(1),
+        calendar=lambda: 1e9,
+        clock=lambda: 0.0,
+        behaviour=Behaviour(difference_limit=limit),
+    )
     accounts = [cloud.directory.add() for _ in range(3)]
     group, _ = create_group(cloud, accounts[0], accounts[1:], "Choir")
     live = [Copy(account.mailbox.log.pts, {1: ""}) for account in accounts]

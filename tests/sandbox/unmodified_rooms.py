@@ -114,6 +114,12 @@ async def channels(world: World) -> Any:
         await alice.delete_messages(crew, [sent.id])
         deleted = await heard(of_bob)
         found["deleted"] = [deleted.chat_id == peer_id, deleted.deleted_ids == [sent.id]]
+        slow = functions.channels.ToggleSlowModeRequest
+        await alice(slow(input_channel(crew), 30))
+        bob.flood_sleep_threshold = 0
+        await bob.send_message(peer_id, "slowly")
+        found["slow"] = await refusal(bob.send_message(peer_id, "too fast"))
+        found["lengths"] = await refusal(alice(slow(input_channel(crew), 31)))
         theirs = await bob.get_input_entity(peer_id)
         await bob(functions.channels.LeaveChannelRequest(input_channel(theirs)))
         found["left"] = await refusal(bob.send_message(theirs, "x"))

@@ -42,6 +42,7 @@ from tgworker.sandbox.errors import (
 )
 from tgworker.sandbox.faults import Action, ActiveFault, Fault, Faults, Heals
 from tgworker.sandbox.formatting import Formatting
+from tgworker.sandbox.limits import Limits, Rate
 from tgworker.sandbox.opening import open_sandbox
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.sandbox import Sandbox
@@ -63,7 +64,9 @@ __all__ = [
     "Formatting",
     "Heals",
     "KeyFileUnusable",
+    "Limits",
     "PortTaken",
+    "Rate",
     "Revocation",
     "Rooms",
     "Sandbox",

@@ -13,10 +13,8 @@ from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import History
+from tgworker.sandbox.room import Room
 from tgworker.sandbox.room_views import sees
-
-Room = Account | Group | Channel
-"""Where messages go. Each has a ``peer``: its marked id."""
 
 
 def room_of(cloud: Cloud, me: Account, peer: Any) -> Room:

@@ -12,6 +12,8 @@ class Behaviour:
         repeats: A ``random_id`` that was sent before is answered with the ``original`` message
             (``updates`` with ``updateMessageID`` and ``updateNewMessage`` of ``pts_count`` 0), or with the
             ``error`` 500 ``RANDOM_ID_DUPLICATE``. Telegram does both.
+        random_id_window_s: How long a ``random_id`` is remembered; after that the same one makes another
+            message. ``None``: for as many as 200,000 messages of the account.
         answers: A send is answered in its ``short`` form (``updateShortSentMessage``), or in ``full``.
         pushes: New messages are pushed in ``full``, or in their ``short`` form (``updateShortMessage``, which
             brings no access hash: Telegram does it for chats that the client knows).
@@ -36,6 +38,7 @@ class Behaviour:
     """
 
     repeats: Literal["original", "error"] = "original"
+    random_id_window_s: float | None = None
     answers: Literal["short", "full"] = "short"
     pushes: Literal["full", "short"] = "full"
     channel_pushes: Literal["full", "too_long"] = "full"
@@ -59,6 +62,8 @@ class Behaviour:
                 raise ValueError(f"{name} is {' or '.join(positions)}, not {getattr(self, name)}")
         if not self.login_code.isdecimal():
             raise ValueError("login_code is made of digits")
+        if self.random_id_window_s is not None and self.random_id_window_s <= 0:
+            raise ValueError("random_id_window_s must be above 0, or none")
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more")

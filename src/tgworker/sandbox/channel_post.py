@@ -44,7 +44,7 @@ def publish(
     entry = _note(cloud, channel, NewMessage(letter.id))
     letter.pts = entry.pts
     if random_id is not None:
-        author.mailbox.remember_sent(random_id, Sent(channel.peer, letter.id))
+        author.mailbox.remember_sent(random_id, Sent(channel.peer, letter.id, cloud.clock()))
         _note(cloud, channel, NumberedMessage(letter.id, random_id), 0)
     tell_members(cloud, channel, entry, letter.mentions(), skip=via)
     cloud.counts.delivered += action is None

@@ -3,6 +3,7 @@
 Source: https://core.telegram.org/api/channel
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,12 +26,14 @@ class Member:
         since: When he came.
         read_inbox_max_id: Up to where he has read.
         read_outbox_max_id: Up to where somebody has read what he wrote.
+        next_post_at_s: When he may write again where a supergroup is slow, by the clock that passes.
         written: The ids of his own messages, ascending: they are never unread to him.
     """
 
     since: datetime
     read_inbox_max_id: int = 0
     read_outbox_max_id: int = 0
+    next_post_at_s: float = -math.inf
     written: list[int] = field(default_factory=list[int])
 
 
@@ -45,6 +48,7 @@ class Channel:
         creator_id: Who made it.
         made: When.
         username: Under which anybody finds and reads it; empty: only members do.
+        slowmode_s: How long a member waits after each of his messages; 0: not at all. Its creator does not.
         migrated_from: The bare id of the basic group that it was.
         members: Who is in it.
         log: Its updates: with its own ``pts``.
@@ -60,6 +64,7 @@ class Channel:
     made: datetime
     changed: datetime
     username: str = ""
+    slowmode_s: int = 0
     migrated_from: int | None = None
     members: dict[int, Member] = field(default_factory=dict[int, Member])
     log: UpdateLog = field(default_factory=UpdateLog, repr=False)

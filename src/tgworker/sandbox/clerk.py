@@ -159,7 +159,9 @@ class Clerk:
             raise RequestRefused(401, "AUTH_KEY_UNREGISTERED")
         if handler is None:
             raise RequestRefused(400, "METHOD_INVALID")
-        call = Call(self._cloud, record, self._cloud.directory.get(record.user_id), self._line)
+        me = self._cloud.directory.get(record.user_id)
+        self._cloud.throttle.check_method(me, method_name(type(request)))
+        call = Call(self._cloud, record, me, self._line)
         if isinstance(request, DIFFERENCES) and not self._line.ask_difference():
             return nothing_new(call, request)
         return handler(call, request)

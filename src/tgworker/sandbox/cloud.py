@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from random import Random
 
+import trio
+
 from tgworker.sandbox.accounts import Directory
 from tgworker.sandbox.auth_keys import KeyRing
 from tgworker.sandbox.behaviour import Behaviour
@@ -14,6 +16,7 @@ from tgworker.sandbox.faults import Faults
 from tgworker.sandbox.groups import Groups
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Counts
+from tgworker.sandbox.throttle import Throttle
 
 
 @dataclass(eq=False)
@@ -23,7 +26,8 @@ class Cloud:
     Attributes:
         dc_id: The number of the data centre it claims to be.
         rng: Where keys, salts and hashes come from.
-        calendar: Unix time in seconds, for message ids and dates; everything that waits uses trio's clock.
+        calendar: Unix time in seconds, for message ids and dates.
+        clock: Time that passes, in seconds: whatever waits or is counted by the second.
         behaviour: The switches.
         given_key: The server's RSA key, if whoever opened the sandbox has one.
         keys: The authorization keys.
@@ -33,6 +37,7 @@ class Cloud:
         directory: The users.
         groups: The basic groups.
         channels: The channels and supergroups.
+        throttle: What comes too often.
         port: Where the server listens, once it does.
     """
 
@@ -41,11 +46,13 @@ class Cloud:
     calendar: Callable[[], float]
     behaviour: Behaviour
     given_key: ServerKey | None = None
+    clock: Callable[[], float] = trio.current_time
     keys: KeyRing = field(default_factory=KeyRing)
     faults: Faults = field(default_factory=Faults)
     counts: Counts = field(default_factory=Counts)
     salt: int = field(init=False)
     directory: Directory = field(init=False)
+    throttle: Throttle = field(init=False)
     groups: Groups = field(default_factory=Groups)
     channels: Channels = field(default_factory=Channels)
     port: int = 0
@@ -53,6 +60,7 @@ class Cloud:
     def __post_init__(self) -> None:
         """Draw the secrets."""
         self.directory = Directory(self.rng.randbytes(16))
+        self.throttle = Throttle(self.clock, self.directory.contacts)
         self.turn_salt()
 
     @cached_property

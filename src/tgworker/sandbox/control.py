@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import msgspec
 import trio
 
+from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
 from tgworker.sandbox.control_messages import (
     MAX_LINE_BYTES,
     MAX_PAGE,
@@ -133,6 +134,11 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return {"revoked": sandbox.revoke(command.user, command.reason)}
         case CreateGroup() | CreateChannel() | MigrateGroup() | AddMember() | RemoveMember() | ListRooms():
             return obey_room_command(sandbox.rooms, command)
+        case Limit():
+            sandbox.limit(command.limits())
+            return shown_limits(sandbox.limits)
+        case SetSlowmode():
+            return sandbox.rooms.set_slowmode(command.peer, command.seconds)
         case Behave():
             sandbox.behave(**command.switches())
             return sandbox.behaviour

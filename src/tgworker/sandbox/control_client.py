@@ -9,6 +9,7 @@ import msgspec
 import trio
 
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
 from tgworker.sandbox.control_messages import (
     AddUser,
     Answer,
@@ -44,6 +45,7 @@ from tgworker.sandbox.control_rooms import (
 from tgworker.sandbox.errors import ControlLost, ControlRefused
 from tgworker.sandbox.faults import ActiveFault, Fault
 from tgworker.sandbox.formatting import Formatting
+from tgworker.sandbox.limits import Limits
 from tgworker.sandbox.lines import LineReader, LineTooLong
 from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
@@ -167,6 +169,14 @@ class SandboxControl:
     async def rooms(self) -> tuple[SandboxRoom, ...]:
         """All groups and channels."""
         return (await self._ask(ListRooms(), RoomList)).rooms
+
+    async def limit(self, limits: Limits) -> None:
+        """Hold accounts to other limits than before."""
+        await self._ask(Limit(**shown_limits(limits)), dict[str, Any])
+
+    async def set_slowmode(self, peer: int, seconds: int) -> SandboxRoom:
+        """Let members of a supergroup wait after each of their messages; 0: not at all."""
+        return await self._ask(SetSlowmode(peer=peer, seconds=seconds), SandboxRoom)
 
     async def drop_connections(self, user_id: int | None = None) -> int:
         """Cut the connections of a user, or all; returns how many."""

@@ -5,13 +5,14 @@ A command has a ``cmd``, its arguments, and an ``id`` if the asker wants it back
 """
 
 from dataclasses import fields
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.control_command import Command
+from tgworker.sandbox.control_limits import Limit, SetSlowmode
 from tgworker.sandbox.control_rooms import RoomCommand
 from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault, Heals
 from tgworker.sandbox.formatting import Formatting
@@ -154,6 +155,7 @@ class Behave(Command, tag="behave"):
     """Turn switches of `Behaviour`; those not named stay. Result: all of them."""
 
     repeats: Literal["original", "error"] | UnsetType = UNSET
+    random_id_window_s: float | UnsetType | None = UNSET
     answers: Literal["short", "full"] | UnsetType = UNSET
     pushes: Literal["full", "short"] | UnsetType = UNSET
     channel_pushes: Literal["full", "too_long"] | UnsetType = UNSET
@@ -170,7 +172,7 @@ class Behave(Command, tag="behave"):
     caption_length_limit_premium: int | UnsetType = UNSET
     finds_links: bool | UnsetType = UNSET
 
-    def switches(self) -> dict[str, str | int]:
+    def switches(self) -> dict[str, Any]:
         """Those that are named."""
         named = {each.name: getattr(self, each.name) for each in fields(Behaviour)}
         return {name: value for name, value in named.items() if value is not UNSET}
@@ -199,6 +201,8 @@ AnyCommand = (
     | RenewSessions
     | Revoke
     | RoomCommand
+    | Limit
+    | SetSlowmode
     | Behave
     | ReadStatistics
     | Stop

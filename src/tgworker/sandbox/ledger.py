@@ -4,10 +4,11 @@ from bisect import bisect_right
 from itertools import islice
 
 from tgworker.sandbox.accounts import Account
-from tgworker.sandbox.addressing import Room, history_of
+from tgworker.sandbox.addressing import history_of
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.formatting import shown
 from tgworker.sandbox.letters import Letter
+from tgworker.sandbox.room import Room
 from tgworker.sandbox.values import ChatLine, ChatSummary
 
 

@@ -19,10 +19,12 @@ class Sent(NamedTuple):
     Attributes:
         peer_id: The chat, as a marked id.
         message_id: The message's number there.
+        at_s: When it was sent, by the clock that passes.
     """
 
     peer_id: int
     message_id: int
+    at_s: float
 
 
 @dataclass(slots=True)
@@ -122,6 +124,7 @@ class Mailbox:
 
     def remember_sent(self, random_id: int, sent: Sent) -> None:
         """Remember what a ``random_id`` became."""
+        self._sent.pop(random_id, None)
         self._sent[random_id] = sent
         if len(self._sent) > REMEMBERED_SENDS:
             self._sent.popitem(last=False)

@@ -1,5 +1,6 @@
 """Who is in which group or channel, how they come about, and how a group becomes a supergroup."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -149,6 +150,14 @@ def migrate_group(
     came_from = types.MessageActionChannelMigrateFrom(group.title, group.id)
     first = publish(cloud, actor, channel, "", action=came_from, via=via)
     return channel, last, first
+
+
+def slow_down(cloud: Cloud, channel: Channel, seconds: int, *, via: Line | None = None) -> None:
+    """Let members wait after each of their messages; 0: not at all."""
+    channel.slowmode_s = seconds
+    for member_id, member in channel.members.items():
+        member.next_post_at_s = -math.inf
+        tell_of_channel(cloud, cloud.directory.get(member_id), channel, skip=via)
 
 
 def tell_of_channel(cloud: Cloud, account: Account, channel: Channel, *, skip: Line | None = None) -> None:

@@ -89,7 +89,7 @@ def deliver(
         if mine is None:
             mine = letter
             if random_id is not None:
-                account.mailbox.remember_sent(random_id, Sent(peer_id, letter.id))
+                account.mailbox.remember_sent(random_id, Sent(peer_id, letter.id, cloud.clock()))
                 account.mailbox.log.append(NumberedMessage(letter.id, random_id), 0)
         tell_message(cloud, account, letter, entry, skip=via)
     cloud.counts.delivered += action is None

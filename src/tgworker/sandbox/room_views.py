@@ -99,6 +99,7 @@ def channel_view(cloud: Cloud, viewer: Account, channel: Channel) -> Any:
         access_hash=access_hash,
         username=channel.username or None,
         participants_count=len(channel.members),
+        slowmode_enabled=bool(channel.slowmode_s) or None,
         **kind,
     )
 

@@ -5,12 +5,12 @@ from typing import Literal, TypeVar
 
 from tgworker.sandbox import membership
 from tgworker.sandbox.accounts import Account
-from tgworker.sandbox.addressing import Room
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.errors import RequestRefused, SandboxError, UnknownPeer
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.peers import channel_peer, unmarked
+from tgworker.sandbox.room import Room
 from tgworker.sandbox.values import SandboxRoom
 
 T = TypeVar("T")
@@ -106,6 +106,16 @@ class Rooms:
             _allowed(lambda: membership.leave_channel(self._cloud, creator, room, account))
         else:
             _allowed(lambda: membership.remove_from_group(self._cloud, creator, room, account))
+        return _shown(room)
+
+    def set_slowmode(self, peer: int, seconds: int) -> SandboxRoom:
+        """Let the members of a supergroup wait after each of their messages; 0: not at all."""
+        room = self._room(peer)
+        if not isinstance(room, Channel) or not room.megagroup:
+            raise SandboxError(f"{peer} is no supergroup")
+        if seconds < 0:
+            raise SandboxError("seconds must be 0 or more")
+        membership.slow_down(self._cloud, room, seconds)
         return _shown(room)
 
     def _room(self, peer: int) -> Group | Channel:

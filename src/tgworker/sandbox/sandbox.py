@@ -19,6 +19,7 @@ from tgworker.sandbox.faults import Faults
 from tgworker.sandbox.formatting import Formatting, entity_of
 from tgworker.sandbox.handshake import KEY_BYTES
 from tgworker.sandbox.ledger import chat_lines, chat_summaries
+from tgworker.sandbox.limits import Limits
 from tgworker.sandbox.listening import HOST
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.rooms import Rooms
@@ -89,6 +90,18 @@ class Sandbox:
     def behave(self, **switches: Any) -> None:
         """Turn switches of `Behaviour`, by name: ``behave(repeats="error")``."""
         self._cloud.behaviour = replace(self._cloud.behaviour, **switches)
+
+    @property
+    def limits(self) -> Limits:
+        """How often an account may ask."""
+        return self._cloud.throttle.limits
+
+    def limit(self, limits: Limits) -> None:
+        """Hold accounts to other limits: ``limit(Limits.published())``. What was counted before is forgotten.
+
+        Only clients are held to them, not `send_text`.
+        """
+        self._cloud.throttle.limit(limits)
 
     def add_user(self, *, stranger: bool = False, premium: bool = False) -> SandboxUser:
         """A new user with a session.
@@ -269,7 +282,7 @@ class Sandbox:
 
     def statistics(self) -> Statistics:
         """What happened so far."""
-        return self._cloud.counts.snapshot(self._cloud.faults.hits())
+        return self._cloud.counts.snapshot(self._cloud.faults.hits(), self._cloud.throttle.floods)
 
     def stop(self) -> None:
         """End the service: connections and ports are closed as soon as the event loop turns."""

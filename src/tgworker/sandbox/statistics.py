@@ -18,6 +18,7 @@ class Statistics:
         overflows: Connections cut because their client did not read.
         duplicated_keys: Authorization keys that died of `AUTH_KEY_DUPLICATED`.
         faults: How often each fault happened, by action.
+        floods: How often `Limits` refused something, by the error: ``FLOOD_WAIT``, ``SLOWMODE_WAIT``…
     """
 
     requests: dict[str, int]
@@ -29,6 +30,7 @@ class Statistics:
     overflows: int
     duplicated_keys: int
     faults: dict[str, int]
+    floods: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class Counts:
     overflows: int = 0
     duplicated_keys: int = 0
 
-    def snapshot(self, faults: dict[str, int]) -> Statistics:
+    def snapshot(self, faults: dict[str, int], floods: dict[str, int]) -> Statistics:
         """The numbers now."""
         return Statistics(
             requests=dict(self.requests),
@@ -56,4 +58,5 @@ class Counts:
             overflows=self.overflows,
             duplicated_keys=self.duplicated_keys,
             faults=faults,
+            floods=dict(floods),
         )

@@ -8,12 +8,14 @@ from tgworker.sandbox.addressing import channel_of, user_of
 from tgworker.sandbox.channel_post import delete_posts, read_channel
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
-from tgworker.sandbox.membership import create_channel, join_channel, leave_channel
+from tgworker.sandbox.membership import create_channel, join_channel, leave_channel, slow_down
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.requests.history import page_limit
 from tgworker.sandbox.requests.messages import MAX_DELETED
 from tgworker.sandbox.room_views import channel_view, people_view, post_view
 from tgworker.sandbox.telling import updates_view
+
+SLOWMODES_S = (0, 5, 10, 30, 60, 300, 900, 3600)
 
 
 def create(call: Call, request: Any) -> Answer:
@@ -80,9 +82,23 @@ def get_full_channel(call: Call, request: Any) -> Answer:
         can_view_participants=channel.megagroup or None,
         participants_count=len(channel.members),
         migrated_from_chat_id=channel.migrated_from,
+        slowmode_seconds=channel.slowmode_s or None,
     )
     chats = [channel.peer, *([] if channel.migrated_from is None else [-channel.migrated_from])]
     return types.messages.ChatFull(full, people_view(call.cloud, call.me, chats).chats, [])
+
+
+def toggle_slow_mode(call: Call, request: Any) -> Answer:
+    """``channels.toggleSlowMode``: as the supergroup's creator, to one of the lengths that Telegram has."""
+    channel = _mine(call, request.channel)
+    if channel.creator_id != call.me.id or not channel.megagroup:
+        raise RequestRefused(400, "CHAT_ADMIN_REQUIRED")
+    if request.seconds not in SLOWMODES_S:
+        raise RequestRefused(400, "SECONDS_INVALID")
+    if request.seconds == channel.slowmode_s:
+        raise RequestRefused(400, "CHAT_NOT_MODIFIED")
+    slow_down(call.cloud, channel, request.seconds, via=call.line)
+    return updates_view(call.cloud, call.me, [types.UpdateChannel(channel.id)], [channel.peer])
 
 
 def get_participants(call: Call, request: Any) -> Answer:

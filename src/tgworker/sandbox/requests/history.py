@@ -7,11 +7,12 @@ from typing import Any
 
 from telethon.tl import types
 
-from tgworker.sandbox.addressing import Room, channel_of, history_of, room_of
+from tgworker.sandbox.addressing import channel_of, history_of, room_of
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.letters import History, Letter
 from tgworker.sandbox.requests.call import Answer, Call
+from tgworker.sandbox.room import Room
 from tgworker.sandbox.room_views import people_view, post_view
 from tgworker.sandbox.views import message_view
 

@@ -6,7 +6,7 @@ from telethon.tl import types
 
 from tgworker.sandbox import post
 from tgworker.sandbox.accounts import Account
-from tgworker.sandbox.addressing import Room, check_may_write, history_of, room_of
+from tgworker.sandbox.addressing import check_may_write, history_of, room_of
 from tgworker.sandbox.channel_post import edit_post, publish
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
@@ -15,6 +15,7 @@ from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Sent
 from tgworker.sandbox.peers import unmarked
 from tgworker.sandbox.requests.call import Answer, Call
+from tgworker.sandbox.room import Room
 from tgworker.sandbox.room_views import post_view
 from tgworker.sandbox.telling import push, updates_view
 from tgworker.sandbox.update_views import channel_update_view, update_view
@@ -27,11 +28,13 @@ MAX_DELETED = 100
 def send_message(call: Call, request: Any) -> Answer:
     """``messages.sendMessage``; what it replies to is ignored."""
     known = call.me.mailbox.sent_as(request.random_id)
-    if known is not None:
+    window_s = call.cloud.behaviour.random_id_window_s
+    if known is not None and (window_s is None or call.cloud.clock() < known.at_s + window_s):
         return _repeat(call, request.random_id, known)
     room = room_of(call.cloud, call.me, request.peer)
     text, entities = post.checked_content(call.cloud, request.message, request.entities)
     check_may_write(call.me, room)
+    call.cloud.throttle.check_send(call.me, room)
     name, via = request.random_id, call.line
     if isinstance(room, Channel):
         letter = publish(call.cloud, call.me, room, text, entities=entities, random_id=name, via=via)

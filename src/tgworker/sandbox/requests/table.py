@@ -80,6 +80,7 @@ def request_table() -> RequestTable:
         functions.channels.GetChannelsRequest: channels.get_channels,
         functions.channels.GetFullChannelRequest: channels.get_full_channel,
         functions.channels.GetParticipantsRequest: channels.get_participants,
+        functions.channels.ToggleSlowModeRequest: channels.toggle_slow_mode,
         functions.channels.GetMessagesRequest: history.get_channel_messages,
         functions.channels.DeleteMessagesRequest: channels.delete_messages,
         functions.channels.ReadHistoryRequest: channels.read_history,
