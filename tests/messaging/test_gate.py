@@ -341,9 +341,20 @@ async def test_after_a_peer_flood_strangers_wait_and_acquaintances_do_not(
         await trio.sleep_until(86_400)
         await trio.testing.wait_all_tasks_blocked()
         assert here.told[-1:] == [(86_400, CLEAR)]
+        here.line.sends["79/1"] = None  # nothing is heard of it
         here.write(1, 79, first=1)
         await trio.testing.wait_all_tasks_blocked()
-        assert here.sent_at(79) == [86_400]
+        here.write(1, 80)
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.sent_at(79) == [86_400], "one of them goes first"
+        alone = Deferred(60, "PEER_FLOOD: another first message is tried alone")
+        assert here.filed()["80/0"] == alone
+        await trio.sleep(60)
+        here.write(1, 80, first=1)
+        await trio.testing.wait_all_tasks_blocked()
+        here.write(1, 81)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (here.sent_at(80), here.sent_at(81)) == ([86_460], [86_460]), "it went well: so may others"
 
 
 async def test_a_contact_is_no_stranger_and_the_store_is_not_asked(

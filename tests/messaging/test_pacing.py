@@ -1,5 +1,7 @@
 """When a message may be sent: exact seconds, the published numbers, what is learned from waits."""
 
+import heapq
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,6 +191,49 @@ def test_a_peer_flood_holds_strangers_and_nobody_else() -> None:
     assert pacing.ask(CHAT, 1.0) == Go()
     assert pacing.ask(78, 100.0, stranger=True) == Go()
     assert sent_at(pacing, 79, 5, 101.0) == [101.0] * 5, "it teaches nothing about the pace"
+
+
+def test_when_strangers_may_be_written_to_again_one_goes_first_and_alone() -> None:
+    pacing = Pacing(PUBLISHED)
+    pacing.announced(Wait(STRANGERS, 100.0, "PEER_FLOOD"), 0.0)
+    assert pacing.ask(1, 100.0, stranger=True) == Go()
+    alone = NotYet(160.0, Because.STRANGERS, "PEER_FLOOD: another first message is tried alone")
+    assert pacing.ask(2, 101.0, stranger=True) == alone
+    assert pacing.ask(1, 101.0, stranger=True) == Go(), "its own repeat is no other"
+    assert pacing.ask(3, 101.0) == Go(), "who knows the account does not wait"
+    pacing.sent(3)
+    assert pacing.is_wary()
+    pacing.sent(1)
+    assert not pacing.is_wary()
+    assert pacing.ask(2, 101.0, stranger=True) == Go()
+
+
+def test_a_first_message_of_which_nothing_was_heard_keeps_the_others_for_a_minute() -> None:
+    pacing = Pacing(PUBLISHED)
+    pacing.recalled(Wait(STRANGERS, 100.0, "PEER_FLOOD"))
+    assert pacing.ask(1, 100.0, stranger=True) == Go()
+    assert pacing.ask(2, 160.0, stranger=True) == Go()
+    assert isinstance(pacing.ask(3, 161.0, stranger=True), NotYet)
+    pacing.announced(Wait(STRANGERS, 500.0, "PEER_FLOOD"), 162.0)
+    assert pacing.ask(3, 162.0, stranger=True) == NotYet(500.0, Because.STRANGERS, "PEER_FLOOD")
+
+
+@given(backlogs=st.dictionaries(st.integers(1, 8), st.integers(1, 12), min_size=1))
+def test_chats_leave_at_the_same_times_as_if_each_were_alone(backlogs: dict[int, int]) -> None:
+    pacing = Pacing(CHATS_ONLY)
+    together: dict[int, list[float]] = {chat_id: [] for chat_id in backlogs}
+    due = [(0.0, chat_id) for chat_id in backlogs]
+    while due:
+        now_s, chat_id = heapq.heappop(due)
+        match pacing.ask(chat_id, now_s):
+            case Go():
+                together[chat_id].append(round(now_s, 6))
+                if len(together[chat_id]) < backlogs[chat_id]:
+                    heapq.heappush(due, (now_s, chat_id))
+            case NotYet(until_s=until_s):
+                heapq.heappush(due, (until_s, chat_id))
+    alone = {chat_id: sent_at(Pacing(CHATS_ONLY), chat_id, count) for chat_id, count in backlogs.items()}
+    assert together == alone
 
 
 def test_waits_survive_the_clock_of_their_process() -> None:

@@ -25,7 +25,7 @@ from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report, StoreUnavailable, WaitAnnounced
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, AccountState, Attempt, Peer, PeerKind
-from tgworker.messaging.outcomes import Deferred, HoldsUp, Outcome, Released
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Outcome, Released, Sent
 from tgworker.messaging.pacing import (
     SEND,
     STRANGERS,
@@ -51,6 +51,9 @@ ASK_AGAIN_S = 5.0
 
 MOST_ACQUAINTED = 10_000
 """How many conversations are remembered as ones with people who know the account."""
+
+
+_SENDING = Scope.method(SEND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class Gate:
 
     def closed(self) -> Wait | None:
         """The wait because of which the account sends nothing now."""
-        return self._pacing.wait_of(Scope.method(SEND), trio.current_time())
+        return self._pacing.wait_of(_SENDING, trio.current_time())
 
     async def admit(self, pulse: Pulse, attempt: Attempt, peer: Peer) -> Go | Parked | Deferred | Released:
         """Wait for the account's turn, and say whether this message may leave now.
@@ -153,6 +156,8 @@ class Gate:
 
     def note(self, peer: Peer, outcome: Outcome) -> None:
         """Learn from what became of a message."""
+        if isinstance(outcome, Sent):
+            self._pacing.sent(peer.chat_id)
         if not isinstance(outcome, Deferred):
             return
         match outcome.holds_up:
@@ -161,7 +166,7 @@ class Gate:
             case HoldsUp.CHAT:
                 scope = Scope.chat(peer.chat_id)
             case HoldsUp.METHOD | HoldsUp.SUBSCRIPTION:
-                scope = Scope.method(SEND)
+                scope = _SENDING
             case HoldsUp.STRANGERS:
                 scope = STRANGERS
             case _:
@@ -226,7 +231,7 @@ class Gate:
 
     async def _is_stranger(self, pulse: Pulse, attempt: Attempt, peer: Peer) -> bool:
         """Whether this would be a first message to a stranger, where that matters. Raises `StoreAway`."""
-        if self._pacing.strangers(trio.current_time()) is None:
+        if not self._pacing.is_wary():
             return False
         if peer.kind is not PeerKind.USER or peer.is_self or peer.is_contact:
             return False

@@ -56,6 +56,8 @@ class Bucket:
 
     def take(self, rate: Rate, now_s: float) -> "Bucket":
         """The bucket without one token; `ready_at` was asked first."""
+        if rate.every_s == 0:
+            return self
         return Bucket(max(0.0, self.level(rate, now_s) - 1), now_s)
 
     def is_full(self, rate: Rate, now_s: float) -> bool:

@@ -13,6 +13,10 @@ from tgworker.messaging.pacing.rates import Rates
 from tgworker.messaging.pacing.tempo import Tempo
 from tgworker.messaging.pacing.waits import SEND, STRANGERS, Scope, ScopeKind, Wait, Waits
 
+TRIAL = "PEER_FLOOD: another first message is tried alone"
+TRIAL_S = 60.0
+"""Once first messages to strangers may be tried again, one of them goes alone; the others give it so long."""
+
 FORGET_SLOWMODE_S = 3600.0
 """So long after the last ``SLOWMODE_WAIT_X`` a chat is taken for one without slow mode again."""
 
@@ -62,6 +66,12 @@ class _Slowmode:
     seen_at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    chat_id: int
+    until_s: float
+
+
 class Pacing:
     """What is known of one account's pace.
 
@@ -77,6 +87,8 @@ class Pacing:
         self._tempos: dict[str, Tempo] = {}
         self._chats: dict[int, Bucket] = {}
         self._slowmodes: dict[int, _Slowmode] = {}
+        self._wary = False  # Telegram refused a first message to a stranger, and has taken none since
+        self._trial: _Trial | None = None
 
     # ---------------------------------------------------------------- the question
 
@@ -89,12 +101,10 @@ class Pacing:
             method: By which method, in Telegram's spelling.
             stranger: Whether it would be the first message to somebody who does not know the account.
         """
-        if (wait := self._waits.of(Scope.method(method), now_s)) is not None:
-            return NotYet(wait.until_s, Because.METHOD, wait.reason)
-        if stranger and (wait := self.strangers(now_s)) is not None:
-            return NotYet(wait.until_s, Because.STRANGERS, wait.reason)
-        if (wait := self._waits.of(Scope.chat(chat_id), now_s)) is not None:
-            return NotYet(wait.until_s, Because.CHAT, wait.reason)
+        if (self._waits or self._wary) and (
+            held := self._held(chat_id, now_s, method=method, stranger=stranger)
+        ) is not None:
+            return held
         chat_rate = self._chat_rate(chat_id, now_s)
         chat = self._chats.get(chat_id) or _full(chat_rate, now_s)
         ready_s = chat.ready_at(chat_rate, now_s)
@@ -106,6 +116,8 @@ class Pacing:
         ready_s = max(one_method.ready_at(method_rate, now_s), account.ready_at(self._rates.account, now_s))
         if ready_s > now_s:
             return NotYet(ready_s, Because.SHARED, "paced: the account sends as fast as it may")
+        if stranger and self._wary:
+            self._trial = _Trial(chat_id, now_s + TRIAL_S)
         self._account = account.take(self._rates.account, now_s)
         self._methods[method] = one_method.take(method_rate, now_s)
         self._chats[chat_id] = chat.take(chat_rate, now_s)
@@ -115,11 +127,15 @@ class Pacing:
 
     def wait_of(self, scope: Scope, now_s: float) -> Wait | None:
         """The wait that Telegram announced for this, if it is not over."""
-        return self._waits.of(scope, now_s)
+        return self._waits.of(scope, now_s) if self._waits else None
 
     def strangers(self, now_s: float) -> Wait | None:
         """Whether, and until when, nobody is written to who does not know the account."""
-        return self._waits.of(STRANGERS, now_s)
+        return self.wait_of(STRANGERS, now_s)
+
+    def is_wary(self) -> bool:
+        """Whether it matters who is a stranger."""
+        return self._wary
 
     @property
     def chats(self) -> int:
@@ -147,13 +163,34 @@ class Pacing:
             self._methods[method] = Bucket(1, wait.until_s)
         if ours and wait.scope.kind is ScopeKind.CHAT:
             self._learn_slowmode(int(wait.scope.key), wait.until_s - now_s, now_s)
+        if wait.scope == STRANGERS:
+            self._wary, self._trial = True, None
         return self._waits.add(wait)
 
     def recalled(self, wait: Wait) -> None:
         """An earlier process heard of this wait."""
+        self._wary = self._wary or wait.scope == STRANGERS
         self._waits.add(wait)
 
-    # ---------------------------------------------------------------- rates as they are now
+    def sent(self, chat_id: int) -> None:
+        """Telegram has taken a message. If it was the first one to a stranger, others may follow."""
+        if self._trial is not None and self._trial.chat_id == chat_id:
+            self._wary, self._trial = False, None
+
+    # ---------------------------------------------------------------- inside
+
+    def _held(self, chat_id: int, now_s: float, *, method: str, stranger: bool) -> NotYet | None:
+        """The wait that Telegram announced and that holds this message up."""
+        if (wait := self._waits.of(Scope.method(method), now_s)) is not None:
+            return NotYet(wait.until_s, Because.METHOD, wait.reason)
+        if stranger and (wait := self.strangers(now_s)) is not None:
+            return NotYet(wait.until_s, Because.STRANGERS, wait.reason)
+        trial = self._trial
+        if stranger and trial is not None and trial.chat_id != chat_id and now_s < trial.until_s:
+            return NotYet(trial.until_s, Because.STRANGERS, TRIAL)
+        if (wait := self._waits.of(Scope.chat(chat_id), now_s)) is not None:
+            return NotYet(wait.until_s, Because.CHAT, wait.reason)
+        return None
 
     def _chat_rate(self, chat_id: int, now_s: float) -> Rate:
         slowmode = self._slowmodes.get(chat_id)

@@ -94,6 +94,10 @@ class Waits:
     def __init__(self) -> None:
         self._waits: dict[Scope, Wait] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there may be any: nearly always there is none, and then nothing need be looked up."""
+        return bool(self._waits)
+
     def add(self, wait: Wait) -> bool:
         """Telegram announced a wait; returns whether it is longer than what was known."""
         known = self._waits.get(wait.scope)
