@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 
 import trio
 import trio.testing
@@ -47,10 +48,14 @@ class FakeWakeUp:
 
 @asynccontextmanager
 async def watching(
-    store: FakeOutbox, wakeup: FakeWakeUp, dispatch: Dispatch, report: Reports
+    store: FakeOutbox,
+    wakeup: FakeWakeUp,
+    dispatch: Dispatch,
+    report: Reports,
+    limits_of_pace: PaceLimits = PACE,
 ) -> AsyncGenerator[Pace]:
     """Both loops, for the length of the block; neither is ever silent for 60 s."""
-    pace = Pace(PACE)
+    pace = Pace(limits_of_pace)
     pulses = RecordingPulse(), RecordingPulse()
     limits = Limits()
     async with trio.open_nursery() as nursery:
@@ -151,6 +156,19 @@ async def test_one_that_always_rings_does_not_spin(autojump_clock: trio.testing.
         async with watching(store, wakeup, dispatch, Reports()):
             await trio.sleep(100)
             assert len(wakeup.asked) < 110
+
+
+async def test_where_a_look_is_cheap_the_pause_after_one_in_vain_stays_short(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, wakeup, dispatch = FakeOutbox(), FakeWakeUp(), Dispatch()
+    wakeup.always = True
+    limits = PaceLimits(fast_s=1, slow_s=5, watched_s=40, hush_s=0.1)
+    with dispatch.open_desk(ANNA):
+        async with watching(store, wakeup, dispatch, Reports(), limits):
+            await trio.sleep(100.04)
+            pauses = {round(later - at, 6) for (at, _), (later, _) in pairwise(wakeup.asked)}
+    assert pauses == {0.05, 0.1}
 
 
 async def test_only_accounts_with_a_free_slot_are_watched_and_nobody_while_there_is_none(

@@ -14,6 +14,7 @@ from tgworker.app.telegram import make_telegram
 from tgworker.embedded import DataFolder, HeartbeatFile, open_store
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report, StoreUnavailable
+from tgworker.messaging.pace import PaceLimits
 from tgworker.messaging.ports import Vault
 from tgworker.settings import Settings
 from tgworker.telegram import TelegramEvent, TelethonTelegram
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 Observer = Callable[["TelegramEvent | SupabaseEvent"], None]
 """Hears what an adapter notices that concerns no single call."""
+
+LOOK_EVERY_S = 0.12
+"""How often the embedded store's file is looked at: a row is found within that time. Idling costs little more
+than these looks."""
+
+WATCHED_S = 5.0
+"""How often the outbox of the embedded store is asked beside that."""
 
 OPEN_AGAIN_S = 1.0
 """A store that is away at the start is tried again after this time."""
@@ -111,7 +119,15 @@ async def _embedded(
             report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))
             await trio.sleep(OPEN_AGAIN_S)
         else:
-            return OpenStore(store, store.incarnation, limits=settings.limits, sweeper=store)
+            every_s = settings.limits.outbound_every_s
+            return OpenStore(
+                store,
+                store.incarnation,
+                limits=settings.limits,
+                sweeper=store,
+                wakeup=store.watch(every_s=LOOK_EVERY_S),
+                pace=PaceLimits(fast_s=every_s, slow_s=every_s, watched_s=WATCHED_S, hush_s=every_s),
+            )
 
 
 async def _supabase(

@@ -126,6 +126,21 @@ class Database:
 
         return await self._submit(unless_idle, None, durable=True)
 
+    def peek(self, look: Callable[[sqlite3.Connection], bool]) -> bool:
+        """Run ``look`` here and now, without a thread and without a transaction; no, while a call runs.
+
+        Only for what reads shared memory and takes microseconds. Where it cannot look, it says yes: a call
+        will say what is wrong.
+        """
+        if not self._using.acquire(blocking=False):
+            return False
+        try:
+            return self._connection is None or look(self._connection)
+        except sqlite3.Error:
+            return True
+        finally:
+            self._using.release()
+
     def now(self, work: Callable[[sqlite3.Connection], T], *, writing: bool | None) -> T:
         """The same, blocking: for the time before and after the loops, and for processes without any.
 

@@ -168,6 +168,19 @@ class Claims:
             and quiet.data_version == _data_version(connection)
         )
 
+    def may_find(self, connection: sqlite3.Connection, now: datetime) -> bool:
+        """Whether a claim may find something that the outbound loop does not know of.
+
+        It did so the last time, another process has written, or some row's time has come.
+        """
+        quiet = self._quiet
+        return (
+            quiet is None
+            or seconds(now) >= quiet.until
+            or quiet.connection is not connection
+            or quiet.data_version != _data_version(connection)
+        )
+
     def claim(
         self,
         connection: sqlite3.Connection,

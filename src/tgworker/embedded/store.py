@@ -16,6 +16,7 @@ from tgworker.embedded.folder import DataFolder
 from tgworker.embedded.outbox import Claims
 from tgworker.embedded.schema import ensure_schema
 from tgworker.embedded.values import new_id
+from tgworker.embedded.watch import FileWatch
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
@@ -211,6 +212,17 @@ class EmbeddedStore:
             ),
         )
         return claimed or ()
+
+    def watch(self, *, every_s: float) -> FileWatch:
+        """The early wake-up: sees what other processes write, and rows whose time has come.
+
+        Args:
+            every_s: How often it looks, seconds.
+        """
+        return FileWatch(
+            lambda: self._database.peek(lambda connection: self._claims.may_find(connection, self._now())),
+            every_s=every_s,
+        )
 
     # InboundStore
 

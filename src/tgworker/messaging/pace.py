@@ -18,11 +18,14 @@ class PaceLimits:
         fast_s: Right after there was something; each look in vain doubles it.
         slow_s: At most, while nobody watches.
         watched_s: At most, while somebody does.
+        hush_s: At most between a ring that made nobody find anything and the next: what was seen is not for
+            us, or not yet.
     """
 
     fast_s: float
     slow_s: float
     watched_s: float
+    hush_s: float = 1.0
 
 
 class Pace:
@@ -56,6 +59,11 @@ class Pace:
         limits = self._limits
         most_s = limits.watched_s if self._watched else limits.slow_s
         return min(limits.fast_s * 2.0 ** min(self._in_vain, 30), most_s)
+
+    @property
+    def limits(self) -> PaceLimits:
+        """The bounds."""
+        return self._limits
 
     def watch(self, *, watched: bool) -> bool:
         """Say whether somebody watches; returns whether that is news."""

@@ -17,8 +17,7 @@ from tgworker.messaging.pace import Pace
 from tgworker.messaging.ports import Pulse, WakeUp
 
 FIRST_HUSH_S = 0.05
-LONGEST_HUSH_S = 1.0
-"""Pauses after a ring that made nobody find anything: what was seen is not for us, or not yet."""
+"""The first pause after a ring that made nobody find anything; the longest is ``PaceLimits.hush_s``."""
 
 
 async def run_wakeup(
@@ -79,7 +78,7 @@ async def run_wakeup(
                 found = await pace.wait_looked()
             in_vain = 0 if found else in_vain + 1
             if in_vain:
-                hush_s = min(LONGEST_HUSH_S, FIRST_HUSH_S * 2.0 ** min(in_vain - 1, 10))
+                hush_s = min(pace.limits.hush_s, FIRST_HUSH_S * 2.0 ** min(in_vain - 1, 10))
                 pulse.expect(hush_s)
                 await trio.sleep(hush_s)
     finally:

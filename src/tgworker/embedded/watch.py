@@ -1,0 +1,36 @@
+"""The early wake-up of a file: looks often, because a look costs next to nothing."""
+
+from collections.abc import Callable, Collection
+from typing import final
+
+import trio
+
+from tgworker.messaging.models import AccountId
+
+WAIT_S = 6.0
+"""How long one wait lasts at most: less than the loops' deadline of 10 s."""
+
+
+@final
+class FileWatch:
+    """Fills `tgworker.messaging.ports.WakeUp`. Get one from `EmbeddedStore.watch`.
+
+    Args:
+        has_news: Whether there may be something to claim. Asked on the spot, without a thread: it must take
+            microseconds.
+        every_s: How often it is asked, seconds.
+    """
+
+    def __init__(self, has_news: Callable[[], bool], *, every_s: float) -> None:
+        self._has_news = has_news
+        self._every_s = every_s
+
+    async def wait(self, account_ids: Collection[AccountId]) -> bool:  # noqa: ARG002 - any news may be theirs
+        """See the port."""
+        until = trio.current_time() + WAIT_S
+        while True:
+            await trio.sleep(self._every_s)
+            if self._has_news():
+                return True
+            if trio.current_time() >= until:
+                return False
