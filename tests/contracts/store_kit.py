@@ -20,6 +20,7 @@ from tgworker.messaging.models import (
 from tgworker.messaging.outcomes import Sent, Settled
 from tgworker.messaging.ports import (
     AccountStore,
+    HistoryQueue,
     HistoryStore,
     InboundStore,
     JobStore,
@@ -39,6 +40,7 @@ class WholeStore(
     OutboxStore,
     InboundStore,
     WaitStore,
+    HistoryQueue,
     HistoryStore,
     JobStore,
     Sweeper,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from contracts.store_kit import Inbox, StoreKit, batch, inbound, user
+from contracts.store_kit import OWNER, Inbox, StoreKit, batch, inbound, user
 from tgworker.messaging.models import Gap, Peer, PeerKind, Position
 
 GROUP = -77
@@ -79,9 +79,20 @@ async def test_where_the_newest_message_is_stored_nothing_is_missing(inbox: Inbo
     assert [row[0] for row in filed(inbox)] == [str(GROUP), "501"]
 
 
-async def test_what_came_in_the_same_batch_counts_as_stored(inbox: Inbox) -> None:
+async def test_what_comes_in_the_same_batch_may_have_come_after_the_gap(inbox: Inbox) -> None:
     await inbox.store.ingest(inbox.account, batch(inbound(500, 70), gaps=[Gap(500, 70)]))
-    assert filed(inbox) == []
+    assert len(filed(inbox)) == 1
+
+
+async def test_what_another_job_has_stored_proves_nothing(inbox: Inbox) -> None:
+    inbox.kit.app.insert(
+        "sync_history_jobs", owner_id=OWNER, telegram_id="500", integration_account_id=inbox.account
+    )
+    (pulled,) = await inbox.store.claim_history([inbox.account], known=())
+    await inbox.store.save_history(pulled, [inbound(500, 70, "pulled")], [])
+    await inbox.store.finish_history(pulled.id)
+    await inbox.store.ingest(inbox.account, batch(gaps=[Gap(500, 70)]))
+    assert len(filed(inbox)) == 2
 
 
 async def test_a_gap_is_the_accounts_own(kit: StoreKit, inbox: Inbox) -> None:
@@ -93,3 +104,32 @@ async def test_a_gap_is_the_accounts_own(kit: StoreKit, inbox: Inbox) -> None:
         bob,
     }
     assert len(filed(inbox)) == 2
+
+
+async def test_a_gaps_job_knows_how_far_the_log_had_come(inbox: Inbox) -> None:
+    """Not what a history job stored amid the gap, not what was sent, and not what came after it."""
+    await inbox.store.ingest(inbox.account, batch(inbound(500, 70, "log"), peers=[user(500)]))
+    inbox.kit.app.insert(
+        "sync_history_jobs", owner_id=OWNER, telegram_id="500", integration_account_id=inbox.account
+    )
+    (pulled,) = await inbox.store.claim_history([inbox.account], known=())
+    await inbox.store.save_history(pulled, [inbound(500, 90, "pulled")], [])
+    await inbox.store.finish_history(pulled.id)
+    (conversation,) = inbox.kit.app.rows("conversations")
+    inbox.write(conversation["id"], "ours")
+    await inbox.send(await inbox.claim_one(), 95)
+    await inbox.store.ingest(
+        inbox.account, batch(inbound(500, 99, "after"), gaps=[Gap(500, None), Gap(501, None)])
+    )
+    jobs = await inbox.store.claim_history([inbox.account], known=(), limit=2)
+    assert {job.to: job.known_top for job in jobs} == {"500": 70, "501": None}
+
+
+async def test_what_fills_a_gap_is_unread_and_what_is_older_is_not(inbox: Inbox) -> None:
+    await inbox.store.ingest(inbox.account, batch(inbound(500, 70, "log"), peers=[user(500)]))
+    await inbox.store.ingest(inbox.account, batch(gaps=[Gap(500, None)]))
+    (job,) = await inbox.store.claim_history([inbox.account], known=())
+    found = [inbound(500, number, f"m {number}") for number in (68, 69, 70, 71, 72)]
+    assert await inbox.store.save_history(job, found, [], below=68, seen=5) == 4
+    (conversation,) = inbox.kit.app.rows("conversations")
+    assert conversation["unread_count"] == 3  # 70 from the log, 71, 72

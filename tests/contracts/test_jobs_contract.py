@@ -145,3 +145,18 @@ async def test_jobs_come_oldest_first_and_no_more_than_asked_for(inbox: Inbox) -
     assert [job.id for job in first] == jobs[:2]
     rest = await inbox.store.claim_jobs([inbox.account], known=jobs[:2])
     assert [job.id for job in rest] == jobs[2:]
+
+
+async def test_whoever_takes_a_history_job_over_goes_on_where_it_was(kit: StoreKit, inbox: Inbox) -> None:
+    job_id = history_job(inbox, limit_messages=300)
+    (job,) = await kit.store.claim_history([inbox.account], known=())
+    assert (job.below, job.seen, job.fills_gap, job.known_top) == (0, 0, False, None)
+    await kit.store.save_history(job, [inbound(500, 60, "old")], [], below=60, seen=100)
+    await kit.store.save_history(
+        job, [inbound(500, 60, "old")], [], below=60, seen=100
+    )  # its answer was lost
+    heir = kit.take_over()
+    (again,) = await heir.claim_history([inbox.account], known=())
+    assert (again.id, again.below, again.seen, again.messages_synced) == (job_id, 60, 100, 1)
+    await heir.finish_history(job_id)
+    assert row(inbox, "sync_history_jobs", job_id)["status"] == "completed"

@@ -32,6 +32,9 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    HistoryJob,
+    HistoryPage,
+    JobId,
     Look,
     MessageId,
     Peer,
@@ -323,6 +326,9 @@ class FakeStore:
         self.stored_position: Position | None = None
         self.batches: list[UpdateBatch] = []
         self.saved_peers: list[Peer] = []
+        self.history: dict[int, ChatMessage] = {}
+        self.saves: list[tuple[int, int]] = []
+        self.finished: list[tuple[JobId, str | None]] = []
         self.stored_waits: list[StoredWait] = []
         self.saved_waits: list[tuple[StoredWait, ...]] = []
         self.acquainted: set[ConversationId] = set()
@@ -367,6 +373,26 @@ class FakeStore:
 
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         return await self.weather.face("ingest", lambda: self._ingest(batch))
+
+    async def save_history(
+        self,
+        job: HistoryJob,
+        messages: Sequence[ChatMessage],
+        peers: Sequence[Peer],
+        *,
+        below: int = 0,
+        seen: int = 0,
+    ) -> int:
+        return await self.weather.face("save_history", lambda: self._save(messages, peers, below, seen))
+
+    async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
+        await self.weather.face("finish_history", lambda: self.finished.append((job_id, error)))
+
+    def _save(self, messages: Sequence[ChatMessage], peers: Sequence[Peer], below: int, seen: int) -> int:
+        new = [each for each in messages if each.telegram_id not in self.history]
+        self.history.update((each.telegram_id, each) for each in new)
+        self.saves.append((below, seen))
+        return len(new)
 
     def _ingest(self, batch: UpdateBatch) -> int:
         there = set(self.ingested())
@@ -414,6 +440,8 @@ class ScriptedConnection:
         silent: The line is a black hole.
         told: What Telegram says of its logs; raised, or ``None``: it hangs.
         hears: What was heard of them.
+        chat: What the history of a chat holds, oldest first.
+        page_script: What becomes of the next questions for it, before they are answered. ``None`` hangs.
     """
 
     def __init__(self, *, connects: Peer | Exception | None = ME) -> None:
@@ -430,6 +458,9 @@ class ScriptedConnection:
         self.last_heard_at = trio.current_time()
         self.asked: list[tuple[Position | None, tuple[Peer, ...]]] = []
         self.pings: list[float] = []
+        self.chat: list[ChatMessage] = []
+        self.pages: list[tuple[float, int, int]] = []
+        self.page_script: deque[HistoryPage | Refused | Deferred | Exception | None] = deque()
         self.sent: list[tuple[float, int, str, int]] = []
         self.entities: list[tuple[Entity, ...]] = []
         self.inbox, self.updates = trio.open_memory_channel[UpdateBatch](1000)
@@ -468,6 +499,17 @@ class ScriptedConnection:
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         return await _played(self.resolves)
+
+    async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
+        self.pages.append((trio.current_time(), below, limit))
+        if self.page_script:
+            return await _played(self.page_script.popleft())
+        there = (
+            [each for each in self.chat if not below or each.telegram_id < below][-limit:] if limit else []
+        )
+        await trio.lowlevel.checkpoint()
+        ids = [each.telegram_id for each in there]
+        return HistoryPage(tuple(there), (), min(ids, default=None), max(ids, default=0))
 
     async def ping(self) -> None:
         self.pings.append(trio.current_time())

@@ -33,6 +33,7 @@ from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.events import AccountChanged, StoreBack, StoreUnavailable
+from tgworker.messaging.history_desk import HistoryDesks
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountState, Position
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Released, Unknown
@@ -67,6 +68,7 @@ class Child:
     telegram: ScriptedTelegram
     store: FakeStore
     dispatch: Dispatch
+    histories: HistoryDesks
     pulse: RecordingPulse
     report: Reports
     scope: trio.CancelScope
@@ -95,6 +97,7 @@ async def child(
         ScriptedTelegram(*lines),
         store or FakeStore(),
         Dispatch(),
+        HistoryDesks(),
         RecordingPulse(),
         Reports(),
         trio.CancelScope(),
@@ -105,6 +108,7 @@ async def child(
         vault=FakeVault(),
         store=here.store,
         dispatch=here.dispatch,
+        histories=here.histories,
         limits=limits or Limits(),
         line_delays=line_delays,
         flood_delays=lambda n: 60.0 * n,
@@ -562,6 +566,7 @@ async def test_a_wait_outlives_the_line_on_which_it_was_announced(
         assert here.dispatch.slots() == {}
         assert [state for _, state in here.states()][-2:] == ["reconnecting", "waiting"]
         await trio.sleep(48)
+        await trio.testing.wait_all_tasks_blocked()
         assert here.dispatch.slots() == {ANNA: 20}
         assert here.states()[-1:] == [(100, "online")]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tgworker.messaging import events
 from tgworker.messaging.hearing import Remedy
-from tgworker.messaging.models import AccountId, AccountState, MessageId
+from tgworker.messaging.models import AccountId, AccountState, JobId, MessageId
 
 DECLARED = [
     declared
@@ -41,6 +41,7 @@ def test_an_event_is_frozen_documented_and_of_plain_values(event: type[events.Ev
     assert "(" not in event.__doc__.split("\n")[0][:20], "the dataclass made this docstring"
     made = object.__new__(event)
     plain = {str, int, float, bool, type(None), AccountId, MessageId, AccountState, Remedy}
+    plain = {str, int, float, bool, type(None), AccountId, MessageId, JobId, AccountState, Remedy}
     for field, hint in inspect.get_annotations(event, eval_str=True).items():
         assert set(get_args(hint) or (hint,)) <= plain, field
         with pytest.raises(dataclasses.FrozenInstanceError):

@@ -10,7 +10,7 @@ import pytest
 
 from tgworker.messaging import events as messaging
 from tgworker.messaging.hearing import Remedy
-from tgworker.messaging.models import AccountId, AccountState, MessageId
+from tgworker.messaging.models import AccountId, AccountState, JobId, MessageId
 from tgworker.operations.event_log import EventLog, words_of
 from tgworker.operations.logs import make_logger
 from tgworker.supervision import (
@@ -318,6 +318,20 @@ MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
             "remedy": "reconnect",
             "logs": 1,
             "behind": 3,
+        },
+    ),
+    (
+        messaging.HistoryRead(ACCOUNT, JobId("7"), 30, 20, 1.5, "CHANNEL_PRIVATE"),
+        {
+            "level": "warning",
+            "event": "history read",
+            "account": "a-1",
+            "operation": "history",
+            "job": "7",
+            "messages": 30,
+            "new": 20,
+            "duration_s": 1.5,
+            "error": "CHANNEL_PRIVATE",
         },
     ),
     (

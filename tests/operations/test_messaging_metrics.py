@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tgworker.messaging import events
 from tgworker.messaging.hearing import Remedy
-from tgworker.messaging.models import AccountId, AccountState, MessageId
+from tgworker.messaging.models import AccountId, AccountState, JobId, MessageId
 from tgworker.messaging.outcomes import Outcome
 from tgworker.operations.messaging_metrics import OUTCOMES, MessagingMetrics
 from tgworker.operations.metrics_text import text_of
@@ -25,6 +25,14 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
         },
     ),
     (events.AccountDeaf(ACCOUNT, Remedy.DIFFERENCE, 1, 3), {("tgworker_deaf_total", "difference"): 1}),
+    (
+        events.HistoryRead(ACCOUNT, JobId("7"), 30, 20, 1.5),
+        {
+            ("tgworker_history_messages_total", "new"): 20,
+            ("tgworker_history_messages_total", "known"): 10,
+            ("tgworker_history_jobs_total", "completed"): 1,
+        },
+    ),
     (events.HistoryMissed(ACCOUNT, chats=4), {("tgworker_missed_chats_total",): 4}),
     (
         events.WaitAnnounced(ACCOUNT, "method", 30, "FLOOD_WAIT_30"),

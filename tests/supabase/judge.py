@@ -9,7 +9,7 @@ import trio
 
 from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
-from tgworker.messaging.models import Look, Peer, Position, UpdateBatch
+from tgworker.messaging.models import HistoryPage, Look, Peer, Position, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Sent, Unknown
 
 LOST_ANSWERS = 0.02
@@ -84,6 +84,9 @@ class JudgedLine:
 
     async def look_for(self, peer: Peer, text: str, *, above: int, entities: Sequence[Entity] = ()) -> Look:
         raise AssertionError(f"nothing is in doubt for so long, and {text} was looked for")
+
+    async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage:
+        raise AssertionError(f"nobody asked for a history, and {peer.chat_id} was read")
 
     async def resolve(self, to: str) -> Peer:
         raise AssertionError(f"the peers are known, and {to} was asked for")

@@ -259,7 +259,10 @@ class RpcStore:
     async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
         return bool(self.rpc("tgworker_is_acquainted", p_account=account_id, p_conversation=conversation_id))
 
-    # HistoryStore, JobStore
+    # HistoryQueue, HistoryStore, JobStore
+
+    async def count_history(self) -> int:
+        return int(self.rpc("tgworker_count_pending")["history"])
 
     async def claim_history(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
@@ -282,12 +285,21 @@ class RpcStore:
                 limit_messages=job["limit_messages"],
                 messages_synced=job["messages_synced"],
                 fills_gap=job["fills_gap"],
+                known_top=job["known_top"],
+                below=job["below"],
+                seen=job["seen"],
             )
             for job in jobs
         ]
 
     async def save_history(
-        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
+        self,
+        job: HistoryJob,
+        messages: Sequence[ChatMessage],
+        peers: Sequence[Peer],
+        *,
+        below: int = 0,
+        seen: int = 0,
     ) -> int:
         answer = self.rpc(
             "tgworker_save_history",
@@ -296,6 +308,8 @@ class RpcStore:
             p_job=job.id,
             p_messages=Json(_message(message) for message in messages),
             p_peers=Json(asdict(peer) for peer in peers),
+            p_below=below,
+            p_seen=seen,
         )
         return int(answer["new"])
 

@@ -89,11 +89,14 @@ class Claimer:
         self.stale.clear()
         self.held |= {attempt["message_id"]: attempt for attempt in attempts}
         if self.random.random() < 0.03:
+            for attempt in self.held.values():
+                self.telegram.land(attempt)  # no byte leaves the dead; what was deleted is not claimed again
             self.held.clear()
             self.process = self.start(self.process.incarnation + 1)
             return True
         for message, attempt in list(self.held.items()):
             self.telegram.take_off(attempt)
+            is_heard_of = False
             match self.random.randrange(10):
                 case 0:
                     continue  # takes its time
@@ -107,9 +110,10 @@ class Claimer:
                 case _:
                     item = settled(attempt, "sent", telegram_id=self.telegram.accept(attempt))
                     self.sent += 1
-                    if self.random.random() < 0.2:
-                        self.hear_of(attempt, item["telegram_id"])
+                    is_heard_of = self.random.random() < 0.2
             self.telegram.land(attempt)
+            if is_heard_of:  # from here on the next of its chat may be in flight elsewhere
+                self.hear_of(attempt, item["telegram_id"])
             del self.held[message]
             self.items.append(item)
         self.random.shuffle(self.items)

@@ -22,6 +22,7 @@ STORES = (
     ports.OutboxStore,
     ports.InboundStore,
     ports.WaitStore,
+    ports.HistoryQueue,
     ports.HistoryStore,
     ports.JobStore,
     ports.PendingStore,

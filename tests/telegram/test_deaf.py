@@ -14,6 +14,7 @@ from tgworker.messaging.account import AccountContext, run_account
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.events import AccountChanged, AccountDeaf
 from tgworker.messaging.hearing import Ears, Told, behind
+from tgworker.messaging.history_desk import HistoryDesks
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.listening import ClientDeaf
 from tgworker.messaging.models import AccountId, Secret
@@ -191,6 +192,7 @@ class Held:
             vault=Sealed(self.world.sandbox.users[0].session),
             store=self.store,
             dispatch=Dispatch(),
+            histories=HistoryDesks(),
             limits=Limits(),
             line_delays=lambda _: 1.0,
             flood_delays=lambda _: 60.0,

@@ -15,6 +15,7 @@ from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import (
     AccountChildStore,
     HeartbeatWriter,
+    HistoryQueue,
     Leases,
     OutboxStore,
     PendingStore,
@@ -55,7 +56,7 @@ NO_SYSTEMD = Systemd()
 """Nobody is told when the worker is ready, well, or stopping."""
 
 
-class Store(AccountChildStore, OutboxStore, PendingStore, Protocol):
+class Store(AccountChildStore, OutboxStore, HistoryQueue, PendingStore, Protocol):
     """Everything that the tree asks of a store."""
 
 

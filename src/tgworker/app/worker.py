@@ -23,6 +23,8 @@ from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Event, HeartbeatMissed, StoreUnavailable
 from tgworker.messaging.hearing import Ears
 from tgworker.messaging.heartbeat import run_heartbeat, worker_status
+from tgworker.messaging.history import run_history
+from tgworker.messaging.history_desk import HistoryDesks
 from tgworker.messaging.leases import Nudge, run_leases
 from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatus
 from tgworker.messaging.outbound import run_outbound
@@ -67,6 +69,7 @@ class Worker:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.dispatch = Dispatch()
+        self._histories = HistoryDesks()
         self.states = AccountStates()
         self._store = StoreState(parts.limits.database_s)
         self._synced = trio.Event()
@@ -82,6 +85,7 @@ class Worker:
                 vault=parts.vault,
                 store=parts.store,
                 dispatch=self.dispatch,
+                histories=self._histories,
                 limits=parts.limits,
                 line_delays=_delays(parts.line_backoff, parts.rng),
                 flood_delays=_delays(parts.flood_backoff, parts.rng, least=0.5),
@@ -142,9 +146,9 @@ class Worker:
                 self._child(
                     "history",
                     partial(
-                        run_pending,
-                        table="sync_history_jobs",
-                        count=parts.store.count_history,
+                        run_history,
+                        store=parts.store,
+                        desks=self._histories,
                         limits=limits,
                         delays=delays,
                         report=report,

@@ -14,7 +14,8 @@ insert into temp.gap_jobs (job_id, chat_id)
 select json_extract(g.value, '$[2]'), json_extract(g.value, '$[0]')
 from json_each(:gaps) g
 where not exists (select 1 from tgworker_message_keys k where k.scope = :account
-        and k.telegram_id = json_extract(g.value, '$[1]') and k.chat_id = json_extract(g.value, '$[0]'))
+        and k.telegram_id = json_extract(g.value, '$[1]') and k.chat_id = json_extract(g.value, '$[0]')
+        and k.from_log = 1)
     and not exists (select 1 from tgworker_gap_jobs f cross join sync_history_jobs j on j.id = f.job_id
         where f.integration_account_id = :account and f.chat_id = json_extract(g.value, '$[0]')
             and j.status = 'pending')
@@ -39,8 +40,12 @@ left join tgworker_peers p on p.integration_account_id = :account and p.chat_id 
 """
 
 _MARK = """
-insert into tgworker_gap_jobs (job_id, integration_account_id, chat_id)
-select job_id, :account, chat_id from temp.gap_jobs
+insert into tgworker_gap_jobs (job_id, integration_account_id, chat_id, known_top)
+select g.job_id, :account, g.chat_id, (
+    select k.telegram_id from tgworker_message_keys k
+    where k.scope = :account and k.chat_id = g.chat_id and k.from_log = 1
+    order by k.telegram_id desc limit 1)
+from temp.gap_jobs g
 """
 
 LIMIT_MESSAGES = 500

@@ -91,8 +91,8 @@ on conflict do nothing
 """
 
 _KEYS = """
-insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id)
-select :account, telegram_id, chat_id, message_id from temp.incoming where true
+insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id, from_log)
+select :account, telegram_id, chat_id, message_id, :from_log from temp.incoming where true
 order by n
 on conflict do nothing
 """
@@ -168,14 +168,22 @@ class Ingest:
         """Store a batch and its position; see `tgworker.messaging.ports.InboundStore.ingest`."""
         owner_id, workspace_id = owner_of(connection, account_id)
         save_peers(connection, account_id, owner_id, batch.peers)
+        if batch.gaps:
+            file_gaps(connection, account_id, owner_id, workspace_id, batch.gaps)
         new = 0
         if batch.messages or batch.sent_ids:
             _stage(connection, batch.messages)
             if batch.sent_ids or any(message.outgoing for message in batch.messages):
                 _recognise(connection, account_id, batch.sent_ids, now)
-            new = _store(connection, account_id, owner_id, workspace_id, len(batch.messages), unread=True)
-        if batch.gaps:
-            file_gaps(connection, account_id, owner_id, workspace_id, batch.gaps)
+            new = _store(
+                connection,
+                account_id,
+                owner_id,
+                workspace_id,
+                len(batch.messages),
+                unread=True,
+                from_log=True,
+            )
         if batch.position is not None:
             self._save_position(connection, account_id, batch.position)
         return new
@@ -209,15 +217,23 @@ def store_history(
     messages: Sequence[ChatMessage],
     peers: Sequence[Peer],
     now: datetime,
+    *,
+    unread_above: int | None,
 ) -> int:
-    """Store what a history job found: nothing is unread, no position moves; returns how many were new."""
+    """Store what a history job found: no position moves; returns how many were new.
+
+    Nothing is unread but what has ids above ``unread_above``, if that is given.
+    """
     owner_id, workspace_id = owner_of(connection, account_id)
     save_peers(connection, account_id, owner_id, peers)
-    if not messages:
-        return 0
-    _stage(connection, messages)
-    _recognise(connection, account_id, (), now)
-    return _store(connection, account_id, owner_id, workspace_id, len(messages), unread=False)
+    new = 0
+    missed = [each for each in messages if unread_above is not None and each.telegram_id > unread_above]
+    for some, unread in ((messages[: len(messages) - len(missed)], False), (missed, True)):
+        if some:
+            _stage(connection, some)
+            _recognise(connection, account_id, (), now)
+            new += _store(connection, account_id, owner_id, workspace_id, len(some), unread=unread)
+    return new
 
 
 def load_position(connection: sqlite3.Connection, account_id: AccountId) -> Position | None:
@@ -298,10 +314,11 @@ def _store(
     staged: int,
     *,
     unread: bool,
+    from_log: bool = False,
 ) -> int:
     """Store the staged messages that are not known; returns how many were new."""
     owned = {"account": account_id, "owner": owner_id}
-    new = connection.execute(_KEYS, {"account": account_id}).rowcount
+    new = connection.execute(_KEYS, {"account": account_id, "from_log": from_log}).rowcount
     if new == 0:
         return 0
     if new != staged:

@@ -31,8 +31,10 @@ on conflict (job_id) do update set fence = excluded.fence
 _HISTORY_ROWS = """
 select j.id, j.integration_account_id, coalesce(nullif(j.telegram_id, ''), i.value), j.is_group,
     j.limit_messages,
-    j.messages_synced, exists (select 1 from tgworker_gap_jobs g where g.job_id = j.id)
+    j.messages_synced, g.job_id is not null, g.known_top, k.below, k.seen
 from json_each(?) picked cross join sync_history_jobs j on j.id = picked.value
+cross join tgworker_job_claims k on k.job_id = j.id
+left join tgworker_gap_jobs g on g.job_id = j.id
 left join conversations c on c.id = j.conversation_id
 left join contact_identities i on i.id = c.primary_identity_id and i.type = 'telegram_user'
 order by picked.key
@@ -70,9 +72,8 @@ def claim_history(
     """Claim history jobs; one that names no chat fails on the way."""
     claimed: list[HistoryJob] = []
     picked = _claim(connection, HISTORY, fence, account_ids, known, limit)
-    for job_id, account_id, to, is_group, limit_messages, synced, fills_gap in connection.execute(
-        _HISTORY_ROWS, (to_json(picked),)
-    ).fetchall():
+    for row in connection.execute(_HISTORY_ROWS, (to_json(picked),)).fetchall():
+        job_id, account_id, to, is_group, limit_messages, synced, fills_gap, known_top, below, seen = row
         if to is None:
             finish(connection, HISTORY, JobId(job_id), "the job names no chat", now)
             continue
@@ -86,6 +87,9 @@ def claim_history(
                 limit_messages=max(0, min(limit_messages, MOST_MESSAGES)),
                 messages_synced=synced,
                 fills_gap=bool(fills_gap),
+                known_top=known_top,
+                below=below,
+                seen=seen,
             )
         )
     return claimed
@@ -116,10 +120,13 @@ def claim_jobs(
     ]
 
 
-def add_synced(connection: sqlite3.Connection, job_id: JobId, new: int) -> None:
-    """Add to what a history job has found."""
+def add_synced(connection: sqlite3.Connection, job_id: JobId, new: int, below: int, seen: int) -> None:
+    """Add to what a history job has found, and note how far it has come."""
     connection.execute(
         "update sync_history_jobs set messages_synced = messages_synced + ? where id = ?", (new, job_id)
+    )
+    connection.execute(
+        "update tgworker_job_claims set below = ?, seen = ? where job_id = ?", (below, seen, job_id)
     )
 
 

@@ -280,14 +280,22 @@ class EmbeddedStore:
         )
 
     async def save_history(
-        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
+        self,
+        job: HistoryJob,
+        messages: Sequence[ChatMessage],
+        peers: Sequence[Peer],
+        *,
+        below: int = 0,
+        seen: int = 0,
     ) -> int:
         """See `tgworker.messaging.ports.HistoryStore`."""
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> int:
-            new = inbound.store_history(connection, job.account_id, messages, peers, now)
-            jobs.add_synced(connection, job.id, new)
+            new = inbound.store_history(
+                connection, job.account_id, messages, peers, now, unread_above=job.known_top
+            )
+            jobs.add_synced(connection, job.id, new, below, seen)
             return new
 
         return await self._write(work, durable=False)

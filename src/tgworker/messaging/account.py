@@ -17,6 +17,8 @@ from tgworker.messaging.errors import AccountRefused, SessionUnreadable, Telegra
 from tgworker.messaging.events import AccountChanged, Report
 from tgworker.messaging.gate import Gate, Standing
 from tgworker.messaging.hearing import Ears
+from tgworker.messaging.history import HistoryReader
+from tgworker.messaging.history_desk import HistoryDesk, HistoryDesks
 from tgworker.messaging.inbound import run_inbound
 from tgworker.messaging.keepalive import keep_alive
 from tgworker.messaging.limits import Limits
@@ -44,6 +46,7 @@ class AccountContext:
         vault: Decrypts sessions.
         store: Where positions, peers and what arrives are kept.
         dispatch: Where claimed attempts come from, and outcomes go to.
+        histories: Where claimed history jobs come from.
         limits: The deadlines.
         line_delays: Backoff between two lines.
         flood_delays: Backoff while Telegram takes no connections from here: a class of its own, in minutes.
@@ -61,6 +64,7 @@ class AccountContext:
     vault: Vault
     store: AccountChildStore
     dispatch: Dispatch
+    histories: HistoryDesks
     limits: Limits
     line_delays: Delays
     flood_delays: Delays
@@ -225,11 +229,14 @@ class _Child:
             return TelegramAway(f"no connection within {context.limits.connect_s:g} s")
         self._online_at = trio.current_time()
         pulse.beat()
-        with context.dispatch.open_desk(account_id, lambda: connection.text_limit) as desk:
+        with (
+            context.dispatch.open_desk(account_id, lambda: connection.text_limit) as desk,
+            context.histories.open(account_id) as histories,
+        ):
             self._stand(self._gate.attach(desk), user_id=me.chat_id)
-            return await self._serve(connection, desk)
+            return await self._serve(connection, desk, histories)
 
-    async def _serve(self, connection: Connection, desk: Desk) -> TelegramAway:
+    async def _serve(self, connection: Connection, desk: Desk, histories: HistoryDesk) -> TelegramAway:
         """Run everything that needs the line, until one part says that the line is lost."""
         context, pulse = self._context, self._pulse
         endings: list[TelegramAway | AccountRefused] = []
@@ -274,6 +281,20 @@ class _Child:
                 ),
                 name="inbound",
             )
+            history = HistoryReader(
+                self._side,
+                desk=histories,
+                sends=desk,
+                connection=connection,
+                store=context.store,
+                limits=context.limits,
+                delays=context.line_delays,
+                outage=self._new_outage(self._side),
+                report=context.report,
+                now=context.now,
+                ring=context.histories.ring,
+            )
+            nursery.start_soon(end_with, history.run, name="history")
             for _ in range(context.in_flight):
                 nursery.start_soon(
                     partial(

@@ -88,6 +88,8 @@ class Desk:
         self._held: set[MessageId] = set()
         self._flights: dict[MessageId, Flight] = {}
         self._work_began = trio.Event()
+        self._idle = trio.Event()
+        self._idle.set()
 
     @property
     def free_slots(self) -> int:
@@ -124,6 +126,10 @@ class Desk:
         """Wait until something is in flight that was not before."""
         await self._work_began.wait()
 
+    async def wait_idle(self) -> None:
+        """Wait until nothing is in flight."""
+        await self._idle.wait()
+
     def hand_over(self, attempt: Attempt) -> None:
         """Queue an attempt for the account's senders; never blocks (`free_slots` was asked first)."""
         self._send.send_nowait(attempt)
@@ -141,10 +147,13 @@ class Desk:
         if len(self._flights) == 1:
             self._work_began.set()
             self._work_began = trio.Event()
+            self._idle = trio.Event()
         try:
             yield flight
         finally:
             del self._flights[attempt.message_id]
+            if not self._flights:
+                self._idle.set()
             if flight.parked_until is None:
                 self._put_back(flight.attempt, flight.outcome)
             else:

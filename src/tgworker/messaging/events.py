@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tgworker.messaging.hearing import Remedy
-from tgworker.messaging.models import AccountId, AccountState, MessageId
+from tgworker.messaging.models import AccountId, AccountState, JobId, MessageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,18 @@ class AccountDeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryRead:
+    """A history job ended: how many messages it read, and how many of them were new to this reader."""
+
+    account: AccountId
+    job: JobId
+    messages: int
+    new: int
+    duration_s: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatWritten:
     """A heartbeat was committed by one of its writers."""
 
@@ -129,6 +141,7 @@ Event = (
     | Ingested
     | HistoryMissed
     | AccountDeaf
+    | HistoryRead
     | HeartbeatWritten
     | HeartbeatMissed
     | JobsWaiting
@@ -144,6 +157,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     Ingested,
     HistoryMissed,
     AccountDeaf,
+    HistoryRead,
     HeartbeatWritten,
     HeartbeatMissed,
     JobsWaiting,

@@ -85,11 +85,11 @@ def merged(earlier: UpdateBatch, later: UpdateBatch) -> UpdateBatch:
 def pieces(batch: UpdateBatch, most: int) -> Iterator[UpdateBatch]:
     """A batch in parts of at most ``most`` messages, to be committed one after the other.
 
-    Peers and sent ids come first, because the messages need them; gaps and the position come last, because
-    they may only be stored after everything before them.
+    Peers and sent ids come first, because the messages need them; so do gaps, because what fills them has to
+    know what was stored before. The position comes last: it may only be stored after everything else.
     """
     rest = batch
     while len(rest.messages) > most:
-        yield replace(rest, messages=rest.messages[:most], position=None, gaps=())
-        rest = replace(rest, messages=rest.messages[most:], peers=(), sent_ids=())
+        yield replace(rest, messages=rest.messages[:most], position=None)
+        rest = replace(rest, messages=rest.messages[most:], peers=(), sent_ids=(), gaps=())
     yield rest

@@ -7,7 +7,7 @@ channel or supergroup, so that one integer names the chat and its kind
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
@@ -224,8 +224,8 @@ class Gap:
 
     Attributes:
         chat_id: The chat.
-        top_id: The id of its newest message, if there can be no gap where this message is stored; ``None``
-            where that would prove nothing (a message of our own may be stored before what comes before it).
+        top_id: The id of its newest message, if there can be no gap where the log has told of this message;
+            ``None`` where that would prove nothing (of our own it tells when it was sent from here).
     """
 
     chat_id: int
@@ -271,6 +271,10 @@ class HistoryJob:
         messages_synced: So many were new so far (a job that is handed over again has some).
         fills_gap: The worker filed it, because the update log did not tell all that was missed here: it reads
             back, whatever its limit says, until it meets what is known.
+        known_top: Of a job that fills a gap: the newest message of this chat that the update log had told of
+            when the gap was found; ``None`` if there was none.
+        below: The history was read down to this id; 0: nothing was read yet.
+        seen: So many messages were read so far.
     """
 
     id: JobId
@@ -281,6 +285,33 @@ class HistoryJob:
     limit_messages: int
     messages_synced: int
     fills_gap: bool = False
+    known_top: int | None = None
+    below: int = 0
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Some consecutive messages of a chat's history.
+
+    Attributes:
+        messages: Oldest first.
+        peers: The users and chats that came with it, with their access hashes.
+        lowest_id: Of everything on the page, deleted messages included; ``None`` if there was nothing.
+        highest_id: The same, of the newest; 0 if there was nothing.
+        is_last: Whether what comes before it is not wanted.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    peers: tuple[Peer, ...]
+    lowest_id: int | None
+    highest_id: int
+    is_last: bool = False
+
+    def younger_than(self, oldest: datetime) -> "HistoryPage":
+        """The page without what is older; it is the last one if there was any."""
+        kept = tuple(message for message in self.messages if message.sent_at >= oldest)
+        return replace(self, messages=kept, is_last=self.is_last or len(kept) < len(self.messages))
 
 
 @dataclass(frozen=True, slots=True)

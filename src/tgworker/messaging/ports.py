@@ -24,6 +24,7 @@ from tgworker.messaging.models import (
     ConversationId,
     Heartbeat,
     HistoryJob,
+    HistoryPage,
     JobId,
     Look,
     MessageId,
@@ -207,10 +208,6 @@ class WaitStore(Protocol):
         ...
 
 
-class AccountChildStore(AccountStore, InboundStore, WaitStore, Protocol):
-    """What one account's child needs of a store."""
-
-
 class PendingStore(Protocol):
     """How much waits in the tables of jobs."""
 
@@ -237,7 +234,37 @@ class Sweeper(Protocol):
 
 
 class HistoryStore(Protocol):
+    """Where it is kept what a chat held before we saw it."""
+
+    async def save_history(
+        self,
+        job: HistoryJob,
+        messages: Sequence[ChatMessage],
+        peers: Sequence[Peer],
+        *,
+        below: int = 0,
+        seen: int = 0,
+    ) -> int:
+        """Store messages that the job found and add the new ones to ``messages_synced``; returns how many.
+
+        How far the job has come, ``below`` and ``seen`` of `HistoryJob`, is stored with them.
+
+        Idempotent as `InboundStore.ingest`; moves no position. Nothing is counted as unread but what fills a
+        gap: messages of others that are newer than ``known_top``.
+        """
+        ...
+
+    async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
+        """End a job: ``completed``, or ``failed`` with its reason."""
+        ...
+
+
+class HistoryQueue(Protocol):
     """Requests for what a chat held before we saw it (``sync_history_jobs``)."""
+
+    async def count_history(self) -> int:
+        """How many are pending or being processed."""
+        ...
 
     async def claim_history(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
@@ -249,18 +276,9 @@ class HistoryStore(Protocol):
         """
         ...
 
-    async def save_history(
-        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
-    ) -> int:
-        """Store messages that the job found and add the new ones to ``messages_synced``; returns how many.
 
-        Idempotent as `InboundStore.ingest`; moves no position and counts nothing as unread.
-        """
-        ...
-
-    async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
-        """End a job: ``completed``, or ``failed`` with its reason."""
-        ...
+class AccountChildStore(AccountStore, InboundStore, WaitStore, HistoryStore, Protocol):
+    """What one account's child needs of a store."""
 
 
 class JobStore(Protocol):
@@ -332,6 +350,10 @@ class Connection(Protocol):
     @property
     def text_limit(self) -> int:
         """How long one message may be, in UTF-16 code units, as the server says."""
+        ...
+
+    async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
+        """Read a history backwards: at most ``limit`` messages under the id ``below``; 0: the newest."""
         ...
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:

@@ -226,6 +226,8 @@ def messaging_level(event: messaging.Event) -> Level:
             return _OUTCOME_LEVELS.get(event.outcome, "info")
         case messaging.Ingested() | messaging.HeartbeatWritten():
             return "debug"
+        case messaging.HistoryRead():
+            return "info" if event.error is None else "warning"
         case messaging.StoreBack() | messaging.JobsWaiting():
             return "info"
         case (
@@ -246,6 +248,8 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
     match event:
         case messaging.SendFinished() | messaging.WaitAnnounced():
             fields["operation"] = "send"
+        case messaging.HistoryRead():
+            fields["operation"] = "history"
         case messaging.Ingested() | messaging.HistoryMissed():
             fields["operation"] = "ingest"
         case messaging.HeartbeatWritten() | messaging.HeartbeatMissed():

@@ -65,6 +65,18 @@ class MessagingMetrics:
             ["remedy"],
             known=[(remedy.value,) for remedy in Remedy],
         )
+        self._history = Counter(
+            "tgworker_history_messages_total",
+            "Messages that history jobs read: new ones, and ones that were there already.",
+            ["novelty"],
+            known=[("new",), ("known",)],
+        )
+        self._history_jobs = Counter(
+            "tgworker_history_jobs_total",
+            "History jobs that ended, by result.",
+            ["result"],
+            known=[("completed",), ("failed",)],
+        )
         self._written = Counter(
             "tgworker_heartbeats_written_total", "Heartbeats that were committed, by writer.", ["writer"]
         )
@@ -93,6 +105,8 @@ class MessagingMetrics:
             self._missed_chats,
             self._waits,
             self._deaf,
+            self._history,
+            self._history_jobs,
             self._written,
             self._missed,
             self._failed,
@@ -118,6 +132,10 @@ class MessagingMetrics:
                 self._waits.add(event.scope)
             case events.AccountDeaf():
                 self._deaf.add(event.remedy.value)
+            case events.HistoryRead():
+                self._history.add("new", by=event.new)
+                self._history.add("known", by=event.messages - event.new)
+                self._history_jobs.add("completed" if event.error is None else "failed")
             case events.HeartbeatWritten():
                 self._written.add(self._writers.of(event.writer))
             case events.HeartbeatMissed():

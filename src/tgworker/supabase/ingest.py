@@ -96,7 +96,13 @@ class Inbox:
         return answer.new
 
     async def save_history(
-        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
+        self,
+        job: HistoryJob,
+        messages: Sequence[ChatMessage],
+        peers: Sequence[Peer],
+        *,
+        below: int = 0,
+        seen: int = 0,
     ) -> int:
         """See `tgworker.messaging.ports.HistoryStore`."""
         fence = self._leases.fence(job.account_id)
@@ -109,6 +115,8 @@ class Inbox:
                     "p_job": job.id,
                     "p_messages": messages_json(messages),
                     "p_peers": peers_json(peers),
+                    "p_below": below,
+                    "p_seen": seen,
                 },
                 _Stored,
             )

@@ -29,6 +29,9 @@ class _History(_Job):
     limit_messages: int
     messages_synced: int
     fills_gap: bool
+    known_top: int | None
+    below: int
+    seen: int
 
 
 class _Message(_Job):
@@ -91,6 +94,9 @@ class Jobs:
                 limit_messages=row.limit_messages,
                 messages_synced=row.messages_synced,
                 fills_gap=row.fills_gap,
+                known_top=row.known_top,
+                below=row.below,
+                seen=row.seen,
             )
             for row in answer.jobs
         ]

@@ -142,10 +142,16 @@ class SupabaseStore:
         return await self._jobs.claim_history(account_ids, known=known, limit=limit)
 
     async def save_history(
-        self, job: HistoryJob, messages: Sequence[ChatMessage], peers: Sequence[Peer]
+        self,
+        job: HistoryJob,
+        messages: Sequence[ChatMessage],
+        peers: Sequence[Peer],
+        *,
+        below: int = 0,
+        seen: int = 0,
     ) -> int:
         """See `tgworker.messaging.ports.HistoryStore`."""
-        return await self._inbox.save_history(job, messages, peers)
+        return await self._inbox.save_history(job, messages, peers, below=below, seen=seen)
 
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
         """See `tgworker.messaging.ports.HistoryStore`."""

@@ -13,7 +13,16 @@ from telethon.tl import functions, types
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
-from tgworker.messaging.models import AccountId, AccountState, Look, Peer, Position, Secret, UpdateBatch
+from tgworker.messaging.models import (
+    AccountId,
+    AccountState,
+    HistoryPage,
+    Look,
+    Peer,
+    Position,
+    Secret,
+    UpdateBatch,
+)
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
 from tgworker.telegram.batches import position_of
 from tgworker.telegram.books import LineLost
@@ -30,6 +39,7 @@ from tgworker.telegram.events import (
     UpdatesSkipped,
 )
 from tgworker.telegram.evidence import asyncio_stacks
+from tgworker.telegram.history import page_aio
 from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.intake import Intake
 from tgworker.telegram.limits import REFRESH_S, LimitsQuestion, TextLimits
@@ -106,6 +116,7 @@ class TelethonConnection:
         )
         self._limits = TextLimits()
         self._is_premium = False
+        self._self_id = 0
         self._key: tuple[AccountId, int] | None = None
         self._lost = trio.Event()
         self._loss: str | AccountRefused | TelegramFloods = ""
@@ -134,6 +145,10 @@ class TelethonConnection:
     ) -> Look | Deferred | Refused:
         """See the port."""
         return await self._cross(self._look_for_aio, peer, text, above, entities)
+
+    async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
+        """See the port."""
+        return await self._cross(self._history_aio, peer, below, limit)
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         """See the port. Ids are looked for among known peers, then contacts, then dialogs."""
@@ -284,6 +299,7 @@ class TelethonConnection:
         if me is None:
             sever(client)
             raise TelegramAway("Telegram did not say whose session this is")
+        self._self_id = me.chat_id
         self._doubts.clear(self._key)
         self._book.learn([me])
         self._resolver = Resolver(client, self._book)
@@ -306,6 +322,10 @@ class TelethonConnection:
     ) -> Look | Deferred | Refused:
         client, _, _ = self._ready()
         return await look_aio(client, peer, text, entities_for(entities, self._input_user), above)
+
+    async def _history_aio(self, peer: Peer, below: int, limit: int) -> HistoryPage | Refused | Deferred:
+        client, _, _ = self._ready()
+        return await page_aio(client, self._book, self._self_id, peer, below, limit)
 
     def _input_user(self, user_id: int) -> Any | None:
         peer = self._book.get(user_id)

@@ -3,24 +3,19 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from telethon.errors import RPCError
-from telethon.tl import functions, types
+from telethon.tl import types
 
 from tgworker.messaging.models import Copy, Look, Peer
 from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.client import AccountClient
+from tgworker.telegram.history import raw_page_aio
 from tgworker.telegram.messages import utc
-from tgworker.telegram.peers import input_peer
-from tgworker.telegram.rpc_errors import account_refusal, error_name, is_passing, wait_of
 
 PAGE = 100
 """Messages in one answer: Telegram gives no more."""
 
 PAGES = 10
 """How far back a look goes. In a chat in which more has happened since, nothing is certain."""
-
-RETRY_AFTER_TROUBLE_S = 5.0
-"""Telegram has trouble of its own (a 500): ask again after this."""
 
 _DETECTED = (
     types.MessageEntityUrl,
@@ -59,26 +54,9 @@ async def look_aio(
     copies: list[Copy] = []
     below = 0
     for _ in range(PAGES):
-        request = functions.messages.GetHistoryRequest(
-            input_peer(peer),
-            offset_id=below,
-            offset_date=None,
-            add_offset=0,
-            limit=PAGE,
-            max_id=0,
-            min_id=0,
-            hash=0,
-        )
-        try:
-            answer: Any = await client.ask_aio(request)
-        except RPCError as error:
-            if account_refusal(error) is not None:
-                raise
-            name = error_name(error)
-            seconds = wait_of(error)
-            if seconds is not None:
-                return Deferred(seconds, name)
-            return Deferred(RETRY_AFTER_TROUBLE_S, name) if is_passing(error) else Refused(name)
+        answer = await raw_page_aio(client, peer, below, PAGE)
+        if isinstance(answer, Deferred | Refused):
+            return answer
         messages: list[Any] = list(getattr(answer, "messages", ()))
         copies += [
             Copy(each.id, utc(each.date))

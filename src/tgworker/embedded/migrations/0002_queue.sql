@@ -70,8 +70,11 @@ create table tgworker_message_keys (
     telegram_id integer not null, -- before the chat: a delete in a private chat names no chat
     chat_id integer not null,
     message_id text not null,
+    from_log integer not null default 0, -- the update log told of it: and so of everything before it in its chat
     primary key (scope, telegram_id, chat_id)
 ) without rowid;
+-- The newest message of a chat that is known.
+create index tgworker_message_keys_chat on tgworker_message_keys (scope, chat_id, telegram_id);
 create index tgworker_message_keys_message on tgworker_message_keys (message_id);
 
 create table tgworker_outbox (
@@ -264,7 +267,9 @@ end;
 -- Which worker holds a job of `sync_history_jobs` or `message_jobs`.
 create table tgworker_job_claims (
     job_id text primary key not null,
-    fence integer not null
+    fence integer not null,
+    below integer not null default 0, -- a history was read down to this id; 0: nothing was read yet
+    seen integer not null default 0 -- so many messages
 ) without rowid;
 
 -- Jobs of `sync_history_jobs` that the worker filed because Telegram did not tell all that was missed in a chat:
@@ -272,6 +277,7 @@ create table tgworker_job_claims (
 create table tgworker_gap_jobs (
     job_id text primary key not null references sync_history_jobs (id) on delete cascade,
     integration_account_id text not null,
-    chat_id integer not null
+    chat_id integer not null,
+    known_top integer -- the newest message that the update log had told of when the gap was found
 ) without rowid;
 create index tgworker_gap_jobs_chat on tgworker_gap_jobs (integration_account_id, chat_id);

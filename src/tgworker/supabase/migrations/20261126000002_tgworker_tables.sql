@@ -96,8 +96,12 @@ create table if not exists public.tgworker_message_keys (
     telegram_id bigint not null, -- before the chat: a delete in a private chat names no chat
     chat_id bigint not null,
     message_id uuid not null,
+    from_log boolean not null default false, -- the update log told of it: and so of everything before it in its chat
     primary key (scope, telegram_id, chat_id)
 );
+-- The newest message of a chat that is known.
+create index if not exists tgworker_message_keys_chat
+    on public.tgworker_message_keys (scope, chat_id, telegram_id);
 create index if not exists tgworker_message_keys_message on public.tgworker_message_keys (message_id);
 
 create sequence if not exists public.tgworker_claim_tokens;
@@ -225,7 +229,9 @@ create table if not exists public.tgworker_removed_accounts (
 create table if not exists public.tgworker_job_claims (
     job_id uuid primary key,
     integration_account_id uuid not null,
-    fence bigint not null
+    fence bigint not null,
+    below bigint not null default 0, -- a history was read down to this id; 0: nothing was read yet
+    seen integer not null default 0 -- so many messages
 );
 
 -- Jobs of `sync_history_jobs` that the worker filed because Telegram did not tell all that was missed in a chat: each
@@ -233,7 +239,8 @@ create table if not exists public.tgworker_job_claims (
 create table if not exists public.tgworker_gap_jobs (
     job_id uuid primary key,
     integration_account_id uuid not null,
-    chat_id bigint not null
+    chat_id bigint not null,
+    known_top bigint -- the newest message that the update log had told of when the gap was found
 );
 create index if not exists tgworker_gap_jobs_chat on public.tgworker_gap_jobs (integration_account_id, chat_id);
 

@@ -125,9 +125,10 @@ begin
 end $$;
 
 -- Stores messages that are not known yet, and recognises those that this worker sent. p_messages and p_sent_ids as in
--- tgworker_ingest; p_unread: whether they count as unread. Returns those that were new, as tgworker_ingest answers.
+-- tgworker_ingest; p_unread: whether they count as unread; p_from_log: whether the update log told of them. Returns those that were new, as tgworker_ingest answers.
 create or replace function public.tgworker_store_messages(
-    p_account uuid, p_owner uuid, p_workspace uuid, p_messages jsonb, p_sent_ids jsonb, p_unread boolean)
+    p_account uuid, p_owner uuid, p_workspace uuid, p_messages jsonb, p_sent_ids jsonb, p_unread boolean,
+    p_from_log boolean default false)
 returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
@@ -252,8 +253,8 @@ begin
     end if;
 
     with keyed as (
-        insert into public.tgworker_message_keys as k (scope, telegram_id, chat_id, message_id)
-        select distinct on (i.telegram_id, i.chat_id) p_account, i.telegram_id, i.chat_id, i.message_id
+        insert into public.tgworker_message_keys as k (scope, telegram_id, chat_id, message_id, from_log)
+        select distinct on (i.telegram_id, i.chat_id) p_account, i.telegram_id, i.chat_id, i.message_id, p_from_log
         from unnest(v_in) i order by i.telegram_id, i.chat_id, i.n
         on conflict do nothing
         returning k.message_id
@@ -418,7 +419,8 @@ begin
     end if;
 end $$;
 
--- Files a history job for each chat that the update log did not tell everything of, unless one waits there already.
+-- Files a history job for each chat that the update log did not tell everything of, unless one waits there already, or
+-- the log has told of its newest message before (one that comes with the same batch may have come after the gap).
 -- One that is being processed may have read past this gap. p_gaps as in tgworker_ingest.
 create or replace function public.tgworker_file_gaps(p_account uuid, p_owner uuid, p_workspace uuid, p_gaps jsonb)
 returns void
@@ -442,7 +444,7 @@ begin
         left join lateral (
             select true as is_known from public.tgworker_message_keys k
             where k.scope = p_account and k.telegram_id = (g.pair ->> 1)::bigint
-                and k.chat_id = (g.pair ->> 0)::bigint offset 0
+                and k.chat_id = (g.pair ->> 0)::bigint and k.from_log offset 0
         ) k on true
         left join lateral (
             select true as is_filed from public.tgworker_gap_jobs f
@@ -473,8 +475,14 @@ begin
         order by i.message_id
         returning id
     )
-    insert into public.tgworker_gap_jobs (job_id, integration_account_id, chat_id)
-    select f.id, p_account, i.chat_id from filed f join unnest(v_in) i on i.message_id = f.id;
+    insert into public.tgworker_gap_jobs (job_id, integration_account_id, chat_id, known_top)
+    select f.id, p_account, i.chat_id, k.telegram_id
+    from filed f join unnest(v_in) i on i.message_id = f.id
+    left join lateral (
+        select k.telegram_id from public.tgworker_message_keys k
+        where k.scope = p_account and k.chat_id = i.chat_id and k.from_log
+        order by k.telegram_id desc limit 1
+    ) k on true;
 end $$;
 
 -- On an adopted database: which of these messages did the old worker store? They get their keys now. Nothing that is
@@ -525,7 +533,7 @@ end $$;
 --            "sent_ids": [[random_id, telegram_id]],
 --            "position": {"pts", "qts", "date", "seq", "channels": {channel_id: pts}} or null,
 --            "gaps": [[chat_id, top_id or null]]}: chats that the log did not tell everything of: a history job is
---           filed for each, unless there is a message top_id there, or a job that waits
+--           filed for each, unless the log told of the message top_id before, or a job waits
 --           channels: all of them, or null for "as before". Texts without U+0000, which PostgreSQL does not keep.
 -- p_number  grows with every batch under one token, so that a late repeat of an older one does not move the position
 --           back; null: no such guard
@@ -548,9 +556,10 @@ begin
     perform public.tgworker_check_fence(p_account, p_fence);
     v_owned := public.tgworker_owner(p_account);
     perform public.tgworker_keep_peers(p_account, v_owned.owner, p_batch -> 'peers');
-    v_new := public.tgworker_store_messages(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'messages',
-        p_batch -> 'sent_ids', true);
+    -- First: what fills a gap has to know what was stored before.
     perform public.tgworker_file_gaps(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'gaps');
+    v_new := public.tgworker_store_messages(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'messages',
+        p_batch -> 'sent_ids', true, true);
     if jsonb_typeof(v_position) = 'object' then
         insert into public.tgworker_positions as k (integration_account_id, pts, qts, date, seq, fence, number)
         values (p_account, (v_position ->> 'pts')::bigint, (v_position ->> 'qts')::bigint,

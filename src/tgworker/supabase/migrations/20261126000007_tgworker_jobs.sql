@@ -48,9 +48,10 @@ end $$;
 -- p_accounts  [{"account", "fence"}]: accounts whose lease p_holder has
 -- p_known     ids of jobs that this worker has in hand; others that are claimed are handed over again
 -- answer      {"jobs": [{"job_id", "account", "fence", "to", "peer", "is_group", "limit_messages",
---              "messages_synced", "fills_gap"}]}
+--              "messages_synced", "fills_gap", "known_top", "below", "seen"}]}
 --
--- The oldest first. limit_messages is 500 at most. fills_gap: the worker filed it, see tgworker_file_gaps. A job that names no chat fails on the way.
+-- The oldest first. limit_messages is 500 at most. fills_gap: the worker filed it, see tgworker_file_gaps. below, seen:
+-- how far it has come, see tgworker_save_history. A job that names no chat fails on the way.
 create or replace function public.tgworker_claim_history(
     p_holder uuid, p_accounts jsonb, p_known uuid[] default '{}', p_limit integer default 1) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
@@ -67,7 +68,7 @@ begin
     with found as materialized (
         select k.n, j.id, j.integration_account_id as account, c.fence,
             coalesce(nullif(j.telegram_id::text, ''), i.value) as recipient, j.is_group, j.limit_messages,
-            j.messages_synced, g.job_id is not null as fills_gap
+            j.messages_synced, g.job_id is not null as fills_gap, g.known_top, c.below, c.seen
         from unnest(v_jobs) with ordinality k (id, n)
         join public.sync_history_jobs j on j.id = k.id
         join public.tgworker_job_claims c on c.job_id = j.id
@@ -81,7 +82,8 @@ begin
             'peer', public.tgworker_peer(f.account, public.tgworker_chat_of(f.account, f.recipient)),
             'is_group', coalesce(f.is_group, false),
             'limit_messages', greatest(0, least(coalesce(f.limit_messages, 100), 500)),
-            'messages_synced', coalesce(f.messages_synced, 0), 'fills_gap', f.fills_gap) order by f.n)
+            'messages_synced', coalesce(f.messages_synced, 0), 'fills_gap', f.fills_gap,
+            'known_top', f.known_top, 'below', f.below, 'seen', f.seen) order by f.n)
             filter (where f.recipient is not null), '[]')
     into v_nowhere, v_answer from found f;
     if v_nowhere is not null then
@@ -134,12 +136,16 @@ end $$;
 --
 -- p_messages, p_peers  as in tgworker_ingest
 -- p_fence              of the account's lease, as the job was claimed
+-- p_below, p_seen      how far the job has come: the lowest id that was read, and how many messages; handed over with
+--                      it if somebody else goes on
 -- answer               {"new": count, "messages": [{"message_id", "chat_id", "telegram_id"}]}, the new ones
 --
--- Nothing is unread, no position moves; the new ones are added to messages_synced. Raises 409 `lease_lost`, 410
+-- No position moves; the new ones are added to messages_synced. Nothing is unread but what fills a gap: messages above
+-- its known_top. Raises 409 `lease_lost`, 410
 -- `account_gone`.
 create or replace function public.tgworker_save_history(
-    p_account uuid, p_fence bigint, p_job uuid, p_messages jsonb, p_peers jsonb default '[]') returns jsonb
+    p_account uuid, p_fence bigint, p_job uuid, p_messages jsonb, p_peers jsonb default '[]',
+    p_below bigint default 0, p_seen integer default 0) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
@@ -147,13 +153,29 @@ as $$
 #variable_conflict use_column
 declare
     v_owned record;
+    v_top bigint := (select g.known_top from public.tgworker_gap_jobs g where g.job_id = p_job);
+    v_missed jsonb := '[]';
     v_new jsonb;
 begin
     perform public.tgworker_check_fence(p_account, p_fence);
     v_owned := public.tgworker_owner(p_account);
     perform public.tgworker_keep_peers(p_account, v_owned.owner, p_peers);
+    if v_top is not null then
+        select coalesce(jsonb_agg(m.message order by m.n) filter (where m.telegram_id > v_top), '[]'),
+            coalesce(jsonb_agg(m.message order by m.n) filter (where m.telegram_id <= v_top), '[]')
+        into v_missed, p_messages
+        from (
+            select e.message, e.n, (e.message ->> 'telegram_id')::bigint as telegram_id
+            from jsonb_array_elements(p_messages) with ordinality e (message, n)
+        ) m;
+    end if;
     v_new := public.tgworker_store_messages(
         p_account, v_owned.owner, v_owned.workspace, p_messages, '[]', false);
+    if v_missed <> '[]' then
+        v_new := v_new || public.tgworker_store_messages(
+            p_account, v_owned.owner, v_owned.workspace, v_missed, '[]', true);
+    end if;
+    update public.tgworker_job_claims set below = p_below, seen = p_seen where job_id = p_job;
     if v_new <> '[]' then
         update public.sync_history_jobs
         set messages_synced = coalesce(messages_synced, 0) + jsonb_array_length(v_new) where id = p_job;

@@ -1,0 +1,339 @@
+"""History jobs: how far they read, in what steps, behind what, and what becomes of them."""
+
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messaging.messaging_fakes import (
+    ANNA,
+    BERT,
+    PEER,
+    FakeStore,
+    RecordingPulse,
+    Reports,
+    ScriptedConnection,
+    Weather,
+    attempt,
+    growing,
+)
+from tgworker.messaging.bounded import Outage
+from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.errors import TelegramAway
+from tgworker.messaging.events import HistoryRead, JobsWaiting
+from tgworker.messaging.history import HistoryReader, run_history
+from tgworker.messaging.history_desk import HistoryDesk, HistoryDesks
+from tgworker.messaging.history_reading import PAGE, Reading, page_size, turned
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import AccountId, ChatMessage, HistoryJob, HistoryPage, JobId
+from tgworker.messaging.outcomes import Deferred, Refused
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+def job(name: str = "job", account: AccountId = ANNA, *, limit: int = 100) -> HistoryJob:
+    return HistoryJob(JobId(name), account, "77", PEER, False, limit, 0)
+
+
+def gap(known_top: int | None) -> HistoryJob:
+    return replace(job(), fills_gap=True, known_top=known_top)
+
+
+def chat(*ids: int, at: datetime = NOW) -> list[ChatMessage]:
+    return [ChatMessage(77, each, 77, False, "hi", "text", at) for each in ids]
+
+
+# ---------------------------------------------------------------- decisions
+
+
+def read(one: HistoryJob, there: Sequence[int], stored: set[int]) -> tuple[set[int], int]:
+    """What a job stores of a chat, and in how many pages."""
+    stored, pages = set(stored), 0
+    reading = Reading.of(one)
+    while not reading.done:
+        size = page_size(one, reading)
+        assert 0 < size <= PAGE
+        ids = sorted(each for each in there if not reading.below or each < reading.below)[-size:]
+        found = HistoryPage(tuple(chat(*ids)), (), min(ids, default=None), max(ids, default=0))
+        stored |= set(ids)
+        reading, pages = turned(one, reading, found), pages + 1
+    return stored, pages
+
+
+def test_a_job_reads_what_its_limit_says_and_no_more() -> None:
+    assert read(job(limit=250), range(1, 1001), set()) == (set(range(751, 1001)), 3)
+    assert read(job(limit=250), range(1, 31), set()) == (set(range(1, 31)), 2)  # and nothing before
+    assert read(job(limit=0), range(1, 31), set()) == (set(), 0)
+
+
+def test_a_job_goes_on_where_it_was() -> None:
+    assert Reading.of(replace(job(limit=250), below=801, seen=200)) == Reading(801, 200)
+    resumed = read(replace(job(limit=250), below=801, seen=200), range(1, 1001), set())
+    assert resumed == (set(range(751, 801)), 1)
+
+
+def test_a_gap_is_read_beyond_any_limit_to_where_the_log_had_come() -> None:
+    stored, pages = read(gap(1000), range(1, 3001), set(range(1, 1001)))
+    assert (stored, pages) == (set(range(1, 3001)), 21)
+
+
+def test_an_island_of_known_messages_in_a_gap_does_not_end_it() -> None:
+    # A history job of 500 read what was newest, while the log stood at 100.
+    stored, _ = read(gap(100), range(1, 1201), {*range(1, 101), *range(601, 1101)})
+    assert stored == set(range(1, 1201))
+
+
+def test_a_gap_of_a_chat_of_which_nothing_is_known_is_read_to_its_beginning() -> None:
+    assert read(gap(None), range(1, 1001), set())[0] == set(range(1, 1001))
+
+
+@given(
+    size=st.integers(0, 1500),
+    pulled=st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 500)), max_size=3),
+    log=st.integers(0, 1500),
+)
+def test_whatever_was_stored_before_a_gap_is_filled(
+    size: int, pulled: list[tuple[int, int]], log: int
+) -> None:
+    """The log was stored up to somewhere, other jobs have read pieces of up to 500 messages."""
+    there = range(1, size + 1)
+    known = set(range(1, min(log, size) + 1))
+    for end, length in pulled:
+        known |= set(range(max(1, min(end, size) - length + 1), min(end, size) + 1))
+    stored, _ = read(gap(min(log, size) or None), there, known)
+    missing = set(there) - stored
+    assert not missing, (min(missing), max(missing))
+
+
+def test_what_is_too_old_is_left_out_and_ends_it() -> None:
+    old = chat(1, 2, at=NOW - timedelta(days=91))
+    both = HistoryPage((*old, *chat(3)), (), 1, 3)
+    young = both.younger_than(NOW - timedelta(days=90))
+    assert ([each.telegram_id for each in young.messages], young.is_last) == ([3], True)
+    assert turned(job(), Reading(0, 0), young).done
+    assert not HistoryPage((), (), 5, 9).younger_than(NOW).is_last  # deleted messages say nothing of age
+
+
+# ---------------------------------------------------------------- a reader
+
+
+@dataclass
+class Room:
+    connection: ScriptedConnection
+    store: FakeStore
+    desk: HistoryDesk
+    sends: Desk
+    report: Reports
+    rings: list[float] = field(default_factory=list[float])
+    ended: list[BaseException] = field(default_factory=list[BaseException])
+
+    @property
+    def pages(self) -> list[tuple[float, int, int]]:
+        return self.connection.pages
+
+
+@asynccontextmanager
+async def reader(connection: ScriptedConnection | None = None) -> AsyncGenerator[Room]:
+    dispatch, pulse, report = Dispatch(), RecordingPulse(), Reports()
+    with dispatch.open_desk(ANNA) as sends:
+        room = Room(connection or ScriptedConnection(), FakeStore(), HistoryDesk(), sends, report)
+        task = HistoryReader(
+            pulse,
+            desk=room.desk,
+            sends=sends,
+            connection=room.connection,
+            store=room.store,
+            limits=Limits(),
+            delays=growing,
+            outage=Outage(pulse, report, growing),
+            report=report,
+            now=lambda: NOW,
+            ring=lambda: room.rings.append(trio.current_time()),
+        )
+
+        async def run() -> None:
+            try:
+                await task.run()
+            except TelegramAway as away:
+                room.ended.append(away)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            yield room
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_job_is_read_page_by_page_and_finished(autojump_clock: trio.testing.MockClock) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(*range(1, 1001))
+        here.desk.hand_over(job(limit=250))
+        await trio.sleep(1)
+        assert here.pages == [(0, 0, 100), (0, 901, 100), (0, 801, 50)]
+        assert here.store.saves == [(901, 100), (801, 200), (751, 250)]
+        assert sorted(here.store.history) == list(range(751, 1001))
+        assert here.store.finished == [("job", None)]
+        assert here.report.of(HistoryRead) == [HistoryRead(ANNA, JobId("job"), 250, 250, 0)]
+        assert (list(here.desk.jobs), here.rings) == ([], [0])
+
+
+async def test_an_announced_wait_is_waited_out_and_silence_is_cut_at_30_s_and_repeated(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(1, 2)
+        here.connection.page_script.extend([Deferred(17, "FLOOD_WAIT_17"), None])
+        here.desk.hand_over(job())
+        await trio.sleep(100)
+        assert [at for at, _, _ in here.pages] == [0, 17, 49, 49]  # 17, and 30 and 2 for the second try
+        assert here.store.finished == [("job", None)]
+
+
+async def test_a_refusal_ends_the_job_with_its_reason(autojump_clock: trio.testing.MockClock) -> None:
+    async with reader() as here:
+        here.connection.page_script.append(Refused("CHANNEL_PRIVATE"))
+        here.desk.hand_over(job())
+        await trio.sleep(1)
+        assert here.store.finished == [("job", "CHANNEL_PRIVATE")]
+        assert here.report.of(HistoryRead)[0].error == "CHANNEL_PRIVATE"
+
+
+async def test_who_cannot_be_found_ends_the_job_too(autojump_clock: trio.testing.MockClock) -> None:
+    async with reader() as here:
+        here.connection.resolves = Refused("PEER_NOT_FOUND")
+        here.desk.hand_over(replace(job(), peer=None))
+        await trio.sleep(1)
+        assert (here.pages, here.store.finished) == ([], [("job", "PEER_NOT_FOUND")])
+
+
+async def test_a_line_that_breaks_leaves_the_job_to_the_next_one(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(*range(1, 301))
+        here.connection.page_script.append(TelegramAway("the line broke"))
+        here.desk.hand_over(job())
+        await trio.sleep(1)
+        assert [str(each) for each in here.ended] == ["the line broke"]
+        assert here.store.finished == []
+        assert [each.id for each in here.desk.jobs] == ["job"]
+
+
+async def test_what_is_being_sent_goes_first_for_five_seconds_at_most(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(1)
+        with here.sends.fly(attempt("a")):
+            here.desk.hand_over(job())
+            await trio.sleep(2)
+            assert here.pages == []
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.pages[0][0] == 2
+        with here.sends.fly(attempt("b")):
+            here.desk.hand_over(job("next"))
+            await trio.sleep(10)
+            assert [at for at, below, _ in here.pages if below == 0] == [2, 7]
+
+
+async def test_a_store_that_is_away_repeats_the_page(autojump_clock: trio.testing.MockClock) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(*range(1, 6))
+        here.store.weather.will("save_history", "away", "lost")
+        here.store.weather.will("finish_history", "away")
+        here.desk.hand_over(job())
+        await trio.sleep(60)
+        assert sorted(here.store.history) == [1, 2, 3, 4, 5]
+        assert here.store.finished == [("job", None)]
+
+
+# ---------------------------------------------------------------- the loop that claims
+
+
+class Queue:
+    """Fills `ports.HistoryQueue`."""
+
+    def __init__(self, *jobs: HistoryJob) -> None:
+        self.weather = Weather()
+        self.jobs = list(jobs)
+        self.asked: list[tuple[float, set[str], set[str], int]] = []
+
+    async def count_history(self) -> int:
+        return await self.weather.face("count", lambda: len(self.jobs))
+
+    async def claim_history(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
+    ) -> Sequence[HistoryJob]:
+        self.asked.append((trio.current_time(), set(account_ids), set(known), limit))
+        found = [each for each in self.jobs if each.account_id in account_ids and each.id not in known]
+        return await self.weather.face("claim", lambda: found[:limit])
+
+
+async def test_jobs_are_claimed_for_idle_accounts_only_and_only_while_any_wait(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    queue, desks, report = Queue(), HistoryDesks(), Reports()
+    loop = partial(
+        run_history,
+        RecordingPulse(),
+        store=queue,
+        desks=desks,
+        limits=Limits(jobs_every_s=5),
+        delays=growing,
+        report=report,
+    )
+    async with trio.open_nursery() as nursery:
+        with desks.open(ANNA) as anna, desks.open(BERT) as bert:
+            await nursery.start(loop)
+            await trio.sleep(7)
+            assert queue.asked == []  # nothing waits
+            queue.jobs = [job("a"), job("b"), job("c", BERT)]
+            await trio.sleep(5)
+            assert queue.asked == [(10, {ANNA, BERT}, set(), 2)]
+            assert [each.id for each in anna.jobs] == ["a", "b"]
+            await trio.sleep(5)
+            assert queue.asked[1:] == [(15, {BERT}, {"a", "b"}, 1)]
+            assert [each.id for each in bert.jobs] == ["c"]
+            await trio.sleep(20)
+            assert len(queue.asked) == 2  # whoever has a job is not asked for
+            for done in tuple(anna.jobs):
+                queue.jobs.remove(done)
+                anna.done(done)
+            queue.jobs.append(job("d"))
+            desks.ring()
+            await trio.testing.wait_all_tasks_blocked()
+            assert queue.asked[2:] == [(37, {ANNA}, {"c"}, 1)]  # at once
+        assert list(desks.known()) == []  # offline: all of it is claimed again later
+        assert [event.waiting for event in report.of(JobsWaiting)] == [3, 2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_job_of_an_account_that_went_offline_meanwhile_is_left(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    desks = HistoryDesks()
+    desks.hand_over([job()])
+    assert list(desks.known()) == []
+
+
+@pytest.mark.parametrize("happening", ["away", "hang"])
+async def test_an_outage_is_outlasted(autojump_clock: trio.testing.MockClock, happening: str) -> None:
+    queue, desks, pulse = Queue(job()), HistoryDesks(), RecordingPulse()
+    queue.weather.will("count", happening)
+    queue.weather.will("claim", happening)
+    loop = partial(
+        run_history, pulse, store=queue, desks=desks, limits=Limits(), delays=growing, report=Reports()
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pulse.watch)
+        with desks.open(ANNA) as anna:
+            await nursery.start(loop)
+            await trio.sleep(60)
+            assert [each.id for each in anna.jobs] == ["job"]
+        nursery.cancel_scope.cancel()
