@@ -20,6 +20,7 @@ from tgworker.messaging.models import (
 from tgworker.messaging.outcomes import Sent, Settled
 from tgworker.messaging.ports import (
     AccountStore,
+    DoubtStore,
     HistoryQueue,
     HistoryStore,
     InboundStore,
@@ -39,6 +40,7 @@ class WholeStore(
     AccountStore,
     OutboxStore,
     InboundStore,
+    DoubtStore,
     WaitStore,
     HistoryQueue,
     HistoryStore,

@@ -155,19 +155,6 @@ async def test_an_unknown_outcome_is_retried_with_growing_delays_and_the_same_ra
     assert attempt.number == 9
 
 
-async def test_a_row_in_doubt_for_longer_than_the_window_is_left_to_a_person(inbox: Inbox) -> None:
-    chat = inbox.chat("500")
-    message = inbox.write(chat, "hi")
-    inbox.write(chat, "next")
-    await inbox.store.turn([Settled(await inbox.claim_one(), Unknown("timeout"))], {}, known=())
-    inbox.kit.calendar.advance(3601)
-    # It does not block its chat for ever.
-    assert [attempt.text for attempt in await inbox.claim()] == ["next"]
-    record = (await inbox.store.outcomes([message]))[message]
-    assert record.state is OutboxState.UNSURE
-    assert inbox.message(message)["external_message_id"] == "error-hi"
-
-
 async def test_a_flood_wait_leaves_no_doubt_however_long(inbox: Inbox) -> None:
     inbox.write(inbox.chat("500"), "hi")
     await inbox.store.turn(
@@ -207,16 +194,6 @@ async def test_a_row_past_its_time_expires_unsent(inbox: Inbox) -> None:
     record = (await inbox.store.outcomes([message]))[message]
     assert record.state is OutboxState.EXPIRED
     assert inbox.message(message)["external_message_id"] == "error-lunch?"
-
-
-async def test_a_row_that_expires_while_in_doubt_is_unsure(inbox: Inbox) -> None:
-    message = inbox.write(
-        inbox.chat("500"), "lunch?", raw_payload='{"telegram": {"expires_at": "2026-01-01T12:01:00Z"}}'
-    )
-    await inbox.store.turn([Settled(await inbox.claim_one(), Unknown("timeout"))], {}, known=())
-    inbox.kit.calendar.advance(61)
-    assert await inbox.claim() == []
-    assert (await inbox.store.outcomes([message]))[message].state is OutboxState.UNSURE
 
 
 async def test_nonsense_in_raw_payload_stops_nothing(inbox: Inbox) -> None:

@@ -1,9 +1,131 @@
 """Messages of which nobody knows whether Telegram has them: what the store keeps, and what it does."""
 
-from contracts.store_kit import Inbox
+import pytest
+
+from contracts.store_kit import Inbox, inbound, outgoing, user
 from contracts.store_kit import batch as updates
-from tgworker.messaging.outcomes import Refused, Settled, Unknown, Unsure
+from tgworker.messaging.models import Attempt, Doubt
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown, Unsure
 from tgworker.messaging.records import OutboxState
+
+DINNER = '{"telegram": {"expires_at": "2026-01-01T12:01:00Z"}}'
+
+
+async def settle(inbox: Inbox, attempt: Attempt, outcome: Outcome) -> None:
+    await inbox.store.turn([Settled(attempt, outcome)], {}, known=())
+
+
+# ------------------------------------------------ what the claim keeps
+
+
+async def test_a_first_attempt_leaves_nothing_open(inbox: Inbox) -> None:
+    inbox.write(inbox.chat("500"), "hi")
+    assert (await inbox.claim_one()).doubt is None
+
+
+@pytest.mark.parametrize("outcome", [Deferred(1, "FLOOD_WAIT_1"), Released("offline")])
+async def test_what_telegram_certainly_does_not_have_is_in_no_doubt(inbox: Inbox, outcome: Outcome) -> None:
+    inbox.write(inbox.chat("500"), "hi")
+    await settle(inbox, await inbox.claim_one(), outcome)
+    inbox.kit.calendar.advance(5)
+    assert (await inbox.claim_one()).doubt is None
+
+
+async def test_the_doubt_counts_from_the_first_doubtful_attempt_and_what_was_known_then(inbox: Inbox) -> None:
+    chat = inbox.chat("500")
+    await inbox.store.ingest(
+        inbox.account,
+        updates(inbound(500, 41), inbound(500, 42), inbound(600, 50), peers=[user(500), user(600)]),
+    )
+    inbox.write(chat, "hi")
+    await settle(inbox, await inbox.claim_one(), Unknown("timeout"))
+    await inbox.store.ingest(inbox.account, updates(inbound(500, 60)))
+    inbox.kit.calendar.advance(7)
+    again = await inbox.claim_one()
+    assert again.doubt == Doubt(7, 42)
+    await settle(inbox, again, Deferred(3, "FLOOD_WAIT_3"))  # says nothing about the first attempt
+    inbox.kit.calendar.advance(3)
+    assert (await inbox.claim_one()).doubt == Doubt(10, 42)
+
+
+async def test_an_attempt_that_nobody_settled_is_in_doubt_since_it_was_made(inbox: Inbox) -> None:
+    chat = inbox.chat("500")
+    await inbox.store.ingest(inbox.account, updates(inbound(500, 41), peers=[user(500)]))
+    inbox.write(chat, "hi")
+    await inbox.claim_one()
+    await inbox.store.ingest(inbox.account, updates(inbound(500, 43)))
+    inbox.kit.calendar.advance(4000)
+    assert (await inbox.claim_one()).doubt == Doubt(4000, 41)
+
+
+async def test_own_messages_are_known_ones(inbox: Inbox) -> None:
+    await inbox.store.save_peers(inbox.account, [user(500)])
+    chat = inbox.chat("500")
+    inbox.write(chat, "one")
+    inbox.write(chat, "two")
+    await inbox.send(await inbox.claim_one(), 71)
+    await inbox.claim_one()
+    doubt = (await inbox.claim_one()).doubt
+    assert doubt is not None
+    assert doubt.top_id == 71
+
+
+async def test_of_a_chat_that_nobody_knows_nothing_is_known(inbox: Inbox) -> None:
+    inbox.write(inbox.chat("@stranger"), "hi")
+    await inbox.claim_one()
+    assert (await inbox.claim_one()).doubt == Doubt(0, 0)
+
+
+async def test_what_expires_in_doubt_is_handed_over_to_be_looked_for(inbox: Inbox) -> None:
+    message = inbox.write(inbox.chat("500"), "dinner?", raw_payload=DINNER)
+    await settle(inbox, await inbox.claim_one(), Unknown("timeout"))
+    inbox.kit.calendar.advance(61)
+    assert (await inbox.claim_one()).doubt == Doubt(61, 0, expired=True)
+    assert (await inbox.store.outcomes([message]))[message].state is OutboxState.SENDING
+
+
+# ------------------------------------------------ whose a message is
+
+
+async def test_a_message_that_is_another_row_belongs_to_that(inbox: Inbox) -> None:
+    chat = inbox.chat("500")
+    inbox.write(chat, "hi")
+    await inbox.send(await inbox.claim_one(), 70)
+    await inbox.store.ingest(inbox.account, updates(outgoing(500, 71, "hi"), peers=[user(500)]))
+    inbox.write(chat, "hi")
+    attempt = await inbox.claim_one()
+    owned = await inbox.store.owned(attempt, 500, [70, 71, 72])
+    assert (owned.ids, owned.rivals) == (frozenset({70, 71}), False)
+    assert (await inbox.store.owned(attempt, 600, [70, 71, 72])).ids == frozenset()
+    assert (await inbox.store.owned(attempt, 500, [])).ids == frozenset()
+
+
+@pytest.mark.parametrize("fate", [Sent(None), Unknown("timeout"), Unsure("nothing"), None])
+@pytest.mark.parametrize("text", ["hi", "hello"])
+async def test_a_row_with_the_same_text_whose_message_nobody_knows_is_a_rival(
+    inbox: Inbox, fate: Outcome | None, text: str
+) -> None:
+    await inbox.store.save_peers(inbox.account, [user(500, username="ada")])
+    inbox.write(inbox.chat("@ada"), text)
+    other = await inbox.claim_one()
+    if fate is not None:
+        await settle(inbox, other, fate)
+    inbox.write(inbox.chat("500"), "hi")
+    attempt = next(each for each in await inbox.claim() if each.message_id != other.message_id)
+    assert (await inbox.store.owned(attempt, 500, [70])).rivals is (text == "hi")
+
+
+async def test_a_row_that_was_sent_is_no_rival(inbox: Inbox) -> None:
+    chat = inbox.chat("500")
+    inbox.write(chat, "hi")
+    await settle(inbox, await inbox.claim_one(), Unknown("timeout"))
+    inbox.kit.calendar.advance(5)
+    await inbox.send(await inbox.claim_one(), 70)
+    inbox.write(chat, "hi")
+    assert not (await inbox.store.owned(await inbox.claim_one(), 500, [70])).rivals
+
+
+# ------------------------------------------------ what nobody will know
 
 
 async def test_an_unsure_message_is_for_a_person_and_its_chat_goes_on(inbox: Inbox) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.store_kit import Inbox, batch, outgoing, user
-from tgworker.messaging.models import Attempt
+from tgworker.messaging.models import Attempt, Doubt
 from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown
 from tgworker.messaging.records import OutboxState
 
@@ -119,7 +119,7 @@ async def test_what_is_repeated_is_what_was_committed(inbox: Inbox) -> None:
     inbox.kit.app.update("messages", message, text="short", raw_payload=asking(parse_mode="markdown"))
     inbox.kit.calendar.advance(2)
     again = await claim(inbox, limit=4096)
-    assert again == replace(first, number=2, fence=again.fence)
+    assert again == replace(first, number=2, fence=again.fence, doubt=Doubt(2, 0))
 
 
 async def test_what_was_certainly_not_sent_is_what_the_application_says_now(inbox: Inbox) -> None:

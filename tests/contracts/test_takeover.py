@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.store_kit import Inbox, StoreKit, batch, inbound, outgoing, user
-from tgworker.messaging.models import AccountState
+from tgworker.messaging.models import AccountState, Doubt
 from tgworker.messaging.outcomes import Refused, Sent, Settled
 from tgworker.messaging.records import OutboxState
 
@@ -78,12 +78,12 @@ async def test_a_crash_before_the_echo_is_recognised_merges_with_the_second_atte
     assert [(row["id"], row["external_message_id"]) for row in kit.app.rows("messages")] == [(message, "70")]
 
 
-async def test_a_takeover_long_after_the_crash_leaves_the_row_to_a_person(
+async def test_a_takeover_long_after_the_crash_knows_how_old_the_doubt_is(
     kit: StoreKit, inbox: Inbox
 ) -> None:
-    message = inbox.write(inbox.chat("500"), "one")
+    inbox.write(inbox.chat("500"), "one")
     await inbox.claim_one()
     kit.calendar.advance(3601)
     heir = kit.take_over()
-    assert list(await heir.turn((), {inbox.account: 5}, known=())) == []
-    assert (await heir.outcomes([message]))[message].state is OutboxState.UNSURE
+    (attempt,) = await heir.turn((), {inbox.account: 5}, known=())
+    assert attempt.doubt == Doubt(3601, 0)

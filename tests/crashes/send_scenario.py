@@ -9,6 +9,8 @@ from crashes.victim_worker import LOOK_EVERY_S, OTHERS, Victim, open_victim
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.records import OutboxState
 
+RING_EVERY_S = 0.5
+
 
 async def send(
     steps: Steps,
@@ -46,6 +48,10 @@ async def send(
 
 
 async def _idle(victim: Victim) -> None:
-    """Wait until nothing is open."""
+    """Wait until nothing is open; what was put off is asked for now and then, since nobody polls."""
+    ring_at = trio.current_time() + RING_EVERY_S
     while await victim.store.list_outbox([OutboxState.WAITING, OutboxState.DEFERRED, OutboxState.SENDING]):
+        if trio.current_time() > ring_at:
+            ring_at += RING_EVERY_S
+            victim.worker.dispatch.ring()
         await trio.sleep(LOOK_EVERY_S)

@@ -32,11 +32,13 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Doubt,
     HistoryJob,
     HistoryPage,
     JobId,
     Look,
     MessageId,
+    Owned,
     Peer,
     PeerKind,
     Position,
@@ -72,6 +74,7 @@ def attempt(
     text: str = "hello",
     chat: str | None = None,
     number: int = 1,
+    doubt: Doubt | None = None,
 ) -> Attempt:
     """An attempt to send a message, each in a conversation of its own unless ``chat`` says otherwise."""
     return Attempt(
@@ -86,6 +89,7 @@ def attempt(
         number,
         1,
         parts=1,
+        doubt=doubt,
     )
 
 
@@ -332,6 +336,7 @@ class FakeStore:
         self.stored_waits: list[StoredWait] = []
         self.saved_waits: list[tuple[StoredWait, ...]] = []
         self.acquainted: set[ConversationId] = set()
+        self.belongings = Owned(frozenset(), rivals=False)
 
     def ingested(self) -> list[int]:
         return [one.telegram_id for each in self.batches for one in each.messages]
@@ -361,6 +366,9 @@ class FakeStore:
 
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
         await self.weather.face("save_peers", lambda: self.saved_peers.extend(peers))
+
+    async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
+        return await self.weather.face("owned", lambda: self.belongings)
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
         return await self.weather.face("waits", lambda: tuple(self.stored_waits))

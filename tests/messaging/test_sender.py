@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -26,8 +27,8 @@ from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.events import SendFinished, StoreUnavailable
 from tgworker.messaging.formatted import Entity, EntityKind
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import AccountId, Attempt, Peer, PeerKind
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown
+from tgworker.messaging.models import AccountId, Attempt, Copy, Doubt, Look, Owned, Peer, PeerKind
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown, Unsure
 from tgworker.messaging.sender import run_sender
 
 
@@ -282,3 +283,90 @@ async def test_a_sender_takes_one_attempt_at_a_time_in_the_order_of_the_claims()
         await trio.testing.wait_all_tasks_blocked()
         assert [text for _, _, text, _ in here.line.sent] == names
         assert {item.attempt.account_id for item in here.dispatch.unsettled()} == {AccountId("anna")}
+
+
+# ------------------------------------------------ in doubt
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+COPY = Look((Copy(70, NOON),), whole=True)
+LONG_AGO = Doubt(1801, top_id=42)
+
+
+async def test_a_message_in_doubt_is_repeated_within_the_window_without_a_look() -> None:
+    async with stage() as here:
+        _, outcome = await here.outcome_of(attempt("1", doubt=Doubt(1800, 42)))
+        assert outcome == SENT
+        assert here.line.looked == []
+
+
+async def test_beyond_the_window_it_is_found_and_not_repeated(autojump_clock: trio.testing.MockClock) -> None:
+    async with stage() as here:
+        here.line.looks = COPY
+        assert await here.outcome_of(attempt("1", doubt=LONG_AGO)) == (0, Sent(70, NOON))
+        assert here.line.looked == [(0, PEER.chat_id, "hello", 42)]
+        assert here.line.sent == []
+
+
+async def test_what_is_not_found_is_left_to_a_person_and_not_repeated() -> None:
+    async with stage() as here:
+        _, outcome = await here.outcome_of(attempt("1", doubt=LONG_AGO))
+        assert isinstance(outcome, Unsure)
+        here.line.looks = COPY
+        here.store.belongings = Owned(frozenset({70}), rivals=False)
+        _, outcome = await here.outcome_of(attempt("22", doubt=LONG_AGO))
+        assert isinstance(outcome, Unsure)
+        here.line.looks = Refused("CHANNEL_PRIVATE")
+        _, outcome = await here.outcome_of(attempt("333", doubt=LONG_AGO))
+        assert isinstance(outcome, Unsure)
+        assert "CHANNEL_PRIVATE" in outcome.reason
+        assert here.line.sent == []
+
+
+async def test_while_nobody_can_look_nothing_is_decided(autojump_clock: trio.testing.MockClock) -> None:
+    async with stage() as here:
+        here.line.looks = Deferred(9, "FLOOD_WAIT_9")
+        assert await here.outcome_of(attempt("1", doubt=LONG_AGO)) == (0, Deferred(9, "FLOOD_WAIT_9"))
+        here.line.looks = TelegramAway("the line broke")
+        assert await here.outcome_of(attempt("22", doubt=LONG_AGO)) == (0, Released("the line broke"))
+        here.line.looks = None
+        at, outcome = await here.outcome_of(attempt("333", doubt=LONG_AGO))
+        assert (at, isinstance(outcome, Unknown)) == (30, True)
+        here.line.looks = COPY
+        here.store.weather.will("owned", "hang")
+        at, outcome = await here.outcome_of(attempt("4444", doubt=LONG_AGO))
+        assert (at, isinstance(outcome, Released)) == (40, True)
+        assert here.line.sent == []
+
+
+async def test_a_look_that_is_cut_off_leaves_the_doubt_as_it_was() -> None:
+    async with stage() as here:
+        here.line.looks = None
+        here.dispatch.hand_over([attempt("1", doubt=LONG_AGO)])
+        await trio.testing.wait_all_tasks_blocked()
+        here.senders.cancel()
+    (settled,) = here.dispatch.unsettled()
+    assert isinstance(settled.outcome, Released)
+
+
+@pytest.mark.parametrize(
+    ("looks", "becomes"),
+    [(COPY, Sent(70, NOON)), (Look((), whole=True), Refused("USER_IS_BLOCKED"))],
+    ids=["sent", "refused"],
+)
+async def test_a_refusal_of_a_message_in_doubt_says_nothing_about_the_attempt_before(
+    looks: Look, becomes: Outcome
+) -> None:
+    async with stage() as here:
+        here.line.sends["hello"] = Refused("USER_IS_BLOCKED")
+        here.line.looks = looks
+        _, outcome = await here.outcome_of(attempt("1", doubt=Doubt(5, 42)))
+        assert outcome == becomes
+        assert len(here.line.sent) == 1
+
+
+async def test_a_refusal_of_a_first_attempt_needs_no_look() -> None:
+    async with stage() as here:
+        here.line.sends["hello"] = Refused("USER_IS_BLOCKED")
+        _, outcome = await here.outcome_of(attempt("1"))
+        assert outcome == Refused("USER_IS_BLOCKED")
+        assert here.line.looked == []

@@ -41,6 +41,7 @@ EVERYTHING = {
     "TGWORKER_TELEGRAM_LOOP": ("own", "trio-asyncio"),
     "TGWORKER_STATUS_BIND": ("127.0.0.1:1", "off"),
     "TGWORKER_STATUS_TOKEN": ("one", "two"),
+    "TGWORKER_REPEAT_WINDOW_S": ("1", "2"),
     "TGWORKER_DEADLINE_SEND_S": ("1", "2"),
     "TGWORKER_DEADLINE_ENTITY_S": ("1", "2"),
     "TGWORKER_DEADLINE_MEDIA_S": ("1", "2"),

@@ -83,6 +83,7 @@ def test_every_variable_is_read() -> None:
         "TGWORKER_WORKER_ID": "second",
         "TGWORKER_STATUS_BIND": "[::1]:0",
         "TGWORKER_STATUS_TOKEN": "t0ken",
+        "TGWORKER_REPEAT_WINDOW_S": "600",
         "TGWORKER_DEADLINE_SEND_S": "1",
         "TGWORKER_DEADLINE_ENTITY_S": "2.5",
         "SUPABASE_DB_URL": "postgresql://postgres:secret@db.abc.supabase.co:5432/postgres",

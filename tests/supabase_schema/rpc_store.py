@@ -19,10 +19,12 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Doubt,
     HistoryJob,
     JobId,
     MessageId,
     MessageJob,
+    Owned,
     Peer,
     PeerKind,
     Position,
@@ -259,6 +261,18 @@ class RpcStore:
     async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
         return bool(self.rpc("tgworker_is_acquainted", p_account=account_id, p_conversation=conversation_id))
 
+    # DoubtStore
+
+    async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
+        answer = self.rpc(
+            "tgworker_owned",
+            p_account=attempt.account_id,
+            p_message=attempt.message_id,
+            p_chat=chat_id,
+            p_telegram_ids=list(telegram_ids),
+        )
+        return Owned(frozenset(answer["ids"]), answer["rivals"])
+
     # HistoryQueue, HistoryStore, JobStore
 
     async def count_history(self) -> int:
@@ -458,6 +472,7 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
         text_limit=row["text_limit"],
         parts=row["parts"],
         known_id=row["known_id"],
+        doubt=None if row["doubt"] is None else Doubt(**row["doubt"]),
     )
 
 

@@ -21,6 +21,7 @@ STORES = (
     ports.AccountStore,
     ports.OutboxStore,
     ports.InboundStore,
+    ports.DoubtStore,
     ports.WaitStore,
     ports.HistoryQueue,
     ports.HistoryStore,

@@ -114,7 +114,7 @@ async def _embedded(
     while True:
         try:
             with blocking():
-                store = stack.enter_context(open_store(folder, as_worker=True))
+                store = stack.enter_context(open_store(folder, as_worker=True, worker=settings.worker_id))
         except StoreAway as error:
             report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))
             await trio.sleep(OPEN_AGAIN_S)

@@ -11,7 +11,7 @@ from tgworker.embedded.pinned import Pinned, committed
 from tgworker.embedded.settling import Verdict
 from tgworker.embedded.unassigned import assign_accounts
 from tgworker.embedded.values import random_id, seconds, to_json
-from tgworker.messaging.models import AccountId, Attempt, ConversationId, MessageId
+from tgworker.messaging.models import AccountId, Attempt, ConversationId, Doubt, MessageId
 from tgworker.messaging.records import OutboxState
 
 SWEEP = 200
@@ -20,16 +20,12 @@ SWEEP = 200
 ROUNDS = 20
 """So often one claim looks again when rows ended that stood before others."""
 
-REPEAT_WINDOW_S = 3600.0
-"""For so long after a doubtful attempt the same ``random_id`` is sent again. Telegram's own window is
-undocumented (repeats were seen recognised after 70 minutes); beyond ours the row is ``unsure``, for a
-person."""
-
 _SURVEY = """
 select
     (select min(not_before) from tgworker_outbox where state = 'deferred'),
     (select min(expires_at) from tgworker_outbox
-        where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0),
+        where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0
+        and doubt_since is null),
     exists (select 1 from tgworker_lanes
         where integration_account_id is null and wake_at is null and fence is null)
 """
@@ -40,9 +36,11 @@ where seq in (select seq from tgworker_outbox where state = 'deferred' and not_b
     order by not_before limit ?)
 """
 
+# (One that is in doubt is looked for before anything is said about it.)
 _EXPIRED = """
-select seq, doubt_since from tgworker_outbox
+select seq from tgworker_outbox
 where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0
+    and doubt_since is null
     and expires_at <= ?
 order by expires_at limit ?
 """
@@ -85,7 +83,7 @@ select r.*, p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title
 from (
     select o.seq, o.message_id, o.integration_account_id as account_id, o.conversation_id, o.attempts,
         o.state,
-        o.claimed_at, o.doubt_since, o.expires_at, m.text, m.external_message_id,
+        o.claimed_at, o.doubt_since, o.chat_top_id, o.expires_at, m.text, m.external_message_id,
         case when json_valid(m.raw_payload) then json_extract(m.raw_payload, '$.telegram.parse_mode') end
             as asked_mode,
         o.part, o.parts, o.text_limit, o.parse_mode, o.long_text,
@@ -114,7 +112,13 @@ set state = 'sending', attempts = o.attempts + 1, fence = :fence, claimed_at = :
     parts = json_extract(j.value, '$[2]'), text_limit = json_extract(j.value, '$[3]'),
     parse_mode = json_extract(j.value, '$[4]'), long_text = json_extract(j.value, '$[5]'),
     doubt_since = case o.state when 'sending' then coalesce(o.doubt_since, o.claimed_at)
-        else o.doubt_since end
+        else o.doubt_since end,
+    worker = :worker,
+    chat_top_id = case when o.doubt_since is null and o.state <> 'sending' then coalesce(
+            (select max(k.telegram_id) from tgworker_message_keys k
+            where k.scope = o.integration_account_id
+                and k.chat_id = coalesce(json_extract(j.value, '$[1]'), o.chat_id)), 0)
+        else o.chat_top_id end
 from json_each(:rows) j where o.seq = json_extract(j.value, '$[0]')
 """
 
@@ -143,10 +147,12 @@ class Claims:
 
     Args:
         fence: The fencing token of this opening of the store.
+        worker: Who claims, for people.
     """
 
-    def __init__(self, fence: int) -> None:
+    def __init__(self, fence: int, worker: str) -> None:
         self._fence = fence
+        self._worker = worker
         self._quiet: _Quiet | None = None
 
     def nothing_new(
@@ -198,7 +204,7 @@ class Claims:
         if wake_at is not None and wake_at <= now_s:
             connection.execute(_WAKE, (now_s, SWEEP))
         if expire_at is not None and expire_at <= now_s:
-            expired = [_expired(*row) for row in connection.execute(_EXPIRED, (now_s, SWEEP))]
+            expired = [_expired(seq) for (seq,) in connection.execute(_EXPIRED, (now_s, SWEEP))]
             settling.conclude(connection, expired, now)
         if unassigned:
             settling.conclude(connection, assign_accounts(connection, SWEEP), now)
@@ -259,7 +265,10 @@ class Claims:
                 attempts.append(judged)
                 claimed.append(committed(row[0], judged))
         if claimed:
-            connection.execute(_CLAIM, {"fence": self._fence, "now": now_s, "rows": to_json(claimed)})
+            connection.execute(
+                _CLAIM,
+                {"fence": self._fence, "worker": self._worker, "now": now_s, "rows": to_json(claimed)},
+            )
             parts = [(attempt.message_id, attempt.part, attempt.random_id) for attempt in attempts]
             connection.execute(_PARTS, (to_json(parts),))
         return attempts, verdicts
@@ -269,8 +278,8 @@ class Claims:
     ) -> Attempt | Verdict:
         """Whether a picked row is sent now, and if not, what becomes of it."""
         seq, message_id, account_id, conversation_id, number, state = row[:6]
-        claimed_at, doubt_since, expires_at, text, external_id = row[6:11]
-        pinned, known_id, to, peer_row = Pinned.of(row[11:17]), row[17], row[18], row[19:]
+        claimed_at, doubt_since, top_id, expires_at, text, external_id = row[6:12]
+        pinned, known_id, to, peer_row = Pinned.of(row[12:18]), row[18], row[19], row[20:]
         assert isinstance(seq, int)
         assert isinstance(number, int)
         assert known_id is None or isinstance(known_id, int)
@@ -278,17 +287,21 @@ class Claims:
         if known_id is not None:
             doubt = None  # Telegram has this part; whether it is the last one the worker will say
         assert doubt is None or isinstance(doubt, float)
+        assert top_id is None or isinstance(top_id, int)
         if external_id is None or not str(external_id).lower().startswith("local-"):
             # The message went away, or is somebody else's now, while it was in flight.
             return Verdict(seq, OutboxState.CANCELLED, "withdrawn by the application")
         has_begun = pinned.part > 0 or known_id is not None
-        if isinstance(expires_at, float) and expires_at <= now_s and not has_begun:
-            return _expired(seq, doubt)
-        if doubt is not None and now_s - doubt > REPEAT_WINDOW_S:
-            return Verdict(
-                seq, OutboxState.UNSURE, "nobody knows whether Telegram has it, and it is too late to ask"
-            )
+        expired = isinstance(expires_at, float) and expires_at <= now_s and not has_begun
+        if expired and doubt is None:
+            return _expired(seq)
         if to is None:
+            if doubt is not None:
+                return Verdict(
+                    seq,
+                    OutboxState.UNSURE,
+                    "nobody knows whether Telegram has it, and its conversation has no Telegram identity now",
+                )
             return Verdict(seq, OutboxState.DEAD, "its conversation has no Telegram identity")
         row_id = MessageId(str(message_id))
         account = AccountId(str(account_id))
@@ -313,13 +326,12 @@ class Claims:
             text_limit=pinned.text_limit or text_limit,
             parts=pinned.parts,
             known_id=known_id,
+            doubt=None if doubt is None else Doubt(now_s - doubt, top_id or 0, expired),
         )
 
 
-def _expired(seq: int, doubt_since: float | None) -> Verdict:
-    if doubt_since is None:
-        return Verdict(seq, OutboxState.EXPIRED, "it was not sent in time")
-    return Verdict(seq, OutboxState.UNSURE, "its time ran out while nobody knew whether Telegram has it")
+def _expired(seq: int) -> Verdict:
+    return Verdict(seq, OutboxState.EXPIRED, "it was not sent in time")
 
 
 def _data_version(connection: sqlite3.Connection) -> int:

@@ -193,7 +193,7 @@ def _staged(connection: sqlite3.Connection, item: Settled, now_s: float) -> tupl
         case Refused():
             state, error = OutboxState.DEAD, item.outcome.reason
         case Unsure():
-            state, error = OutboxState.UNSURE, item.outcome.reason
+            state, error, doubtful = OutboxState.UNSURE, item.outcome.reason, 1
         case Unknown():
             state = OutboxState.DEFERRED
             # (Each part that was sent before took an attempt of its own.)

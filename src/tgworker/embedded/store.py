@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
-from tgworker.embedded import accounts, forgetting, inbound, jobs, listing, peers, settling, waiting
+from tgworker.embedded import accounts, forgetting, inbound, jobs, listing, owning, peers, settling, waiting
 from tgworker.embedded.connection import prepare_store
 from tgworker.embedded.database import Database, RunSync, in_threads
 from tgworker.embedded.enqueue import enqueue
@@ -30,6 +30,7 @@ from tgworker.messaging.models import (
     JobId,
     MessageId,
     MessageJob,
+    Owned,
     Peer,
     Position,
     UpdateBatch,
@@ -57,6 +58,7 @@ def open_store(
     folder: DataFolder,
     *,
     as_worker: bool,
+    worker: str = "",
     run_sync: RunSync | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> Generator["EmbeddedStore"]:
@@ -69,6 +71,7 @@ def open_store(
         as_worker: Whether this is the folder's only worker, which holds its lock (`DataFolder.hold`): an
             older schema is upgraded, and the fence grows, so that claims of the worker before are handed
             over again.
+        worker: Its name, which each attempt keeps, for people.
         run_sync: How blocking calls are run; in threads if nothing else is said.
         now: The calendar's time, aware: what "due" and "later" mean in the queue.
 
@@ -84,7 +87,7 @@ def open_store(
         upgrade(database, allowed=as_worker)
         sql = _NEXT_FENCE if as_worker else _FENCE
         fence = database.now(lambda connection: int(connection.execute(sql).fetchone()[0]), writing=as_worker)
-        yield EmbeddedStore(database, fence=fence, now=now)
+        yield EmbeddedStore(database, fence=fence, worker=worker, now=now)
     finally:
         database.close()
 
@@ -114,8 +117,8 @@ def upgrade(database: Database, *, allowed: bool) -> int:
 class EmbeddedStore:
     """One data folder's store, made by `open_store`.
 
-    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `WaitStore`, `HistoryStore`, `JobStore`, `Sweeper`,
-    `AccountBook` and `OutboxBook`.
+    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `DoubtStore`, `WaitStore`, `HistoryStore`,
+    `JobStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction (`enqueue`: one for every 500 messages; `turn`: two) and may raise
 
@@ -127,11 +130,11 @@ class EmbeddedStore:
     committed, and each may be repeated.
     """
 
-    def __init__(self, database: Database, *, fence: int, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, *, fence: int, worker: str, now: Callable[[], datetime]) -> None:
         self._database = database
         self._fence = fence
         self._now = now
-        self._claims = Claims(fence)
+        self._claims = Claims(fence, worker)
         self._ingest = inbound.Ingest()
         self._swept = 0
 
@@ -222,6 +225,14 @@ class EmbeddedStore:
         return FileWatch(
             lambda: self._database.peek(lambda connection: self._claims.may_find(connection, self._now())),
             every_s=every_s,
+        )
+
+    # DoubtStore
+
+    async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
+        """See `tgworker.messaging.ports.DoubtStore`."""
+        return await self._database.read(
+            lambda connection: owning.owned(connection, attempt, chat_id, telegram_ids)
         )
 
     # InboundStore

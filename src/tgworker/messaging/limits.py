@@ -21,6 +21,8 @@ class Limits:
     """The deadlines of the plan, and the pace of the loops.
 
     Attributes:
+        repeat_window_s: So long after the first doubtful attempt a message is repeated under its
+            ``random_id``; later it is looked for. (How long Telegram remembers an id is undocumented.)
         send_s: One message handed to Telegram and acknowledged.
         entity_s: One name, phone or id resolved to a peer.
         media_s: Without progress in a file, either way.
@@ -44,6 +46,7 @@ class Limits:
         retention: What a sweep may remove.
     """
 
+    repeat_window_s: float = 1800
     send_s: float = 30
     entity_s: float = 15
     media_s: float = 60

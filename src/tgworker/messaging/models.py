@@ -109,6 +109,21 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """That an earlier attempt may have gone through, and nobody knows.
+
+    Attributes:
+        age_s: Seconds since the first such attempt, by the store's clock.
+        top_id: The newest message of the chat that the store knew at that attempt; 0 if it knew none.
+        expired: Whether the row's time ran out meanwhile: it may be looked for, and not be repeated.
+    """
+
+    age_s: float
+    top_id: int
+    expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One claimed outbox row: the claim *is* the stored attempt, committed before any byte leaves.
 
@@ -130,6 +145,7 @@ class Attempt:
             text and its markup if it takes more than one: an attempt that is repeated has the same parts.
         parts: How many parts there are; ``None`` for a long text whose parts nobody has counted yet.
         known_id: Telegram's id of this very part, which an update has told already: there is nothing to send.
+        doubt: What is left open by earlier attempts; ``None`` if nothing is.
     """
 
     message_id: MessageId
@@ -146,6 +162,7 @@ class Attempt:
     text_limit: int = DEFAULT_TEXT_LIMIT
     parts: int | None = None
     known_id: int | None = None
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +189,19 @@ class Look:
 
     copies: tuple[Copy, ...]
     whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What the store knows about messages that were found.
+
+    Attributes:
+        ids: Those that stand for another row already.
+        rivals: Whether another row of that chat, with the same text, could be one of them, too.
+    """
+
+    ids: frozenset[int]
+    rivals: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from tgworker.messaging.models import (
     Look,
     MessageId,
     MessageJob,
+    Owned,
     Peer,
     Position,
     Secret,
@@ -192,6 +193,14 @@ class InboundStore(Protocol):
         ...
 
 
+class DoubtStore(Protocol):
+    """Whose the messages are that a look into a chat's history has shown."""
+
+    async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
+        """Which of these messages cannot be what ``attempt`` made, since another row is known to be them."""
+        ...
+
+
 class WaitStore(Protocol):
     """What Telegram asked an account to wait for, so that the next process waits, too."""
 
@@ -206,6 +215,10 @@ class WaitStore(Protocol):
     async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
         """Whether this account ever got a message in a conversation, or Telegram has one of it there."""
         ...
+
+
+class SenderStore(InboundStore, DoubtStore, Protocol):
+    """What senders need of a store."""
 
 
 class PendingStore(Protocol):
@@ -277,7 +290,7 @@ class HistoryQueue(Protocol):
         ...
 
 
-class AccountChildStore(AccountStore, InboundStore, WaitStore, HistoryStore, Protocol):
+class AccountChildStore(AccountStore, InboundStore, DoubtStore, WaitStore, HistoryStore, Protocol):
     """What one account's child needs of a store."""
 
 

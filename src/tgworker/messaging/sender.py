@@ -1,11 +1,13 @@
 """A sender: takes attempts from its account's desk and turns each into an outcome."""
 
 from dataclasses import replace
+from functools import partial
 
 import trio
 
 from tgworker.messaging.bounded import within
 from tgworker.messaging.dispatch import Desk, Flight
+from tgworker.messaging.doubts import look_for, must_look, unsendable, why_looked
 from tgworker.messaging.errors import StoreAway, TelegramAway
 from tgworker.messaging.events import Report, SendFinished, StoreUnavailable
 from tgworker.messaging.gate import Gate, Parked
@@ -14,7 +16,7 @@ from tgworker.messaging.models import Attempt, Peer
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Unknown, reason_of
 from tgworker.messaging.pacing import Go
 from tgworker.messaging.planning import Format, parts_of
-from tgworker.messaging.ports import Connection, InboundStore, Pulse
+from tgworker.messaging.ports import Connection, Pulse, SenderStore
 
 
 async def run_sender(
@@ -23,7 +25,7 @@ async def run_sender(
     desk: Desk,
     gate: Gate,
     connection: Connection,
-    store: InboundStore,
+    store: SenderStore,
     limits: Limits,
     report: Report,
     format_text: Format,
@@ -63,7 +65,7 @@ async def _send(
     flight: Flight,
     gate: Gate,
     connection: Connection,
-    store: InboundStore,
+    store: SenderStore,
     limits: Limits,
     report: Report,
     format_text: Format,
@@ -73,7 +75,7 @@ async def _send(
     await trio.lowlevel.checkpoint_if_cancelled()
     parts = parts_of(attempt.text, attempt.parse_mode, attempt.text_limit, format_text)
     if isinstance(parts, Refused):
-        return parts
+        return unsendable(attempt, parts)
     flight.attempt = attempt = replace(attempt, parts=len(parts))  # the settle says whether this was the last
     if attempt.known_id is not None or attempt.part >= len(parts):
         return Sent(attempt.known_id)  # (another release of the worker may have made more of the same text)
@@ -83,7 +85,7 @@ async def _send(
     if peer is None:
         found = await _resolve(pulse, attempt, connection, limits)
         if not isinstance(found, Peer):
-            return found
+            return unsendable(attempt, found) if isinstance(found, Refused) else found
         peer = found
         flight.attempt = replace(attempt, peer=peer)  # the store learns from the settle who this was
         try:
@@ -96,17 +98,24 @@ async def _send(
         except StoreAway as error:
             # Nothing is lost: the next message to this chat resolves it again.
             report(StoreUnavailable("database.save_peers", str(error), 0, attempt.account_id))
+    part = parts[attempt.part]
+    looked = partial(look_for, pulse, attempt, peer, part, connection=connection, store=store, limits=limits)
+    if attempt.doubt is not None and must_look(attempt.doubt, limits.repeat_window_s):
+        return await looked(why_looked(attempt.doubt))
     admitted = await gate.admit(pulse, attempt, peer)
     if not isinstance(admitted, Go):
         return admitted
     flight.take_off()
     outcome: Outcome = Unknown(f"no answer within {limits.send_s:g} s")
     with pulse.deadline("telegram.send", limits.send_s):
-        part = parts[attempt.part]
         outcome = await connection.send_text(
             peer, part.text, random_id=attempt.random_id, entities=part.entities
         )
     gate.note(peer, outcome)
+    if isinstance(outcome, Refused) and attempt.doubt is not None:
+        # It will not take it now; an attempt before may have got through.
+        why = f"Telegram refused to take it again ({outcome.reason})"
+        return await looked(why, missing=outcome)
     return outcome
 
 

@@ -94,6 +94,7 @@ def _by_variable(settings: Settings) -> Mapping[str, object]:
         "TGWORKER_TELEGRAM_LOOP": telegram and telegram.loop,
         "TGWORKER_STATUS_BIND": settings.status_bind,
         "TGWORKER_STATUS_TOKEN": settings.status_token,
+        "TGWORKER_REPEAT_WINDOW_S": limits.repeat_window_s,
         "TGWORKER_DEADLINE_SEND_S": limits.send_s,
         "TGWORKER_DEADLINE_ENTITY_S": limits.entity_s,
         "TGWORKER_DEADLINE_MEDIA_S": limits.media_s,

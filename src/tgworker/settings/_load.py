@@ -73,6 +73,7 @@ def load_settings(
         worker_id=reader.text("TGWORKER_WORKER_ID", "telegram-main", checks.short_name),
         limits=replace(
             limits,
+            repeat_window_s=reader.seconds("TGWORKER_REPEAT_WINDOW_S", limits.repeat_window_s),
             send_s=reader.seconds("TGWORKER_DEADLINE_SEND_S", limits.send_s),
             entity_s=reader.seconds("TGWORKER_DEADLINE_ENTITY_S", limits.entity_s),
             media_s=reader.seconds("TGWORKER_DEADLINE_MEDIA_S", limits.media_s),

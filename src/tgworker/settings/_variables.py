@@ -81,6 +81,9 @@ VARIABLES: tuple[Variable, ...] = (
              "give host:port, for example 127.0.0.1:8787, or off"),
     Variable("TGWORKER_STATUS_TOKEN", "none", "What the status server wants for more than probes",
              "give a word without spaces", Takes.LIVE),
+    _seconds("TGWORKER_REPEAT_WINDOW_S", "1800",
+             "After the first attempt at a message of which nobody knows whether it arrived: so long it is "
+             "repeated, later it is only looked for"),
     _seconds("TGWORKER_DEADLINE_SEND_S", "30", "One message handed to Telegram and acknowledged"),
     _seconds("TGWORKER_DEADLINE_ENTITY_S", "15", "One name, phone or id resolved"),
     _seconds("TGWORKER_DEADLINE_MEDIA_S", "60", "Without progress in a file"),

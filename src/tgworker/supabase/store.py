@@ -16,6 +16,7 @@ from tgworker.messaging.models import (
     JobId,
     MessageId,
     MessageJob,
+    Owned,
     Peer,
     Position,
     UpdateBatch,
@@ -29,6 +30,7 @@ from tgworker.supabase.books import Outbox
 from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
+from tgworker.supabase.owning import owned
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
 from tgworker.supabase.turns import turn
@@ -42,8 +44,8 @@ class _Swept(Row):
 class SupabaseStore:
     """One project's store.
 
-    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `WaitStore`, `HistoryStore`, `JobStore`,
-    `PendingStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
+    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `DoubtStore`, `WaitStore`, `HistoryStore`,
+    `JobStore`, `PendingStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
     outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
@@ -132,6 +134,12 @@ class SupabaseStore:
     async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
         """See `tgworker.messaging.ports.WaitStore`."""
         return await self._waits.is_acquainted(account_id, conversation_id)
+
+    # DoubtStore
+
+    async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
+        """See `tgworker.messaging.ports.DoubtStore`."""
+        return await owned(self._rest, attempt, chat_id, telegram_ids)
 
     # HistoryStore
 

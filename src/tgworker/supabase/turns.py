@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from tgworker.messaging.errors import LeaseLost
-from tgworker.messaging.models import AccountId, Attempt, ConversationId, MessageId
+from tgworker.messaging.models import AccountId, Attempt, ConversationId, Doubt, MessageId
 from tgworker.messaging.outcomes import Settled
 from tgworker.supabase.errors import refusal_by
 from tgworker.supabase.leases import SupabaseLeases
@@ -18,6 +18,15 @@ MOST_PAGES = 20
 """So often one turn asks again where the application has written more than one call takes in."""
 
 TICK = "tgworker_tick"
+
+
+class _Doubt(Row):
+    age_s: float
+    top_id: int
+    expired: bool
+
+    def doubt(self) -> Doubt:
+        return Doubt(self.age_s, self.top_id, self.expired)
 
 
 class _Attempt(Row):
@@ -35,6 +44,7 @@ class _Attempt(Row):
     text_limit: int
     parts: int | None
     known_id: int | None
+    doubt: _Doubt | None
 
     def attempt(self) -> Attempt:
         return Attempt(
@@ -53,6 +63,7 @@ class _Attempt(Row):
             text_limit=self.text_limit,
             parts=self.parts,
             known_id=self.known_id,
+            doubt=None if self.doubt is None else self.doubt.doubt(),
         )
 
 

@@ -89,8 +89,10 @@ create table tgworker_outbox (
     expires_at real,
     attempts integer not null default 0,
     fence integer, -- of the last claim
+    worker text, -- who made it, for people
     claimed_at real,
     doubt_since real, -- the first attempt of which nobody knows whether Telegram has it
+    chat_top_id integer, -- the newest message of the chat that was known at that attempt, else at the last one
     chat_id integer,
     awaiting_id integer not null default 0, -- Telegram has it, under an id that we have not seen yet
     error text,
@@ -112,7 +114,11 @@ create unique index tgworker_outbox_in_flight on tgworker_outbox (conversation_i
 create index tgworker_outbox_deferred on tgworker_outbox (not_before) where state = 'deferred';
 -- (What has begun to be sent is sent to its end.)
 create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
-    where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0;
+    where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0
+        and doubt_since is null;
+-- Whose message one in the history could be, too.
+create index tgworker_outbox_doubtful on tgworker_outbox (integration_account_id, chat_id)
+    where doubt_since is not null;
 create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
 create index tgworker_outbox_chatless on tgworker_outbox (integration_account_id)
     where state = 'sent' and chat_id is null;

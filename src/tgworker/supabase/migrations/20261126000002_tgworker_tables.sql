@@ -119,8 +119,10 @@ create table if not exists public.tgworker_outbox (
     attempts integer not null default 0,
     fence bigint, -- of the lease under which it was claimed last
     claim bigint, -- the token of that claim: never given twice
+    worker_id text, -- who made it, for people
     claimed_at timestamptz,
     doubt_since timestamptz, -- the first attempt of which nobody knows whether Telegram has it
+    chat_top_id bigint, -- the newest message of the chat that was known at that attempt, else at the last one
     chat_id bigint,
     awaiting_id boolean not null default false, -- Telegram has it, under an id that we have not seen yet
     error text,
@@ -146,7 +148,11 @@ create index if not exists tgworker_outbox_later on public.tgworker_outbox (not_
     where state = 'deferred' and attempts = 0;
 -- (What has begun to be sent is sent to its end.)
 create index if not exists tgworker_outbox_expiring on public.tgworker_outbox (expires_at)
-    where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0;
+    where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0
+        and doubt_since is null;
+-- Whose message one in the history could be, too.
+create index if not exists tgworker_outbox_doubtful on public.tgworker_outbox (integration_account_id, chat_id)
+    where doubt_since is not null;
 create index if not exists tgworker_outbox_awaiting_id on public.tgworker_outbox (integration_account_id)
     where awaiting_id;
 create index if not exists tgworker_outbox_chatless on public.tgworker_outbox (integration_account_id)

@@ -254,7 +254,7 @@ begin
                 -- (Each part that was sent before took an attempt of its own.)
                 when 'unknown' then v_now + make_interval(secs => public.tgworker_retry_delay_s(c.attempts - coalesce(c.part, 0))) end,
             case when c.outcome not in ('sent', 'released') then c.reason end,
-            c.outcome = 'unknown', c.outcome = 'released'
+            c.outcome in ('unknown', 'unsure'), c.outcome = 'released'
         )::public.tgworker_verdict order by c.seq)
     into v_settled, v_rows from counted c;
     perform public.tgworker_apply(v_rows, v_now);
@@ -268,5 +268,48 @@ end $$;
 create or replace function public.tgworker_retry_delay_s(p_attempts integer) returns double precision
 language sql immutable set search_path = pg_catalog, public, pg_temp
 as $$ select least(60.0, 2.0 ^ least(p_attempts - 1, 6)) $$;
+
+-- DoubtStore.owned
+--
+-- p_message       the row of an attempt of which nobody knows whether Telegram has it
+-- p_telegram_ids  messages of that chat that it could be
+-- answer          {"ids": [telegram_id], "rivals": bool}
+--
+-- ids: those that are known to be another row. rivals: whether another row with the same text, of the same chat, was
+-- sent under an id that nobody knows, is in doubt, or is on its way just now.
+create or replace function public.tgworker_owned(
+    p_account uuid, p_message uuid, p_chat bigint, p_telegram_ids bigint[]) returns jsonb
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+as $$
+begin
+    return jsonb_build_object(
+        'ids', (select coalesce(jsonb_agg(k.telegram_id order by k.telegram_id), '[]')
+            from unnest(p_telegram_ids) i (id)
+            cross join lateral (
+                select t.telegram_id, t.message_id from public.tgworker_message_keys t
+                where t.scope = p_account and t.telegram_id = i.id and t.chat_id = p_chat limit 1
+            ) k
+            where k.message_id <> p_message),
+        'rivals', exists (
+            select from (
+                select o.message_id, o.long_text from public.tgworker_outbox o
+                where o.integration_account_id = p_account and o.awaiting_id and o.chat_id = p_chat
+                union all
+                select o.message_id, o.long_text from public.tgworker_outbox o
+                where o.integration_account_id = p_account and o.chat_id = p_chat and o.doubt_since is not null
+                union all
+                select o.message_id, o.long_text
+                from public.tgworker_lanes l join public.tgworker_outbox o on o.seq = l.head_seq
+                where l.integration_account_id = p_account and l.fence is not null and o.chat_id = p_chat
+            ) r
+            join public.messages other on other.id = r.message_id
+            join public.messages own on own.id = p_message
+            join public.tgworker_outbox mine on mine.message_id = p_message
+            where r.message_id <> p_message
+                -- (What takes several messages has more texts than one.)
+                and (own.text = other.text or mine.long_text is not null or r.long_text is not null)));
+end $$;
 
 commit;

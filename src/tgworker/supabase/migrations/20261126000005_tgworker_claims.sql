@@ -111,12 +111,13 @@ begin
         return;
     end if;
     select array_agg((k.seq, 0,
-            case when k.state <> 'sending' then 'dead' else 'unsure' end, null, null, null, null,
-            case when k.state <> 'sending' then 'its account was removed'
+            case when k.certain then 'dead' else 'unsure' end, null, null, null, null,
+            case when k.certain then 'its account was removed'
                 else 'its account was removed while nobody knew whether Telegram has it' end,
             k.state = 'sending', false)::public.tgworker_verdict)
     into v_rows from (
-        select o.seq, o.state from public.tgworker_outbox o
+        select o.seq, o.state, o.state <> 'sending' and o.doubt_since is null as certain
+        from public.tgworker_outbox o
         where o.integration_account_id = v_account and o.settled_at is null
         order by o.seq limit p_limit for update skip locked
     ) k;
@@ -245,7 +246,7 @@ begin
             where state = 'deferred' and attempts = 0 and not_before <= p_now) as due,
         exists (select from public.tgworker_outbox
             where expires_at is not null and state in ('waiting', 'resolving', 'deferred')
-                and part = 0 and expires_at <= p_now) as expired,
+                and part = 0 and doubt_since is null and expires_at <= p_now) as expired,
         exists (select from public.tgworker_chores)
             or exists (select from public.tgworker_trigger_errors where repaired_at is null) as chores,
         exists (select from public.tgworker_removed_accounts where not outbox_done) as removed,
@@ -281,14 +282,13 @@ begin
     end if;
     perform public.tgworker_relane(v_woken || v_conversations);
     if v_work.expired then
-        select array_agg((k.seq, 0, case when k.doubt_since is null then 'expired' else 'unsure' end,
-                null, null, null, null, case when k.doubt_since is null then 'it was not sent in time'
-                    else 'its time ran out while nobody knew whether Telegram has it' end,
+        -- (One that is in doubt is looked for before anything is said about it.)
+        select array_agg((k.seq, 0, 'expired', null, null, null, null, 'it was not sent in time',
                 false, false)::public.tgworker_verdict)
         into v_rows from (
-            select o.seq, o.doubt_since from public.tgworker_outbox o
+            select o.seq from public.tgworker_outbox o
             where o.expires_at is not null and o.state in ('waiting', 'resolving', 'deferred')
-                and o.part = 0 and o.expires_at <= p_now
+                and o.part = 0 and o.doubt_since is null and o.expires_at <= p_now
             order by o.expires_at limit v_limit for update skip locked
         ) k;
         perform public.tgworker_apply(v_rows, p_now);
@@ -350,17 +350,19 @@ end $$;
 --           lost, or the worker crashed) and what is claimed under an older token is handed over again.
 -- p_text_limit  UTF-16 code units in one message: what is longer is sent in parts
 -- answer    {"attempts": [{"message_id", "account", "conversation_id", "to", "peer", "text", "parse_mode",
---            "text_limit", "part", "parts", "known_id", "random_id", "number", "claim"}], "lost": [account], "more": bool}
+--            "text_limit", "part", "parts", "known_id", "random_id", "number", "claim", "doubt"}], "lost": [account],
+--            "more": bool}
 --
 -- text_limit, and of a longer text also text and parse_mode, are what the first claim committed: a repeat has the same
 -- parts. part: which of them is next; parts: how many there are, null while nobody has counted them; known_id: Telegram's
 -- id of that part, if an update has told it already.
 --
 -- Lane heads that are due, the oldest first, at most one for a conversation. peer: see tgworker_peer, null if it is
--- not known. claim: the token of this claim; it grows with every claim, and is never given twice. lost: accounts
--- whose lease has run out or has another token now: stop them. more: the application has written more than one call
--- takes in; claim again at once. Safe to repeat: what the lost answer held is handed over again, since it is not
--- known.
+-- not known. claim: the token of this claim; it grows with every claim, and is never given twice. doubt: what earlier
+-- attempts have left open, {"age_s", "top_id", "expired"}: for how long, the newest message of the chat that was known
+-- when it began (0: none), and whether the row's time has run out since; null if nothing is open. lost: accounts whose
+-- lease has run out or has another token now: stop them. more: the application has written more than one call takes
+-- in; claim again at once. Safe to repeat: what the lost answer held is handed over again, since it is not known.
 create or replace function public.tgworker_claim(
     p_holder uuid, p_slots jsonb, p_known uuid[] default '{}', p_text_limit integer default 4096) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
@@ -372,7 +374,6 @@ as $$
 #variable_conflict use_column
 declare
     v_rounds constant integer := 20; -- so often one claim looks again when rows ended that stood before others
-    v_window constant interval := '1 hour'; -- for so long after a doubtful attempt it is repeated
     v_now timestamptz := public.tgworker_now();
     v_accounts uuid[];
     v_fences bigint[];
@@ -449,7 +450,7 @@ begin
 
         with held as materialized (
             -- Whoever is just now becoming the holder of an account gets its rows, not we.
-            select l.integration_account_id as account, l.fence from public.tgworker_leases l
+            select l.integration_account_id as account, l.fence, l.worker_id from public.tgworker_leases l
             where l.integration_account_id = any (v_accounts) and l.holder = p_holder and l.expires_at > v_now
                 and l.integration_account_id in (
                     select o.integration_account_id from public.tgworker_outbox o where o.seq = any (v_seqs))
@@ -500,8 +501,7 @@ begin
                     -- The message went away, or is somebody else's now, while it was in flight.
                     when r.external_id is null or r.external_id not like 'local-%' then 'cancelled'
                     when r.expires_at <= v_now and not r.has_begun and r.doubt is null then 'expired'
-                    when r.expires_at <= v_now and not r.has_begun or v_now - r.doubt > v_window then 'unsure'
-                    when r.recipient is null then 'dead'
+                    when r.recipient is null then case when r.doubt is null then 'dead' else 'unsure' end
                     else 'sending'
                 end as verdict,
                 -- Nothing of it can have left: its parts are made of what the application says now.
@@ -516,13 +516,21 @@ begin
                 parts = case when not j.is_new then o.parts when not j.is_long then 1 end,
                 text_limit = case when j.is_new then p_text_limit else coalesce(o.text_limit, p_text_limit) end,
                 parse_mode = case when j.is_new then j.asked_mode else o.parse_mode end,
-                long_text = case when not j.is_new then o.long_text when j.is_long then j.text end
+                long_text = case when not j.is_new then o.long_text when j.is_long then j.text end,
+                worker_id = (select h.worker_id from held h where h.account = j.account),
+                chat_top_id = case when j.doubt is not null then o.chat_top_id else coalesce((
+                    select k.telegram_id from public.tgworker_message_keys k
+                    where k.scope = j.account and k.chat_id = coalesce(p.chat_id, o.chat_id)
+                    order by k.telegram_id desc limit 1), 0) end
             from judged j left join public.tgworker_peers p
                 on p.integration_account_id = j.account and p.chat_id = j.chat_id
             where o.seq = j.seq and j.verdict = 'sending'
             returning o.seq, o.message_id, o.integration_account_id as account, o.conversation_id, j.recipient,
                 to_jsonb(p) - 'integration_account_id' as peer, coalesce(o.long_text, j.text) as text, o.parse_mode,
-                o.text_limit, o.part, o.parts, j.known_id, o.attempts, o.claim, o.fence, j.random_id
+                o.text_limit, o.part, o.parts, j.known_id, o.attempts, o.claim, o.fence, j.random_id,
+                case when j.doubt is not null then jsonb_build_object(
+                    'age_s', extract(epoch from v_now - j.doubt), 'top_id', coalesce(o.chat_top_id, 0),
+                    'expired', j.expires_at is not null and j.expires_at <= v_now and not j.has_begun) end as doubt
         ), parts as (
             insert into public.tgworker_outbox_parts (message_id, part, random_id)
             select c.message_id, c.part, c.random_id from claimed c
@@ -536,16 +544,16 @@ begin
             (select jsonb_agg(jsonb_build_object('message_id', c.message_id, 'account', c.account,
                     'conversation_id', c.conversation_id, 'to', c.recipient, 'peer', c.peer,
                     'text', coalesce(c.text, ''), 'parse_mode', c.parse_mode, 'text_limit', c.text_limit,
-                    'part', c.part, 'parts', c.parts, 'known_id', c.known_id, 'random_id', c.random_id, 'number', c.attempts, 'claim', c.claim) order by c.seq)
+                    'part', c.part, 'parts', c.parts, 'known_id', c.known_id, 'random_id', c.random_id,
+                    'number', c.attempts, 'claim', c.claim, 'doubt', c.doubt) order by c.seq)
                 from claimed c),
             (select array_agg(c.account) from claimed c),
             (select array_agg((j.seq, 0, j.verdict, null, null, null, null,
                     case j.verdict when 'cancelled' then 'withdrawn by the application'
                         when 'expired' then 'it was not sent in time'
                         when 'dead' then 'its conversation has no Telegram identity'
-                        else case when j.expires_at <= v_now and not j.has_begun
-                            then 'its time ran out while nobody knew whether Telegram has it'
-                            else 'nobody knows whether Telegram has it, and it is too late to ask' end end,
+                        else 'nobody knows whether Telegram has it, and its conversation has no Telegram identity now'
+                    end,
                     j.state = 'sending', false)::public.tgworker_verdict)
                 from judged j where j.verdict <> 'sending'),
             (select array_agg(j.lane) from judged j where not j.wanted),
