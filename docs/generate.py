@@ -119,7 +119,7 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     "stacks": ("object", "answers file at pid stacks"),
     "migrate": ("object", "data_dir steps"),
     "keygen": ("object", "key"),
-    "sandbox": ("object", "server key_file dc control users"),
+    "sandbox": ("object", "server key_file dc control dcs users"),
     "sandbox: users": ("array of", "id phone username session"),
     "dev-stack": (
         "object",

@@ -35,7 +35,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "stacks": ("answers", "file", "at", "pid", "stacks"),
     "migrate": ("data_dir", "steps"),
     "keygen": ("key",),
-    "sandbox": ("server", "key_file", "dc", "control", "users"),
+    "sandbox": ("server", "key_file", "dc", "control", "dcs", "users"),
     "dev-stack": (
         *("url", "anon_key", "service_role_key", "publishable_key", "secret_key"),
         *("db_url", "control", "logs", "storage"),

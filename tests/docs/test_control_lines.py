@@ -25,8 +25,9 @@ async def test_the_sandbox_understands_every_control_line_of_the_page() -> None:
         "accept_drop",
         "half_close",
         "deaf",
+        "transport_error",
     }
-    async with open_sandbox(users=2, control_port=0) as sandbox:
+    async with open_sandbox(users=2, control_port=0, more_dcs=(4,)) as sandbox:
         assert sandbox.control is not None
         host, port = sandbox.control.split(":")
         async with await trio.open_tcp_stream(host, int(port)) as stream:

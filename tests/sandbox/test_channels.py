@@ -51,7 +51,7 @@ class Copy:
             self.apply(update)
 
     def catch_up(self, cloud: Cloud, account: Account, channel: Channel) -> None:
-        call = Call(cloud, KeyRecord(b"", 0, account.id), account, self)
+        call = Call(cloud, KeyRecord(b"", 0, 2, user_id=account.id), account, self, dc_id=2)
         named = input_channel(cloud, account, channel)
         while True:
             request = functions.updates.GetChannelDifferenceRequest(

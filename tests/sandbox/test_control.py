@@ -76,7 +76,7 @@ async def test_faults_are_set_listed_and_cleared(controlled: Sandbox) -> None:
         deaf = await control.set_fault(Fault("deaf", "push", user=1001, heals="reconnect"))
         assert (await control.list_faults())[1].fault.heals == "reconnect"
         assert await control.clear_faults(deaf) == 1
-        assert await control.renew_sessions() == 0
+        assert await control.forget_sessions() == 0
         other = await control.set_fault(Fault("drop", "raw"))
         assert await control.clear_faults(number) == 1
         assert [each.id for each in await control.list_faults()] == [other]
@@ -132,6 +132,19 @@ async def test_limits_are_set_and_lifted(controlled: Sandbox) -> None:
         assert controlled._cloud.channels.get(2_000_000_001).slowmode_s == 30
         assert (await control.behave(random_id_window_s=2.5)).random_id_window_s == 2.5
         assert (await control.behave(random_id_window_s=None)).random_id_window_s is None
+
+
+async def test_users_move_between_data_centres(server_key: ServerKey) -> None:
+    async with (
+        open_sandbox(users=1, key=server_key, control_port=0, more_dcs=(4,)) as sandbox,
+        controlling(sandbox) as control,
+    ):
+        alice = sandbox.users[0].id
+        await control.move_user(alice, 4)
+        assert sandbox._cloud.directory.get(alice).dc_id == 4
+        with pytest.raises(ControlRefused, match="no data centre 9"):
+            await control.move_user(alice, 9)
+        assert (await control.behave(nearest_dc=4)).nearest_dc == 4
 
 
 async def test_users_befriend_and_part(controlled: Sandbox) -> None:

@@ -127,11 +127,14 @@ def test_what_makes_no_sense_of_deafness_is_refused(options: Any) -> None:
         Fault(**options)
 
 
-async def test_clients_are_told_that_their_sessions_are_new(sandbox: Sandbox) -> None:
+async def test_a_forgotten_session_hears_nothing_until_its_next_packet(sandbox: Sandbox) -> None:
     alice, bob, _ = sandbox.users
     async with open_mini(sandbox, alice.session) as client, open_mini(sandbox, bob.session) as other:
-        assert sandbox.renew_sessions(alice.id) == 1
-        assert await client.hear(types.NewSessionCreated, 2)
-        await other.ask(functions.PingRequest(7))
+        assert sandbox.forget_sessions(alice.id) == 1
+        sandbox.send_text(bob.id, alice.id, "lost")
+        await other.hear(types.UpdateNewMessage)
+        assert await hears(sandbox, client, alice, "lost as well") is False
+        assert len(client.heard(types.NewSessionCreated)) == 2
         assert len(other.heard(types.NewSessionCreated)) == 1
-        assert sandbox.renew_sessions() == 2
+        assert await difference(client, 1) == ["lost", "lost as well"]
+        assert await hears(sandbox, client, alice, "heard")

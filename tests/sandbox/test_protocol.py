@@ -249,7 +249,7 @@ def test_only_so_many_message_ids_are_remembered() -> None:
 
 
 def test_only_so_many_sessions_of_a_key_are_remembered() -> None:
-    record = KeyRecord(bytes(256), 1)
+    record = KeyRecord(bytes(256), 1, 2)
     first = record.open_session(0)
     for each in range(1, SESSIONS_KEPT + 5):
         record.open_session(each)

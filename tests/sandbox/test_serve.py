@@ -44,7 +44,7 @@ async def test_it_announces_itself_in_one_line_and_serves_until_it_is_stopped(tm
         (line,) = lines
         assert "\n" not in line
         facts = json.loads(line)
-        assert set(facts) == {"server", "key_file", "dc", "control", "users"}
+        assert set(facts) == {"server", "key_file", "dc", "control", "dcs", "users"}
         assert [set(user) for user in facts["users"]] == [{"id", "phone", "username", "session"}] * 3
         assert [user["id"] for user in facts["users"]] == [1001, 1002, 1003]
         assert facts["dc"] == 2

@@ -34,7 +34,7 @@ def report() -> Report:
 
 
 async def play() -> Report:
-    async with open_sandbox(users=4, control_port=0) as sandbox:
+    async with open_sandbox(users=4, control_port=0, more_dcs=(4,)) as sandbox:
         facts = {
             "server": sandbox.server,
             "public_key": sandbox.public_key_pem,
@@ -314,4 +314,21 @@ def test_the_list_of_chats_has_pages_and_an_archive(report: Report) -> None:
         "shown": True,
         "after": True,
         "folder": "FolderIdInvalidError",
+    }
+
+
+def test_two_data_centres_send_clients_to_each_other(report: Report) -> None:
+    assert report.scenes["data_centres"] == {
+        "phone": [True, 4],
+        "centres": [4, [2, 4]],
+        "at home": "at home",
+        "another's key": "AuthKeyNotFound",
+        "no such centre": "DcIdInvalidError",
+        "user": "AuthKeyUnregisteredError",  # Telethon has gone to 4, where it has no login
+        "user is sent to": 4,
+        "a login from there": True,
+        "now he is": "no error",
+        "forged": "AuthBytesInvalidError",
+        "network": 4,
+        "nearest": 4,
     }

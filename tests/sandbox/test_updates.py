@@ -57,7 +57,7 @@ class Copy:
             self.apply(update)
 
     def catch_up(self, cloud: Cloud, account: Account) -> None:
-        call = Call(cloud, KeyRecord(b"", 0, account.id), account, self)
+        call = Call(cloud, KeyRecord(b"", 0, 2, user_id=account.id), account, self, dc_id=2)
         while True:
             request = functions.updates.GetDifferenceRequest(self.pts, None, 0)
             answer: Any = get_difference(call, request)

@@ -22,6 +22,7 @@ from telethon.network.connection.tcpintermediate import RandomizedIntermediatePa
 from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
+from sandbox.unmodified_centres import data_centres
 from sandbox.unmodified_people import acquaintances, archive
 from sandbox.unmodified_rooms import catching_up, channel_differences, channels, groups, migration
 from sandbox.unmodified_world import API, World, refusal
@@ -353,6 +354,7 @@ SCENES = [
     migration,
     acquaintances,
     archive,
+    data_centres,
     deaths,
 ]
 

@@ -3,8 +3,10 @@
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import trio
+from cyclopts import Parameter
 
 from tgworker.cli._errors import Usage
 from tgworker.cli._options import Json
@@ -18,6 +20,7 @@ def sandbox(
     port: int = 0,
     control_port: int = 0,
     key_file: Path | None = None,
+    more_dcs: Annotated[list[int] | None, Parameter(negative="", consume_multiple=False)] = None,
     json: Json = False,  # noqa: ARG001 - the line is JSON in any case
 ) -> int:
     """Run a Telegram server on 127.0.0.1 that speaks the real protocol, until SIGTERM or Ctrl-C.
@@ -30,6 +33,7 @@ def sandbox(
         port: TCP port; 0 for any.
         control_port: TCP port of the control connection (JSON lines); 0 for any.
         key_file: Where to write the public key; by default in a temporary folder that goes with the sandbox.
+        more_dcs: The number of a further data centre, on a port of its own; the first is 2. Repeatable.
         json: The line is JSON in any case.
     """
     with tempfile.TemporaryDirectory(prefix="tgworker-sandbox-") as folder:
@@ -39,6 +43,7 @@ def sandbox(
             port=port,
             control_port=control_port,
             emit=partial(print, flush=True),
+            more_dcs=more_dcs or (),
             key_file=key_file or Path(folder) / "server_key.pem",
         )
         try:

@@ -33,6 +33,7 @@ class Account:
         phone: Digits, without a plus.
         username: Without an at sign.
         first_name: What others see.
+        dc_id: The data centre where he lives.
         premium: Whether he pays.
         banned: Whether Telegram has deactivated the account.
         lines: The connections that hear of its updates.
@@ -43,6 +44,7 @@ class Account:
     phone: str = field(repr=False)
     username: str
     first_name: str
+    dc_id: int
     premium: bool = False
     banned: bool = False
     lines: set[Line] = field(default_factory=set[Line], repr=False)
@@ -63,13 +65,15 @@ class Directory:
 
     Args:
         secret: What access hashes are made from.
+        dc_id: Where new users live.
 
     Attributes:
         looks: What users look like, serialised, by who looks at whom. `views` fills it.
         contacts: Who has whom among his contacts; change it by `note_contact`.
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, dc_id: int) -> None:
+        self._dc_id = dc_id
         self.looks: dict[tuple[int, int], bytes] = {}
         self.contacts = ContactBook()
         self._secret = secret
@@ -87,7 +91,9 @@ class Directory:
         """A new user, under the next id: everybody's contact, or nobody's if he is a ``stranger``."""
         number = len(self._by_id)
         user_id = FIRST_ID + number
-        account = Account(user_id, str(FIRST_PHONE + number), f"user{user_id}", f"User {user_id}", premium)
+        account = Account(
+            user_id, str(FIRST_PHONE + number), f"user{user_id}", f"User {user_id}", self._dc_id, premium
+        )
         self._by_id[account.id] = account
         self._by_username[account.username] = account
         self._by_phone[account.phone] = account
@@ -124,6 +130,10 @@ class Directory:
         """What ``viewer`` must know to address a marked id: another number for each viewer, never 0."""
         digest = sha256(self._secret + b"%d/%d" % (viewer.id, peer)).digest()
         return int.from_bytes(digest[:8], "little", signed=True) | 1
+
+    def proof(self, statement: bytes) -> bytes:
+        """What nobody but this sandbox can say about a statement."""
+        return sha256(self._secret + statement).digest()
 
     def resolve(self, viewer: Account, peer: Any, error: str = "PEER_ID_INVALID") -> Account:
         """Whom an ``inputPeer`` or ``inputUser`` means.

@@ -53,6 +53,7 @@ class KeyRecord:
     Attributes:
         key: The key, 256 bytes.
         id: Its id, on every packet.
+        dc_id: The data centre that it was made with: others do not know it.
         born: When it was made, as `Faults.moment` counts.
         user_id: Who is logged in with it.
         refusal: Why nothing works with it any more.
@@ -62,6 +63,7 @@ class KeyRecord:
 
     key: bytes = field(repr=False)
     id: int
+    dc_id: int
     born: int = 0
     user_id: int | None = None
     refusal: RequestRefused | None = None
@@ -89,10 +91,10 @@ class KeyRing:
     def __iter__(self) -> Iterator[KeyRecord]:
         return iter(self._records.values())
 
-    def add(self, key: bytes, user_id: int | None = None, *, born: int = 0) -> KeyRecord:
+    def add(self, key: bytes, user_id: int | None = None, *, dc_id: int = 0, born: int = 0) -> KeyRecord:
         """Take a key in, as one that ``user_id`` is logged in with."""
         key_id: Any = AuthKey(key).key_id
-        record = KeyRecord(key, key_id, born, user_id)
+        record = KeyRecord(key, key_id, dc_id, born, user_id)
         self._records[record.id] = record
         strangers = [each.id for each in self if each.user_id is None and each.refusal is None]
         for oldest in strangers[:-STRANGERS_KEPT]:

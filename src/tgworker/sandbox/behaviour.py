@@ -23,6 +23,8 @@ class Behaviour:
             too many.
         duplicates: Two live connections with one authorization key ``die`` of ``AUTH_KEY_DUPLICATED``, key
             and all, or ``live``.
+        nearest_dc: The data centre for clients without an account: at any other a number that nobody has is
+            ``NETWORK_MIGRATE_X``. ``None``: the first.
         login_code: What ``auth.signIn`` takes; digits.
         difference_limit: How many updates one answer of ``updates.getDifference`` holds; more come in slices.
         channel_difference_limit: The same for ``updates.getChannelDifference``.
@@ -44,6 +46,7 @@ class Behaviour:
     channel_pushes: Literal["full", "too_long"] = "full"
     imports: Literal["accept", "retry"] = "accept"
     duplicates: Literal["die", "live"] = "die"
+    nearest_dc: int | None = None
     login_code: str = "12345"
     difference_limit: int = 1000
     channel_difference_limit: int = 100

@@ -26,6 +26,9 @@ _WRAPPERS = (
 )
 """Requests around a request (https://core.telegram.org/api/invoking). Order holds anyway."""
 
+_OF_GUESTS = (functions.auth.ExportAuthorizationRequest, functions.auth.LogOutRequest)
+"""What is answered to a user whose home is another data centre; all else sends him there."""
+
 _OF_GROUPS = (
     functions.messages.AddChatUserRequest,
     functions.messages.DeleteChatUserRequest,
@@ -39,9 +42,11 @@ class ClerkLine(Line, Protocol):
     """The connection that a clerk works for.
 
     Attributes:
+        dc_id: The data centre that it leads to.
         wants_updates: Whether it is told of its account's updates.
     """
 
+    dc_id: int
     wants_updates: bool
 
     def send(self, message: Outgoing) -> None:
@@ -136,8 +141,8 @@ class Clerk:
             case "half_close":
                 self._line.half_close()
                 self._execute(record, msg_id, request)
-            case "deaf":
-                raise AssertionError("a fault for pushes")
+            case "deaf" | "transport_error":
+                raise AssertionError("a fault for pushes, or for packets")
             case _:
                 assert_never(fault.action)
 
@@ -153,15 +158,17 @@ class Clerk:
             raise record.refusal
         public = self._table.public.get(type(request))
         if public is not None:
-            return public(Caller(self._cloud, record), request)
+            return public(Caller(self._cloud, record, dc_id=self._line.dc_id), request)
         handler = self._table.members.get(type(request))
         if record.user_id is None:
             raise RequestRefused(401, "AUTH_KEY_UNREGISTERED")
         if handler is None:
             raise RequestRefused(400, "METHOD_INVALID")
         me = self._cloud.directory.get(record.user_id)
+        if me.dc_id != self._line.dc_id and not isinstance(request, _OF_GUESTS):
+            raise RequestRefused(303, f"USER_MIGRATE_{me.dc_id}")
         self._cloud.throttle.check_method(me, method_name(type(request)))
-        call = Call(self._cloud, record, me, self._line)
+        call = Call(self._cloud, record, me, self._line, dc_id=self._line.dc_id)
         if isinstance(request, DIFFERENCES) and not self._line.ask_difference():
             return nothing_new(call, request)
         return handler(call, request)

@@ -24,7 +24,7 @@ class Cloud:
     """The pretended Telegram, without its sockets.
 
     Attributes:
-        dc_id: The number of the data centre it claims to be.
+        dc_id: The number of the first data centre, where users live who did not move.
         rng: Where keys, salts and hashes come from.
         calendar: Unix time in seconds, for message ids and dates.
         clock: Time that passes, in seconds: whatever waits or is counted by the second.
@@ -38,7 +38,7 @@ class Cloud:
         groups: The basic groups.
         channels: The channels and supergroups.
         throttle: What comes too often.
-        port: Where the server listens, once it does.
+        ports: Where its data centres listen, once they do, by number.
     """
 
     dc_id: int
@@ -55,11 +55,11 @@ class Cloud:
     throttle: Throttle = field(init=False)
     groups: Groups = field(default_factory=Groups)
     channels: Channels = field(default_factory=Channels)
-    port: int = 0
+    ports: dict[int, int] = field(default_factory=dict[int, int])
 
     def __post_init__(self) -> None:
         """Draw the secrets."""
-        self.directory = Directory(self.rng.randbytes(16))
+        self.directory = Directory(self.rng.randbytes(16), self.dc_id)
         self.throttle = Throttle(self.clock, self.directory.contacts)
         self.turn_salt()
 
@@ -67,6 +67,11 @@ class Cloud:
     def server_key(self) -> ServerKey:
         """The RSA key; made when it is first needed, because that takes 0.1 s."""
         return self.given_key or ServerKey.generate()
+
+    @property
+    def nearest_dc(self) -> int:
+        """The data centre that clients without an account are to use."""
+        return self.behaviour.nearest_dc or self.dc_id
 
     def now(self) -> datetime:
         """The time as Telegram writes it: whole seconds."""

@@ -1,6 +1,5 @@
 """One client's connection, from its first byte to its last."""
 
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -14,7 +13,7 @@ from tgworker.sandbox.envelope import open_envelope
 from tgworker.sandbox.errors import LineBroken
 from tgworker.sandbox.faults import Births, Fault
 from tgworker.sandbox.outbox import Outbox, Seat
-from tgworker.sandbox.packing import Outgoing
+from tgworker.sandbox.packing import Outgoing, transport_error
 from tgworker.sandbox.plain_talk import PlainTalk
 from tgworker.sandbox.protocol import (
     PINGS,
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
 HANDSHAKE_S = 60.0
 """A connection over which nothing encrypted has come after this long is closed."""
 
-AUTH_KEY_NOT_FOUND = struct.pack("<i", -404)
-"""A transport error (https://core.telegram.org/mtproto/mtproto-transports#transport-errors)."""
+AUTH_KEY_NOT_FOUND = 404
 
 
 class Connection:
@@ -48,14 +46,17 @@ class Connection:
         cloud: What all connections share.
         table: The requests that there are.
         stream: The TCP connection; it is closed when `run` ends.
+        dc_id: The data centre that it leads to.
 
     Attributes:
+        dc_id: The data centre that it leads to.
         wants_updates: Whether the client is told of its account's updates.
         session_id: The client's MTProto session.
         gone: Set when the connection is over.
     """
 
-    def __init__(self, cloud: Cloud, table: RequestTable, stream: trio.SocketStream) -> None:
+    def __init__(self, cloud: Cloud, table: RequestTable, stream: trio.SocketStream, dc_id: int) -> None:
+        self.dc_id = dc_id
         self.wants_updates = True
         self.session_id: int | None = None
         self.gone = trio.Event()
@@ -64,13 +65,14 @@ class Connection:
         self._wire = Wire(stream)
         self._outbox = Outbox(cloud, self._wire, self._is_silent, self._overflow)
         self._clerk = Clerk(cloud, table, self)
-        self._plain_talk = PlainTalk(cloud)
+        self._plain_talk = PlainTalk(cloud, dc_id)
         self._scope = trio.CancelScope()
         self._introduction = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._seat: Seat | None = None
         self._account: Account | None = None
         self._is_hole = False
+        self._error_for_all: int | None = None
         self._births = Births(cloud.faults.moment())
 
     @property
@@ -124,13 +126,6 @@ class Connection:
         self._births.difference = self._cloud.faults.moment()
         return not self._cloud.faults.withholds(self.user_id, self._births)
 
-    def renew_session(self) -> bool:
-        """Tell the client that its MTProto session is a new one to the server; returns whether it has one."""
-        if self._seat is None:
-            return False
-        self.send(new_session(self._cloud, next(reversed(self._seat.session.seen), 0)))
-        return True
-
     def cut(self, reason: str) -> None:
         """End the connection, whatever is queued."""
         self._scope.cancel(reason=reason)
@@ -170,7 +165,7 @@ class Connection:
 
     async def _read(self) -> None:
         fault = self._cloud.faults.on_connect()
-        if fault is not None and await self._suffer(fault):
+        if fault is not None and await self._suffer(fault, connecting=True):
             self._is_hole = True
         self._introduction.deadline = trio.current_time() + HANDSHAKE_S
         with self._introduction:
@@ -178,12 +173,14 @@ class Connection:
                 packet = await self._wire.receive()
                 record = self._cloud.keys.get(int.from_bytes(packet[:8], "little"))
                 fault = self._cloud.faults.on_packet(None if record is None else record.user_id)
-                if self._is_hole or (fault is not None and await self._suffer(fault)):
+                if self._error_for_all is not None:
+                    self._outbox.put_packet(transport_error(self._error_for_all))
+                elif self._is_hole or (fault is not None and await self._suffer(fault)):
                     self._vanish(record)
                 else:
                     await self._on_packet(packet, record)
 
-    async def _suffer(self, fault: Fault) -> bool:
+    async def _suffer(self, fault: Fault, *, connecting: bool = False) -> bool:
         """Let a fault happen to the line; returns whether the packet vanishes."""
         match fault.action:
             case "blackhole":
@@ -194,6 +191,11 @@ class Connection:
                 await trio.sleep(fault.seconds)
             case "half_close":
                 self.half_close()
+            case "transport_error" if connecting:
+                self._error_for_all = fault.code
+            case "transport_error":
+                self._outbox.put_packet(transport_error(fault.code))
+                return True
             case "rpc_error" | "flood_wait" | "accept_mute" | "accept_drop" | "deaf":
                 raise AssertionError("a fault for requests, or for pushes")
             case _:
@@ -218,8 +220,8 @@ class Connection:
     async def _on_packet(self, packet: bytes, record: KeyRecord | None) -> None:
         if packet[:8] == bytes(8):
             self._outbox.put_packet(self._plain_talk.answer(packet))
-        elif record is None:
-            self._outbox.put_packet(AUTH_KEY_NOT_FOUND)
+        elif record is None or record.dc_id != self.dc_id:
+            self._outbox.put_packet(transport_error(AUTH_KEY_NOT_FOUND))
         else:
             await self._on_encrypted(packet, record)
 

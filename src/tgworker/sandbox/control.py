@@ -20,13 +20,14 @@ from tgworker.sandbox.control_messages import (
     ClearFaults,
     DropConnections,
     FaultList,
+    ForgetSessions,
     ListFaults,
+    MoveUser,
     NewSession,
     Part,
     ReadChat,
     ReadChats,
     ReadStatistics,
-    RenewSessions,
     Revoke,
     SendText,
     SetFault,
@@ -128,8 +129,11 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return {"session": sandbox.new_session(command.user)}
         case DropConnections():
             return {"cut": sandbox.drop_connections(command.user)}
-        case RenewSessions():
-            return {"told": sandbox.renew_sessions(command.user)}
+        case ForgetSessions():
+            return {"forgotten": sandbox.forget_sessions(command.user)}
+        case MoveUser():
+            sandbox.move_user(command.user, command.dc)
+            return {}
         case Revoke():
             return {"revoked": sandbox.revoke(command.user, command.reason)}
         case CreateGroup() | CreateChannel() | MigrateGroup() | AddMember() | RemoveMember() | ListRooms():

@@ -21,13 +21,14 @@ from tgworker.sandbox.control_messages import (
     ClearFaults,
     DropConnections,
     FaultList,
+    ForgetSessions,
     ListFaults,
+    MoveUser,
     NewSession,
     Part,
     ReadChat,
     ReadChats,
     ReadStatistics,
-    RenewSessions,
     Revoke,
     SendText,
     SetFault,
@@ -182,9 +183,13 @@ class SandboxControl:
         """Cut the connections of a user, or all; returns how many."""
         return (await self._ask(DropConnections(user=user_id), dict[str, int]))["cut"]
 
-    async def renew_sessions(self, user_id: int | None = None) -> int:
-        """Tell the clients of a user, or all, that their MTProto sessions are new; returns how many."""
-        return (await self._ask(RenewSessions(user=user_id), dict[str, int]))["told"]
+    async def forget_sessions(self, user_id: int | None = None) -> int:
+        """Forget the MTProto sessions of a user, or all; returns how many clients had one."""
+        return (await self._ask(ForgetSessions(user=user_id), dict[str, int]))["forgotten"]
+
+    async def move_user(self, user_id: int, dc_id: int) -> None:
+        """Let a user live in another data centre."""
+        await self._ask(MoveUser(user=user_id, dc=dc_id), dict[str, int])
 
     async def revoke(self, user_id: int, reason: Revocation = "SESSION_REVOKED") -> int:
         """Kill a user's keys; returns how many died."""

@@ -138,10 +138,17 @@ class DropConnections(Command, tag="drop_connections"):
     user: int | None = None
 
 
-class RenewSessions(Command, tag="renew_sessions"):
-    """Tell the clients of a user, or all, that their sessions are new. Result: ``{"told": how many}``."""
+class ForgetSessions(Command, tag="forget_sessions"):
+    """Forget the MTProto sessions of a user, or all. Result: ``{"forgotten": how many}``."""
 
     user: int | None = None
+
+
+class MoveUser(Command, tag="move_user"):
+    """Let a user live in another data centre. Result: ``{}``."""
+
+    user: int
+    dc: int
 
 
 class Revoke(Command, tag="revoke"):
@@ -161,6 +168,7 @@ class Behave(Command, tag="behave"):
     channel_pushes: Literal["full", "too_long"] | UnsetType = UNSET
     imports: Literal["accept", "retry"] | UnsetType = UNSET
     duplicates: Literal["die", "live"] | UnsetType = UNSET
+    nearest_dc: int | UnsetType | None = UNSET
     login_code: str | UnsetType = UNSET
     difference_limit: int | UnsetType = UNSET
     channel_difference_limit: int | UnsetType = UNSET
@@ -198,7 +206,8 @@ AnyCommand = (
     | Part
     | NewSession
     | DropConnections
-    | RenewSessions
+    | ForgetSessions
+    | MoveUser
     | Revoke
     | RoomCommand
     | Limit

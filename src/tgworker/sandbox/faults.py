@@ -17,6 +17,7 @@ Action = Literal[
     "accept_drop",
     "half_close",
     "deaf",
+    "transport_error",
 ]
 """What a fault does.
 
@@ -29,6 +30,7 @@ Action = Literal[
 ``accept_mute``           executed; the answer is swallowed
 ``accept_drop``           executed; the line is cut before the answer
 ``half_close``            executed; the server shuts its sending side and goes on reading
+``transport_error``       a packet is answered with ``code`` alone (404: no such key, 429: too much)
 ``deaf``                  no update is pushed any more, while requests and pings are answered; see ``heals``
 ========================  ==============================================================================
 """
@@ -51,7 +53,10 @@ PING = "ping"
 PUSH = "push"
 ANY = "*"
 
-_OF_LINES: frozenset[Action] = frozenset({"blackhole", "drop", "delay", "half_close"})
+TRANSPORT_ERRORS = (403, 404, 429, 444)
+"""Those that Telegram has: of proxies, no such key, too much, no such data centre."""
+
+_OF_LINES: frozenset[Action] = frozenset({"blackhole", "drop", "delay", "half_close", "transport_error"})
 """Actions that make sense where there is no request."""
 
 
@@ -72,7 +77,7 @@ class Fault:
         peer: Only for requests to this user, group or channel (a marked id); ``None``: whatever they are
             about.
         seconds: How long ``delay`` waits; the X of ``flood_wait`` (rounded up).
-        code: The error code of ``rpc_error``.
+        code: The error code of ``rpc_error``, or of ``transport_error``.
         message: The error name of ``rpc_error``.
         count: How often it happens before it is over; ``None``: until it is cleared.
         heals: What ends ``deaf``; see `Heals`.
@@ -105,6 +110,11 @@ class Fault:
                 raise ValueError(f"{self.action} needs a request, and {place} is none")
             if self.peer is not None:
                 raise ValueError(f"{place} is not about a peer")
+        if self.action == "transport_error" and (
+            place not in (CONNECT, RAW) or self.code not in TRANSPORT_ERRORS
+        ):
+            codes = ", ".join(map(str, TRANSPORT_ERRORS))
+            raise ValueError(f"transport_error has the method connect or raw, and one of the codes {codes}")
         if place == CONNECT and self.user is not None:
             raise ValueError("nobody knows whose a fresh connection is: use method raw with user")
         if self.action == "rpc_error" and not self.message:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from random import Random
@@ -12,6 +12,7 @@ import trio
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.control import serve_control
+from tgworker.sandbox.errors import SandboxError
 from tgworker.sandbox.listening import HOST, listen, port_of
 from tgworker.sandbox.sandbox import Sandbox
 from tgworker.sandbox.server_key import ServerKey
@@ -26,6 +27,7 @@ async def open_sandbox(
     port: int = 0,
     control_port: int | None = None,
     dc_id: int = DC_ID,
+    more_dcs: Sequence[int] = (),
     rng: Random | None = None,
     calendar: Callable[[], float] = time.time,
     behaviour: Behaviour | None = None,
@@ -37,7 +39,8 @@ async def open_sandbox(
         users: How many users it begins with.
         port: Where it listens; 0: anywhere.
         control_port: Where its control connection listens; 0: anywhere; ``None``: it has none.
-        dc_id: The number of the data centre that it claims to be.
+        dc_id: The number of the data centre that it claims to be, where all users live at first.
+        more_dcs: Further data centres, each on a port of its own.
         rng: Where keys, salts and access hashes come from; a seeded one makes them the same each time.
         calendar: Unix time in seconds, for message ids and dates. Whatever waits uses trio's clock.
         behaviour: The switches to begin with.
@@ -45,6 +48,7 @@ async def open_sandbox(
 
     Raises:
         PortTaken: Another program listens there.
+        SandboxError: A data centre is there twice.
 
     Cancellation, and leaving the context: connections and ports are closed at once; nothing of it runs on.
     """
@@ -56,11 +60,15 @@ async def open_sandbox(
         given_key=key,
     )
     async with AsyncExitStack() as listeners:
-        clients = await listeners.enter_async_context(await listen(port, "--port"))
+        clients = {dc_id: await listeners.enter_async_context(await listen(port, "--port"))}
+        for each in more_dcs:
+            if each in clients:
+                raise SandboxError(f"data centre {each} is there twice")
+            clients[each] = await listeners.enter_async_context(await listen(0, "--more-dcs"))
         controllers = None
         if control_port is not None:
             controllers = await listeners.enter_async_context(await listen(control_port, "--control-port"))
-        cloud.port = port_of(clients)
+        cloud.ports.update({each: port_of(listener) for each, listener in clients.items()})
         sandbox = Sandbox(cloud, None if controllers is None else f"{HOST}:{port_of(controllers)}")
         for _ in range(users):
             sandbox.add_user()
@@ -77,10 +85,11 @@ async def open_sandbox(
 
 
 async def _serve(
-    sandbox: Sandbox, clients: trio.SocketListener, controllers: trio.SocketListener | None
+    sandbox: Sandbox, clients: Mapping[int, trio.SocketListener], controllers: trio.SocketListener | None
 ) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, sandbox.serve_client, [clients])
+        for dc_id, listener in clients.items():
+            nursery.start_soon(trio.serve_listeners, partial(sandbox.serve_client, dc_id), [listener])
         if controllers is not None:
             serve = partial(serve_control, sandbox)
             nursery.start_soon(trio.serve_listeners, serve, [controllers])

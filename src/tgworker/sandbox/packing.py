@@ -56,6 +56,14 @@ def rpc_result(msg_id: int, body: bytes) -> Outgoing:
     return Outgoing(struct.pack("<Iq", RpcResult.CONSTRUCTOR_ID, msg_id) + body)
 
 
+def transport_error(code: int) -> bytes:
+    """A packet that is nothing but an error code.
+
+    Source: https://core.telegram.org/mtproto/mtproto-transports#transport-errors
+    """
+    return struct.pack("<i", -code)
+
+
 def service(body: Any) -> Outgoing:
     """A message of the protocol itself."""
     return Outgoing(bytes(body), content=False)

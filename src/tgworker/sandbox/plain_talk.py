@@ -16,9 +16,11 @@ class PlainTalk:
 
     Args:
         cloud: Where keys go.
+        dc_id: The data centre that makes them.
     """
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, dc_id: int) -> None:
+        self._dc_id = dc_id
         self._cloud = cloud
         self._handshake: Handshake | None = None
 
@@ -36,7 +38,7 @@ class PlainTalk:
             self._handshake = Handshake(self._cloud.server_key, self._cloud.rng, self._cloud.calendar)
         step = self._handshake.step(request)
         if step.key is not None:
-            self._cloud.keys.add(step.key, born=self._cloud.faults.moment())
+            self._cloud.keys.add(step.key, dc_id=self._dc_id, born=self._cloud.faults.moment())
             self._cloud.counts.handshakes += 1
         body = bytes(step.answer)
         msg_id = int(self._cloud.calendar() * 2**32) & ~3 | 1

@@ -17,14 +17,13 @@ from tgworker.sandbox.connection import Connection
 from tgworker.sandbox.errors import RequestRefused, SandboxError
 from tgworker.sandbox.faults import Faults
 from tgworker.sandbox.formatting import Formatting, entity_of
-from tgworker.sandbox.handshake import KEY_BYTES
 from tgworker.sandbox.ledger import chat_lines, chat_summaries
 from tgworker.sandbox.limits import Limits
 from tgworker.sandbox.listening import HOST
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.statistics import Statistics
-from tgworker.sandbox.string_session import string_session
+from tgworker.sandbox.string_session import new_key, string_session
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
 
 
@@ -41,7 +40,8 @@ class Sandbox:
     Attributes:
         host: Where clients connect to: always 127.0.0.1.
         port: And at which port.
-        dc: The data centre that it claims to be.
+        dc: The data centre that they find there.
+        dcs: Where all of its data centres listen, as ``host:port``, by number.
         control: ``host:port`` of the control connection, or ``None``.
         rooms: Its groups and channels.
         stopped: Set by `stop`.
@@ -53,8 +53,9 @@ class Sandbox:
         self._users: dict[int, SandboxUser] = {}
         self._table = request_table()
         self.host = HOST
-        self.port = cloud.port
+        self.port = cloud.ports[cloud.dc_id]
         self.dc = cloud.dc_id
+        self.dcs = {each: f"{HOST}:{port}" for each, port in cloud.ports.items()}
         self.control = control
         self.rooms = Rooms(cloud)
         self.stopped = trio.Event()
@@ -144,11 +145,22 @@ class Sandbox:
         Raises:
             UnknownUser: There is no such user.
         """
-        user_id = self._cloud.directory.get(user_id).id
-        # Telethon and its sessions forget leading zero bytes of a key.
-        key = bytes([self._cloud.rng.randrange(1, 256)]) + self._cloud.rng.randbytes(KEY_BYTES - 1)
-        self._cloud.keys.add(key, user_id, born=self._cloud.faults.moment())
-        return string_session(self.dc, self.host, self.port, key)
+        account = self._cloud.directory.get(user_id)
+        key, born = new_key(self._cloud.rng), self._cloud.faults.moment()
+        self._cloud.keys.add(key, account.id, dc_id=account.dc_id, born=born)
+        return string_session(account.dc_id, self.host, self._cloud.ports[account.dc_id], key)
+
+    def move_user(self, user_id: int, dc_id: int) -> None:
+        """Let a user live in another data centre: at all others his clients get ``USER_MIGRATE_X``.
+
+        Raises:
+            UnknownUser: There is no such user.
+            SandboxError: There is no such data centre.
+        """
+        account = self._cloud.directory.get(user_id)
+        if dc_id not in self._cloud.ports:
+            raise SandboxError(f"the sandbox has no data centre {dc_id}")
+        account.dc_id = dc_id
 
     def check_peer(self, peer: int | None) -> None:
         """Make sure that a marked id is one of a user, group or channel; ``None`` passes.
@@ -243,25 +255,11 @@ class Sandbox:
         forgotten = [each for each in self._connections if user_id in (None, each.user_id)]
         return sum(each.forget_session() for each in forgotten)
 
-    def renew_sessions(self, user_id: int | None = None) -> int:
-        """Tell the clients of a user, or all, that the server has forgotten their MTProto sessions.
-
-        They get ``new_session_created``: what was pushed before may be lost to them.
-
-        Returns:
-            How many connections were told.
-
-        Raises:
-            UnknownUser: There is no such user.
-        """
-        self.check_users(user_id)
-        concerned = [each for each in self._connections if user_id in (None, each.user_id)]
-        return sum(each.renew_session() for each in concerned)
-
     def revoke(self, user_id: int, reason: Revocation = "SESSION_REVOKED") -> int:
         """Kill the keys that a user is logged in with: from the next request on they get this error.
 
-        ``USER_DEACTIVATED`` also bans the user: nobody can log in as him any more.
+        ``USER_DEACTIVATED`` and ``USER_DEACTIVATED_BAN`` also ban the user: nobody can log in as
+        him any more.
 
         Returns:
             How many keys died.
@@ -270,7 +268,7 @@ class Sandbox:
             UnknownUser: There is no such user.
         """
         account = self._cloud.directory.get(user_id)
-        account.banned = account.banned or reason == "USER_DEACTIVATED"
+        account.banned = account.banned or reason.startswith("USER_DEACTIVATED")
         alive = [each for each in self._cloud.keys.of_user(user_id) if each.refusal is None]
         for record in alive:
             record.refusal = RequestRefused(406 if reason == "AUTH_KEY_DUPLICATED" else 401, reason)
@@ -288,9 +286,9 @@ class Sandbox:
         """End the service: connections and ports are closed as soon as the event loop turns."""
         self.stopped.set()
 
-    async def serve_client(self, stream: trio.SocketStream) -> None:
-        """Serve one client's connection until it ends."""
-        connection = Connection(self._cloud, self._table, stream)
+    async def serve_client(self, dc_id: int, stream: trio.SocketStream) -> None:
+        """Serve one client's connection to a data centre until it ends."""
+        connection = Connection(self._cloud, self._table, stream, dc_id)
         self._connections.add(connection)
         try:
             await connection.run()

@@ -1,6 +1,6 @@
 """A sandbox as a program of its own: it says in one line where it is, and serves until it is stopped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ class Announcement(msgspec.Struct, frozen=True):
         key_file: The server's public RSA key, PKCS#1 PEM.
         dc: The data centre that it claims to be.
         control: ``host:port`` of the control connection.
+        dcs: ``host:port`` of each of its data centres, by number.
         users: Its users, each with a session that is logged in.
     """
 
@@ -30,6 +31,7 @@ class Announcement(msgspec.Struct, frozen=True):
     key_file: str
     dc: int
     control: str | None
+    dcs: dict[int, str]
     users: tuple[SandboxUser, ...]
 
 
@@ -40,6 +42,7 @@ async def run_sandbox(
     control_port: int,
     emit: Callable[[str], None],
     key_file: Path,
+    more_dcs: Sequence[int] = (),
     behaviour: Behaviour | None = None,
 ) -> None:
     """Open a sandbox, announce it, and serve until it is cancelled or told to ``stop``.
@@ -50,6 +53,7 @@ async def run_sandbox(
         control_port: Where its control connection listens; 0: anywhere.
         emit: Gets one line of JSON, an `Announcement`, once the sandbox can be used.
         key_file: Where the server's public key is written.
+        more_dcs: Further data centres, each on a port of its own.
         behaviour: The switches to begin with.
 
     Raises:
@@ -60,7 +64,9 @@ async def run_sandbox(
     """
     if not 1 <= users <= MAX_USERS:
         raise SandboxError(f"--users must be between 1 and {MAX_USERS}, not {users}")
-    async with open_sandbox(users, port=port, control_port=control_port, behaviour=behaviour) as sandbox:
+    async with open_sandbox(
+        users, port=port, control_port=control_port, more_dcs=more_dcs, behaviour=behaviour
+    ) as sandbox:
         write_file(key_file, sandbox.public_key_pem.encode())
         emit(announcement(sandbox, key_file))
         await sandbox.stopped.wait()
@@ -68,5 +74,7 @@ async def run_sandbox(
 
 def announcement(sandbox: Sandbox, key_file: Path) -> str:
     """Where a sandbox is, as one line of JSON: an `Announcement`."""
-    facts = Announcement(sandbox.server, str(key_file.absolute()), sandbox.dc, sandbox.control, sandbox.users)
+    facts = Announcement(
+        sandbox.server, str(key_file.absolute()), sandbox.dc, sandbox.control, sandbox.dcs, sandbox.users
+    )
     return msgspec.json.encode(facts).decode()

@@ -3,6 +3,14 @@
 import base64
 import ipaddress
 import struct
+from random import Random
+
+from tgworker.sandbox.handshake import KEY_BYTES
+
+
+def new_key(rng: Random) -> bytes:
+    """An authorization key without a handshake. Telethon and its sessions forget leading zero bytes."""
+    return bytes([rng.randrange(1, 256)]) + rng.randbytes(KEY_BYTES - 1)
 
 
 def string_session(dc_id: int, host: str, port: int, key: bytes) -> str:

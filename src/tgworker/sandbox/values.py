@@ -6,7 +6,14 @@ from typing import Literal
 
 from tgworker.sandbox.formatting import Formatting
 
-Revocation = Literal["SESSION_REVOKED", "AUTH_KEY_UNREGISTERED", "AUTH_KEY_DUPLICATED", "USER_DEACTIVATED"]
+Revocation = Literal[
+    "SESSION_REVOKED",
+    "SESSION_EXPIRED",
+    "AUTH_KEY_UNREGISTERED",
+    "AUTH_KEY_DUPLICATED",
+    "USER_DEACTIVATED",
+    "USER_DEACTIVATED_BAN",
+]
 """How a user's keys may die: somebody ends his sessions, the keys are lost or used twice, he is banned."""
 
 

@@ -1,7 +1,7 @@
 """What a request's handler gets, and what it gives back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tgworker.sandbox.accounts import Account, Line
@@ -19,10 +19,12 @@ class Caller:
     Attributes:
         cloud: The sandbox.
         record: The authorization key that the request came under.
+        dc_id: The data centre that was asked.
     """
 
     cloud: Cloud
     record: KeyRecord
+    dc_id: int = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

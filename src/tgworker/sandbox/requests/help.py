@@ -14,14 +14,14 @@ REVOKE_TIME_LIMIT_S = 2_147_483_647
 
 
 def get_config(caller: Caller, _request: Any) -> Answer:
-    """``help.getConfig``: this server is the only data centre."""
+    """``help.getConfig``: with all data centres of the sandbox."""
     cloud = caller.cloud
     return types.Config(
         date=cloud.now(),
         expires=cloud.now() + timedelta(hours=1),
         test_mode=False,
-        this_dc=cloud.dc_id,
-        dc_options=[types.DcOption(cloud.dc_id, HOST, cloud.port, static=True)],
+        this_dc=caller.dc_id,
+        dc_options=[types.DcOption(each, HOST, port, static=True) for each, port in cloud.ports.items()],
         dc_txt_domain_name="",
         chat_size_max=200,
         megagroup_size_max=200_000,
@@ -47,7 +47,7 @@ def get_config(caller: Caller, _request: Any) -> Answer:
         me_url_prefix="https://t.me/",
         caption_length_max=cloud.behaviour.caption_length_limit_default,
         message_length_max=cloud.behaviour.message_length_max,
-        webfile_dc_id=cloud.dc_id,
+        webfile_dc_id=caller.dc_id,
     )
 
 
@@ -68,5 +68,5 @@ def get_app_config(caller: Caller, request: Any) -> Answer:
 
 
 def get_nearest_dc(caller: Caller, _request: Any) -> Answer:
-    """``help.getNearestDc``: this one."""
-    return types.NearestDc("ZZ", caller.cloud.dc_id, caller.cloud.dc_id)
+    """``help.getNearestDc``."""
+    return types.NearestDc("ZZ", caller.dc_id, caller.cloud.nearest_dc)

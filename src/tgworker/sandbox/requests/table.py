@@ -44,9 +44,11 @@ def request_table() -> RequestTable:
         functions.help.GetNearestDcRequest: help.get_nearest_dc,
         functions.auth.SendCodeRequest: auth.send_code,
         functions.auth.ResendCodeRequest: auth.send_code,
+        functions.auth.ImportAuthorizationRequest: auth.import_authorization,
         functions.auth.SignInRequest: auth.sign_in,
     }
     members: dict[type[Any], Handler] = {
+        functions.auth.ExportAuthorizationRequest: auth.export_authorization,
         functions.auth.LogOutRequest: auth.log_out,
         functions.account.UpdateStatusRequest: users.update_status,
         functions.users.GetUsersRequest: users.get_users,
