@@ -379,6 +379,15 @@ class FakeStore:
     async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
         return await self.weather.face("is_acquainted", lambda: conversation_id in self.acquainted)
 
+    async def find_messages(
+        self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
+    ) -> Mapping[tuple[int, int], MessageId]:
+        known = {(one.chat_id, one.telegram_id) for each in self.batches for one in each.messages}
+        return await self.weather.face(
+            "find_messages",
+            lambda: {key: MessageId(str(key)) for key in known if key[1] in telegram_ids},
+        )
+
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         return await self.weather.face("ingest", lambda: self._ingest(batch))
 

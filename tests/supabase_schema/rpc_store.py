@@ -220,6 +220,14 @@ class RpcStore:
             p_peers=Json(asdict(peer) for peer in peers),
         )
 
+    async def find_messages(
+        self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
+    ) -> Mapping[tuple[int, int], MessageId]:
+        found = self.rpc(
+            "tgworker_find_messages", p_account=account_id, p_ids=sorted(telegram_ids), p_chat=chat_id
+        )
+        return {(row["chat_id"], row["telegram_id"]): MessageId(row["message_id"]) for row in found}
+
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         self._batches += 1
         answer = self.rpc(

@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
-from tgworker.embedded import accounts, forgetting, inbound, jobs, listing, owning, peers, settling, waiting
+from tgworker.embedded import (
+    accounts,
+    forgetting,
+    inbound,
+    jobs,
+    keys,
+    listing,
+    owning,
+    peers,
+    settling,
+    waiting,
+)
 from tgworker.embedded.connection import prepare_store
 from tgworker.embedded.database import Database, RunSync, in_threads
 from tgworker.embedded.enqueue import enqueue
@@ -248,6 +259,14 @@ class EmbeddedStore:
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
         """See `tgworker.messaging.ports.InboundStore`."""
         await self._write(lambda connection: _save_peers(connection, account_id, peers), durable=False)
+
+    async def find_messages(
+        self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
+    ) -> Mapping[tuple[int, int], MessageId]:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        return await self._database.read(
+            lambda connection: keys.find_messages(connection, account_id, telegram_ids, chat_id)
+        )
 
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         """See `tgworker.messaging.ports.InboundStore`."""

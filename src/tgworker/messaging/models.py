@@ -26,6 +26,11 @@ DEFAULT_TEXT_LIMIT = 4096
 (https://core.telegram.org/constructor/config, ``message_length_max``)."""
 
 
+CHANNEL_IDS_BELOW = -1_000_000_000_000
+"""Marked ids of channels and supergroups are below it: there Telegram counts messages by channel, elsewhere
+by account."""
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A string that shows itself to nobody: not in ``repr``, ``str``, logs or tracebacks."""

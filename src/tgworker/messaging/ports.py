@@ -183,6 +183,16 @@ class InboundStore(Protocol):
         """Remember peers that were resolved, not received."""
         ...
 
+    async def find_messages(
+        self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
+    ) -> Mapping[tuple[int, int], MessageId]:
+        """The rows that Telegram means by ids of messages, by ``(chat_id, telegram_id)``: the known ones.
+
+        ``chat_id`` is ``None`` where Telegram does not say it: a delete in a private chat or a basic group.
+        Their messages are numbered together, for the account; a channel's are not, and are never meant.
+        """
+        ...
+
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         """Commit a batch and its position in one transaction; returns how many messages were new.
 

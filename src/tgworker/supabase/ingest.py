@@ -1,9 +1,17 @@
 """What arrives: updates and history, peers, and the position after them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 
-from tgworker.messaging.models import AccountId, ChatMessage, HistoryJob, Peer, Position, UpdateBatch
+from tgworker.messaging.models import (
+    AccountId,
+    ChatMessage,
+    HistoryJob,
+    MessageId,
+    Peer,
+    Position,
+    UpdateBatch,
+)
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest
@@ -22,6 +30,12 @@ PEERS_AT_ONCE = 10_000
 
 class _Stored(Row):
     new: int
+
+
+class _Found(Row):
+    chat_id: int
+    telegram_id: int
+    message_id: MessageId
 
 
 class Inbox:
@@ -72,6 +86,17 @@ class Inbox:
                 "tgworker_save_peers",
                 {"p_account": account_id, "p_fence": fence, "p_peers": peers_json(peers)},
             )
+
+    async def find_messages(
+        self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
+    ) -> Mapping[tuple[int, int], MessageId]:
+        """See the port."""
+        found = await self._rest.call(
+            "tgworker_find_messages",
+            {"p_account": account_id, "p_ids": sorted(set(telegram_ids)), "p_chat": chat_id},
+            list[_Found],
+        )
+        return {(row.chat_id, row.telegram_id): row.message_id for row in found}
 
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         """See the port."""

@@ -117,6 +117,12 @@ class SupabaseStore:
         """See `tgworker.messaging.ports.InboundStore`."""
         await self._inbox.save_peers(account_id, peers)
 
+    async def find_messages(
+        self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
+    ) -> Mapping[tuple[int, int], MessageId]:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        return await self._inbox.find_messages(account_id, telegram_ids, chat_id=chat_id)
+
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         """See `tgworker.messaging.ports.InboundStore`."""
         return await self._inbox.ingest(account_id, batch)

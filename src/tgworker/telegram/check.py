@@ -22,7 +22,8 @@ NEEDED = {
     ),
     "client._sender._send_queue": "_deque",
     "client._message_box": (
-        "end_get_diff getting_diff_for load map reset_deadlines session_state try_set_channel_state"
+        "end_get_diff getting_diff_for load map possible_gaps reset_deadlines session_state "
+        "try_begin_get_diff try_set_channel_state"
     ),
     "client._mb_entity_cache": "extend set_self_user",
     "html": "_building_entities entities text",

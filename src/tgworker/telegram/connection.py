@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -61,6 +62,24 @@ T = TypeVar("T")
 CLOSED = "the connection was closed here"
 KEY_DOUBTED = "Telegram does not know the session's key (-404); it is asked once more before that is believed"
 FLOODED = "Telegram accepts no connections from here for now (-429)"
+
+
+@dataclass(frozen=True, slots=True)
+class LineStatistics:
+    """What a line holds in memory. Each is bounded, however fast updates come and however slow the store is.
+
+    Attributes:
+        packets: Packets of updates that wait for the client.
+        held: Updates that wait for what is missing before them.
+        messages: Messages that wait for the store.
+        peers: Peers that are remembered.
+    """
+
+    packets: int
+    held: int
+    messages: int
+    peers: int
+
 
 CLOSE_PATIENCE_S = 1.0
 """How long the tasks of a closed connection have to die. They take milliseconds."""
@@ -199,6 +218,13 @@ class TelethonConnection:
     def stacks(self) -> str:
         """What the connection's asyncio tasks wait for right now: evidence for a hang."""
         return asyncio_stacks(self._loop)
+
+    def statistics(self) -> LineStatistics:
+        """What the line holds in memory right now."""
+        if self._client is None:
+            return LineStatistics(0, 0, self._inbox.size, len(self._book))
+        packets = self._client._updates_queue.qsize()
+        return LineStatistics(packets, self._client.box.held(), self._inbox.size, len(self._book))
 
     async def run(self) -> None:
         """Hand on what arrives, and keep up with the server's limits, until cancelled."""

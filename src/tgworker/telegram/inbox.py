@@ -55,6 +55,11 @@ class Inbox:
         self._something.set()
 
     @property
+    def size(self) -> int:
+        """Messages that wait here; a batch without any counts as one."""
+        return self._size
+
+    @property
     def is_full(self) -> bool:
         """Whether the client has to wait for the store."""
         return self._size >= self._capacity

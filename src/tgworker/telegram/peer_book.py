@@ -4,22 +4,37 @@ from collections.abc import Iterable
 
 from tgworker.messaging.models import Peer
 
+MOST_PEERS = 20_000
+"""Who was met longest ago is forgotten here; the store, which every claim asks, forgets nobody."""
+
 
 class PeerBook:
-    """The peers that one account can address, by marked id. Grows with what the account meets."""
+    """The peers that one account can address, by marked id: those that it met last.
 
-    def __init__(self, peers: Iterable[Peer] = ()) -> None:
+    Args:
+        peers: Whom it has met.
+        most: How many are remembered.
+    """
+
+    def __init__(self, peers: Iterable[Peer] = (), *, most: int = MOST_PEERS) -> None:
         self._peers: dict[int, Peer] = {}
+        self._most = most
         self.learn(peers)
 
     def learn(self, peers: Iterable[Peer]) -> None:
         """Add peers; a newer one replaces an older one."""
         for peer in peers:
+            self._peers.pop(peer.chat_id, None)  # the newest stands last
             self._peers[peer.chat_id] = peer
+        while len(self._peers) > self._most:
+            del self._peers[next(iter(self._peers))]
 
     def get(self, chat_id: int) -> Peer | None:
         """The peer with this marked id, if the account has met it."""
         return self._peers.get(chat_id)
+
+    def __len__(self) -> int:
+        return len(self._peers)
 
     def __contains__(self, chat_id: int) -> bool:
         return chat_id in self._peers

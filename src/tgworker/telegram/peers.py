@@ -5,9 +5,9 @@ from typing import Any
 
 from telethon.tl import types
 
-from tgworker.messaging.models import Peer, PeerKind
+from tgworker.messaging.models import CHANNEL_IDS_BELOW, Peer, PeerKind
 
-CHANNEL_MARK = 1_000_000_000_000
+CHANNEL_MARK = -CHANNEL_IDS_BELOW
 """Marked ids of channels are below ``-10**12`` (https://core.telegram.org/api/bots/ids)."""
 
 

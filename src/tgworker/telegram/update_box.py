@@ -18,6 +18,10 @@ RETRY_FROM_S = 1.0
 RETRY_MAX_S = 60.0
 """Pauses before Telegram, in trouble, is asked again for what was missed: the first, and the longest."""
 
+MOST_HELD = 100
+"""Updates of one log that are held because something before them is missing. Telethon holds all that comes
+for half a second, and tries each again with every other: of a burst thousands, thousands of times."""
+
 ACCOUNT = 0
 """Stands for the account's own log where a channel's id would stand for the channel's."""
 
@@ -129,14 +133,23 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
     # ------------------------------------------------ what Telethon would drop
 
     def apply_pts_info(self, update: Any, *, reset_deadlines: Any) -> Any:
-        """Telethon's; a channel that was never met, and of which Telegram has too much to tell, is missed."""
+        """Telethon's; a channel never met that has too much to tell is missed, and a gap holds no crowd."""
         if isinstance(update, types.UpdateChannelTooLong) and update.channel_id not in self.map:
             if not self.is_fresh:
                 self.missed.append(update.channel_id)
             if update.pts:
                 self.map[update.channel_id] = State(update.pts, next_updates_deadline())
             return None
-        return super().apply_pts_info(update, reset_deadlines=reset_deadlines)
+        taken = super().apply_pts_info(update, reset_deadlines=reset_deadlines)
+        info = None if taken is not None else PtsInfo.from_update(update)
+        gap = None if info is None else self.possible_gaps.get(info.entry)
+        if info is not None and gap is not None and len(gap.updates) > MOST_HELD:
+            self.try_begin_get_diff(info.entry, "too many updates after a gap")  # which drops what is held
+        return taken
+
+    def held(self) -> int:
+        """How many updates are held because something before them is missing."""
+        return sum(len(gap.updates) for gap in self.possible_gaps.values())
 
     def apply_difference(self, diff: Any, chat_hashes: Any) -> Any:
         """Telethon's; with the first that is whole an account has begun."""

@@ -581,6 +581,27 @@ begin
     return jsonb_build_object('new', jsonb_array_length(v_new), 'messages', v_new);
 end $$;
 
+-- InboundStore.find_messages
+--
+-- p_ids   Telegram's ids of messages
+-- p_chat  their chat; null where Telegram does not say it (a delete in a private chat or a basic group): a channel's
+--         messages, which are numbered apart, are never meant then
+-- answer  [{"chat_id", "telegram_id", "message_id"}], those that are known
+create or replace function public.tgworker_find_messages(p_account uuid, p_ids bigint[], p_chat bigint default null)
+returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('chat_id', k.chat_id, 'telegram_id', k.telegram_id,
+        'message_id', k.message_id) order by k.telegram_id, k.chat_id), '[]')
+    from unnest(p_ids) i (id)
+    cross join lateral (
+        select t.chat_id, t.telegram_id, t.message_id from public.tgworker_message_keys t
+        where t.scope = p_account and t.telegram_id = i.id offset 0
+    ) k
+    where case when p_chat is null then k.chat_id > -1000000000000 else k.chat_id = p_chat end
+$$;
+
 -- InboundStore.position
 --
 -- answer  {"pts", "qts", "date", "seq", "channels": {channel_id: pts}}, or null for an account never seen
