@@ -82,8 +82,11 @@ begin
         ) waiting on flying.seq is null
     ), lanes as materialized (
         select h.id, h.seq, o.integration_account_id,
-            case when o.state = 'resolving' or exists (select from public.tgworker_trigger_errors e
-                    where e.conversation_id = h.id and e.repaired_at is null) then 'infinity'
+            case when o.state = 'resolving'
+                    -- (Asked once for all of them, first: there is hardly ever one.)
+                    or (select exists (select from public.tgworker_trigger_errors where repaired_at is null))
+                    and exists (select from public.tgworker_trigger_errors e
+                        where e.conversation_id = h.id and e.repaired_at is null) then 'infinity'
                 else coalesce(o.not_before, o.created_at) end as ready_at,
             case o.state when 'sending' then o.fence end as fence
         from heads h left join public.tgworker_outbox o on o.seq = h.seq
