@@ -5,6 +5,7 @@ import socket
 import struct
 from contextlib import suppress
 from random import Random
+from typing import Any
 
 import pytest
 import trio
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from telethon.tl import functions, types
 
-from sandbox.mini_client import MiniClient, key_of, open_mini, open_plain, peer, send
+from sandbox.mini_client import MiniClient, RpcFailure, key_of, open_mini, open_plain, peer, send
 from tgworker.sandbox import Fault, Sandbox, ServerKey, open_sandbox
 from tgworker.sandbox.auth_keys import STRANGERS_KEPT, KeyRing
 from tgworker.sandbox.errors import Unreadable
@@ -108,9 +109,30 @@ async def test_damaged_requests_never_bring_the_server_down(server_key: ServerKe
     async with open_sandbox(users=2, key=server_key, rng=Random(seed)) as sandbox:
         alice, bob = sandbox.users
         sandbox.send_text(bob.id, alice.id, "hello")
+        group = sandbox.rooms.create_group(alice.id, [bob.id], "Choir")
+        crew = sandbox.rooms.create_channel(alice.id, [bob.id], "Crew", username="crew")
         async with open_mini(sandbox, alice.session) as client, open_mini(sandbox, bob.session) as other:
             to = await peer(client, bob)
+            me = types.InputUser(to.user_id, to.access_hash)
+            (chat,) = (await client.ask(functions.contacts.ResolveUsernameRequest("crew"))).chats
+            channel = types.InputChannel(chat.id, chat.access_hash)
+            post = types.InputPeerChannel(chat.id, chat.access_hash)
+            first = types.InputMessageID(1)
             kinds = [
+                *requests_about_rooms(-group.peer, channel, me),
+                send(types.InputPeerChat(-group.peer), "text", 4),
+                send(post, "text", 5),
+                send(types.InputPeerUserFromMessage(post, 1, bob.id), "text", 6),
+                functions.messages.GetHistoryRequest(post, 1, None, 0, 10, 0, 0, 0),
+                functions.channels.GetMessagesRequest(channel, [first]),
+                functions.updates.GetChannelDifferenceRequest(
+                    channel, types.ChannelMessagesFilterEmpty(), crew.pts, 5
+                ),
+                functions.contacts.ImportContactsRequest([types.InputPhoneContact(1, bob.phone, "B", "")]),
+                functions.contacts.DeleteContactsRequest([me]),
+                functions.folders.EditPeerFoldersRequest([types.InputFolderPeer(to, 1)]),
+                functions.messages.GetPeerDialogsRequest([types.InputDialogPeer(post)]),
+                functions.auth.ExportAuthorizationRequest(2),
                 send(to, "text", 3, entities=[types.MessageEntityBold(0, 1)]),
                 functions.messages.GetHistoryRequest(to, 1, None, 0, 10, 0, 0, 0),
                 functions.messages.SearchRequest(
@@ -135,6 +157,73 @@ async def test_damaged_requests_never_bring_the_server_down(server_key: ServerKe
                 await client.send_message(client.state._get_new_msg_id(), 1, bytes(body))
             await client.ask(functions.PingRequest(7))
             assert await other.ask(GET_STATE)
+
+
+def requests_about_rooms(group_id: int, channel: Any, user: Any) -> list[Any]:
+    return [
+        functions.messages.CreateChatRequest([user], "Choir"),
+        functions.messages.AddChatUserRequest(group_id, user, 0),
+        functions.messages.DeleteChatUserRequest(group_id, user),
+        functions.messages.MigrateChatRequest(group_id),
+        functions.messages.GetChatsRequest([group_id]),
+        functions.messages.GetFullChatRequest(group_id),
+        functions.channels.CreateChannelRequest("Crew", "", megagroup=True),
+        functions.channels.InviteToChannelRequest(channel, [user]),
+        functions.channels.JoinChannelRequest(channel),
+        functions.channels.LeaveChannelRequest(channel),
+        functions.channels.GetChannelsRequest([channel]),
+        functions.channels.GetFullChannelRequest(channel),
+        functions.channels.GetParticipantsRequest(channel, types.ChannelParticipantsRecent(), 0, 10, 0),
+        functions.channels.ToggleSlowModeRequest(channel, 10),
+        functions.channels.DeleteMessagesRequest(channel, [1]),
+        functions.channels.ReadHistoryRequest(channel, 1),
+    ]
+
+
+async def test_objects_of_other_kinds_where_certain_ones_must_stand_are_refused(sandbox: Sandbox) -> None:
+    """What parses is not yet what is meant: each place gets each wrong thing, and the server lives."""
+    alice, bob, _ = sandbox.users
+    group = sandbox.rooms.create_group(alice.id, [bob.id], "Choir")
+    wrong: list[Any] = [
+        types.InputPeerSelf(),
+        types.InputPeerEmpty(),
+        types.InputUserEmpty(),
+        types.InputChannelEmpty(),
+        types.InputChannel(1, 2),
+        types.InputChannelFromMessage(types.InputPeerSelf(), 1, 2_000_000_001),
+        types.InputPeerChannelFromMessage(types.InputPeerChat(-group.peer), 1, 2_000_000_001),
+        types.InputPeerUserFromMessage(types.InputPeerUserFromMessage(types.InputPeerSelf(), 1, 2), 1, 2),
+        types.InputUserFromMessage(types.InputPeerChat(-group.peer), 2**31 - 1, alice.id),
+        types.InputFolderPeer(types.InputPeerEmpty(), 1),
+        types.InputPhoneContact(2**62, "", "", ""),
+        types.InputMessageID(-1),
+        types.User(2**62),
+        types.PeerUser(2**62),
+        types.JsonNull(),
+    ]
+    sandbox.rooms.create_channel(alice.id, [bob.id], "Crew")
+    async with open_mini(sandbox, alice.session) as client:
+        for each in wrong:
+            for request in [
+                *requests_about_rooms(-group.peer, each, each),
+                send(each, "text", 1),
+                send(types.InputPeerSelf(), "text", 2, entities=[types.MessageEntityBold(-1, 2**31 - 1)]),
+                functions.messages.GetHistoryRequest(each, -1, None, -1, -1, -1, -1, 0),
+                functions.messages.GetMessagesRequest([each]),
+                functions.channels.GetMessagesRequest(each, [each]),
+                functions.updates.GetChannelDifferenceRequest(each, each, 1, -1),
+                functions.contacts.ImportContactsRequest([each]),
+                functions.contacts.DeleteContactsRequest([each]),
+                functions.folders.EditPeerFoldersRequest([each]),
+                functions.messages.GetPeerDialogsRequest([each, types.InputDialogPeer(each)]),
+                functions.messages.GetDialogsRequest(None, -1, each, -1, 0),
+                functions.messages.SetTypingRequest(each, each),
+                functions.users.GetUsersRequest([each]),
+                functions.users.GetFullUserRequest(each),
+            ]:
+                with trio.fail_after(5), suppress(RpcFailure):
+                    await client.ask(request)
+        assert await client.ask(GET_STATE)
 
 
 async def test_unknown_keys_do_not_pile_up(sandbox: Sandbox) -> None:

@@ -74,7 +74,8 @@ def channel_of(cloud: Cloud, me: Account, named: Any) -> Channel:
     Raises:
         RequestRefused: None, or the access hash is another's, or it is private and this account not in it.
     """
-    channel = cloud.channels.find(getattr(named, "channel_id", 0))
+    named_by_hash = isinstance(named, types.InputChannel | types.InputPeerChannel)
+    channel = cloud.channels.find(named.channel_id) if named_by_hash else None
     if channel is None or named.access_hash != cloud.directory.access_hash(me, channel.peer):
         raise RequestRefused(400, "CHANNEL_INVALID")
     if not sees(me, channel):

@@ -39,14 +39,15 @@ def import_contacts(call: Call, request: Any) -> Answer:
     directory = call.cloud.directory
     limit = 0 if call.cloud.behaviour.imports == "retry" else MAX_IMPORTED
     imported: list[Any] = []
-    for each in request.contacts[:limit]:
+    given = [each for each in request.contacts if isinstance(each, types.InputPhoneContact)]
+    for each in given[:limit]:
         account = directory.by_phone(each.phone)
         if account is None or account is call.me or account.banned:
             continue
         directory.note_contact(call.me, account, has=True)
         imported.append(types.ImportedContact(account.id, each.client_id))
     users = user_views(directory, call.me, [each.user_id for each in imported])
-    later = [each.client_id for each in request.contacts[limit:]]
+    later = [each.client_id for each in given[limit:]]
     return types.contacts.ImportedContacts(imported, [], later, users)
 
 

@@ -72,7 +72,7 @@ def edit_peer_folders(call: Call, request: Any) -> Answer:
     archived = call.me.mailbox.archived
     moved: dict[int, list[int]] = {0: [], 1: []}
     for each in request.folder_peers:
-        if each.folder_id not in moved:
+        if not isinstance(each, types.InputFolderPeer) or each.folder_id not in moved:
             raise RequestRefused(400, "FOLDER_ID_INVALID")
         moved[each.folder_id].append(room_of(call.cloud, call.me, each.peer).peer)
     updates: list[Any] = []

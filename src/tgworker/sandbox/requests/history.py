@@ -90,7 +90,8 @@ def page_limit(asked: int) -> int:
 
 
 def _asked_ids(request: Any) -> list[int]:
-    return [getattr(each, "id", 0) for each in request.id[:MAX_PER_PAGE]]
+    asked = request.id[:MAX_PER_PAGE]
+    return [each.id if isinstance(each, types.InputMessageID) else 0 for each in asked]
 
 
 def _page(history: History, request: Any) -> list[int]:
