@@ -1,10 +1,12 @@
 """Messages of which nobody knows whether Telegram has them: what the store keeps, and what it does."""
 
+from dataclasses import replace
+
 import pytest
 
-from contracts.store_kit import Inbox, inbound, outgoing, user
+from contracts.store_kit import START, Inbox, inbound, outgoing, user
 from contracts.store_kit import batch as updates
-from tgworker.messaging.models import Attempt, Doubt
+from tgworker.messaging.models import Attempt, Copy, Doubt, MessageId
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown, Unsure
 from tgworker.messaging.records import OutboxState
 
@@ -158,3 +160,63 @@ async def test_a_person_may_have_an_unsure_message_sent_again(inbox: Inbox) -> N
     await inbox.store.turn([Settled(await inbox.claim_one(), Unsure("nothing"))], {}, known=())
     inbox.kit.app.update("messages", message, external_message_id="local-again")
     assert (await inbox.claim_one()).random_id == attempt.random_id
+
+
+# ------------------------------------------------ sent, under an id that nobody knows
+
+
+async def sent_without_id(inbox: Inbox, text: str = "hi") -> MessageId:
+    """A row to user 500, of whose chat 41 is the newest known message, that Telegram has under some id."""
+    rows = inbox.kit.app.rows("contact_identities", value="500")
+    if rows:
+        (conversation,) = inbox.kit.app.rows("conversations", primary_identity_id=rows[0]["id"])
+        chat = conversation["id"]
+    else:
+        chat = inbox.chat("500")
+        await inbox.store.ingest(inbox.account, updates(inbound(500, 41), peers=[user(500)]))
+    message = inbox.write(chat, text)
+    attempt = await inbox.claim_one()
+    await settle(inbox, replace(attempt, parts=1), Sent(None))
+    assert inbox.message(message)["external_message_id"] == f"sent-{text}"
+    return message
+
+
+async def test_what_has_no_id_is_handed_out_with_all_that_a_look_needs_and_named(inbox: Inbox) -> None:
+    message = await sent_without_id(inbox)
+    (attempt,) = await inbox.store.unnamed(inbox.account)
+    assert (attempt.message_id, attempt.account_id, attempt.text) == (message, inbox.account, "hi")
+    assert attempt.peer == user(500)
+    assert attempt.doubt == Doubt(0, 41)
+    await inbox.store.name(attempt, 500, Copy(70, START))
+    record = (await inbox.store.outcomes([message]))[message]
+    assert (record.state, record.telegram_id) == (OutboxState.SENT, 70)
+    assert inbox.message(message)["external_message_id"] == "70"
+    assert await inbox.store.ingest(inbox.account, updates(outgoing(500, 70, "hi"))) == 0  # it is known
+    assert list(await inbox.store.unnamed(inbox.account)) == []
+
+
+async def test_a_name_that_came_meanwhile_stays(inbox: Inbox) -> None:
+    message = await sent_without_id(inbox)
+    (attempt,) = await inbox.store.unnamed(inbox.account)
+    await inbox.store.ingest(inbox.account, updates(sent_ids=[(attempt.random_id, 71)]))
+    await inbox.store.name(attempt, 500, Copy(70, START))
+    assert inbox.message(message)["external_message_id"] == "71"
+
+
+async def test_it_is_handed_out_three_times_and_a_few_at_a_time(inbox: Inbox) -> None:
+    first = await sent_without_id(inbox, "0")
+    for number in range(1, 25):
+        await sent_without_id(inbox, str(number))
+    handed_out = [[one.message_id for one in await inbox.store.unnamed(inbox.account)] for _ in range(6)]
+    assert [len(some) for some in handed_out] == [20, 20, 20, 5, 5, 5]
+    assert handed_out[0][0] == first
+    assert list(await inbox.store.unnamed(inbox.account)) == []
+
+
+async def test_an_older_message_with_the_same_text_is_not_it(inbox: Inbox) -> None:
+    """A history job may bring what was there before."""
+    message = await sent_without_id(inbox)
+    await inbox.store.ingest(inbox.account, updates(outgoing(500, 12, "hi")))
+    assert inbox.message(message)["external_message_id"] == "sent-hi"
+    await inbox.store.ingest(inbox.account, updates(outgoing(500, 42, "hi")))
+    assert inbox.message(message)["external_message_id"] == "42"

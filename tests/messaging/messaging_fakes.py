@@ -32,6 +32,7 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Copy,
     Doubt,
     HistoryJob,
     HistoryPage,
@@ -337,6 +338,8 @@ class FakeStore:
         self.saved_waits: list[tuple[StoredWait, ...]] = []
         self.acquainted: set[ConversationId] = set()
         self.belongings = Owned(frozenset(), rivals=False)
+        self.without_id: list[Sequence[Attempt]] = []
+        self.named: list[tuple[float, MessageId, int, int]] = []
 
     def ingested(self) -> list[int]:
         return [one.telegram_id for each in self.batches for one in each.messages]
@@ -369,6 +372,13 @@ class FakeStore:
 
     async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
         return await self.weather.face("owned", lambda: self.belongings)
+
+    async def unnamed(self, account_id: AccountId) -> Sequence[Attempt]:
+        return await self.weather.face("unnamed", lambda: self.without_id.pop(0) if self.without_id else ())
+
+    async def name(self, attempt: Attempt, chat_id: int, copy: Copy) -> None:
+        named = (trio.current_time(), attempt.message_id, chat_id, copy.telegram_id)
+        await self.weather.face("name", lambda: self.named.append(named))
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
         return await self.weather.face("waits", lambda: tuple(self.stored_waits))

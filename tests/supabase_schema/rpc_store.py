@@ -19,6 +19,7 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Copy,
     Doubt,
     HistoryJob,
     JobId,
@@ -280,6 +281,32 @@ class RpcStore:
             p_telegram_ids=list(telegram_ids),
         )
         return Owned(frozenset(answer["ids"]), answer["rivals"])
+
+    async def unnamed(self, account_id: AccountId) -> Sequence[Attempt]:
+        rows = self.rpc("tgworker_unnamed", p_account=account_id, p_fence=self._fence(account_id))
+        more = {"account": account_id, "part": 0, "parts": 1, "known_id": None}
+        return [
+            _attempt(
+                {
+                    **row,
+                    **more,
+                    "to": str(row["peer"]["chat_id"]),
+                    "doubt": {"age_s": 0, "top_id": row["top_id"], "expired": False},
+                }
+            )
+            for row in rows
+        ]
+
+    async def name(self, attempt: Attempt, chat_id: int, copy: Copy) -> None:
+        self.rpc(
+            "tgworker_name",
+            p_account=attempt.account_id,
+            p_fence=self._fence(attempt.account_id),
+            p_message=attempt.message_id,
+            p_chat=chat_id,
+            p_telegram_id=copy.telegram_id,
+            p_sent_at=copy.sent_at,
+        )
 
     # HistoryQueue, HistoryStore, JobStore
 

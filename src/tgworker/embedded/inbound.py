@@ -71,6 +71,7 @@ from tgworker_outbox o
 join messages m on m.id = o.message_id
 cross join temp.incoming i on i.outgoing and i.chat_id = o.chat_id and i.text = m.text
 where o.integration_account_id = :account and o.awaiting_id = 1
+    and i.telegram_id > coalesce(o.chat_top_id, 0)
     and not exists (select 1 from tgworker_message_keys k
         where k.scope = :account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id)
     and not exists (select 1 from temp.settling s where s.telegram_id = i.telegram_id

@@ -2,9 +2,24 @@
 
 import sqlite3
 from collections.abc import Collection
+from datetime import datetime
 
-from tgworker.embedded.values import to_json
-from tgworker.messaging.models import Attempt, Owned
+from tgworker.embedded import settling
+from tgworker.embedded.peers import peer_from
+from tgworker.embedded.values import iso, to_json
+from tgworker.messaging.models import (
+    DEFAULT_TEXT_LIMIT,
+    AccountId,
+    Attempt,
+    ConversationId,
+    Copy,
+    Doubt,
+    MessageId,
+    Owned,
+)
+
+AT_ONCE = 20
+"""How many messages without an id are handed out at a time."""
 
 _OWNED = """
 select k.telegram_id from json_each(:ids) j
@@ -46,3 +61,83 @@ def owned(
     }
     ids = frozenset(int(telegram_id) for (telegram_id,) in connection.execute(_OWNED, asked))
     return Owned(ids, bool(connection.execute(_RIVALS, asked).fetchone()[0]))
+
+
+_LOOKED = """
+update tgworker_outbox set looks = looks + 1
+where seq in (select seq from tgworker_outbox
+    where integration_account_id = ? and awaiting_id = 1 and looks < 3 and parts = 1 and chat_id is not null
+    order by seq limit ?)
+returning seq
+"""
+
+_UNNAMED = """
+select o.message_id, o.conversation_id, cast(o.chat_id as text), coalesce(o.long_text, m.text, ''),
+    k.random_id, o.attempts, o.fence, o.parse_mode, o.text_limit, o.chat_top_id,
+    p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title, p.username, p.phone, p.is_self,
+    p.is_contact
+from json_each(?) j cross join tgworker_outbox o on o.seq = j.value
+join messages m on m.id = o.message_id
+join tgworker_outbox_parts k on k.message_id = o.message_id and k.part = 0
+join tgworker_peers p on p.integration_account_id = o.integration_account_id and p.chat_id = o.chat_id
+order by o.seq
+"""
+
+_NAME = """
+insert into temp.settling (seq, message_id, part, state, telegram_id, chat_id, sent_at)
+select o.seq, o.message_id, 0, 'sent', :telegram_id, :chat, :sent_at from tgworker_outbox o
+where o.message_id = :message and o.awaiting_id = 1
+"""
+
+
+def unnamed(connection: sqlite3.Connection, account_id: AccountId) -> list[Attempt]:
+    """See `tgworker.messaging.ports.DoubtStore`."""
+    seqs = [seq for (seq,) in connection.execute(_LOOKED, (account_id, AT_ONCE)).fetchall()]
+    if not seqs:
+        return []
+    return [
+        Attempt(
+            message_id=MessageId(message_id),
+            account_id=account_id,
+            conversation_id=ConversationId(conversation_id),
+            to=to,
+            peer=peer_from(tuple(peer)),
+            text=text,
+            part=0,
+            random_id=random_id,
+            number=number,
+            fence=fence,
+            parse_mode=parse_mode,
+            text_limit=text_limit or DEFAULT_TEXT_LIMIT,
+            parts=1,
+            doubt=Doubt(0, top_id or 0),
+        )
+        for (
+            message_id,
+            conversation_id,
+            to,
+            text,
+            random_id,
+            number,
+            fence,
+            parse_mode,
+            text_limit,
+            top_id,
+            *peer,
+        ) in connection.execute(_UNNAMED, (to_json(seqs),))
+    ]
+
+
+def name(connection: sqlite3.Connection, attempt: Attempt, chat_id: int, copy: Copy, now: datetime) -> None:
+    """See `tgworker.messaging.ports.DoubtStore`."""
+    settling.begin(connection)
+    connection.execute(
+        _NAME,
+        {
+            "message": attempt.message_id,
+            "telegram_id": copy.telegram_id,
+            "chat": chat_id,
+            "sent_at": iso(copy.sent_at),
+        },
+    )
+    settling.apply(connection, now)

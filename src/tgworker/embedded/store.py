@@ -37,6 +37,7 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Copy,
     HistoryJob,
     JobId,
     MessageId,
@@ -244,6 +245,17 @@ class EmbeddedStore:
         """See `tgworker.messaging.ports.DoubtStore`."""
         return await self._database.read(
             lambda connection: owning.owned(connection, attempt, chat_id, telegram_ids)
+        )
+
+    async def unnamed(self, account_id: AccountId) -> Sequence[Attempt]:
+        """See `tgworker.messaging.ports.DoubtStore`."""
+        return await self._write(lambda connection: owning.unnamed(connection, account_id), durable=False)
+
+    async def name(self, attempt: Attempt, chat_id: int, copy: Copy) -> None:
+        """See `tgworker.messaging.ports.DoubtStore`."""
+        now = self._now()
+        await self._write(
+            lambda connection: owning.name(connection, attempt, chat_id, copy, now), durable=False
         )
 
     # InboundStore

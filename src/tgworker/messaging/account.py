@@ -24,6 +24,7 @@ from tgworker.messaging.keepalive import keep_alive
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.listening import listen
 from tgworker.messaging.models import Account, AccountId, AccountState, Secret
+from tgworker.messaging.naming import run_naming
 from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Telegram, Vault
 from tgworker.messaging.recorder import StateRecorder
@@ -295,6 +296,20 @@ class _Child:
                 ring=context.histories.ring,
             )
             nursery.start_soon(end_with, history.run, name="history")
+            nursery.start_soon(
+                partial(
+                    run_naming,
+                    self._side,
+                    account_id=self._account.id,
+                    desk=desk,
+                    connection=connection,
+                    store=context.store,
+                    limits=context.limits,
+                    outage=self._new_outage(self._side),
+                    format_text=context.telegram.format_text,
+                ),
+                name="naming",
+            )
             for _ in range(context.in_flight):
                 nursery.start_soon(
                     partial(

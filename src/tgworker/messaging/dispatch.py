@@ -88,6 +88,7 @@ class Desk:
         self._held: set[MessageId] = set()
         self._flights: dict[MessageId, Flight] = {}
         self._work_began = trio.Event()
+        self._unnamed = trio.Event()
         self._idle = trio.Event()
         self._idle.set()
 
@@ -121,6 +122,16 @@ class Desk:
     def busy_since(self) -> float:
         """When the oldest flight started, on trio's clock; infinity with nothing in flight."""
         return min((flight.started_at for flight in self._flights.values()), default=math.inf)
+
+    @property
+    def unnamed_news(self) -> trio.Event:
+        """What the next message will set that was sent under an id that nobody knows."""
+        return self._unnamed
+
+    def tell_unnamed(self) -> None:
+        """Say that there is such a message."""
+        self._unnamed.set()
+        self._unnamed = trio.Event()
 
     async def wait_work_begins(self) -> None:
         """Wait until something is in flight that was not before."""

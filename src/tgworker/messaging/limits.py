@@ -23,6 +23,9 @@ class Limits:
     Attributes:
         repeat_window_s: So long after the first doubtful attempt a message is repeated under its
             ``random_id``; later it is looked for. (How long Telegram remembers an id is undocumented.)
+        name_after_s: So long after a message was sent under an id that nobody knows it is looked for: the
+            update log usually tells first.
+        name_again_s: Between two looks.
         send_s: One message handed to Telegram and acknowledged.
         entity_s: One name, phone or id resolved to a peer.
         media_s: Without progress in a file, either way.
@@ -47,6 +50,8 @@ class Limits:
     """
 
     repeat_window_s: float = 1800
+    name_after_s: float = 10
+    name_again_s: float = 300
     send_s: float = 30
     entity_s: float = 15
     media_s: float = 60

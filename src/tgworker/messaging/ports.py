@@ -22,6 +22,7 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Copy,
     Heartbeat,
     HistoryJob,
     HistoryPage,
@@ -208,6 +209,17 @@ class DoubtStore(Protocol):
 
     async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
         """Which of these messages cannot be what ``attempt`` made, since another row is known to be them."""
+        ...
+
+    async def unnamed(self, account_id: AccountId) -> Sequence[Attempt]:
+        """Attempts by which Telegram has a message whose id nobody knows: a few, the oldest first.
+
+        Each is handed out three times at most, whoever asks.
+        """
+        ...
+
+    async def name(self, attempt: Attempt, chat_id: int, copy: Copy) -> None:
+        """Store which message it is that an `unnamed` attempt made; nothing, if that is known meanwhile."""
         ...
 
 

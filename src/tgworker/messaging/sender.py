@@ -48,6 +48,8 @@ async def run_sender(
                 flight.park(outcome.until)
                 continue
             flight.land(outcome)
+        if isinstance(outcome, Sent) and outcome.telegram_id is None:
+            desk.tell_unnamed()
         report(
             SendFinished(
                 attempt.account_id,

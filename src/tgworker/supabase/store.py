@@ -12,6 +12,7 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
+    Copy,
     HistoryJob,
     JobId,
     MessageId,
@@ -30,7 +31,7 @@ from tgworker.supabase.books import Outbox
 from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
-from tgworker.supabase.owning import owned
+from tgworker.supabase.owning import Doubts
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
 from tgworker.supabase.turns import turn
@@ -63,6 +64,7 @@ class SupabaseStore:
         self._leases = leases
         self._accounts = Accounts(rest, leases)
         self._inbox = Inbox(rest, leases)
+        self._doubts = Doubts(rest, leases)
         self._waits = AccountWaits(rest, leases)
         self._jobs = Jobs(rest, leases)
         self._outbox = Outbox(rest)
@@ -145,7 +147,15 @@ class SupabaseStore:
 
     async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
         """See `tgworker.messaging.ports.DoubtStore`."""
-        return await owned(self._rest, attempt, chat_id, telegram_ids)
+        return await self._doubts.owned(attempt, chat_id, telegram_ids)
+
+    async def unnamed(self, account_id: AccountId) -> Sequence[Attempt]:
+        """See `tgworker.messaging.ports.DoubtStore`."""
+        return await self._doubts.unnamed(account_id)
+
+    async def name(self, attempt: Attempt, chat_id: int, copy: Copy) -> None:
+        """See `tgworker.messaging.ports.DoubtStore`."""
+        await self._doubts.name(attempt, chat_id, copy)
 
     # HistoryStore
 

@@ -95,6 +95,7 @@ create table tgworker_outbox (
     chat_top_id integer, -- the newest message of the chat that was known at that attempt, else at the last one
     chat_id integer,
     awaiting_id integer not null default 0, -- Telegram has it, under an id that we have not seen yet
+    looks integer not null default 0, -- so often that id was looked for in the chat's history
     error text,
     part integer not null default 0, -- the part that is sent next
     parts integer, -- how many there are; null: the worker has not counted them yet
@@ -120,6 +121,8 @@ create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
 create index tgworker_outbox_doubtful on tgworker_outbox (integration_account_id, chat_id)
     where doubt_since is not null;
 create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
+create index tgworker_outbox_unnamed on tgworker_outbox (integration_account_id, seq)
+    where awaiting_id = 1 and looks < 3 and parts = 1 and chat_id is not null;
 create index tgworker_outbox_chatless on tgworker_outbox (integration_account_id)
     where state = 'sent' and chat_id is null;
 -- What people look for. (The states of a smooth send are not in it: it costs them nothing.)

@@ -125,6 +125,7 @@ create table if not exists public.tgworker_outbox (
     chat_top_id bigint, -- the newest message of the chat that was known at that attempt, else at the last one
     chat_id bigint,
     awaiting_id boolean not null default false, -- Telegram has it, under an id that we have not seen yet
+    looks integer not null default 0, -- so often that id was looked for in the chat's history
     error text,
     part integer not null default 0, -- the part that is sent next
     parts integer, -- how many there are; null: the worker has not counted them yet
@@ -155,6 +156,8 @@ create index if not exists tgworker_outbox_doubtful on public.tgworker_outbox (i
     where doubt_since is not null;
 create index if not exists tgworker_outbox_awaiting_id on public.tgworker_outbox (integration_account_id)
     where awaiting_id;
+create index if not exists tgworker_outbox_unnamed on public.tgworker_outbox (integration_account_id, seq)
+    where awaiting_id and looks < 3 and parts = 1 and chat_id is not null;
 create index if not exists tgworker_outbox_chatless on public.tgworker_outbox (integration_account_id)
     where state = 'sent' and chat_id is null;
 create index if not exists tgworker_outbox_open on public.tgworker_outbox (integration_account_id, seq)

@@ -192,6 +192,7 @@ begin
                 select k.text from public.messages k where k.id = o.message_id offset 0
             ) m
             join unnest(v_in) i on i.outgoing and i.chat_id = o.chat_id and i.text = m.text
+                and i.telegram_id > coalesce(o.chat_top_id, 0)
             left join lateral (
                 select true as is_known from public.tgworker_message_keys k
                 where k.scope = p_account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id offset 0
@@ -643,6 +644,65 @@ begin
     perform public.tgworker_check_fence(p_account, p_fence);
     v_owned := public.tgworker_owner(p_account);
     perform public.tgworker_keep_peers(p_account, v_owned.owner, p_peers);
+end $$;
+
+-- DoubtStore.unnamed
+--
+-- answer  [{"message_id", "conversation_id", "peer", "text", "parse_mode", "text_limit", "random_id", "number", "claim",
+--          "top_id"}]
+--
+-- What Telegram has under an id that nobody knows, the oldest first; each is handed out three times at most. top_id: the
+-- newest message of the chat that was known when it was sent. Raises 409 `lease_lost`.
+create or replace function public.tgworker_unnamed(
+    p_account uuid, p_fence bigint, p_limit integer default 20) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+as $$
+declare
+    v_answer jsonb;
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    with looked as (
+        update public.tgworker_outbox o set looks = o.looks + 1
+        where o.seq in (
+            select k.seq from public.tgworker_outbox k
+            where k.integration_account_id = p_account and k.awaiting_id and k.looks < 3 and k.parts = 1
+                and k.chat_id is not null
+            order by k.seq limit p_limit for update skip locked)
+        returning o.*
+    )
+    select coalesce(jsonb_agg(jsonb_build_object('message_id', o.message_id, 'conversation_id', o.conversation_id,
+        'peer', to_jsonb(p) - 'integration_account_id', 'text', coalesce(o.long_text, m.text, ''),
+        'parse_mode', o.parse_mode, 'text_limit', coalesce(o.text_limit, 4096), 'random_id', k.random_id,
+        'number', o.attempts, 'claim', coalesce(o.claim, 0), 'top_id', coalesce(o.chat_top_id, 0))
+        order by o.seq), '[]')
+    into v_answer
+    from looked o
+    join public.messages m on m.id = o.message_id
+    join public.tgworker_outbox_parts k on k.message_id = o.message_id and k.part = 0
+    join public.tgworker_peers p on p.integration_account_id = p_account and p.chat_id = o.chat_id;
+    return v_answer;
+end $$;
+
+-- DoubtStore.name
+--
+-- Which message it is that Telegram has for a row; nothing, if that is known meanwhile. Raises 409 `lease_lost`.
+create or replace function public.tgworker_name(
+    p_account uuid, p_fence bigint, p_message uuid, p_chat bigint, p_telegram_id bigint, p_sent_at timestamptz)
+returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    v_seq bigint;
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    select o.seq into v_seq from public.tgworker_outbox o
+    where o.message_id = p_message and o.integration_account_id = p_account and o.awaiting_id for update;
+    if v_seq is not null then
+        perform public.tgworker_apply(array[(v_seq, 0, 'sent', p_telegram_id, p_chat, p_sent_at, null, null, false,
+            false)::public.tgworker_verdict], public.tgworker_now());
+    end if;
 end $$;
 
 -- WaitStore.waits
