@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from telethon.errors import TypeNotFoundError
 from telethon.tl import functions, types
 from trio.testing import MockClock
 
@@ -15,7 +16,7 @@ from tgworker.messaging.models import Gap, Position
 from tgworker.sandbox import Fault
 from tgworker.telegram import DifferenceDelayed, TelethonConnection, UpdatesSkipped
 from tgworker.telegram.missed import MARGIN
-from tgworker.telegram.peers import CHANNEL_MARK, peers_of
+from tgworker.telegram.peers import CHANNEL_MARK, bare_id, peers_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -207,3 +208,76 @@ async def test_a_stored_access_hash_is_enough(
 
 def replaced(post: Any) -> Any:
     return types.Message(2, post.peer_id, NOON, "second", post=True)
+
+
+# ------------------------------------------------ what this Telethon cannot read
+
+
+async def test_a_difference_that_cannot_be_read_is_passed_over(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask again would bring the same again, for ever, and nothing else would come in."""
+
+    def unreadable(request: Any) -> Any:
+        raise TypeNotFoundError(0x12345678, b"")
+
+    async with world.online(0) as line:
+        world.sandbox.faults.set(Fault("deaf", method="push", user=world.id(0), count=1))
+        world.sandbox.send_text(world.id(1), world.id(0), "with something new in it")
+        answered(line, monkeypatch, functions.updates.GetDifferenceRequest, unreadable)
+        line._ready()[0].catch_up_nowait()
+        batch = await line.updates.receive()
+        assert [gap.chat_id for gap in batch.gaps] == [world.id(1)]
+        world.sandbox.send_text(world.id(1), world.id(0), "the line goes on")
+        assert await receive_texts(line, 1) == ["the line goes on"]
+
+
+async def test_a_channels_difference_that_cannot_be_read_is_passed_over(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(request: Any) -> Any:
+        raise TypeNotFoundError(0x12345678, b"")
+
+    room = world.sandbox.rooms.create_channel(world.id(1), [world.id(0)], "Room").peer
+    async with world.online(0) as line:
+        world.sandbox.send_text(world.id(1), room, "met")
+        assert await receive_texts(line, 1) == ["met"]
+        world.sandbox.faults.set(Fault("deaf", method="push", user=world.id(0), count=1))
+        world.sandbox.send_text(world.id(1), room, "with something new in it")
+        answered(line, monkeypatch, functions.updates.GetChannelDifferenceRequest, unreadable)
+        line.catch_up([bare_id(room)])
+        while not (batch := await line.updates.receive()).gaps:
+            pass
+        assert batch.gaps == (Gap(room, None),)
+        monkeypatch.undo()
+        world.sandbox.send_text(world.id(1), room, "the line goes on")
+        assert await receive_texts(line, 1) == ["the line goes on"]
+
+
+# ------------------------------------------------ a server that really forgets
+
+
+async def test_a_server_that_forgot_the_log_and_a_channels_is_asked_for_their_histories(
+    autojump_clock: MockClock, world: World
+) -> None:
+    room = world.sandbox.rooms.create_channel(world.id(1), [world.id(0)], "Room").peer
+    async with world.online(0) as line:
+        world.sandbox.send_text(world.id(1), room, "met")
+        batch = await line.updates.receive()
+        assert batch.position is not None
+    world.sandbox.behave(difference_remembers=5, channel_difference_remembers=5)
+    for number in range(10):
+        world.sandbox.send_text(world.id(1), world.id(0), f"missed {number}")
+        world.sandbox.send_text(world.id(1), room, f"missed {number}")
+    last = world.sandbox.chat(world.id(0), world.id(1))[-1].id
+    async with world.open(0) as line:
+        await line.connect(batch.position, batch.peers)
+        line.catch_up([bare_id(room)])
+        gaps: set[Gap] = set()
+        while len(gaps) < 2:
+            batch = await line.updates.receive()
+            gaps |= set(batch.gaps)
+        assert gaps == {Gap(world.id(1), last), Gap(room, None)}
+        world.sandbox.send_text(world.id(1), room, "on")
+        world.sandbox.send_text(world.id(1), world.id(0), "on")
+        assert await receive_texts(line, 2) == ["on", "on"]

@@ -164,10 +164,30 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
                     is_announced=wait_s is not None,
                 )
             raise
+        except errors.TypeNotFoundError:
+            difference = await self._unreadable_aio(request)
         self.box.had(log)
         if isinstance(difference, types.updates.DifferenceTooLong | types.updates.ChannelDifferenceTooLong):
             self.box.missed.append(log)
         return difference
+
+    async def _unreadable_aio(self, request: Any) -> Any:
+        """What stands for a difference with something in it that this Telethon cannot read.
+
+        To ask again would bring the same again, for ever; so it is passed over like one that is too long.
+
+        Raises:
+            TypeNotFoundError: It cannot be passed over either: this ends the line.
+        """
+        if isinstance(request, functions.updates.GetDifferenceRequest):
+            state: Any = await self.ask_patiently_aio(functions.updates.GetStateRequest())
+            return types.updates.DifferenceTooLong(state.pts)
+        channel: Any = request.channel
+        peer = types.InputDialogPeer(types.InputPeerChannel(channel.channel_id, channel.access_hash))
+        found: Any = await self.ask_patiently_aio(functions.messages.GetPeerDialogsRequest([peer]))
+        return types.updates.ChannelDifferenceTooLong(
+            found.dialogs[0], [], found.chats, found.users, final=True
+        )
 
     def _ask_again(self, log: int, wait_s: float, reason: str, *, is_announced: bool = False) -> None:
         self.box.ask_again(log, wait_s, is_announced=is_announced)
