@@ -26,6 +26,7 @@ from tgworker.messaging.ports import (
     InboundStore,
     JobStore,
     OutboxStore,
+    RecipientStore,
     Sweeper,
     WaitStore,
 )
@@ -41,6 +42,7 @@ class WholeStore(
     OutboxStore,
     InboundStore,
     DoubtStore,
+    RecipientStore,
     WaitStore,
     HistoryQueue,
     HistoryStore,

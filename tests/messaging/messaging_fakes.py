@@ -43,6 +43,7 @@ from tgworker.messaging.models import (
     Peer,
     PeerKind,
     Position,
+    Recipients,
     Secret,
     UpdateBatch,
 )
@@ -341,6 +342,11 @@ class FakeStore:
         self.without_id: list[Sequence[Attempt]] = []
         self.named: list[tuple[float, MessageId, int, int]] = []
 
+        self.whom = Recipients(introduced=True, sought=())
+        self.introduced_at: list[float] = []
+        self.recorded: list[tuple[float, dict[str, Peer | Refused | Deferred]]] = []
+        self.left: deque[list[str]] = deque()
+
     def ingested(self) -> list[int]:
         return [one.telegram_id for each in self.batches for one in each.messages]
 
@@ -379,6 +385,23 @@ class FakeStore:
     async def name(self, attempt: Attempt, chat_id: int, copy: Copy) -> None:
         named = (trio.current_time(), attempt.message_id, chat_id, copy.telegram_id)
         await self.weather.face("name", lambda: self.named.append(named))
+
+    async def recipients(self, account_id: AccountId, *, limit: int = 1000) -> Recipients:
+        return await self.weather.face(
+            "recipients", lambda: replace(self.whom, sought=self.whom.sought[:limit])
+        )
+
+    async def record_introduced(self, account_id: AccountId) -> None:
+        await self.weather.face("record_introduced", lambda: self.introduced_at.append(trio.current_time()))
+
+    async def record_recipients(
+        self, account_id: AccountId, found: Mapping[str, Peer | Refused | Deferred]
+    ) -> Collection[str]:
+        def work() -> Collection[str]:
+            self.recorded.append((trio.current_time(), dict(found)))
+            return self.left.popleft() if self.left else []
+
+        return await self.weather.face("record_recipients", work)
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
         return await self.weather.face("waits", lambda: tuple(self.stored_waits))

@@ -25,7 +25,7 @@ from tgworker.messaging.models import (
     Secret,
     UpdateBatch,
 )
-from tgworker.messaging.outcomes import Settled
+from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.supabase import Holder, Rest, SupabaseLeases, SupabaseStore
 
@@ -97,6 +97,16 @@ class GreedyStore(SupabaseStore):
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         await self.take([account_id])
         return await super().ingest(account_id, batch)
+
+    async def record_introduced(self, account_id: AccountId) -> None:
+        await self.take([account_id])
+        await super().record_introduced(account_id)
+
+    async def record_recipients(
+        self, account_id: AccountId, found: Mapping[str, Peer | Refused | Deferred]
+    ) -> Collection[str]:
+        await self.take([account_id])
+        return await super().record_recipients(account_id, found)
 
     async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
         await self.take([account_id])

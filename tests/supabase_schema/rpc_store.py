@@ -29,9 +29,20 @@ from tgworker.messaging.models import (
     Peer,
     PeerKind,
     Position,
+    Recipients,
+    Sought,
     UpdateBatch,
 )
-from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown, Unsure
+from tgworker.messaging.outcomes import (
+    Deferred,
+    Refused,
+    Released,
+    Sent,
+    Settled,
+    Unknown,
+    Unresolved,
+    Unsure,
+)
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 
@@ -246,6 +257,35 @@ class RpcStore:
         )
         assert answer["new"] == len(answer["messages"])
         return int(answer["new"])
+
+    # RecipientStore
+
+    async def recipients(self, account_id: AccountId, *, limit: int = 1000) -> Recipients:
+        answer = self.rpc("tgworker_recipients", p_account=account_id, p_limit=limit)
+        return Recipients(answer["introduced"], tuple(Sought(**each) for each in answer["sought"]))
+
+    async def record_introduced(self, account_id: AccountId) -> None:
+        self.rpc("tgworker_record_introduced", p_account=account_id, p_fence=self._fence(account_id))
+
+    async def record_recipients(
+        self, account_id: AccountId, found: Mapping[str, Peer | Refused | Deferred]
+    ) -> Collection[str]:
+        items: list[dict[str, Any]] = []
+        for to, answer in found.items():
+            match answer:
+                case Peer():
+                    items.append({"to": to, "outcome": "found", "peer": asdict(answer)})
+                case Refused(reason):
+                    items.append({"to": to, "outcome": "refused", "reason": reason})
+                case Deferred(left_s, reason):
+                    items.append({"to": to, "outcome": "deferred", "retry_after_s": left_s, "reason": reason})
+        answers = self.rpc(
+            "tgworker_record_recipients",
+            p_account=account_id,
+            p_fence=self._fence(account_id),
+            p_found=Json(items),
+        )
+        return list(answers["left"])
 
     # WaitStore
 
@@ -487,6 +527,8 @@ def _settled(item: Settled) -> dict[str, Any]:
             return {**row, "outcome": "unsure", "reason": reason}
         case Released(reason):
             return {**row, "outcome": "released", "reason": reason}
+        case Unresolved(reason):
+            return {**row, "outcome": "unresolved", "reason": reason}
         case _:
             assert_never(item.outcome)
 

@@ -22,6 +22,7 @@ STORES = (
     ports.OutboxStore,
     ports.InboundStore,
     ports.DoubtStore,
+    ports.RecipientStore,
     ports.WaitStore,
     ports.HistoryQueue,
     ports.HistoryStore,

@@ -69,11 +69,29 @@ where not exists (select 1 from contact_identities known
 group by p.chat_id
 """
 
+# Rows that waited until somebody knows whom they are for.
+_WAKE = """
+update tgworker_outbox set state = 'waiting', not_before = null, error = null
+where integration_account_id = :account and state = 'resolving'
+    and recipient in (select value from json_each(:names))
+"""
+
+_NAMES_OF = """
+select cast(p.chat_id as text), '@' || lower(p.username), '+' || p.phone
+from json_each(:chats) j
+cross join tgworker_peers p on p.integration_account_id = :account and p.chat_id = j.value
+where exists (select 1 from tgworker_outbox o
+    where o.integration_account_id = :account and o.state = 'resolving')
+"""
+
 
 def save_peers(
     connection: sqlite3.Connection, account_id: AccountId, owner_id: str, peers: Sequence[Peer]
 ) -> None:
-    """Remember peers; contacts whose names changed, or whose id became known, are updated."""
+    """Remember peers; contacts whose names changed, or whose id became known, are updated.
+
+    What waited for them in the outbox may be claimed.
+    """
     if not peers:
         return
     rows = [
@@ -98,6 +116,14 @@ def save_peers(
         connection.executemany("update contact_identities set value = ? where id = ?", recognised)
         renamed = connection.execute(_RENAMED, arguments).fetchall()
         connection.executemany("update contact_identities set metadata = ? where id = ?", renamed)
+        names = [name for row in connection.execute(_NAMES_OF, arguments) for name in row if name is not None]
+        wake(connection, account_id, names)
+
+
+def wake(connection: sqlite3.Connection, account_id: AccountId, names: Iterable[str]) -> None:
+    """Let rows be claimed that waited until somebody knows whom these names mean."""
+    if some := list(names):
+        connection.execute(_WAKE, {"account": account_id, "names": to_json(some)})
 
 
 def list_peers(connection: sqlite3.Connection, account_id: AccountId) -> list[Peer]:
@@ -118,6 +144,13 @@ def find_peer(connection: sqlite3.Connection, account_id: AccountId, to: str) ->
         f" where integration_account_id = ? and {condition} order by chat_id limit 1",
         (account_id, value),
     ).fetchone()
+    if row is None and not is_marked_id(to):
+        row = connection.execute(
+            f"select {_COLUMNS} from tgworker_names n"  # noqa: S608 - a constant
+            " join tgworker_peers p using (integration_account_id, chat_id)"
+            " where n.integration_account_id = ? and n.name = ?",
+            (account_id, to.lower()),
+        ).fetchone()
     return None if row is None else peer_from(row)
 
 

@@ -23,7 +23,16 @@ from tgworker.embedded.peers import find_peer, is_marked_id
 from tgworker.embedded.retry import retry_delay_s
 from tgworker.embedded.values import iso, seconds, to_json
 from tgworker.messaging.models import AccountId
-from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown, Unsure
+from tgworker.messaging.outcomes import (
+    Deferred,
+    Refused,
+    Released,
+    Sent,
+    Settled,
+    Unknown,
+    Unresolved,
+    Unsure,
+)
 from tgworker.messaging.records import OutboxState
 
 PREVIEW_CHARACTERS = 100
@@ -41,6 +50,11 @@ select o.seq, o.message_id, json_extract(i.value, '$[3]'), json_extract(i.value,
 from json_each(:items) i cross join tgworker_outbox o
 where o.message_id = json_extract(i.value, '$[0]') and o.state = 'sending'
     and o.fence = json_extract(i.value, '$[1]') and o.attempts = json_extract(i.value, '$[2]')
+"""
+
+_RECIPIENT = """
+update tgworker_outbox set recipient = ?
+where message_id = ? and state = 'sending' and fence = ? and attempts = ?
 """
 
 _STAGE_VERDICTS = """
@@ -147,6 +161,10 @@ def stage_settled(connection: sqlite3.Connection, settled: Sequence[Settled], no
     """Stage what became of attempts; those of an older claim than the row's last are left out."""
     items = [_staged(connection, item, seconds(now)) for item in settled]
     connection.execute(_STAGE_SETTLED, {"items": to_json(items)})
+    sought = [item.attempt for item in settled if isinstance(item.outcome, Unresolved)]
+    connection.executemany(
+        _RECIPIENT, [(one.to.lower(), one.message_id, one.fence, one.number) for one in sought]
+    )
 
 
 def conclude(connection: sqlite3.Connection, verdicts: Sequence[Verdict], now: datetime) -> None:
@@ -202,6 +220,9 @@ def _staged(connection: sqlite3.Connection, item: Settled, now_s: float) -> tupl
             doubtful = 1
         case Released():
             state, unclaimed = OutboxState.WAITING, 1
+        case Unresolved():
+            state, unclaimed = OutboxState.RESOLVING, 1
+            error = item.outcome.reason
         case _:
             assert_never(item.outcome)
     return (

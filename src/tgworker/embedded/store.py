@@ -16,6 +16,7 @@ from tgworker.embedded import (
     listing,
     owning,
     peers,
+    recipients,
     settling,
     waiting,
 )
@@ -45,9 +46,10 @@ from tgworker.messaging.models import (
     Owned,
     Peer,
     Position,
+    Recipients,
     UpdateBatch,
 )
-from tgworker.messaging.outcomes import Settled
+from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 
@@ -129,8 +131,8 @@ def upgrade(database: Database, *, allowed: bool) -> int:
 class EmbeddedStore:
     """One data folder's store, made by `open_store`.
 
-    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `DoubtStore`, `WaitStore`, `HistoryStore`,
-    `JobStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
+    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `DoubtStore`, `RecipientStore`, `WaitStore`,
+    `HistoryStore`, `JobStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction (`enqueue`: one for every 500 messages; `turn`: two) and may raise
 
@@ -290,6 +292,31 @@ class EmbeddedStore:
         )
         self._ingest.committed(account_id, batch.position)
         return new
+
+    # RecipientStore
+
+    async def recipients(self, account_id: AccountId, *, limit: int = 1000) -> Recipients:
+        """See `tgworker.messaging.ports.RecipientStore`."""
+        now = self._now()
+        return await self._database.read(
+            lambda connection: recipients.recipients(connection, account_id, limit, now)
+        )
+
+    async def record_introduced(self, account_id: AccountId) -> None:
+        """See `tgworker.messaging.ports.RecipientStore`."""
+        now = self._now()
+        await self._write(
+            lambda connection: recipients.record_introduced(connection, account_id, now), durable=False
+        )
+
+    async def record_recipients(
+        self, account_id: AccountId, found: Mapping[str, Peer | Refused | Deferred]
+    ) -> Collection[str]:
+        """See `tgworker.messaging.ports.RecipientStore`."""
+        now = self._now()
+        return await self._write(
+            lambda connection: recipients.record_recipients(connection, account_id, found, now)
+        )
 
     # WaitStore
 

@@ -171,6 +171,32 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """A recipient that rows wait for in state ``resolving``.
+
+    Attributes:
+        to: Whom they are for, as in `Attempt`, in lower case.
+        left_s: Telegram is not to be asked before so many seconds.
+    """
+
+    to: str = field(repr=False)
+    left_s: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """What a store knows of whom an account writes to.
+
+    Attributes:
+        introduced: Whether the account's contacts and chats were read once, to the end.
+        sought: Whom rows wait for, those of the oldest rows first.
+    """
+
+    introduced: bool
+    sought: tuple[Sought, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """A message in a chat's history that may be the one that an attempt made.
 

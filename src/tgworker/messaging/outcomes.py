@@ -103,7 +103,18 @@ class Released:
     reason: str
 
 
-Outcome = Sent | Deferred | Refused | Unknown | Unsure | Released
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """No byte left: nobody knows yet whom its recipient names. The row waits for that in `resolving`.
+
+    Attributes:
+        reason: What is waited for.
+    """
+
+    reason: str
+
+
+Outcome = Sent | Deferred | Refused | Unknown | Unsure | Released | Unresolved
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from tgworker.messaging.models import (
     Owned,
     Peer,
     Position,
+    Recipients,
     Secret,
     UpdateBatch,
 )
@@ -223,6 +224,34 @@ class DoubtStore(Protocol):
         ...
 
 
+class RecipientStore(Protocol):
+    """Whom rows wait for in state ``resolving``, and what became of it."""
+
+    async def recipients(self, account_id: AccountId, *, limit: int = 1000) -> Recipients:
+        """Whom rows of an account wait for, at most ``limit`` names, and whether it was introduced."""
+        ...
+
+    async def record_introduced(self, account_id: AccountId) -> None:
+        """Remember that the account's contacts and chats were read to the end."""
+        ...
+
+    async def record_recipients(
+        self, account_id: AccountId, found: Mapping[str, Peer | Refused | Deferred]
+    ) -> Collection[str]:
+        """Store whom names mean; rows that wait for them go on.
+
+        A peer is kept as by `InboundStore.save_peers`, and its rows may be claimed; after `Refused` they are
+        dead-lettered (``unsure`` where nobody knows whether Telegram has them); after `Deferred` they show
+        until when they wait.
+
+        Rows also go on when `InboundStore` is told of a peer that they wait for.
+
+        Returns:
+            Names of which a row could not be written, because somebody held it: record them again.
+        """
+        ...
+
+
 class WaitStore(Protocol):
     """What Telegram asked an account to wait for, so that the next process waits, too."""
 
@@ -312,7 +341,9 @@ class HistoryQueue(Protocol):
         ...
 
 
-class AccountChildStore(AccountStore, InboundStore, DoubtStore, WaitStore, HistoryStore, Protocol):
+class AccountChildStore(
+    AccountStore, InboundStore, DoubtStore, RecipientStore, WaitStore, HistoryStore, Protocol
+):
     """What one account's child needs of a store."""
 
 

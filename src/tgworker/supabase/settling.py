@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import assert_never
 
-from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Settled, Unknown, Unsure
+from tgworker.messaging.outcomes import (
+    Deferred,
+    Refused,
+    Released,
+    Sent,
+    Settled,
+    Unknown,
+    Unresolved,
+    Unsure,
+)
 from tgworker.messaging.values import storable
 
 
@@ -25,7 +34,7 @@ def settled_json(settled: Settled) -> Mapping[str, object]:
         case Deferred():
             reason = storable(outcome.reason)
             return {**item, "retry_after_s": outcome.retry_after_s, "reason": reason}
-        case Refused() | Unknown() | Unsure() | Released():
+        case Refused() | Unknown() | Unsure() | Released() | Unresolved():
             return {**item, "reason": storable(outcome.reason)}
         case _:
             assert_never(outcome)

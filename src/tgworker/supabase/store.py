@@ -20,9 +20,10 @@ from tgworker.messaging.models import (
     Owned,
     Peer,
     Position,
+    Recipients,
     UpdateBatch,
 )
-from tgworker.messaging.outcomes import Settled
+from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
 from tgworker.supabase.accounts import Accounts
@@ -32,6 +33,7 @@ from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.owning import Doubts
+from tgworker.supabase.recipients import AccountRecipients
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
 from tgworker.supabase.turns import turn
@@ -65,6 +67,7 @@ class SupabaseStore:
         self._accounts = Accounts(rest, leases)
         self._inbox = Inbox(rest, leases)
         self._doubts = Doubts(rest, leases)
+        self._recipients = AccountRecipients(rest, leases)
         self._waits = AccountWaits(rest, leases)
         self._jobs = Jobs(rest, leases)
         self._outbox = Outbox(rest)
@@ -128,6 +131,22 @@ class SupabaseStore:
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         """See `tgworker.messaging.ports.InboundStore`."""
         return await self._inbox.ingest(account_id, batch)
+
+    # RecipientStore
+
+    async def recipients(self, account_id: AccountId, *, limit: int = 1000) -> Recipients:
+        """See `tgworker.messaging.ports.RecipientStore`."""
+        return await self._recipients.recipients(account_id, limit=limit)
+
+    async def record_introduced(self, account_id: AccountId) -> None:
+        """See `tgworker.messaging.ports.RecipientStore`."""
+        await self._recipients.record_introduced(account_id)
+
+    async def record_recipients(
+        self, account_id: AccountId, found: Mapping[str, Peer | Refused | Deferred]
+    ) -> Collection[str]:
+        """See `tgworker.messaging.ports.RecipientStore`."""
+        return await self._recipients.record_recipients(account_id, found)
 
     # WaitStore
 

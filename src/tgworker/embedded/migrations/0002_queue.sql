@@ -14,7 +14,8 @@ create table tgworker_accounts (
     user_id integer,
     state text not null default 'waiting',
     last_error text,
-    changed_at text
+    changed_at text,
+    introduced_at text -- its contacts and chats were read
 ) without rowid;
 create unique index tgworker_accounts_name on tgworker_accounts (name) where name is not null;
 create index tgworker_accounts_user on tgworker_accounts (user_id);
@@ -36,6 +37,15 @@ create table tgworker_peers (
 create index tgworker_peers_username on tgworker_peers (integration_account_id, lower(username))
     where username is not null;
 create index tgworker_peers_phone on tgworker_peers (integration_account_id, phone) where phone is not null;
+
+-- Whom a name meant when Telegram was asked, where the peer itself does not show it: one of several usernames, a phone
+-- number that only its owner's contacts see.
+create table tgworker_names (
+    integration_account_id text not null references integration_accounts (id) on delete cascade,
+    name text not null, -- `@username` in lower case, or `+` and digits
+    chat_id integer not null,
+    primary key (integration_account_id, name)
+) without rowid;
 
 -- What Telegram asked an account to wait for: a method, a chat, first messages to strangers.
 create table tgworker_waits (
@@ -94,6 +104,7 @@ create table tgworker_outbox (
     doubt_since real, -- the first attempt of which nobody knows whether Telegram has it
     chat_top_id integer, -- the newest message of the chat that was known at that attempt, else at the last one
     chat_id integer,
+    recipient text, -- whom a row in `resolving` waits for, in lower case
     awaiting_id integer not null default 0, -- Telegram has it, under an id that we have not seen yet
     looks integer not null default 0, -- so often that id was looked for in the chat's history
     error text,
@@ -120,6 +131,7 @@ create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
 -- Whose message one in the history could be, too.
 create index tgworker_outbox_doubtful on tgworker_outbox (integration_account_id, chat_id)
     where doubt_since is not null;
+create index tgworker_outbox_resolving on tgworker_outbox (integration_account_id, recipient) where state = 'resolving';
 create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
 create index tgworker_outbox_unnamed on tgworker_outbox (integration_account_id, seq)
     where awaiting_id = 1 and looks < 3 and parts = 1 and chat_id is not null;
@@ -144,7 +156,7 @@ create table tgworker_lanes (
     conversation_id text primary key not null,
     integration_account_id text, -- the head's
     head_seq integer not null,
-    wake_at real, -- the head waits until then; null: it may be claimed
+    wake_at real, -- the head waits until then (for its recipient: without end); null: it may be claimed
     fence integer -- of the claim that holds the head; null: nobody
 ) without rowid;
 create index tgworker_lanes_ready on tgworker_lanes (integration_account_id, head_seq)
@@ -176,7 +188,7 @@ begin
     delete from tgworker_lanes where conversation_id = new.conversation_id;
     insert into tgworker_lanes (conversation_id, integration_account_id, head_seq, wake_at, fence)
     select o.conversation_id, o.integration_account_id, o.seq,
-        case o.state when 'deferred' then o.not_before end,
+        case o.state when 'deferred' then o.not_before when 'resolving' then 9e999 end,
         case o.state when 'sending' then o.fence end
     from tgworker_outbox o
     where o.seq = coalesce(
@@ -190,7 +202,7 @@ begin
     delete from tgworker_lanes where conversation_id = old.conversation_id;
     insert into tgworker_lanes (conversation_id, integration_account_id, head_seq, wake_at, fence)
     select o.conversation_id, o.integration_account_id, o.seq,
-        case o.state when 'deferred' then o.not_before end,
+        case o.state when 'deferred' then o.not_before when 'resolving' then 9e999 end,
         case o.state when 'sending' then o.fence end
     from tgworker_outbox o
     where o.seq = coalesce(

@@ -21,7 +21,8 @@ create table if not exists public.tgworker_accounts (
     owner_switch boolean, -- what is_active said, and is to say again, while it is kept false; null: is_active itself
     seen_sync_at timestamptz, -- last_sync_at as it was last seen, while the account is being adopted
     still_since timestamptz, -- since when last_sync_at stands still
-    adopted_at timestamptz
+    adopted_at timestamptz,
+    introduced_at timestamptz -- its contacts and chats were read
 );
 -- On an adopted database: the session, encrypted by us, where the application encrypts it in a way of its own. Its own
 -- column stays as it is: that is what the old worker finds when it gets the account back.
@@ -61,6 +62,15 @@ create index if not exists tgworker_peers_username on public.tgworker_peers (int
     where username is not null;
 create index if not exists tgworker_peers_phone on public.tgworker_peers (integration_account_id, phone)
     where phone is not null;
+
+-- Whom a name meant when Telegram was asked, where the peer itself does not show it: one of several usernames, a phone
+-- number that only its owner's contacts see.
+create table if not exists public.tgworker_names (
+    integration_account_id uuid not null,
+    name text not null, -- `@username` in lower case, or `+` and digits
+    chat_id bigint not null,
+    primary key (integration_account_id, name)
+);
 
 -- What Telegram asked an account to wait for: a method, a chat, first messages to strangers.
 create table if not exists public.tgworker_waits (
@@ -124,6 +134,7 @@ create table if not exists public.tgworker_outbox (
     doubt_since timestamptz, -- the first attempt of which nobody knows whether Telegram has it
     chat_top_id bigint, -- the newest message of the chat that was known at that attempt, else at the last one
     chat_id bigint,
+    recipient text, -- whom a row in `resolving` waits for, in lower case
     awaiting_id boolean not null default false, -- Telegram has it, under an id that we have not seen yet
     looks integer not null default 0, -- so often that id was looked for in the chat's history
     error text,
@@ -154,6 +165,8 @@ create index if not exists tgworker_outbox_expiring on public.tgworker_outbox (e
 -- Whose message one in the history could be, too.
 create index if not exists tgworker_outbox_doubtful on public.tgworker_outbox (integration_account_id, chat_id)
     where doubt_since is not null;
+create index if not exists tgworker_outbox_resolving on public.tgworker_outbox (integration_account_id, recipient)
+    where state = 'resolving';
 create index if not exists tgworker_outbox_awaiting_id on public.tgworker_outbox (integration_account_id)
     where awaiting_id;
 create index if not exists tgworker_outbox_unnamed on public.tgworker_outbox (integration_account_id, seq)

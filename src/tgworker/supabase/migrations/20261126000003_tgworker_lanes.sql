@@ -152,7 +152,7 @@ begin
             o.state in ('unsure', 'dead', 'cancelled', 'expired') as ended
         from unnest(p_ids) as k (id)
         join public.tgworker_outbox o on o.message_id = k.id
-            and (o.state in ('waiting', 'deferred', 'held')
+            and (o.state in ('waiting', 'resolving', 'deferred', 'held')
                 or (p_asked_again and o.state in ('unsure', 'dead', 'cancelled', 'expired')))
         join public.messages m on m.id = k.id
         where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'

@@ -170,13 +170,17 @@ begin
     if public.tgworker_is_chat_id(p_to) then
         return p_to::bigint;
     elsif p_to like '@%' then
-        return (select p.chat_id from public.tgworker_peers p
+        return coalesce((select p.chat_id from public.tgworker_peers p
             where p.integration_account_id = p_account and p.username is not null
-                and lower(p.username) = lower(substr(p_to, 2)) order by p.chat_id limit 1);
+                and lower(p.username) = lower(substr(p_to, 2)) order by p.chat_id limit 1),
+            (select n.chat_id from public.tgworker_names n
+            where n.integration_account_id = p_account and n.name = lower(p_to)));
     elsif p_to like '+%' then
-        return (select p.chat_id from public.tgworker_peers p
+        return coalesce((select p.chat_id from public.tgworker_peers p
             where p.integration_account_id = p_account and p.phone is not null and p.phone = substr(p_to, 2)
-            order by p.chat_id limit 1);
+            order by p.chat_id limit 1),
+            (select n.chat_id from public.tgworker_names n
+            where n.integration_account_id = p_account and n.name = p_to));
     end if;
     return null;
 end $$;
@@ -197,7 +201,7 @@ $$;
 --            "retry_after_s", "reason"}]
 --          claim and part as tgworker_claim gave them; parts: how many there are, null where nobody has counted them
 --          (after a part that was sent the next one is claimed, and the row is settled with its last); outcome one of
---          sent, deferred, refused, unknown, unsure, released; to and chat_id: whom the attempt was addressed to, chat_id
+--          sent, deferred, refused, unknown, unsure, released, unresolved; to and chat_id: whom the attempt was addressed to, chat_id
 --          if it was known
 -- answer   {"settled": [message_id], "stale": [message_id]}
 --
@@ -230,6 +234,12 @@ begin
         where o.message_id = i.message_id and o.claim = i.claim and o.state = 'sending' and i.parts > 1
             and o.parts is distinct from i.parts;
     end if;
+    if exists (select from jsonb_array_elements(p_items) i where i ->> 'outcome' = 'unresolved') then
+        update public.tgworker_outbox o set recipient = lower(i."to")
+        from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, outcome text, "to" text)
+        where o.message_id = i.message_id and o.claim = i.claim and o.state = 'sending'
+            and i.outcome = 'unresolved';
+    end if;
     with counted as (
         select distinct on (o.seq) o.seq, o.integration_account_id, o.attempts, i.*
         from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, part integer, outcome text, "to" text,
@@ -238,12 +248,12 @@ begin
         join public.tgworker_outbox o on o.message_id = i.message_id
         join public.tgworker_leases l on l.integration_account_id = o.integration_account_id and l.fence = o.fence
         where o.state = 'sending' and o.claim = i.claim
-            and i.outcome in ('sent', 'deferred', 'refused', 'unknown', 'unsure', 'released')
+            and i.outcome in ('sent', 'deferred', 'refused', 'unknown', 'unsure', 'released', 'unresolved')
     )
     select array_agg(c.message_id), array_agg((
             c.seq, coalesce(c.part, 0),
-            case c.outcome when 'sent' then 'sent' when 'refused' then 'dead' when 'unsure' then 'unsure' when 'released' then 'waiting'
-                else 'deferred' end,
+            case c.outcome when 'sent' then 'sent' when 'refused' then 'dead' when 'unsure' then 'unsure'
+                when 'released' then 'waiting' when 'unresolved' then 'resolving' else 'deferred' end,
             case c.outcome when 'sent' then c.telegram_id end,
             -- Addressed by name: the peer that was resolved for it may be known by now.
             coalesce(c.chat_id, case c.outcome when 'sent' then
@@ -254,7 +264,7 @@ begin
                 -- (Each part that was sent before took an attempt of its own.)
                 when 'unknown' then v_now + make_interval(secs => public.tgworker_retry_delay_s(c.attempts - coalesce(c.part, 0))) end,
             case when c.outcome not in ('sent', 'released') then c.reason end,
-            c.outcome in ('unknown', 'unsure'), c.outcome = 'released'
+            c.outcome in ('unknown', 'unsure'), c.outcome in ('released', 'unresolved')
         )::public.tgworker_verdict order by c.seq)
     into v_settled, v_rows from counted c;
     perform public.tgworker_apply(v_rows, v_now);

@@ -122,6 +122,40 @@ begin
             and jsonb_typeof(coalesce(nullif(c.metadata, 'null'), '{}')) = 'object'
     ) n
     where i.id = n.id and i.metadata is distinct from n.metadata;
+    -- What waited for them may be claimed.
+    if exists (select from public.tgworker_outbox o
+        where o.integration_account_id = p_account and o.state = 'resolving')
+    then
+        perform public.tgworker_wake(p_account, array(
+            select n.name from unnest(v_changed) g (id)
+            cross join lateral (
+                select t.username, t.phone from public.tgworker_peers t
+                where t.integration_account_id = p_account and t.chat_id = g.id offset 0
+            ) p
+            cross join lateral (values (g.id::text), ('@' || lower(p.username)), ('+' || p.phone)) n (name)
+            where n.name is not null));
+    end if;
+end $$;
+
+-- Lets rows be claimed that waited until somebody knows whom these names mean. Waits for nobody: a row that the
+-- application holds is left, for tgworker_record_recipients.
+create or replace function public.tgworker_wake(p_account uuid, p_names text[]) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_conversations uuid[];
+begin
+    with woken as (
+        update public.tgworker_outbox o set state = 'waiting', not_before = null, error = null
+        where o.seq in (
+            select k.seq from public.tgworker_outbox k
+            where k.integration_account_id = p_account and k.state = 'resolving' and k.recipient = any (p_names)
+            for update skip locked)
+        returning o.conversation_id
+    )
+    select array_agg(distinct w.conversation_id) into v_conversations from woken w;
+    perform public.tgworker_relane(v_conversations);
 end $$;
 
 -- Stores messages that are not known yet, and recognises those that this worker sent. p_messages and p_sent_ids as in
@@ -703,6 +737,92 @@ begin
         perform public.tgworker_apply(array[(v_seq, 0, 'sent', p_telegram_id, p_chat, p_sent_at, null, null, false,
             false)::public.tgworker_verdict], public.tgworker_now());
     end if;
+end $$;
+
+-- RecipientStore.recipients
+--
+-- answer  {"introduced": bool, "sought": [{"to", "left_s"}]}: whether the account's contacts and chats were read, and whom
+--         rows in `resolving` wait for, those of the oldest rows first
+create or replace function public.tgworker_recipients(p_account uuid, p_limit integer default 1000) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select jsonb_build_object(
+        'introduced', exists (select from public.tgworker_accounts t
+            where t.integration_account_id = p_account and t.introduced_at is not null),
+        'sought', (
+            select coalesce(jsonb_agg(jsonb_build_object('to', k.recipient, 'left_s',
+                coalesce(greatest(0, extract(epoch from k.until_at - public.tgworker_now())), 0)) order by k.seq), '[]')
+            from (
+                select o.recipient, max(o.not_before) as until_at, min(o.seq) as seq from public.tgworker_outbox o
+                where o.integration_account_id = p_account and o.state = 'resolving' and o.recipient is not null
+                group by o.recipient order by min(o.seq) limit p_limit
+            ) k))
+$$;
+
+-- RecipientStore.record_introduced
+--
+-- Raises 409 `lease_lost`.
+create or replace function public.tgworker_record_introduced(p_account uuid, p_fence bigint) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    update public.tgworker_accounts set introduced_at = public.tgworker_now()
+    where integration_account_id = p_account;
+end $$;
+
+-- RecipientStore.record_recipients
+--
+-- p_found  [{"to", "outcome", "peer", "retry_after_s", "reason"}]: outcome one of found (peer as in tgworker_ingest),
+--          refused, deferred
+-- answer   {"left": [to]}: names of which a row is held by the application; call again for them
+-- Raises 409 `lease_lost`, 410 `account_gone`.
+create or replace function public.tgworker_record_recipients(p_account uuid, p_fence bigint, p_found jsonb)
+returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := public.tgworker_now();
+    v_owned record;
+    v_rows public.tgworker_verdict[];
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    v_owned := public.tgworker_owner(p_account);
+    perform public.tgworker_keep_peers(p_account, v_owned.owner, (
+        select coalesce(jsonb_agg(i -> 'peer'), '[]') from jsonb_array_elements(p_found) i
+        where i ->> 'outcome' = 'found'));
+    insert into public.tgworker_names as n (integration_account_id, name, chat_id)
+    select p_account, i."to", (i.peer ->> 'chat_id')::bigint
+    from jsonb_to_recordset(p_found) i ("to" text, outcome text, peer jsonb)
+    where i.outcome = 'found'
+        and public.tgworker_chat_of(p_account, i."to") is distinct from (i.peer ->> 'chat_id')::bigint
+    on conflict (integration_account_id, name) do update set chat_id = excluded.chat_id;
+    perform public.tgworker_wake(p_account, array(
+        select i ->> 'to' from jsonb_array_elements(p_found) i where i ->> 'outcome' = 'found'));
+    select array_agg((k.seq, 0,
+            case when k.outcome = 'deferred' then 'resolving' when k.doubt_since is null then 'dead' else 'unsure' end,
+            null, null, null,
+            case k.outcome when 'deferred' then v_now + make_interval(secs => greatest(0, k.retry_after_s)) end,
+            case when k.outcome = 'deferred' or k.doubt_since is null then k.reason
+                else format('nobody knows whether Telegram has it, and its recipient is found no more (%s)', k.reason)
+            end,
+            false, false)::public.tgworker_verdict order by k.seq)
+    into v_rows
+    from (
+        select o.seq, o.doubt_since, i.outcome, i.retry_after_s, i.reason
+        from jsonb_to_recordset(p_found) i ("to" text, outcome text, retry_after_s double precision, reason text)
+        join public.tgworker_outbox o on o.integration_account_id = p_account and o.state = 'resolving'
+            and o.recipient = i."to"
+        where i.outcome in ('refused', 'deferred')
+        for update of o skip locked
+    ) k;
+    perform public.tgworker_apply(v_rows, v_now);
+    return jsonb_build_object('left', (
+        select coalesce(jsonb_agg(i ->> 'to'), '[]') from jsonb_array_elements(p_found) i
+        where i ->> 'outcome' in ('found', 'refused') and exists (
+            select from public.tgworker_outbox o
+            where o.integration_account_id = p_account and o.state = 'resolving' and o.recipient = i ->> 'to')));
 end $$;
 
 -- WaitStore.waits

@@ -351,8 +351,9 @@ declare
     v_rows bigint;
     v_all bigint := 0;
 begin
-    foreach v_table in array array['tgworker_peers', 'tgworker_channel_positions', 'tgworker_positions',
-        'tgworker_waits', 'tgworker_job_claims', 'tgworker_gap_jobs', 'tgworker_leases', 'tgworker_accounts']
+    foreach v_table in array array['tgworker_peers', 'tgworker_names', 'tgworker_channel_positions',
+        'tgworker_positions', 'tgworker_waits', 'tgworker_job_claims', 'tgworker_gap_jobs', 'tgworker_leases',
+        'tgworker_accounts']
     loop
         execute format('delete from public.%1$I where ctid = any (array(
             select ctid from public.%1$I where integration_account_id = $1 limit $2))', v_table)
