@@ -4,9 +4,10 @@ begin;
 set local lock_timeout = '3s';
 
 -- What "now" means in every function below. Tests put a calendar of their own here.
+-- (In PL/pgSQL, which keeps its plans; functions in SQL are planned with every call.)
 create or replace function public.tgworker_now() returns timestamptz
-language sql volatile set search_path = pg_catalog, public, pg_temp
-as $$ select clock_timestamp() $$;
+language plpgsql volatile set search_path = pg_catalog, public, pg_temp
+as $$ begin return clock_timestamp(); end $$;
 
 create table if not exists public.tgworker_accounts (
     integration_account_id uuid primary key,
