@@ -147,6 +147,20 @@ async def test_users_move_between_data_centres(server_key: ServerKey) -> None:
         assert (await control.behave(nearest_dc=4)).nearest_dc == 4
 
 
+async def test_users_edit_delete_and_read_without_a_client(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    async with controlling(controlled) as control:
+        sent = await control.send_text(alice, bob, "hello")
+        await control.edit_text(alice, bob, sent.sender_message_id, "bye", [Formatting("bold", 0, 3)])
+        (line,) = await control.chat(bob, alice)
+        assert (line.text, line.entities) == ("bye", (Formatting("bold", 0, 3),))
+        assert await control.read_chat(bob, alice) is True
+        assert await control.delete_messages(alice, bob, [sent.sender_message_id], revoke=False) == 1
+        assert (len(await control.chat(bob, alice)), await control.chat(alice, bob)) == (1, ())
+        with pytest.raises(ControlRefused, match="is another's"):
+            await control.edit_text(bob, alice, sent.recipient_message_id, "mine")
+
+
 async def test_users_befriend_and_part(controlled: Sandbox) -> None:
     alice = controlled.users[0].id
     async with controlling(controlled) as control:

@@ -29,9 +29,15 @@ from tgworker.sandbox.control_messages import (
     ReadChats,
     ReadStatistics,
     Revoke,
-    SendText,
     SetFault,
     Stop,
+)
+from tgworker.sandbox.control_phone import (
+    DeleteMessages,
+    EditText,
+    MarkRead,
+    SendText,
+    obey_phone_command,
 )
 from tgworker.sandbox.control_rooms import (
     AddMember,
@@ -105,8 +111,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return {"cleared": sandbox.faults.clear(command.fault)}
         case ListFaults():
             return FaultList(sandbox.faults.listing())
-        case SendText():
-            return sandbox.send_text(command.sender, command.recipient, command.text, command.entities)
+        case SendText() | EditText() | DeleteMessages() | MarkRead():
+            return obey_phone_command(sandbox, command)
         case ReadChat():
             return _chat_page(sandbox, command)
         case ReadChats():

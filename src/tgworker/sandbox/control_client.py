@@ -30,10 +30,10 @@ from tgworker.sandbox.control_messages import (
     ReadChats,
     ReadStatistics,
     Revoke,
-    SendText,
     SetFault,
     Stop,
 )
+from tgworker.sandbox.control_phone import DeleteMessages, EditText, MarkRead, SendText
 from tgworker.sandbox.control_rooms import (
     AddMember,
     CreateChannel,
@@ -92,6 +92,27 @@ class SandboxControl:
         """Send a text as a user."""
         command = SendText(sender=sender_id, recipient=recipient_id, text=text, entities=tuple(entities))
         return await self._ask(command, SentText)
+
+    async def edit_text(
+        self, user_id: int, peer_id: int, message_id: int, text: str, entities: Sequence[Formatting] = ()
+    ) -> None:
+        """Give a message of a user's another text."""
+        await self._ask(
+            EditText(user=user_id, peer=peer_id, message=message_id, text=text, entities=tuple(entities)),
+            dict[str, int],
+        )
+
+    async def delete_messages(
+        self, user_id: int, peer_id: int, ids: Sequence[int], *, revoke: bool = True
+    ) -> int:
+        """Delete messages of a chat, by a user's numbers; returns how many were there."""
+        command = DeleteMessages(user=user_id, peer=peer_id, ids=tuple(ids), revoke=revoke)
+        return (await self._ask(command, dict[str, int]))["deleted"]
+
+    async def read_chat(self, user_id: int, peer_id: int, max_id: int = 0) -> bool:
+        """Mark a chat as read up to a message (0: all); returns whether anything was unread."""
+        command = MarkRead(user=user_id, peer=peer_id, max_id=max_id)
+        return (await self._ask(command, dict[str, bool]))["news"]
 
     async def chat(self, user_id: int, peer_id: int, *, after: int = 0) -> tuple[ChatLine, ...]:
         """What a user's account holds of a chat, oldest first, read page by page."""

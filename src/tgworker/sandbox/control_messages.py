@@ -13,9 +13,9 @@ from msgspec import UNSET, UnsetType
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.control_command import Command
 from tgworker.sandbox.control_limits import Limit, SetSlowmode
+from tgworker.sandbox.control_phone import PhoneCommand
 from tgworker.sandbox.control_rooms import RoomCommand
 from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault, Heals
-from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation
 
 MAX_LINE_BYTES = 64 * 1024
@@ -52,20 +52,6 @@ class ClearFaults(Command, tag="clear_faults"):
 
 class ListFaults(Command, tag="list_faults"):
     """Result: ``{"faults": [{"id", "hits", "fault": {…}}, …]}``."""
-
-
-class SendText(Command, tag="send_text"):
-    """Send a text as a user; ``recipient`` may be the marked id of a group or channel.
-
-    Formatting is ``[{"kind": "bold", "offset": 0, "length": 4}, …]``, counted in UTF-16 code units.
-
-    Result: ``{"sender_message_id", "recipient_message_id"}``.
-    """
-
-    sender: int
-    recipient: int
-    text: str
-    entities: tuple[Formatting, ...] = ()
 
 
 class ReadChat(Command, tag="chat"):
@@ -198,7 +184,7 @@ AnyCommand = (
     SetFault
     | ClearFaults
     | ListFaults
-    | SendText
+    | PhoneCommand
     | ReadChat
     | ReadChats
     | AddUser

@@ -6,17 +6,13 @@ from typing import Any
 
 import trio
 
-from tgworker.sandbox import post
-from tgworker.sandbox.accounts import Account
-from tgworker.sandbox.addressing import check_may_write
+from tgworker.sandbox import phone
 from tgworker.sandbox.behaviour import Behaviour
-from tgworker.sandbox.channel_post import publish
-from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.connection import Connection
 from tgworker.sandbox.errors import RequestRefused, SandboxError
 from tgworker.sandbox.faults import Faults
-from tgworker.sandbox.formatting import Formatting, entity_of
+from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.ledger import chat_lines, chat_summaries
 from tgworker.sandbox.limits import Limits
 from tgworker.sandbox.listening import HOST
@@ -188,22 +184,28 @@ class Sandbox:
                 write there.
         """
         sender, room = self._cloud.directory.get(sender_id), self.rooms.find(recipient_id)
-        try:
-            text.encode()
-            content = post.checked_content(self._cloud, text, [entity_of(each) for each in entities])
-            check_may_write(sender, room)
-        except RequestRefused as refusal:
-            raise SandboxError(f"this text cannot be sent: {refusal.message}") from None
-        except UnicodeEncodeError:
-            raise SandboxError("this text cannot be sent: half a surrogate pair is no character") from None
-        except ValueError as error:
-            raise SandboxError(f"this text cannot be sent: {error}") from None
-        if isinstance(room, Channel):
-            number = publish(self._cloud, sender, room, content.text, entities=content.entities).id
-            return SentText(number, number)
-        letter = post.deliver(self._cloud, sender, room, content.text, entities=content.entities)
-        theirs = letter.copies.get(room.id, 0) if isinstance(room, Account) else 0
-        return SentText(letter.id, theirs)
+        return phone.send_text(self._cloud, sender, room, text, entities)
+
+    def edit_text(
+        self, user_id: int, peer_id: int, message_id: int, text: str, entities: Iterable[Formatting] = ()
+    ) -> None:
+        """Give a message of a user's another text. Raises as `send_text`, and if the message is not there."""
+        editor, room = self._cloud.directory.get(user_id), self.rooms.find(peer_id)
+        phone.edit_text(self._cloud, editor, room, message_id, text, entities)
+
+    def delete_messages(self, user_id: int, peer_id: int, ids: Iterable[int], *, revoke: bool = True) -> int:
+        """Delete messages of a chat, by a user's numbers; returns how many were there.
+
+        ``revoke``: for all who have them; in a channel that is always so.
+        """
+        user, room = self._cloud.directory.get(user_id), self.rooms.find(peer_id)
+        return phone.delete_messages(self._cloud, user, room, ids, revoke=revoke)
+
+    def read_chat(self, user_id: int, peer_id: int, max_id: int = 0) -> bool:
+        """Mark a chat as read up to a message (0: all); returns whether anything was unread."""
+        return phone.read_chat(
+            self._cloud, self._cloud.directory.get(user_id), self.rooms.find(peer_id), max_id
+        )
 
     def chat(
         self, user_id: int, peer_id: int, *, after: int = 0, limit: int | None = None
