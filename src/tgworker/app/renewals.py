@@ -6,6 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, cast, final
 
+from tgworker.guard import EXIT_RESTART_ME
+from tgworker.messaging.models import AccountId
+from tgworker.operations.logs import Logger
+from tgworker.operations.stopping import StopSwitch
+
 OF_AN_ACCOUNT_S: Final = 86_400.0
 """One account gets a new process once in so long."""
 
@@ -63,6 +68,31 @@ class Renewals:
             scratch.replace(self._path)
         except OSError:
             return False
+        return True
+
+
+@final
+class Renewer:
+    """Ends the process in order for an account that is deaf on every line of it, if the budget allows it.
+
+    Args:
+        renewals: The budget.
+        switch: Ends the process; whoever started it starts another one (`EXIT_RESTART_ME`).
+        log: Says why.
+    """
+
+    def __init__(self, renewals: Renewals, switch: StopSwitch, log: Logger) -> None:
+        self._renewals = renewals
+        self._switch = switch
+        self._log = log
+
+    def __call__(self, account_id: AccountId) -> bool:
+        """Ask for a new process; returns whether there will be one."""
+        if self._switch.requested is None:
+            if not self._renewals.spend(account_id):
+                return False
+            self._log.error("worker exits, because an account stays deaf", account=account_id)
+        self._switch.request("an account stays deaf", exit_code=EXIT_RESTART_ME)
         return True
 
 

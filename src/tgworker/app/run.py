@@ -21,13 +21,12 @@ from tgworker.app.guarded import NoGuard
 from tgworker.app.metrics import WorkerMetrics
 from tgworker.app.parts import NO_SYSTEMD, Parts
 from tgworker.app.reload import LiveSettings
-from tgworker.app.renewals import Renewals
+from tgworker.app.renewals import Renewals, Renewer
 from tgworker.app.status_service import StatusService
 from tgworker.app.worker import Worker
 from tgworker.embedded import DataFolder
 from tgworker.guard import EXIT_RESTART_ME
 from tgworker.messaging.events import Event as MessagingEvent
-from tgworker.messaging.models import AccountId
 from tgworker.messaging.pacing import PUBLISHED, UNPACED
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
@@ -201,7 +200,9 @@ class _Process:
             adjust=lambda spec: self._guard.adjusted(named_in_logs(spec, account_of=account_of)),
             dump=evidence_of(adapters.telegram.stacks),
             line_stacks=adapters.telegram.stacks,
-            renew=partial(self._renew, Renewals(settings.data_dir / "renewals.json", now=time.time)),
+            renew=Renewer(
+                Renewals(settings.data_dir / "renewals.json", now=time.time), self._switch, self._log
+            ),
             on_wedged=self._wedged,
             canary=Canary(),
             services=(
@@ -249,15 +250,6 @@ class _Process:
         if self._switch.requested is None:
             self._log.warning("worker is above its memory limit", used_mb=round(used_mb), limit_mb=limit_mb)
         self._switch.request("memory", exit_code=EXIT_RESTART_ME)
-
-    def _renew(self, renewals: Renewals, account_id: AccountId) -> bool:
-        """An account is deaf on every line of this process: it ends, if it does not do so too often."""
-        if self._switch.requested is None:
-            if not renewals.spend(account_id):
-                return False
-            self._log.error("worker exits, because an account stays deaf", account=account_id)
-        self._switch.request("an account stays deaf", exit_code=EXIT_RESTART_ME)
-        return True
 
     def _homeless(self) -> None:
         """Somebody has removed the data folder: what is written from now on is lost with this process."""
