@@ -262,6 +262,15 @@ def test_after_a_flood_wait_one_message_leaves_and_the_next_ones_at_half_the_spe
     assert times == [9, 9.08, 9.16, 9.24]
 
 
+def test_a_flood_wait_slows_down_the_chat_that_it_answered_and_no_other_chat() -> None:
+    pacing = Pacing(PUBLISHED)
+    sent_at(pacing, CHAT, 5)
+    pacing.announced(flood(9.0), 0.0, chat_id=CHAT)
+    pacing.announced(flood(9.5), 0.5, chat_id=CHAT)  # of the same flood
+    assert sent_at(pacing, CHAT, 7, 9.5)[-3:] == [10, 12, 14]
+    assert sent_at(pacing, 78, 7, 20.0) == [20, 20, 20, 20, 20, 21, 22]
+
+
 def test_answers_to_what_was_in_flight_together_are_one_flood() -> None:
     pacing = Pacing(PUBLISHED)
     for n in range(10):
@@ -310,9 +319,9 @@ def test_a_chat_in_slow_mode_is_written_to_once_in_its_interval_without_asking_a
     pacing = Pacing(PUBLISHED)
     assert pacing.ask(GROUP, 0.0) == Go()
     pacing.announced(Wait(Scope.chat(GROUP), 30.0, "SLOWMODE_WAIT_30"), 0.0)
-    assert sent_at(pacing, GROUP, 4, 0.0) == [30, 60, 90, 120]
-    pacing.announced(Wait(Scope.chat(GROUP), 130.0, "SLOWMODE_WAIT_10"), 120.0)
-    assert sent_at(pacing, GROUP, 2, 120.0) == [130, 160], "what is left of an interval is not the interval"
+    assert sent_at(pacing, GROUP, 4, 0.0) == [30, 61, 92, 123]
+    pacing.announced(Wait(Scope.chat(GROUP), 133.0, "SLOWMODE_WAIT_10"), 123.0)
+    assert sent_at(pacing, GROUP, 2, 123.0) == [133, 164], "what is left of an interval is not the interval"
 
 
 def test_a_slow_mode_that_nobody_mentioned_for_an_hour_is_forgotten() -> None:

@@ -174,7 +174,7 @@ class Gate:
         now_s = trio.current_time()
         wait = Wait(scope, now_s + outcome.retry_after_s, outcome.reason)
         ours = outcome.holds_up is not HoldsUp.SUBSCRIPTION
-        if self._pacing.announced(wait, now_s, ours=ours):
+        if self._pacing.announced(wait, now_s, chat_id=peer.chat_id, ours=ours):
             self._report(
                 WaitAnnounced(self._account_id, scope.kind.value, outcome.retry_after_s, outcome.reason)
             )

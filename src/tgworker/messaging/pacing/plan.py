@@ -17,6 +17,10 @@ TRIAL = "PEER_FLOOD: another first message is tried alone"
 TRIAL_S = 60.0
 """Once first messages to strangers may be tried again, one of them goes alone; the others give it so long."""
 
+SLOWMODE_MARGIN_S = 1.0
+"""So much longer than its interval a slow chat is left alone: Telegram counts from when a message comes in
+there, and the next one may be faster on its way."""
+
 FORGET_SLOWMODE_S = 3600.0
 """So long after the last ``SLOWMODE_WAIT_X`` a chat is taken for one without slow mode again."""
 
@@ -85,6 +89,7 @@ class Pacing:
         self._account: Bucket | None = None
         self._methods: dict[str, Bucket] = {}
         self._tempos: dict[str, Tempo] = {}
+        self._chat_tempos: dict[int, Tempo] = {}
         self._chats: dict[int, Bucket] = {}
         self._slowmodes: dict[int, _Slowmode] = {}
         self._wary = False  # Telegram refused a first message to a stranger, and has taken none since
@@ -148,12 +153,16 @@ class Pacing:
 
     # ---------------------------------------------------------------- what is learned
 
-    def announced(self, wait: Wait, now_s: float, *, ours: bool = True) -> bool:
+    def announced(self, wait: Wait, now_s: float, *, chat_id: int | None = None, ours: bool = True) -> bool:
         """Telegram announced a wait; returns whether it is longer than what was known.
+
+        A flood wait does not say whether all messages together were too many, or those into one chat: so the
+        method slows down, and the chat, too.
 
         Args:
             wait: The wait.
             now_s: The time.
+            chat_id: Where the message was to go that was answered so.
             ours: Whether we were too fast, so that there is something to learn from it. A missing
                 subscription (``FLOOD_PREMIUM_WAIT_X``) teaches nothing.
         """
@@ -161,6 +170,9 @@ class Pacing:
             method = wait.scope.key
             self._tempos[method] = self._tempos.get(method, Tempo()).flooded(now_s, wait.until_s)
             self._methods[method] = Bucket(1, wait.until_s)
+            if chat_id is not None:
+                tempo = self._chat_tempos.get(chat_id, Tempo())
+                self._chat_tempos[chat_id] = tempo.flooded(now_s, wait.until_s)
         if ours and wait.scope.kind is ScopeKind.CHAT:
             self._learn_slowmode(int(wait.scope.key), wait.until_s - now_s, now_s)
         if wait.scope == STRANGERS:
@@ -195,8 +207,10 @@ class Pacing:
     def _chat_rate(self, chat_id: int, now_s: float) -> Rate:
         slowmode = self._slowmodes.get(chat_id)
         if slowmode is not None and now_s - slowmode.seen_at_s < FORGET_SLOWMODE_S + slowmode.every_s:
-            return Rate(slowmode.every_s, 1)
-        return self._rates.chat if chat_id > 0 else self._rates.group
+            return Rate(slowmode.every_s + SLOWMODE_MARGIN_S, 1)
+        rate = self._rates.chat if chat_id > 0 else self._rates.group
+        tempo = self._chat_tempos.get(chat_id) if self._chat_tempos else None
+        return rate if tempo is None else rate.slower(tempo.slowness_at(now_s))
 
     def _method_rate(self, method: str, now_s: float) -> Rate:
         tempo = self._tempos.get(method)
@@ -214,6 +228,9 @@ class Pacing:
             chat_id: slowmode
             for chat_id, slowmode in self._slowmodes.items()
             if now_s - slowmode.seen_at_s < FORGET_SLOWMODE_S + slowmode.every_s
+        }
+        self._chat_tempos = {
+            chat_id: tempo for chat_id, tempo in self._chat_tempos.items() if tempo.slowness_at(now_s) > 1
         }
         self._chats = {
             chat_id: bucket

@@ -1,4 +1,4 @@
-"""How much slower than the published numbers a method is used: learned from Telegram's answers. Pure.
+"""How much slower than the published numbers something is done: learned from Telegram's answers. Pure.
 
 The published numbers are those of bots; what a user account may do depends on its age, its contacts and what
 Telegram thinks of it, and is published nowhere (https://core.telegram.org/api/errors, ``FLOOD_WAIT_X``). So a
