@@ -38,6 +38,16 @@ SANE = {
     "supabase_polling_requests_per_s": (0.1, 20.0),
     "supabase_wakeup_requests_per_s": (0.0, 20.0),
     "worker_idle_cpu_percent": (0.0, 90.0),
+    "throughput_embedded_vs_bare": (0.05, 50.0),
+    "throughput_supabase_vs_bare": (0.01, 20.0),
+    "throughput_vs_plan": (1, 5000.0),
+    "inbound_embedded_vs_bare": (0.01, 50.0),
+    "inbound_supabase_vs_bare": (0.005, 50.0),
+    "account_restart_ms": (1, 5000.0),
+    "blackhole_detect_s": (0.01, 20.0),
+    "blackhole_detect_idle_s": (0.01, 20.0),
+    "idle_account_kb": (-2e03, 5000.0),
+    "idle_500_cpu_percent": (0, 100.0),
 }
 
 
@@ -48,7 +58,7 @@ def run_bench(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_every_line_is_measured_in_its_short_form(stack_binaries: Binaries) -> None:
     done = run_bench("--short", "--json")
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,56 @@
+"""A sandbox in a process of its own that obeys one JSON command a line: ``cloud_run.py USERS``.
+
+The `sandbox` command's own control connection costs a round trip for each message; here a burst is one.
+"""
+
+import json
+import sys
+from typing import Any
+
+import trio
+
+from tgworker.sandbox import Fault, Sandbox, open_sandbox
+
+AT_ONCE = 50
+"""Messages of a burst that are sent in one step; between two steps clients are served."""
+
+
+async def serve(users: int) -> None:
+    """Say where it is, then answer until the input ends."""
+    async with open_sandbox(users=users) as sandbox:
+        people = [[user.id, user.session] for user in sandbox.users]
+        say({"server": sandbox.server, "dc": sandbox.dc, "key": sandbox.public_key_pem, "users": people})
+        async with trio.lowlevel.FdStream(sys.stdin.fileno()) as stdin:
+            rest = b""
+            async for data in stdin:
+                *whole, rest = (rest + data).split(b"\n")
+                for line in whole:
+                    say(await obey(sandbox, json.loads(line)))
+
+
+async def obey(sandbox: Sandbox, command: dict[str, Any]) -> object:
+    """Carry one command out."""
+    match command:
+        case {"do": "burst", "sender": sender, "recipient": recipient, "messages": messages}:
+            for number in range(messages):
+                sandbox.send_text(sender, recipient, f"burst {number}")
+                if number % AT_ONCE == AT_ONCE - 1:
+                    await trio.lowlevel.checkpoint()
+        case {"do": "delivered"}:
+            return sandbox.statistics().delivered
+        case {"do": "fault", "action": action, "method": method, "user": user}:
+            return sandbox.faults.set(Fault(action, method=method, user=user))
+        case {"do": "clear"}:
+            return sandbox.faults.clear()
+        case _:
+            raise ValueError(f"what is {command}?")
+    return None
+
+
+def say(answer: object) -> None:
+    """One line of JSON."""
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    trio.run(serve, int(sys.argv[1]))

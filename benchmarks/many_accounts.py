@@ -1,0 +1,49 @@
+"""What an account costs that does nothing, with hundreds of them in one process."""
+
+from pathlib import Path
+
+import trio
+
+from benchmarks.cloud import Cloud, CloudUser, open_cloud
+from benchmarks.line import Effort, Measured
+from benchmarks.pairs import rounded
+from benchmarks.service import open_service
+
+SETTLED_S = 10.0
+
+
+def measure(effort: Effort) -> dict[str, Measured]:
+    """Measure ``idle_account_kb`` and ``idle_500_cpu_percent``."""
+    return trio.run(_measure, effort.pick(full=500, short=12), effort.pick(full=61.0, short=0.5))
+
+
+async def _measure(accounts: int, window_s: float) -> dict[str, Measured]:
+    async with open_cloud(accounts + 1) as cloud:
+        one, _ = await _idle(cloud, cloud.users[:1], 0.1)
+        many, cpu_percent = await _idle(cloud, cloud.users[1:], window_s)
+    detail = {"accounts": accounts, "window_s": window_s, "one_account_kb": one, "all_accounts_kb": many}
+    return {
+        "idle_account_kb": Measured(rounded((many - one) / (accounts - 1)), detail),
+        "idle_500_cpu_percent": Measured(rounded(cpu_percent), detail),
+    }
+
+
+async def _idle(cloud: Cloud, users: list[CloudUser], window_s: float) -> tuple[int, float]:
+    """Resident memory in KiB, and the processor time of all threads in percent of one core."""
+    async with open_service(cloud, users) as service, service.worker() as process:
+        await service.wait_online()
+        await trio.sleep(min(SETTLED_S, window_s))
+        before_s, began_s = _cpu_s(process.pid), trio.current_time()
+        await trio.sleep(window_s)
+        used_s = _cpu_s(process.pid) - before_s
+        return _resident_kb(process.pid), 100 * used_s / (trio.current_time() - began_s)
+
+
+def _cpu_s(pid: int) -> float:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
+
+
+def _resident_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])

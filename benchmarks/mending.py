@@ -1,0 +1,179 @@
+"""How fast an account that crashed is back, and how soon a line that went silent is noticed."""
+
+import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import final
+
+import trio
+
+from benchmarks.cloud import Cloud, open_cloud
+from benchmarks.line import Effort, Measured
+from benchmarks.pairs import in_ms, quantile, rounded
+from tgworker.app.parts import Parts
+from tgworker.app.telegram import make_telegram
+from tgworker.app.worker import Worker
+from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, open_store
+from tgworker.messaging.events import AccountChanged
+from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import AccountId, AccountState, Secret
+from tgworker.messaging.pacing import UNPACED
+from tgworker.settings import TelegramServer, TelegramSettings
+from tgworker.supervision import RestartScheduled
+from tgworker.supervision.testing import Saboteur
+from tgworker.vault import FernetVault, new_key
+
+OWNER = "00000000-0000-4000-8000-000000000001"
+WITHIN_S = 100.0
+
+
+@final
+class CrashError(Exception):
+    """What the saboteur makes an account raise."""
+
+
+@final
+@dataclass(slots=True)
+class Watch:
+    """Hears what the worker says, and when."""
+
+    states: list[tuple[float, AccountId, AccountState]] = field(
+        default_factory=list[tuple[float, AccountId, AccountState]]
+    )
+    delays_s: list[float] = field(default_factory=list[float])
+    _news: trio.Event = field(default_factory=trio.Event)
+
+    def __call__(self, event: object) -> None:
+        """Take note."""
+        match event:
+            case AccountChanged():
+                self.states.append((perf_counter(), event.account, event.state))
+            case RestartScheduled():
+                self.delays_s.append(event.delay_s)
+            case _:
+                return
+        self._news.set()
+        self._news = trio.Event()
+
+    async def when(self, account: AccountId, state: AccountState, *, since_s: float) -> float:
+        """Wait until an account is in a state that it was not in before; returns when."""
+        with trio.fail_after(WITHIN_S):
+            while True:
+                for at_s, who, what in self.states:
+                    if at_s >= since_s and (who, what) == (account, state):
+                        return at_s
+                await self._news.wait()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A worker with two accounts, in this process, and Telegram in another."""
+
+    cloud: Cloud
+    store: EmbeddedStore
+    saboteur: Saboteur
+    watch: Watch
+    accounts: tuple[AccountId, AccountId]
+
+
+def measure(effort: Effort) -> dict[str, Measured]:
+    """Measure ``account_restart_ms`` and both lines of the black hole."""
+    limits = effort.pick(full=Limits(), short=Limits(ping_s=0.1, ping_busy_s=0.1, ping_idle_s=0.2))
+    return trio.run(_measure, effort.pick(full=30, short=3), effort.pick(full=3, short=1), limits)
+
+
+async def _measure(crashes: int, holes: int, limits: Limits) -> dict[str, Measured]:
+    async with _open_bench(limits) as bench:
+        restarts = [await _restart(bench) for _ in range(crashes)]
+        others = sum(1 for _, who, _ in bench.watch.states if who == bench.accounts[1])
+        busy = [await _into_the_hole(bench, work=True) for _ in range(holes)]
+        idle = [await _into_the_hole(bench, work=False) for _ in range(holes)]
+    return {
+        "account_restart_ms": Measured(
+            in_ms(median(restarts)),
+            {
+                "p90_ms": in_ms(quantile(restarts, 0.9)),
+                "worst_ms": in_ms(max(restarts)),
+                "crashes": crashes,
+                # Connecting and online, once each: it was never disturbed.
+                "changes_of_the_other_account": others,
+            },
+        ),
+        "blackhole_detect_s": Measured(
+            rounded(max(busy)), {"median_s": rounded(median(busy)), "times": holes, "work": True}
+        ),
+        "blackhole_detect_idle_s": Measured(
+            rounded(max(idle)), {"median_s": rounded(median(idle)), "times": holes, "work": False}
+        ),
+    }
+
+
+async def _restart(bench: Bench) -> float:
+    """Seconds from a crash until the account is online again, without the backoff."""
+    account = bench.accounts[0]
+    began_s = perf_counter()
+    bench.watch.delays_s.clear()
+    bench.saboteur.crash(f"root.account.{account}", CrashError())
+    online_s = await bench.watch.when(account, AccountState.ONLINE, since_s=began_s)
+    return online_s - began_s - sum(bench.watch.delays_s)
+
+
+async def _into_the_hole(bench: Bench, *, work: bool) -> float:
+    """Seconds from when the line goes silent until that is noticed."""
+    account, user = bench.accounts[0], bench.cloud.users[0]
+    await bench.cloud.blackhole(user)
+    began_s = perf_counter()
+    if work:
+        await bench.store.enqueue(account, str(bench.cloud.users[2].id), ["into the hole"])
+    noticed_s = await bench.watch.when(account, AccountState.RECONNECTING, since_s=began_s)
+    await bench.cloud.clear()
+    await bench.watch.when(account, AccountState.ONLINE, since_s=noticed_s)
+    await trio.sleep(0.2)
+    return noticed_s - began_s
+
+
+@asynccontextmanager
+async def _open_bench(limits: Limits) -> AsyncGenerator[Bench]:
+    saboteur, watch, vault = Saboteur(), Watch(), FernetVault([new_key()])
+    with TemporaryDirectory() as name:
+        data = DataFolder(Path(name))
+        async with open_cloud(3) as cloud:
+            with (
+                data.hold(),
+                open_store(data, as_worker=True) as store,
+                closing(HeartbeatFile(data.heartbeats)) as own,
+            ):
+                first, second = [
+                    await store.add_account(f"{number}", OWNER, vault.encrypt(user.session), user_id=user.id)
+                    for number, user in enumerate(cloud.users[:2])
+                ]
+                host, _, port = cloud.server.partition(":")
+                server = TelegramServer(host=host, port=int(port), dc=cloud.dc, public_key=cloud.key)
+                parts = Parts(
+                    worker_id="bench",
+                    incarnation=store.incarnation,
+                    data_dir=data.path,
+                    limits=limits,
+                    stall_after_s=60,
+                    store=store,
+                    telegram=make_telegram(
+                        TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), watch
+                    ),
+                    vault=vault,
+                    heartbeats=(own,),
+                    rng=random.Random(1),
+                    report=watch,
+                    observers=(watch,),
+                    adjust=saboteur.wrap,
+                    rates=UNPACED,
+                )
+                async with Worker(parts).open():
+                    for account in (first, second):
+                        await watch.when(account, AccountState.ONLINE, since_s=0)
+                    yield Bench(cloud, store, saboteur, watch, (first, second))
