@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.store_kit import START, Inbox, inbound, outgoing, user
+from contracts.store_kit import OWNER, START, Inbox, inbound, outgoing, user
 from contracts.store_kit import batch as updates
 from tgworker.messaging.models import Attempt, Copy, Doubt, MessageId
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown, Unsure
@@ -102,6 +102,28 @@ async def test_a_message_that_is_another_row_belongs_to_that(inbox: Inbox) -> No
     assert (await inbox.store.owned(attempt, 500, [])).ids == frozenset()
 
 
+async def test_what_only_a_history_job_has_brought_may_be_the_message(inbox: Inbox) -> None:
+    """The update log, which names our messages, no longer told of it; the history does not name them."""
+    message = inbox.write(inbox.chat("500"), "hi")
+    await settle(inbox, await inbox.claim_one(), Unknown("timeout"))
+    inbox.kit.app.insert(
+        "sync_history_jobs",
+        owner_id=OWNER,
+        integration_account_id=inbox.account,
+        telegram_id="500",
+        limit_messages=100,
+    )
+    (job,) = await inbox.store.claim_history([inbox.account], known=())
+    assert await inbox.store.save_history(job, [outgoing(500, 70, "hi")], [user(500)]) == 1
+    inbox.kit.calendar.advance(4000)
+    attempt = await inbox.claim_one()
+    assert (await inbox.store.owned(attempt, 500, [70])).ids == frozenset()
+    await settle(inbox, replace(attempt, peer=user(500)), Sent(70, START))
+    assert [(row["id"], row["external_message_id"]) for row in inbox.kit.app.rows("messages")] == [
+        (message, "70")
+    ]
+
+
 @pytest.mark.parametrize("fate", [Sent(None), Unknown("timeout"), Unsure("nothing"), None])
 @pytest.mark.parametrize("text", ["hi", "hello"])
 async def test_a_row_with_the_same_text_whose_message_nobody_knows_is_a_rival(
@@ -160,6 +182,19 @@ async def test_a_person_may_have_an_unsure_message_sent_again(inbox: Inbox) -> N
     await inbox.store.turn([Settled(await inbox.claim_one(), Unsure("nothing"))], {}, known=())
     inbox.kit.app.update("messages", message, external_message_id="local-again")
     assert (await inbox.claim_one()).random_id == attempt.random_id
+
+
+async def test_an_account_that_is_removed_leaves_what_is_in_doubt_to_a_person(inbox: Inbox) -> None:
+    account = await inbox.store.add_account("bob", OWNER, "token", user_id=2)
+    message = inbox.write(inbox.chat("500"), "hi", integration_account_id=account)
+    (attempt,) = await inbox.store.turn((), {account: 1}, known=())
+    await settle(inbox, attempt, Unknown("timeout"))
+    inbox.kit.app.delete("integration_accounts", account)
+    await inbox.claim()
+    record = (await inbox.store.outcomes([message]))[message]
+    assert record.state is OutboxState.UNSURE
+    assert record.error == "its account was removed while nobody knew whether Telegram has it"
+    assert inbox.message(message)["external_message_id"] == "error-hi"
 
 
 # ------------------------------------------------ sent, under an id that nobody knows

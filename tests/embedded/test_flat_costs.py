@@ -6,7 +6,7 @@ import pytest
 
 from contracts.store_kit import OWNER, START, batch, inbound, outgoing, user
 from embedded.embedded_kit import EmbeddedKit, open_kit
-from tgworker.messaging.models import AccountId, Position
+from tgworker.messaging.models import AccountId, Copy, Position
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown
 
 
@@ -70,8 +70,8 @@ async def send_all(kit: EmbeddedKit, account: AccountId) -> None:
         sent += len(attempts)
 
 
-async def cycle(kit: EmbeddedKit, account: AccountId, work: Work) -> tuple[int, int, int]:
-    """The steps of one claim, one settle and one ingest."""
+async def cycle(kit: EmbeddedKit, account: AccountId, work: Work) -> tuple[int, int, int, int]:
+    """The steps of one claim, one settle, one ingest, and of what is asked about one message in doubt."""
     outcomes: tuple[Outcome, ...] = (Sent(900_000_001, START), Deferred(9, "x"), Refused("x"), Unknown("x"))
     work.hundreds = 0
     attempts = await kit.store.turn((), {account: 4}, known=())
@@ -91,7 +91,11 @@ async def cycle(kit: EmbeddedKit, account: AccountId, work: Work) -> tuple[int, 
         ),
     )
     assert new == 3
-    return claim, settle, work.hundreds
+    ingest, work.hundreds = work.hundreds, 0
+    await kit.store.owned(attempts[3], 10_001, [800_000_000])
+    await kit.store.unnamed(account)
+    await kit.store.name(attempts[3], 10_001, Copy(800_000_003, START))
+    return claim, settle, ingest, work.hundreds
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ NO = Refused("USER_IS_BLOCKED")
         (Doubt(0, 0), False),
         (Doubt(1800, 0), False),
         (Doubt(1800.1, 0), True),
+        (Doubt(-1, 0), True),
         (Doubt(1, 0, expired=True), True),
     ],
 )
@@ -72,6 +73,7 @@ def test_a_refusal_stands_where_nothing_like_it_was_ever_sent() -> None:
 
 
 def test_people_are_told_why() -> None:
+    assert "clock was set back" in why_looked(Doubt(-1, 7))
     assert why_looked(Doubt(5400, 7)) == "it was in doubt for 90 min, too long to repeat it"
     assert (
         why_looked(Doubt(9, 7, expired=True)) == "its time ran out while nobody knew whether Telegram has it"

@@ -178,6 +178,17 @@ def test_calls_scan_no_large_table_even_where_it_looks_small(world: World) -> No
     )
     process.claim()
     process.rpc("tgworker_is_acquainted", p_account=account, p_conversation=attempt["conversation_id"])
+    asked = {"p_message": attempt["message_id"], "p_chat": 500}
+    process.rpc("tgworker_owned", p_account=account, p_telegram_ids=[70, 71], **asked)
+    process.rpc("tgworker_unnamed", p_account=account, p_fence=1)
+    process.rpc(
+        "tgworker_name",
+        p_account=account,
+        p_fence=1,
+        p_telegram_id=70,
+        p_sent_at="2026-01-01T12:00Z",
+        **asked,
+    )
     scans = connection.execute(
         "select relname from pg_stat_xact_user_tables where seq_scan > 0 and relname = any (%s)",
         (list(LARGE),),

@@ -21,10 +21,12 @@ from tgworker.messaging.models import (
 AT_ONCE = 20
 """How many messages without an id are handed out at a time."""
 
+# (What only a history job has brought may be ours: the log, which names our messages, did not tell of it.)
 _OWNED = """
 select k.telegram_id from json_each(:ids) j
 cross join tgworker_message_keys k on k.scope = :account and k.telegram_id = j.value and k.chat_id = :chat
 where k.message_id <> :message
+    and (k.from_log = 1 or exists (select 1 from tgworker_outbox o where o.message_id = k.message_id))
 """
 
 # Rows that were sent under an id that nobody knows, that are in doubt, and that are on their way just now.

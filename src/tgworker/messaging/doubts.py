@@ -26,14 +26,17 @@ def must_look(doubt: Doubt | None, window_s: float) -> bool:
         doubt: What earlier attempts left open.
         window_s: For how long Telegram is trusted to remember a ``random_id``.
     """
-    return doubt is not None and (doubt.expired or doubt.age_s > window_s)
+    # A doubt from the future is one of unknown age: the store's clock was set back.
+    return doubt is not None and (doubt.expired or not 0 <= doubt.age_s <= window_s)
 
 
 def why_looked(doubt: Doubt) -> str:
     """Why a message was looked for and not repeated, in words for people."""
-    return (
-        EXPIRED if doubt.expired else f"it was in doubt for {doubt.age_s / 60:.0f} min, too long to repeat it"
-    )
+    if doubt.expired:
+        return EXPIRED
+    if doubt.age_s < 0:
+        return "nobody knows for how long it was in doubt: the store's clock was set back"
+    return f"it was in doubt for {doubt.age_s / 60:.0f} min, too long to repeat it"
 
 
 def unsendable(attempt: Attempt, refused: Refused) -> Refused | Unsure:

@@ -278,8 +278,10 @@ begin
             and o.state in ('waiting', 'resolving', 'deferred', 'held'))
         and external_message_id like 'local-%';
     update tgworker_outbox
-    set state = 'dead', error = 'its account was removed', not_before = null,
-        settled_at = (julianday('now') - 2440587.5) * 86400.0
+    set state = case when doubt_since is null then 'dead' else 'unsure' end,
+        error = 'its account was removed' || case when doubt_since is null then ''
+            else ' while nobody knew whether Telegram has it' end,
+        not_before = null, settled_at = (julianday('now') - 2440587.5) * 86400.0
     where integration_account_id = old.id
         and (state in ('waiting', 'resolving', 'deferred', 'held')
             or (state = 'cancelled' and error = 'withdrawn by the application'));

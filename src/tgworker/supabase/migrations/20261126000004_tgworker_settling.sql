@@ -285,7 +285,8 @@ as $$ select least(60.0, 2.0 ^ least(p_attempts - 1, 6)) $$;
 -- p_telegram_ids  messages of that chat that it could be
 -- answer          {"ids": [telegram_id], "rivals": bool}
 --
--- ids: those that are known to be another row. rivals: whether another row with the same text, of the same chat, was
+-- ids: those that are known to be another row (what only a history job has brought may be this one: the update log, which
+-- names our messages, did not tell of it). rivals: whether another row with the same text, of the same chat, was
 -- sent under an id that nobody knows, is in doubt, or is on its way just now.
 create or replace function public.tgworker_owned(
     p_account uuid, p_message uuid, p_chat bigint, p_telegram_ids bigint[]) returns jsonb
@@ -298,10 +299,11 @@ begin
         'ids', (select coalesce(jsonb_agg(k.telegram_id order by k.telegram_id), '[]')
             from unnest(p_telegram_ids) i (id)
             cross join lateral (
-                select t.telegram_id, t.message_id from public.tgworker_message_keys t
+                select t.telegram_id, t.message_id, t.from_log from public.tgworker_message_keys t
                 where t.scope = p_account and t.telegram_id = i.id and t.chat_id = p_chat limit 1
             ) k
-            where k.message_id <> p_message),
+            where k.message_id <> p_message and (k.from_log
+                or exists (select from public.tgworker_outbox o where o.message_id = k.message_id))),
         'rivals', exists (
             select from (
                 select o.message_id, o.long_text from public.tgworker_outbox o
