@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
@@ -369,6 +369,20 @@ async def test_a_contact_is_no_stranger_and_the_store_is_not_asked(
         await trio.testing.wait_all_tasks_blocked()
         assert here.sent_at(78) == [0]
         assert here.store.weather.times("is_acquainted") == []
+
+
+async def test_the_second_part_of_a_message_is_no_first_message(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with stage() as here:
+        here.line.sends["77/0"] = SPAM
+        here.write(1, 77)
+        await trio.testing.wait_all_tasks_blocked()
+        text = "a" * 4096 + "the rest"
+        part = replace(attempt("78/0", peer=Peer(78, PeerKind.USER, 5), text=text), part=1)
+        here.dispatch.hand_over([part])
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.sent_at(78) == [0]
 
 
 async def test_nobody_is_asked_who_is_a_stranger_while_it_does_not_matter(

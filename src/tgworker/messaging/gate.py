@@ -235,8 +235,8 @@ class Gate:
             return False
         if peer.kind is not PeerKind.USER or peer.is_self or peer.is_contact:
             return False
-        if attempt.conversation_id in self._acquainted:
-            return False
+        if attempt.part > 0 or attempt.conversation_id in self._acquainted:
+            return False  # (What came before in the same message is there already.)
         acquainted = await within(
             pulse,
             "database.acquainted",
