@@ -28,7 +28,7 @@ async def work(facts: dict[str, Any]) -> float:
     headers = {"apikey": facts["key"], "Authorization": f"Bearer {facts['key']}"}
     sent, began_s = 0, perf_counter()
     async with httpx.AsyncClient(base_url=facts["url"] + "/rest/v1", headers=headers) as rest:
-        while perf_counter() - began_s < facts["seconds"]:
+        while sent == 0 or perf_counter() - began_s < facts["seconds"]:
             wanted = {
                 "external_message_id": "like.local-*",
                 "direction": "eq.outbound",
