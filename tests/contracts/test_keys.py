@@ -1,7 +1,7 @@
 """Messages are counted by account in private chats and groups, by channel in channels: no key collides."""
 
-from contracts.store_kit import OTHER_OWNER, Inbox, StoreKit, batch, inbound, outgoing
-from tgworker.messaging.models import Gap
+from contracts.store_kit import OTHER_OWNER, Inbox, StoreKit, batch, inbound, outgoing, user
+from tgworker.messaging.models import AccountState, Gap, Position
 
 GROUP = -77
 SUPERGROUP = -1_000_000_000_077
@@ -82,3 +82,27 @@ async def test_a_message_of_ours_is_meant_by_the_id_that_telegram_gave_it(inbox:
     message = inbox.write(inbox.chat(str(PERSON)), "ours")
     await inbox.send(await inbox.claim_one(), 70)
     assert await inbox.store.find_messages(inbox.account, [70], chat_id=None) == {(PERSON, 70): message}
+
+
+async def test_an_account_that_became_another_users_takes_nothing_for_known(inbox: Inbox) -> None:
+    """Somebody puts another session into the row: position, hashes and ids are the other one's."""
+    store, account = inbox.store, inbox.account
+    await store.record_account(account, AccountState.ONLINE, last_error=None, user_id=1)
+    first = Position(10, 0, 1_700_000_000, 5, {111: 7})
+    await store.ingest(account, batch(inbound(PERSON, 70, "hers"), peers=[user(PERSON)], position=first))
+    position = await store.position(account)
+    assert position is not None
+    assert position.user_id == 1
+    await store.forget_user(account, 2)
+    await store.forget_user(account, 2)
+    assert await store.position(account) is None
+    assert await store.peers(account) == []
+    assert await found(inbox, 70) == {}
+    # The same numbers mean other messages now, and the old rows are still there.
+    second = Position(3, 0, 1_700_000_100, 1, {222: 1})
+    assert await store.ingest(account, batch(inbound(PERSON, 70, "his"), position=second)) == 1
+    position = await store.position(account)
+    assert position is not None
+    assert (position, position.user_id) == (second, 2)
+    assert [row["text"] for row in inbox.kit.app.rows("messages")] == ["hers", "his"]
+    assert await found(inbox, 70) == {(PERSON, 70): "his"}

@@ -412,6 +412,13 @@ class FakeStore:
     async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
         return await self.weather.face("is_acquainted", lambda: conversation_id in self.acquainted)
 
+    async def forget_user(self, account_id: AccountId, user_id: int) -> None:
+        def forget() -> None:
+            self.stored_position = None
+            self.saved_peers.clear()
+
+        await self.weather.face("forget_user", forget)
+
     async def find_messages(
         self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
     ) -> Mapping[tuple[int, int], MessageId]:

@@ -15,6 +15,7 @@ from messaging.messaging_fakes import (
     ANNA,
     ME,
     NOON,
+    PEER,
     SENT,
     FakeStore,
     FakeVault,
@@ -27,7 +28,7 @@ from messaging.messaging_fakes import (
     batch,
     growing,
 )
-from tgworker.messaging.account import AccountContext, run_account
+from tgworker.messaging.account import ANOTHER_USER, AccountContext, run_account
 from tgworker.messaging.account_states import RULES
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
@@ -601,3 +602,28 @@ async def test_an_account_that_is_stopped_in_the_middle_of_a_wait_gives_everythi
         await trio.testing.wait_all_tasks_blocked()
         outcomes = [item.outcome for item in here.dispatch.unsettled()]
         assert outcomes == [SENT] * 5 + [Released("the account went offline")] * 3
+
+
+async def test_a_session_of_another_user_begins_anew(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore()
+    store.stored_position = Position(10, 0, 0, 0, user_id=99)
+    store.saved_peers.append(PEER)
+    store.weather.will("forget_user", "away")
+    async with child(store=store) as here:
+        await trio.sleep(10)
+        first, second = here.telegram.lines
+        assert first.asked == [(Position(10, 0, 0, 0), (PEER,))]
+        assert second.asked == [(None, ())]
+        assert store.batches == []
+    reasons = [event.reason for event in here.report.of(AccountChanged)]
+    assert ANOTHER_USER in reasons
+    assert here.states()[-1][1] == "online"
+
+
+async def test_a_session_of_the_same_user_goes_on(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore()
+    store.stored_position = Position(10, 0, 0, 0, user_id=ME.chat_id)
+    async with child(store=store) as here:
+        await trio.sleep(10)
+        assert len(here.telegram.lines) == 1
+        assert store.weather.times("forget_user") == []

@@ -232,6 +232,13 @@ class RpcStore:
             p_peers=Json(asdict(peer) for peer in peers),
         )
 
+    async def forget_user(self, account_id: AccountId, user_id: int) -> None:
+        fence = self._fence(account_id)
+        while self.rpc("tgworker_forget_user", p_account=account_id, p_fence=fence, p_user_id=user_id)[
+            "more"
+        ]:
+            pass
+
     async def find_messages(
         self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
     ) -> Mapping[tuple[int, int], MessageId]:

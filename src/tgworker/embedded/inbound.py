@@ -194,6 +194,10 @@ class Ingest:
         if position is not None:
             self._channels[account_id] = dict(position.channels)
 
+    def forget(self, account_id: AccountId) -> None:
+        """An account's position was deleted."""
+        self._channels.pop(account_id, None)
+
     def _save_position(
         self, connection: sqlite3.Connection, account_id: AccountId, position: Position
     ) -> None:
@@ -240,12 +244,14 @@ def store_history(
 def load_position(connection: sqlite3.Connection, account_id: AccountId) -> Position | None:
     """How far an account's update log was committed."""
     row = connection.execute(
-        "select pts, qts, date, seq from tgworker_positions where integration_account_id = ?", (account_id,)
+        "select p.pts, p.qts, p.date, p.seq, a.user_id from tgworker_positions p"
+        " left join tgworker_accounts a using (integration_account_id) where p.integration_account_id = ?",
+        (account_id,),
     ).fetchone()
     if row is None:
         return None
-    pts, qts, date, seq = row
-    return Position(pts, qts, date, seq, channel_positions(connection, account_id))
+    pts, qts, date, seq, user_id = row
+    return Position(pts, qts, date, seq, channel_positions(connection, account_id), user_id)
 
 
 def channel_positions(connection: sqlite3.Connection, account_id: AccountId) -> dict[int, int]:

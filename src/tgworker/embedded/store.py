@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from tgworker.embedded import (
     accounts,
+    changing,
     forgetting,
     inbound,
     jobs,
@@ -273,6 +274,11 @@ class EmbeddedStore:
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
         """See `tgworker.messaging.ports.InboundStore`."""
         await self._write(lambda connection: _save_peers(connection, account_id, peers), durable=False)
+
+    async def forget_user(self, account_id: AccountId, user_id: int) -> None:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        await self._write(lambda connection: changing.forget_user(connection, account_id, user_id))
+        self._ingest.forget(account_id)
 
     async def find_messages(
         self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None

@@ -38,6 +38,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+ANOTHER_USER = "the session is another Telegram user's than before: what was known of that one is forgotten"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountContext:
     """What the children of all accounts share.
@@ -228,8 +231,14 @@ class _Child:
             me = await connection.connect(position, peers)
         if me is None:
             return TelegramAway(f"no connection within {context.limits.connect_s:g} s")
-        self._online_at = trio.current_time()
         pulse.beat()
+        if position is not None and position.user_id not in (None, me.chat_id):
+            # Somebody has put another user's session into the row. This line asks from the other one's
+            # position, and nothing of it is used.
+            forget = partial(context.store.forget_user, account_id, me.chat_id)
+            await self._outage.insist("database.forget_user", limit_s, forget)
+            return TelegramAway(ANOTHER_USER)
+        self._online_at = trio.current_time()
         with (
             context.dispatch.open_desk(account_id, lambda: connection.text_limit) as desk,
             context.histories.open(account_id) as histories,

@@ -245,6 +245,7 @@ class Position:
         date: Telegram's time of the state, in seconds since 1970.
         seq: Of updates without a ``pts``.
         channels: The ``pts`` of each channel by its bare id.
+        user_id: Whose log it is: the account's Telegram user when it was online last; ``None``: nobody knows.
     """
 
     pts: int
@@ -252,6 +253,7 @@ class Position:
     date: int
     seq: int
     channels: Mapping[int, int] = field(default_factory=dict[int, int])
+    user_id: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

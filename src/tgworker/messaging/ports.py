@@ -185,6 +185,14 @@ class InboundStore(Protocol):
         """Remember peers that were resolved, not received."""
         ...
 
+    async def forget_user(self, account_id: AccountId, user_id: int) -> None:
+        """The account's session is this Telegram user's now, not the one's whom the position names.
+
+        What was known of that one goes: the position, peers, waits, and which rows Telegram's ids mean. The
+        rows themselves stay.
+        """
+        ...
+
     async def find_messages(
         self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
     ) -> Mapping[tuple[int, int], MessageId]:

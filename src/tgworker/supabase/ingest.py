@@ -32,6 +32,10 @@ class _Stored(Row):
     new: int
 
 
+class _More(Row):
+    more: bool
+
+
 class _Found(Row):
     chat_id: int
     telegram_id: int
@@ -86,6 +90,14 @@ class Inbox:
                 "tgworker_save_peers",
                 {"p_account": account_id, "p_fence": fence, "p_peers": peers_json(peers)},
             )
+
+    async def forget_user(self, account_id: AccountId, user_id: int) -> None:
+        """See the port. A call for every 20,000 keys, of which the last takes the position."""
+        fence = self._leases.fence(account_id)
+        asked = {"p_account": account_id, "p_fence": fence, "p_user_id": user_id}
+        with raised_for(self._leases, account_id):
+            while (await self._rest.call("tgworker_forget_user", asked, _More)).more:
+                pass
 
     async def find_messages(
         self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None

@@ -52,11 +52,12 @@ class PositionRow(Row):
     date: int
     seq: int
     channels: dict[str, int]
+    user_id: int | None = None
 
     def position(self) -> Position:
         """As the messaging core has it."""
         channels = {int(channel): pts for channel, pts in self.channels.items()}
-        return Position(pts=self.pts, qts=self.qts, date=self.date, seq=self.seq, channels=channels)
+        return Position(self.pts, self.qts, self.date, self.seq, channels, self.user_id)
 
 
 class FenceRow(Row):

@@ -122,6 +122,10 @@ class SupabaseStore:
         """See `tgworker.messaging.ports.InboundStore`."""
         await self._inbox.save_peers(account_id, peers)
 
+    async def forget_user(self, account_id: AccountId, user_id: int) -> None:
+        """See `tgworker.messaging.ports.InboundStore`."""
+        await self._inbox.forget_user(account_id, user_id)
+
     async def find_messages(
         self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
     ) -> Mapping[tuple[int, int], MessageId]:

@@ -639,15 +639,51 @@ $$;
 
 -- InboundStore.position
 --
--- answer  {"pts", "qts", "date", "seq", "channels": {channel_id: pts}}, or null for an account never seen
+-- answer  {"pts", "qts", "date", "seq", "channels": {channel_id: pts}, "user_id"}, or null for an account never seen;
+--         user_id: the Telegram user that the account was when it was online last
 create or replace function public.tgworker_position(p_account uuid) returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select jsonb_build_object('pts', p.pts, 'qts', p.qts, 'date', p.date, 'seq', p.seq, 'channels', coalesce((
         select jsonb_object_agg(c.channel_id, c.pts) from public.tgworker_channel_positions c
-        where c.integration_account_id = p_account), '{}'))
-    from public.tgworker_positions p where p.integration_account_id = p_account
+        where c.integration_account_id = p_account), '{}'), 'user_id', a.user_id)
+    from public.tgworker_positions p
+    left join public.tgworker_accounts a on a.integration_account_id = p.integration_account_id
+    where p.integration_account_id = p_account
 $$;
+
+-- InboundStore.forget_user
+--
+-- p_user_id  whose session the account's is now
+-- answer     {"more"}: whether there is more to forget; to be called until there is not
+--
+-- Ids of messages, access hashes and positions are a Telegram user's: those of the one before go, the position last.
+-- Raises 409 `lease_lost`.
+create or replace function public.tgworker_forget_user(p_account uuid, p_fence bigint, p_user_id bigint) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    v_limit integer := 20000;
+    v_rows bigint;
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    delete from public.tgworker_message_keys where ctid = any (array(
+        select ctid from public.tgworker_message_keys where scope = p_account limit v_limit));
+    get diagnostics v_rows = row_count;
+    if v_rows < v_limit then
+        delete from public.tgworker_peers where ctid = any (array(
+            select ctid from public.tgworker_peers where integration_account_id = p_account limit v_limit));
+        get diagnostics v_rows = row_count;
+    end if;
+    if v_rows = v_limit then
+        return '{"more": true}';
+    end if;
+    delete from public.tgworker_waits where integration_account_id = p_account;
+    delete from public.tgworker_channel_positions where integration_account_id = p_account;
+    delete from public.tgworker_positions where integration_account_id = p_account;
+    update public.tgworker_accounts set user_id = p_user_id where integration_account_id = p_account;
+    return '{"more": false}';
+end $$;
 
 -- InboundStore.peers
 --
