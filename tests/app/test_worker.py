@@ -85,7 +85,7 @@ async def test_what_came_back_last_is_settled_on_the_way_out(
 ) -> None:
     async with open_world(tmp_path) as world:
         message = await world.give("in flight")
-        (attempt,) = await world.store.turn((), {world.account: 1}, known=())
+        (attempt,) = (await world.store.turn((), {world.account: 1}, known=())).attempts
         world.worker.dispatch.file(Settled(attempt, Sent(4711)))
     with world.reopen() as store:
         record = (await store.outcomes([message]))[message]

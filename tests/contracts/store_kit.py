@@ -115,7 +115,7 @@ class Inbox:
         return self.kit.store
 
     async def claim(self, slots: int = 10, known: Sequence[MessageId] = ()) -> list[Attempt]:
-        return list(await self.store.turn((), {self.account: slots}, known=known))
+        return list((await self.store.turn((), {self.account: slots}, known=known)).attempts)
 
     async def claim_one(self) -> Attempt:
         (attempt,) = await self.claim(1)

@@ -72,7 +72,7 @@ async def test_accounts_without_a_slot_get_nothing(kit: StoreKit, inbox: Inbox) 
     other = await kit.store.add_account("bob", OWNER, "token", user_id=2)
     inbox.write(inbox.chat("500"), "for ada")
     inbox.write(inbox.chat("501"), "for bob", integration_account_id=other)
-    attempts = await kit.store.turn((), {other: 5}, known=())
+    attempts = (await kit.store.turn((), {other: 5}, known=())).attempts
     assert [attempt.text for attempt in attempts] == ["for bob"]
 
 
@@ -84,12 +84,12 @@ async def test_with_many_accounts_online_each_gets_its_own(kit: StoreKit, inbox:
     accounts = [inbox.account, *others]
     for number in (3, 17, 38):
         inbox.write(inbox.chat(str(1000 + number)), f"m{number}", integration_account_id=accounts[number])
-    attempts = await kit.store.turn((), dict.fromkeys(accounts, 3), known=())
+    attempts = (await kit.store.turn((), dict.fromkeys(accounts, 3), known=())).attempts
     assert {(attempt.account_id, attempt.text) for attempt in attempts} == {
         (accounts[number], f"m{number}") for number in (3, 17, 38)
     }
     # Lost claims are found among many accounts too.
-    again = await kit.store.turn((), dict.fromkeys(accounts, 3), known=())
+    again = (await kit.store.turn((), dict.fromkeys(accounts, 3), known=())).attempts
     assert {attempt.text for attempt in again} == {"m3", "m17", "m38"}
 
 
@@ -218,7 +218,7 @@ async def test_a_row_without_an_account_takes_its_conversations_last_one(kit: St
     )
     inbox.write(chat, "newer", integration_account_id=bob, external_message_id="2", sent_at="2025-01-02")
     message = inbox.write(chat, "hi", integration_account_id=None)
-    (attempt,) = await kit.store.turn((), {inbox.account: 5, bob: 5}, known=())
+    (attempt,) = (await kit.store.turn((), {inbox.account: 5, bob: 5}, known=())).attempts
     assert (attempt.account_id, attempt.message_id) == (bob, message)
     assert inbox.message(message)["integration_account_id"] == bob
 
@@ -359,7 +359,7 @@ async def test_an_idle_claim_notices_every_kind_of_news(kit: StoreKit, inbox: In
     assert (await inbox.claim_one()).number == 3
     bob = await kit.store.add_account("bob", OTHER_OWNER, "token", user_id=2)
     known = [attempt.message_id]
-    assert list(await kit.store.turn((), {AccountId(bob): 5}, known=known)) == []
+    assert list((await kit.store.turn((), {AccountId(bob): 5}, known=known)).attempts) == []
     kit.app.update("messages", attempt.message_id, text="still the same row")
     assert await inbox.claim(known=[MessageId(attempt.message_id)]) == []
     assert kit.calendar.today > START

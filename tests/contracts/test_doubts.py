@@ -187,7 +187,7 @@ async def test_a_person_may_have_an_unsure_message_sent_again(inbox: Inbox) -> N
 async def test_an_account_that_is_removed_leaves_what_is_in_doubt_to_a_person(inbox: Inbox) -> None:
     account = await inbox.store.add_account("bob", OWNER, "token", user_id=2)
     message = inbox.write(inbox.chat("500"), "hi", integration_account_id=account)
-    (attempt,) = await inbox.store.turn((), {account: 1}, known=())
+    (attempt,) = (await inbox.store.turn((), {account: 1}, known=())).attempts
     await settle(inbox, attempt, Unknown("timeout"))
     inbox.kit.app.delete("integration_accounts", account)
     await inbox.claim()

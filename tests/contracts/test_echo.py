@@ -93,7 +93,7 @@ class Chat:
         return self.worker
 
     async def claim(self) -> None:
-        claimed = await self.worker.turn((), {self.account: 10}, known=())
+        claimed = (await self.worker.turn((), {self.account: 10}, known=())).attempts
         self.held = next((one for one in claimed if one.to == str(self.id)), self.held)
 
     async def happen(self, what: str) -> None:

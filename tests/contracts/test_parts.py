@@ -26,7 +26,7 @@ async def settle(
 
 
 async def claim(inbox: Inbox, limit: int = 100) -> Attempt:
-    (attempt,) = await inbox.store.turn((), {inbox.account: 1}, known=(), text_limit=limit)
+    (attempt,) = (await inbox.store.turn((), {inbox.account: 1}, known=(), text_limit=limit)).attempts
     return attempt
 
 
@@ -58,6 +58,17 @@ async def test_what_fits_is_counted_as_telegram_counts(inbox: Inbox, text: str, 
     assert (await claim(inbox)).parts == (1 if fits else None)
 
 
+@pytest.mark.parametrize(
+    ("length", "mode", "fits"), [(300, "html", True), (301, "html", False), (301, None, True)]
+)
+async def test_formatting_may_need_more_messages_than_its_text(
+    inbox: Inbox, length: int, mode: str | None, fits: bool
+) -> None:
+    payload = None if mode is None else asking(parse_mode=mode)
+    inbox.write(inbox.chat("500"), "x" * length, external_message_id="local-1", raw_payload=payload)
+    assert (await claim(inbox, limit=4096)).parts == (1 if fits else None)
+
+
 async def test_parts_follow_each_other_and_the_message_is_sent_with_the_last(inbox: Inbox) -> None:
     chat = inbox.chat("500")
     message = inbox.write(chat, LONG, external_message_id="local-long")
@@ -81,7 +92,7 @@ async def test_parts_follow_each_other_and_the_message_is_sent_with_the_last(inb
 async def test_a_crash_between_two_parts_goes_on_with_the_next(inbox: Inbox) -> None:
     inbox.write(inbox.chat("500"), LONG, external_message_id="local-long")
     await send_part(inbox, 0, 10)
-    (again,) = await inbox.kit.take_over().turn((), {inbox.account: 1}, known=(), text_limit=100)
+    (again,) = (await inbox.kit.take_over().turn((), {inbox.account: 1}, known=(), text_limit=100)).attempts
     assert again.part == 1
 
 
@@ -89,7 +100,7 @@ async def test_a_crash_while_a_part_is_on_its_way_repeats_that_very_part(inbox: 
     inbox.write(inbox.chat("500"), LONG, external_message_id="local-long")
     await send_part(inbox, 0, 10)
     lost = await claim(inbox)
-    (again,) = await inbox.kit.take_over().turn((), {inbox.account: 1}, known=(), text_limit=100)
+    (again,) = (await inbox.kit.take_over().turn((), {inbox.account: 1}, known=(), text_limit=100)).attempts
     assert (again.part, again.random_id, again.text) == (1, lost.random_id, LONG)
 
 
@@ -212,7 +223,7 @@ async def test_an_update_about_a_part_is_no_word_about_the_message(inbox: Inbox)
     assert (await inbox.store.outcomes([message]))[message].state is OutboxState.SENDING
     assert len(inbox.kit.app.rows("messages")) == 1, "its echo was stored as a message of its own"
     inbox.kit.calendar.advance(7200)  # far beyond the time in which Telegram would know a repeat
-    (again,) = await inbox.kit.take_over().turn((), {inbox.account: 1}, known=(), text_limit=100)
+    (again,) = (await inbox.kit.take_over().turn((), {inbox.account: 1}, known=(), text_limit=100)).attempts
     assert (again.part, again.known_id, again.parts) == (0, 10, None)
 
 

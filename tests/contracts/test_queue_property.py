@@ -146,7 +146,7 @@ class World:
 
     async def claim(self, slots: int, *, answer_lost: bool) -> int:
         known = list(self.held)
-        attempts = await self.worker.turn(self.unsettled, {self.account: slots}, known=known)
+        attempts = (await self.worker.turn(self.unsettled, {self.account: slots}, known=known)).attempts
         assert len(attempts) <= slots
         conversations = [attempt.conversation_id for attempt in attempts]
         assert len(set(conversations)) == len(conversations), "two of one conversation in one claim"

@@ -17,11 +17,11 @@ async def test_what_was_in_flight_is_handed_over_with_the_same_random_id_and_in_
     before = await inbox.claim_one()
     heir = kit.take_over()
     # The heir knows nothing; even if it claimed to, the fence is older than its own.
-    (after,) = await heir.turn((), {inbox.account: 5}, known=[before.message_id])
+    (after,) = (await heir.turn((), {inbox.account: 5}, known=[before.message_id])).attempts
     assert (after.text, after.random_id, after.number) == ("one", before.random_id, 2)
     assert after.fence > before.fence
     await heir.turn([Settled(after, Sent(70))], {}, known=())
-    (following,) = await heir.turn((), {inbox.account: 5}, known=())
+    (following,) = (await heir.turn((), {inbox.account: 5}, known=())).attempts
     assert following.text == "two"
 
 
@@ -30,7 +30,7 @@ async def test_the_dead_workers_last_words_change_nothing(kit: StoreKit, inbox: 
     before = await inbox.claim_one()
     old = kit.store
     heir = kit.take_over()
-    (after,) = await heir.turn((), {inbox.account: 5}, known=())
+    (after,) = (await heir.turn((), {inbox.account: 5}, known=())).attempts
     await old.turn([Settled(before, Refused("from beyond"))], {}, known=())
     assert (await heir.outcomes([message]))[message].state is OutboxState.SENDING
     await heir.turn([Settled(after, Sent(70))], {}, known=())
@@ -59,7 +59,7 @@ async def test_a_crash_between_telegrams_answer_and_the_settle_sends_once(
     before = await inbox.claim_one()
     heir = kit.take_over()
     await heir.ingest(inbox.account, batch(outgoing(500, 70, "one"), sent_ids=[(before.random_id, 70)]))
-    assert list(await heir.turn((), {inbox.account: 5}, known=())) == []
+    assert list((await heir.turn((), {inbox.account: 5}, known=())).attempts) == []
     assert inbox.message(message)["external_message_id"] == "70"
     assert len(kit.app.rows("messages")) == 1
 
@@ -73,7 +73,7 @@ async def test_a_crash_before_the_echo_is_recognised_merges_with_the_second_atte
     heir = kit.take_over()
     # The difference brings the message without its random id; the repeat is answered with the original's id.
     assert await heir.ingest(inbox.account, batch(outgoing(500, 70, "one"))) == 1
-    (after,) = await heir.turn((), {inbox.account: 5}, known=())
+    (after,) = (await heir.turn((), {inbox.account: 5}, known=())).attempts
     await heir.turn([Settled(after, Sent(70))], {}, known=())
     assert [(row["id"], row["external_message_id"]) for row in kit.app.rows("messages")] == [(message, "70")]
 
@@ -85,5 +85,5 @@ async def test_a_takeover_long_after_the_crash_knows_how_old_the_doubt_is(
     await inbox.claim_one()
     kit.calendar.advance(3601)
     heir = kit.take_over()
-    (attempt,) = await heir.turn((), {inbox.account: 5}, known=())
+    (attempt,) = (await heir.turn((), {inbox.account: 5}, known=())).attempts
     assert attempt.doubt == Doubt(3601, 0)

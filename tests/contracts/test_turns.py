@@ -8,7 +8,7 @@ from tgworker.messaging.records import OutboxState
 
 async def turn(inbox: Inbox, *settled: Settled, known: tuple[Attempt, ...] = ()) -> list[Attempt]:
     ids = [attempt.message_id for attempt in known]
-    return list(await inbox.store.turn(settled, {inbox.account: 10}, known=ids))
+    return list((await inbox.store.turn(settled, {inbox.account: 10}, known=ids)).attempts)
 
 
 async def test_what_is_settled_makes_room_for_the_claim_of_the_same_turn(inbox: Inbox) -> None:
@@ -58,7 +58,7 @@ async def test_without_slots_a_turn_only_settles(inbox: Inbox) -> None:
     refused, waiting = (inbox.write(inbox.chat(value), value) for value in ("500", "501"))
     attempts = {attempt.message_id: attempt for attempt in await inbox.claim(1)}
     outcome = Settled(attempts[refused], Refused("PEER_ID_INVALID"))
-    assert list(await inbox.store.turn([outcome], {}, known=())) == []
+    assert list((await inbox.store.turn([outcome], {}, known=())).attempts) == []
     records = await inbox.store.outcomes([refused, waiting])
     assert (records[refused].state, records[waiting].state) == (OutboxState.DEAD, OutboxState.WAITING)
-    assert list(await inbox.store.turn((), {}, known=())) == []
+    assert list((await inbox.store.turn((), {}, known=())).attempts) == []

@@ -61,7 +61,7 @@ def write(kit: EmbeddedKit, account: AccountId, chats: int, rows: int) -> None:
 
 async def send_all(kit: EmbeddedKit, account: AccountId) -> None:
     sent = 0
-    while attempts := await kit.store.turn((), {account: 2000}, known=()):
+    while attempts := (await kit.store.turn((), {account: 2000}, known=())).attempts:
         await kit.store.turn(
             [Settled(attempt, Sent(sent + number, START)) for number, attempt in enumerate(attempts)],
             {},
@@ -74,7 +74,7 @@ async def cycle(kit: EmbeddedKit, account: AccountId, work: Work) -> tuple[int, 
     """The steps of one claim, one settle, one ingest, and of what is asked about one message in doubt."""
     outcomes: tuple[Outcome, ...] = (Sent(900_000_001, START), Deferred(9, "x"), Refused("x"), Unknown("x"))
     work.hundreds = 0
-    attempts = await kit.store.turn((), {account: 4}, known=())
+    attempts = (await kit.store.turn((), {account: 4}, known=())).attempts
     claim, work.hundreds = work.hundreds, 0
     assert len(attempts) == 4
     await kit.store.turn([Settled(a, o) for a, o in zip(attempts, outcomes, strict=True)], {}, known=())
@@ -129,7 +129,7 @@ async def test_an_idle_claim_takes_no_lock_and_a_handful_of_steps(
     other.execute("begin immediate")  # would make a writer wait
     work = Work(kit)
     for _ in range(10):
-        assert list(await kit.store.turn((), {account: 5}, known=())) == []
+        assert list((await kit.store.turn((), {account: 5}, known=())).attempts) == []
     assert work.hundreds <= 1
     other.execute("rollback")
     other.close()

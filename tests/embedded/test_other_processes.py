@@ -48,7 +48,7 @@ WORKER = textwrap.dedent(
         with folder.hold(), open_store(folder, as_worker=True, run_sync=in_threads()) as store:
             print("up", flush=True)
             while True:
-                attempts = await store.turn((), {sys.argv[2]: 10}, known=())
+                attempts = (await store.turn((), {sys.argv[2]: 10}, known=())).attempts
                 for attempt in attempts:
                     said = f"{attempt.random_id} {attempt.conversation_id} {attempt.text}"
                     print(said.ljust(1000), flush=True)
@@ -82,7 +82,7 @@ async def test_the_application_inserts_from_another_process_while_the_worker_cla
         total = 0
         deadline = time.monotonic() + 40
         while total < 600 and time.monotonic() < deadline:
-            attempts = await store.turn((), {account: 5}, known=())
+            attempts = (await store.turn((), {account: 5}, known=())).attempts
             await store.turn(
                 [Settled(attempt, Sent(total + n + 1)) for n, attempt in enumerate(attempts)], {}, known=()
             )
@@ -118,7 +118,7 @@ async def test_workers_that_are_killed_again_and_again_lose_nothing_and_keep_the
             worker.send_signal(signal.SIGKILL)
             heard += [_heard(line) for line in worker.stdout if line.endswith("\n")]
     heir = kit.take_over()
-    while attempts := await heir.turn((), {account: 10}, known=()):
+    while attempts := (await heir.turn((), {account: 10}, known=())).attempts:
         heard += [(str(attempt.random_id), attempt.conversation_id, attempt.text) for attempt in attempts]
         await heir.turn([Settled(attempt, Sent(int(attempt.text) + 1)) for attempt in attempts], {}, known=())
 

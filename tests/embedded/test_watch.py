@@ -76,7 +76,7 @@ async def test_a_row_that_was_put_off_rings_when_its_time_comes(
     attempt = await inbox.claim_one()
     outcome = Settled(attempt, Deferred(60, "FLOOD_WAIT_60"))
     for _ in range(2):
-        assert list(await kit.store.turn([outcome], {inbox.account: 1}, known=())) == []
+        assert list((await kit.store.turn([outcome], {inbox.account: 1}, known=())).attempts) == []
     kit.calendar.advance(59.9)
     assert await waits(kit) == (False, WAIT_S)
     kit.calendar.advance(0.1)

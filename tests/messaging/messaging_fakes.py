@@ -49,6 +49,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unsure
 from tgworker.messaging.pacing import PUBLISHED, UNPACED, Rates, StoredWait
+from tgworker.messaging.ports import Turn
 
 ANNA = AccountId("anna")
 BERT = AccountId("bert")
@@ -261,6 +262,8 @@ class FakeOutbox:
         self.claims: list[Claim] = []
         self.settles: list[tuple[float, tuple[Settled, ...]]] = []
         self.text_limits: list[int] = []
+        self.asked_at: list[float] = []
+        self.cancelled: set[MessageId] = set()
         self.add(*attempts)
 
     def add(self, *attempts: Attempt) -> None:
@@ -277,7 +280,7 @@ class FakeOutbox:
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
-    ) -> Sequence[Attempt]:
+    ) -> Turn:
         now = trio.current_time()
         self.text_limits.append(text_limit)
         asked = Claim(now, dict(slots), frozenset(known))
@@ -285,11 +288,12 @@ class FakeOutbox:
             self.settles.append((now, tuple(settled)))
         if slots:
             self.claims.append(asked)
+        self.asked_at.append(now)
         return await self.weather.face("turn", lambda: self._turn(tuple(settled), asked))
 
-    def _turn(self, settled: tuple[Settled, ...], asked: Claim) -> list[Attempt]:
+    def _turn(self, settled: tuple[Settled, ...], asked: Claim) -> Turn:
         self._settle(settled)
-        return self._claim(asked)
+        return Turn(self._claim(asked), asked.known & self.cancelled)
 
     def _claim(self, asked: Claim) -> list[Attempt]:
         free = dict(asked.slots)
@@ -318,7 +322,7 @@ class FakeOutbox:
                     case Deferred():
                         row.state = "deferred"
                     case _:
-                        row.state = "waiting"
+                        row.state = "done" if item.attempt.message_id in self.cancelled else "waiting"
 
 
 class FakeStore:

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 import trio
 import trio.testing
@@ -150,6 +151,91 @@ async def test_busy_since_is_the_start_of_the_oldest_flight(autojump_clock: trio
         assert desk.busy_since == math.inf
 
 
+async def test_what_is_withdrawn_from_the_queue_is_given_back_and_the_rest_keeps_its_order() -> None:
+    dispatch = Dispatch()
+    with dispatch.open_desk(ANNA) as desk:
+        dispatch.hand_over(map(attempt, "12345"))
+        dispatch.withdraw([MessageId("2"), MessageId("4"), MessageId("nobody")])
+        assert set(outcomes(dispatch)) == {"2", "4"}
+        assert all(isinstance(item.outcome, Released) for item in dispatch.unsettled())
+        assert [(await desk.take()).message_id for _ in range(3)] == ["1", "3", "5"]
+        assert desk.free_slots == 17
+
+
+async def test_what_is_withdrawn_while_parked_is_given_back() -> None:
+    dispatch = Dispatch()
+    with dispatch.open_desk(ANNA) as desk:
+        dispatch.hand_over(map(attempt, "12"))
+        for _ in range(2):
+            with desk.fly(await desk.take()) as flight:
+                flight.park(1000)
+        dispatch.withdraw([MessageId("1")])
+        assert set(outcomes(dispatch)) == {"1"}
+        assert desk.parked == 1
+
+
+async def test_a_flight_that_is_withdrawn_does_not_take_off() -> None:
+    dispatch = Dispatch()
+    with dispatch.open_desk(ANNA) as desk:
+        dispatch.hand_over(map(attempt, "12"))
+        with desk.fly(await desk.take()) as flight:
+            dispatch.withdraw([MessageId("1")])
+            kept = Released("it was cancelled before anything was sent")
+            assert flight.take_off() == kept
+            flight.land(kept)
+        with desk.fly(await desk.take()) as flight:
+            assert flight.take_off() is None
+            dispatch.withdraw([MessageId("2")])
+            flight.land(SENT)
+        assert outcomes(dispatch) == {"1": kept, "2": SENT}, "what has left has left"
+
+
+async def test_a_flight_that_is_withdrawn_is_not_parked() -> None:
+    dispatch = Dispatch()
+    with dispatch.open_desk(ANNA) as desk:
+        dispatch.hand_over([attempt("1")])
+        with desk.fly(await desk.take()) as flight:
+            dispatch.withdraw([MessageId("1")])
+            flight.park(1000)
+        assert isinstance(outcomes(dispatch)[MessageId("1")], Released)
+        assert desk.parked == 0
+
+
+async def test_what_a_sender_was_just_given_is_withdrawn_as_well() -> None:
+    dispatch = Dispatch()
+    kept: list[Released | None] = []
+
+    async def sender(desk: Desk) -> None:
+        with desk.fly(await desk.take()) as flight:
+            kept.append(flight.take_off())
+
+    async with trio.open_nursery() as nursery:
+        with dispatch.open_desk(ANNA) as desk:
+            nursery.start_soon(sender, desk)
+            await trio.testing.wait_all_tasks_blocked()
+            dispatch.hand_over([attempt("1")])  # the sender has it, and has not run
+            dispatch.withdraw([MessageId("1")])
+            await trio.testing.wait_all_tasks_blocked()
+    assert kept == [Released("it was cancelled before anything was sent")]
+
+
+async def test_what_expires_in_hand_does_not_take_off(autojump_clock: trio.testing.MockClock) -> None:
+    dispatch = Dispatch()
+    with dispatch.open_desk(ANNA) as desk:
+        claimed_at = trio.current_time()
+        await trio.sleep(1)  # the store's answer took so long
+        one = replace(attempt("1"), expires_in_s=10)
+        two = replace(attempt("2"), expires_in_s=10)
+        dispatch.hand_over([one, two], claimed_at=claimed_at)
+        await trio.sleep(8.5)
+        with desk.fly(await desk.take()) as flight:
+            assert flight.take_off() is None
+            flight.land(SENT)
+        await trio.sleep(0.5)
+        with desk.fly(await desk.take()) as flight:
+            assert flight.take_off() == Released("it expired before it was sent")
+
+
 async def test_news_are_an_outcome_and_an_account_that_comes_online(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -191,6 +277,7 @@ NAMES = (
     "online",
     "offline",
     "hand-over",
+    "withdraw",
     "take",
     "take-off",
     "land",
@@ -236,6 +323,8 @@ class World:
                 self.claimed.update(one.message_id for one in claimed)
                 self.committed.difference_update(one.message_id for one in claimed)
                 self.dispatch.hand_over(claimed)
+            case "withdraw":
+                self.dispatch.withdraw(MessageId(str(n)) for n in numbers)
             case "take" if online and self.queued(account_id):
                 desk = self.desks[account_id][0]
                 stack = ExitStack()

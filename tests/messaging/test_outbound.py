@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import trio
@@ -22,6 +23,7 @@ from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Desk, Dispatch
 from tgworker.messaging.events import StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import MessageId
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.outcomes import Outcome, Released, Settled, Unknown
 
@@ -92,6 +94,33 @@ async def test_what_is_claimed_fits_into_the_messages_of_every_account(
                 await trio.sleep(0.5)
             await trio.sleep(1)
     assert store.text_limits == [1000, 4096]
+
+
+async def test_what_somebody_cancels_is_taken_off_the_desk_also_while_every_desk_is_full(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, dispatch = FakeOutbox(*map(attempt, "123")), Dispatch(slots=2)
+    with dispatch.open_desk(ANNA) as desk:
+        async with outbound(store, dispatch, limits=Limits(outbound_every_s=1)):
+            await trio.sleep(1.5)
+            assert dispatch.known() == {"1", "2"}
+            store.cancelled.add(MessageId("2"))
+            await trio.sleep(1)
+            assert [type(row.outcomes[-1]) for row in store.rows.values() if row.outcomes] == [Released]
+            assert dispatch.known() == {"1", "3"}, "its slot is free again"
+            assert [(await desk.take()).message_id for _ in range(2)] == ["1", "3"]
+
+
+async def test_what_is_claimed_may_expire_from_the_moment_that_it_was_asked_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, dispatch = FakeOutbox(replace(attempt("1"), expires_in_s=3)), Dispatch()
+    with dispatch.open_desk(ANNA) as desk:
+        async with outbound(store, dispatch):
+            one = await desk.take()
+            await trio.sleep(3)
+            with desk.fly(one) as flight:
+                assert isinstance(flight.take_off(), Released)
 
 
 async def test_nothing_is_claimed_while_no_account_is_online(autojump_clock: trio.testing.MockClock) -> None:

@@ -233,6 +233,45 @@ async def test_a_send_that_is_cancelled_is_unknown(autojump_clock: trio.testing.
     assert here.report.of(SendFinished) == []
 
 
+async def test_what_is_cancelled_while_its_recipient_is_looked_up_is_not_sent(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage() as here:
+        found = trio.Event()
+
+        async def resolve(_to: str) -> Peer:
+            await found.wait()
+            return PEER
+
+        monkeypatch.setattr(here.line, "resolve", resolve)
+        here.dispatch.hand_over([attempt("1", peer=None)])
+        await trio.sleep(1)
+        here.dispatch.withdraw([attempt("1").message_id])
+        found.set()
+        await trio.sleep(1)
+        (settled,) = here.dispatch.unsettled()
+        assert settled.outcome == Released("it was cancelled before anything was sent")
+        assert here.line.sent == []
+
+
+async def test_what_expires_while_its_recipient_is_looked_up_is_not_sent(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage() as here:
+
+        async def resolve(_to: str) -> Peer:
+            await trio.sleep(5)
+            return PEER
+
+        monkeypatch.setattr(here.line, "resolve", resolve)
+        expiring = replace(attempt("1", peer=None), expires_in_s=5)
+        here.dispatch.hand_over([expiring], claimed_at=trio.current_time())
+        await trio.sleep(10)
+        (settled,) = here.dispatch.unsettled()
+        assert settled.outcome == Released("it expired before it was sent")
+        assert here.line.sent == []
+
+
 async def test_an_attempt_that_is_cancelled_before_its_send_is_released(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tgworker.messaging.clusters import is_torn, narrow, wide
 from tgworker.messaging.formatted import Entity, EntityKind, FormattedText, code_units
-from tgworker.messaging.splitting import SMALLEST_LIMIT, split
+from tgworker.messaging.splitting import SMALLEST_LIMIT, may_be_cut, split
 
 WAVE = "\N{WAVING HAND SIGN}"
 PIECES = (
@@ -151,6 +151,31 @@ def test_a_long_text_is_cut_quickly_whatever_it_is_made_of() -> None:
     for text in ("x" * 100_000, " \u0301" * 50_000, "a" + " " * 3000 + "\u0301" * 60_000, WAVE * 50_000):
         parts = split(FormattedText(text), 4096)
         assert all(code_units(part.text) <= 4096 for part in parts)
+
+
+def test_more_formatting_than_one_message_may_have_takes_several() -> None:
+    whole = FormattedText("ab " * 250, tuple(Entity(EntityKind.CODE, 3 * n, 2) for n in range(250)))
+    parts = split(whole, 4096)
+    assert [len(part.entities) for part in parts] == [100, 100, 50]
+    assert all(part.text[entity.offset : entity.end] == "ab" for part in parts for entity in part.entities)
+    assert "".join(part.text for part in parts).replace(" ", "") == "ab" * 250
+    heap = FormattedText("\U0001f44b" * 20, tuple(Entity(EntityKind.BOLD, 0, 2) for _ in range(150)))
+    parts = split(heap, 4096)
+    assert max(len(part.entities) for part in parts) == 100
+    assert "".join(part.text for part in parts) == heap.text
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "may"),
+    [
+        ("x" * 4096, None, False),
+        ("x" * 4097, None, True),
+        ("x" * 301, "html", True),
+        ("x" * 300, "markdown", False),
+    ],
+)
+def test_whether_a_text_may_be_cut_is_told_without_reading_it(text: str, mode: str | None, may: bool) -> None:
+    assert may_be_cut(text, mode, 4096) is may
 
 
 def test_a_limit_without_room_is_refused() -> None:

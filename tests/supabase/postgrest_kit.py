@@ -16,7 +16,6 @@ from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     AccountId,
     AccountState,
-    Attempt,
     HistoryJob,
     JobId,
     MessageId,
@@ -27,6 +26,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
+from tgworker.messaging.ports import Turn
 from tgworker.supabase import Holder, Rest, SupabaseLeases, SupabaseStore
 
 CLOCK = Path(__file__).with_name("postgrest_clock.sql")
@@ -86,7 +86,7 @@ class GreedyStore(SupabaseStore):
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
-    ) -> Sequence[Attempt]:
+    ) -> Turn:
         await self.take(slots)
         return await super().turn(settled, slots, known=known, text_limit=text_limit)
 

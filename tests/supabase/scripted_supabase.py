@@ -141,7 +141,8 @@ class ScriptedSupabase:
         ]
         slots = {AccountId(slot["account"]): slot["free"] for slot in args.get("p_slots", ())}
         attempts: list[Json] = []
-        for attempt in await self._store.turn(settled, slots, known=args.get("p_known", ())):
+        turn = await self._store.turn(settled, slots, known=args.get("p_known", ()))
+        for attempt in turn.attempts:
             token = next(self._tokens)
             self._claims[token] = attempt
             attempts.append(
@@ -156,9 +157,16 @@ class ScriptedSupabase:
                     "random_id": attempt.random_id,
                     "number": attempt.number,
                     "claim": token,
+                    "parse_mode": attempt.parse_mode,
+                    "text_limit": attempt.text_limit,
+                    "parts": attempt.parts,
+                    "known_id": attempt.known_id,
+                    "expires_in_s": attempt.expires_in_s,
+                    "doubt": attempt.doubt and msgspec.to_builtins(attempt.doubt),
                 }
             )
-        claim = {"attempts": attempts, "lost": [], "more": False} if slots else None
+        answer = {"attempts": attempts, "withdrawn": list(turn.withdrawn), "lost": [], "more": False}
+        claim = answer if "p_slots" in args else None
         return {"claim": claim, "error": None}
 
     async def _position(self, args: Json) -> object:

@@ -83,14 +83,14 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         assert waits.scope == wait.scope
         messages = await again(lambda: store.enqueue(account, "500", ["hello", "you"]))
         assert await again(lambda: LongPoll(rest, wait_s=1).wait([account]))
-        (attempt,) = await again(lambda: store.turn((), {account: 5}, known=()))
+        (attempt,) = (await again(lambda: store.turn((), {account: 5}, known=()))).attempts
         # And once more where it settles, too.
         stack.faults.set(Fault("lose_answer", path="/rest/v1/rpc/tgworker_tick", count=LOST))
         outcome = Settled(attempt, Sent(72))
-        (behind,) = await again(lambda: store.turn([outcome], {account: 5}, known=()))
+        (behind,) = (await again(lambda: store.turn([outcome], {account: 5}, known=()))).attempts
         assert (attempt.number, behind.number) == (LOST + 1, LOST + 1)
         outcome = Settled(behind, Sent(73))
-        assert list(await again(lambda: store.turn([outcome], {account: 5}, known=()))) == []
+        assert list((await again(lambda: store.turn([outcome], {account: 5}, known=()))).attempts) == []
         assert await again(lambda: store.is_acquainted(account, attempt.conversation_id))
         records = await again(lambda: store.outcomes(messages))
         assert [records[message].state for message in messages] == [OutboxState.SENT] * 2

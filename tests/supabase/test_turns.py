@@ -18,7 +18,7 @@ from tgworker.supabase.errors import SchemaDiffers
 from tgworker.supabase.turns import MOST_ITEMS, MOST_PAGES
 
 Json = dict[str, Any]
-NOTHING = {"attempts": [], "lost": [], "more": False}
+NOTHING = {"attempts": [], "withdrawn": [], "lost": [], "more": False}
 ROW = {
     "message_id": "m",
     "account": ANNA,
@@ -30,6 +30,12 @@ ROW = {
     "random_id": 5,
     "number": 1,
     "claim": 9,
+    "parse_mode": None,
+    "text_limit": 4096,
+    "parts": 1,
+    "known_id": None,
+    "expires_in_s": None,
+    "doubt": None,
 }
 
 
@@ -66,9 +72,9 @@ async def opened(script: Callable[[int], Json]) -> AsyncGenerator[tuple[Supabase
 
 async def test_a_turn_is_one_request() -> None:
     async with opened(lambda _: {"claim": {**NOTHING, "attempts": [ROW]}}) as (store, ticks):
-        (found,) = await store.turn(
-            [Settled(attempt("1"), SENT)], {ANNA: 4}, known=[MessageId("2"), MessageId("3")]
-        )
+        (found,) = (
+            await store.turn([Settled(attempt("1"), SENT)], {ANNA: 4}, known=[MessageId("2"), MessageId("3")])
+        ).attempts
     (asked,) = ticks.asked
     assert [item["message_id"] for item in asked["p_settled"]] == ["1"]
     assert asked["p_slots"] == [{"account": ANNA, "fence": 3, "free": 4}]
@@ -84,7 +90,15 @@ async def test_what_there_is_not_is_not_asked_for() -> None:
         await store.turn((), {ANNA: 0}, known=())
     settling, claiming = ticks.asked
     assert set(settling) == {"p_holder", "p_settled"}
-    assert set(claiming) == {"p_holder", "p_slots", "p_known"}
+    assert set(claiming) == {"p_holder", "p_slots", "p_known", "p_text_limit"}
+
+
+async def test_what_is_in_hand_is_asked_about_also_while_no_account_takes_more() -> None:
+    async with opened(lambda _: {"claim": {**NOTHING, "withdrawn": ["1"]}}) as (store, ticks):
+        turn = await store.turn((), {}, known=[MessageId("1"), MessageId("2")])
+    assert (list(turn.attempts), list(turn.withdrawn)) == ([], ["1"])
+    (asked,) = ticks.asked
+    assert (asked["p_slots"], asked["p_known"]) == ([], ["1", "2"])
 
 
 async def test_more_than_one_call_settles_is_settled_before_anything_is_claimed() -> None:
@@ -100,7 +114,10 @@ async def test_where_there_is_more_to_take_in_the_claim_goes_on_without_end_but_
         return {"claim": {**NOTHING, "attempts": [ROW] if number == 1 else [], "more": True}}
 
     async with opened(script) as (store, ticks):
-        assert len(await store.turn([Settled(attempt("1"), SENT)], {ANNA: 4}, known=[MessageId("2")])) == 1
+        assert (
+            len((await store.turn([Settled(attempt("1"), SENT)], {ANNA: 4}, known=[MessageId("2")])).attempts)
+            == 1
+        )
     assert len(ticks.asked) == MOST_PAGES
     assert ["p_settled" in asked for asked in ticks.asked[:3]] == [True, False, False]
     assert [asked["p_known"] for asked in ticks.asked[:3]] == [["2"], ["2", "m"], ["2", "m"]]
@@ -125,6 +142,6 @@ async def test_an_account_that_is_lost_is_said_once_everything_is_settled() -> N
         with pytest.raises(LeaseLost):
             await store.turn([Settled(attempt("1"), SENT)], {ANNA: 4, BERT: 1}, known=())
     assert [set(asked) for asked in ticks.asked] == [
-        {"p_holder", "p_settled", "p_slots", "p_known"},
+        {"p_holder", "p_settled", "p_slots", "p_known", "p_text_limit"},
         {"p_holder", "p_settled"},
     ]

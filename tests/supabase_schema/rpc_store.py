@@ -44,7 +44,8 @@ from tgworker.messaging.outcomes import (
     Unsure,
 )
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
-from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
+from tgworker.messaging.ports import Turn
+from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 
 LEASE_S = 300
 LINES_AT_ONCE = 500
@@ -188,12 +189,12 @@ class RpcStore:
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
-    ) -> Sequence[Attempt]:
+    ) -> Turn:
         leases = self._leases(slots)
         parts: dict[str, Any] = {}
         if settled:
             parts["p_settled"] = Json(_settled(item) for item in settled)
-        if slots:
+        if slots or known:
             parts["p_leases"] = leases
             parts["p_slots"] = Json({**lease, "free": slots[AccountId(lease["account"])]} for lease in leases)
         answer = self.rpc(
@@ -206,11 +207,12 @@ class RpcStore:
         )
         if answer["error"] is not None:
             raise AssertionError(answer["error"])
-        if not slots:
-            return []
+        if answer["claim"] is None:
+            return Turn(())
         if answer["claim"]["lost"]:
             raise SupersededError("it belongs to a newer worker")
-        return [_attempt(row) for row in answer["claim"]["attempts"]]
+        attempts = [_attempt(row) for row in answer["claim"]["attempts"]]
+        return Turn(attempts, answer["claim"]["withdrawn"])
 
     # InboundStore
 
@@ -499,6 +501,14 @@ class RpcStore:
         rows = self.rpc("tgworker_list_outbox", p_states=names, p_limit=limit)
         return [_outbox_record(row) for row in rows]
 
+    async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:
+        rows = self.rpc("tgworker_cancel", p_ids=list(message_ids))
+        return {row["message_id"]: CancelAnswer(row["answer"]) for row in rows}
+
+    async def retry(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxState]:
+        rows = self.rpc("tgworker_retry", p_ids=list(message_ids))
+        return {row["message_id"]: OutboxState(row["state"]) for row in rows}
+
 
 def storable(text: str) -> str:
     """A text without what PostgreSQL does not keep."""
@@ -557,6 +567,7 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
         parts=row["parts"],
         known_id=row["known_id"],
         doubt=None if row["doubt"] is None else Doubt(**row["doubt"]),
+        expires_in_s=row["expires_in_s"],
     )
 
 
@@ -599,6 +610,9 @@ def _outbox_record(row: Mapping[str, Any]) -> OutboxRecord:
         expires_at=_time(row["expires_at"]),
         telegram_id=row["telegram_id"],
         error=row["error"],
+        part=row["part"],
+        parts=row["parts"],
+        cancel_asked_at=_time(row["cancel_asked_at"]),
     )
 
 

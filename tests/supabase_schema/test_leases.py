@@ -157,7 +157,7 @@ def test_a_stale_token_settles_claims_ends_and_stamps_nothing(world: World) -> N
     heir.acquire(account)
     before = world.everything()
     assert dead.send(attempt, 70)["stale"] == [attempt["message_id"]]
-    assert dead.claim_answer() == {"attempts": [], "lost": [account], "more": False}
+    assert dead.claim_answer() == {"attempts": [], "withdrawn": [], "lost": [account], "more": False}
     jobs = dead.rpc("tgworker_claim_jobs", p_holder=dead.holder, p_accounts=dead.leases())
     assert jobs == {"jobs": []}
     finished = dead.rpc("tgworker_finish_jobs", p_items=Json([{"job_id": job, "fence": claimed["fence"]}]))

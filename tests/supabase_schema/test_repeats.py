@@ -216,8 +216,8 @@ def test_cancelling_takes_back_what_was_not_sent_and_nothing_else(world: World) 
         "tgworker_cancel", p_ids=[flying, waiting, world.new_id()], p_reason="changed my mind"
     )
     assert states == [
-        {"message_id": flying, "state": "sending"},
-        {"message_id": waiting, "state": "cancelled"},
+        {"message_id": flying, "state": "sending", "answer": "asked"},
+        {"message_id": waiting, "state": "cancelled", "answer": "cancelled"},
     ]
     assert world.external(waiting) == "error-waiting"
     (record,) = process.rpc("tgworker_list_outbox", p_states=["cancelled"])

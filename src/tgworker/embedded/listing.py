@@ -9,7 +9,7 @@ from tgworker.messaging.records import OutboxRecord, OutboxState
 
 _SELECT = """
 select o.message_id, o.conversation_id, o.integration_account_id, o.seq, o.state, o.attempts, o.created_at,
-    o.not_before, o.expires_at, o.error,
+    o.not_before, o.expires_at, o.error, o.part, o.parts, o.cancel_asked_at,
     (select p.telegram_id from tgworker_outbox_parts p where p.message_id = o.message_id and p.part = 0)
 from tgworker_outbox o
 """
@@ -69,13 +69,16 @@ def transcript(
 
 def _record(row: tuple[object, ...]) -> OutboxRecord:
     message_id, conversation_id, account_id, seq, state, attempts = row[:6]
-    created_at, not_before, expires_at, error, telegram_id = row[6:]
+    created_at, not_before, expires_at, error, part, parts, cancel_asked_at, telegram_id = row[6:]
     assert isinstance(seq, int)
     assert isinstance(attempts, int)
     assert isinstance(created_at, float)
     assert not_before is None or isinstance(not_before, float)
     assert expires_at is None or isinstance(expires_at, float)
     assert telegram_id is None or isinstance(telegram_id, int)
+    assert isinstance(part, int)
+    assert parts is None or isinstance(parts, int)
+    assert cancel_asked_at is None or isinstance(cancel_asked_at, float)
     created = from_seconds(created_at)
     assert created is not None
     return OutboxRecord(
@@ -90,4 +93,7 @@ def _record(row: tuple[object, ...]) -> OutboxRecord:
         expires_at=from_seconds(expires_at),
         telegram_id=telegram_id,
         error=None if error is None else str(error),
+        part=part,
+        parts=parts,
+        cancel_asked_at=from_seconds(cancel_asked_at),
     )

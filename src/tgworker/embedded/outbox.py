@@ -327,6 +327,7 @@ class Claims:
             parts=pinned.parts,
             known_id=known_id,
             doubt=None if doubt is None else Doubt(now_s - doubt, top_id or 0, expired),
+            expires_in_s=expires_at - now_s if isinstance(expires_at, float) and not has_begun else None,
         )
 
 

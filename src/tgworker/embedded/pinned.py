@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from tgworker.messaging.formatted import code_units
 from tgworker.messaging.models import Attempt
+from tgworker.messaging.splitting import may_be_cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Pinned:
         parts: How many there are, if the worker has counted them.
         text_limit: Code units in one part.
         parse_mode: How the text is marked up.
-        long_text: The text, if it is longer than that.
+        long_text: The text, if it may take several messages.
     """
 
     asked_mode: str | None
@@ -38,7 +38,7 @@ class Pinned:
 
     def anew(self, text: str, text_limit: int) -> "Pinned":
         """The same of a row of which nothing can have left: what the application says now."""
-        is_long = code_units(text) > text_limit
+        is_long = may_be_cut(text, self.asked_mode, text_limit)
         return replace(
             self,
             parts=None if is_long else 1,
@@ -56,5 +56,5 @@ def committed(seq: object, attempt: Attempt) -> tuple[object, ...]:
         attempt.parts,
         attempt.text_limit,
         attempt.parse_mode,
-        attempt.text if code_units(attempt.text) > attempt.text_limit else None,
+        attempt.text if may_be_cut(attempt.text, attempt.parse_mode, attempt.text_limit) else None,
     )

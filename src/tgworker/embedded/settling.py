@@ -57,6 +57,14 @@ update tgworker_outbox set recipient = ?
 where message_id = ? and state = 'sending' and fence = ? and attempts = ?
 """
 
+# Nothing of these has left, and somebody has cancelled them meanwhile.
+_STAGE_CANCELLED = """
+update temp.settling as s set state = 'cancelled', not_before = null, error = 'cancelled'
+from tgworker_outbox o
+where o.cancel_asked_at is not null and o.state = 'sending' and o.part = 0 and o.doubt_since is null
+    and s.seq = o.seq and s.state in ('waiting', 'resolving', 'deferred') and not s.doubtful and not s.goes_on
+"""
+
 _STAGE_VERDICTS = """
 insert or replace into temp.settling (seq, message_id, part, state, error)
 select o.seq, o.message_id, 0, json_extract(i.value, '$[1]'), json_extract(i.value, '$[2]')
@@ -165,6 +173,7 @@ def stage_settled(connection: sqlite3.Connection, settled: Sequence[Settled], no
     connection.executemany(
         _RECIPIENT, [(one.to.lower(), one.message_id, one.fence, one.number) for one in sought]
     )
+    connection.execute(_STAGE_CANCELLED)
 
 
 def conclude(connection: sqlite3.Connection, verdicts: Sequence[Verdict], now: datetime) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from tgworker.embedded import (
     accounts,
     changing,
+    deciding,
     forgetting,
     inbound,
     jobs,
@@ -52,7 +53,8 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
-from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
+from tgworker.messaging.ports import Turn
+from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 
 T = TypeVar("T")
 
@@ -199,14 +201,14 @@ class EmbeddedStore:
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
-    ) -> Sequence[Attempt]:
+    ) -> Turn:
         """See `tgworker.messaging.ports.OutboxStore`. Costs next to nothing while nothing changes.
 
         A transaction for what is settled, which need not survive a power failure, and one for the claim.
         """
         if settled:
             await self._settle(settled)
-        return await self._claim(slots, known, text_limit) if slots else ()
+        return await self._claim(slots, known, text_limit) if slots or known else Turn(())
 
     async def _settle(self, settled: Sequence[Settled]) -> None:
         now = self._now()
@@ -221,15 +223,18 @@ class EmbeddedStore:
 
     async def _claim(
         self, slots: Mapping[AccountId, int], known: Collection[MessageId], text_limit: int
-    ) -> Sequence[Attempt]:
+    ) -> Turn:
         now = self._now()
+
+        def claim(connection: sqlite3.Connection) -> Turn:
+            attempts = self._claims.claim(connection, slots, known, now, text_limit=text_limit)
+            return Turn(attempts, deciding.withdrawn(connection, known))
+
         claimed = await self._database.write_unless(
             lambda connection: self._claims.nothing_new(connection, slots, known, now),
-            self._fenced(
-                lambda connection: self._claims.claim(connection, slots, known, now, text_limit=text_limit)
-            ),
+            self._fenced(claim),
         )
-        return claimed or ()
+        return claimed or Turn(())
 
     def watch(self, *, every_s: float) -> FileWatch:
         """The early wake-up: sees what other processes write, and rows whose time has come.
@@ -479,6 +484,15 @@ class EmbeddedStore:
     ) -> Sequence[OutboxRecord]:
         """See `tgworker.messaging.books.OutboxBook`."""
         return await self._database.read(lambda connection: listing.list_outbox(connection, states, limit))
+
+    async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:
+        """See `tgworker.messaging.books.OutboxBook`."""
+        now = self._now()
+        return await self._database.write(lambda connection: deciding.cancel(connection, message_ids, now))
+
+    async def retry(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxState]:
+        """See `tgworker.messaging.books.OutboxBook`."""
+        return await self._database.write(lambda connection: deciding.retry(connection, message_ids))
 
     async def transcript(
         self, account_id: AccountId, *, direction: Literal["inbound", "outbound"]

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tgworker.messaging.models import AccountId, MessageId
-from tgworker.messaging.records import AccountRecord, HeartbeatRecord, OutboxRecord, OutboxState
+from tgworker.messaging.records import (
+    AccountRecord,
+    CancelAnswer,
+    HeartbeatRecord,
+    OutboxRecord,
+    OutboxState,
+)
 
 
 class AccountBook(Protocol):
@@ -121,6 +127,25 @@ class OutboxBook(Protocol):
         self, states: Collection[OutboxState] | None = None, *, limit: int = 100
     ) -> Sequence[OutboxRecord]:
         """Rows in these states, oldest first; without states, everything that is not sent."""
+        ...
+
+    async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:
+        """Take messages back of which nothing has left; rows that the outbox does not know are missing.
+
+        A dead-lettered one is closed: it is not sent, and nobody needs to look at it any more.
+        """
+        ...
+
+    async def retry(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxState]:
+        """Send messages again, or after all, that are held, unsure, dead, cancelled or expired.
+
+        With the same ``random_id``: what Telegram has already, and still remembers, is not doubled. Parts
+        that were sent are not sent again.
+
+        Returns:
+            What each is now: ``waiting``, or what it is instead. One whose message was deleted stays what it
+            was; rows that the outbox does not know are missing.
+        """
         ...
 
 

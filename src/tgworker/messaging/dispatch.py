@@ -37,16 +37,26 @@ class DispatchStatistics:
     unsettled: int
 
 
+CANCELLED = "it was cancelled before anything was sent"
+
+
 class Flight:
     """One attempt in a sender's hands.
 
     A flight that ends without an outcome is `Released` while it has not taken off, and `Unknown` afterwards.
     One that is parked ends without any: it goes back to its desk.
+
+    Args:
+        attempt: The attempt.
+        started_at: On trio's clock.
+        expires_at: When it is too late to take off, on trio's clock.
     """
 
-    def __init__(self, attempt: Attempt, started_at: float) -> None:
+    def __init__(self, attempt: Attempt, started_at: float, expires_at: float = math.inf) -> None:
         self.attempt = attempt
         self.started_at = started_at
+        self.expires_at = expires_at
+        self.withdrawn = False
         self.parked_until: float | None = None
         self.outcome: Outcome = Released("it was cut off before anything was sent")
 
@@ -54,9 +64,14 @@ class Flight:
         """Say that nothing was sent, and that it is to be tried at that time of trio's clock."""
         self.parked_until = until
 
-    def take_off(self) -> None:
-        """Say that bytes may leave from now on."""
+    def take_off(self) -> Released | None:
+        """Say that bytes are about to leave; returns why they must not, if so: the last look."""
+        if self.withdrawn:
+            return Released(CANCELLED)
+        if trio.current_time() >= self.expires_at:
+            return Released("it expired before it was sent")
         self.outcome = Unknown("the send was cut off")
+        return None
 
     def land(self, outcome: Outcome) -> None:
         """Say what became of the attempt."""
@@ -87,6 +102,8 @@ class Desk:
         # is in neither.
         self._held: set[MessageId] = set()
         self._flights: dict[MessageId, Flight] = {}
+        self._expiries: dict[MessageId, float] = {}
+        self._withdrawn: set[MessageId] = set()
         self._work_began = trio.Event()
         self._unnamed = trio.Event()
         self._idle = trio.Event()
@@ -141,10 +158,38 @@ class Desk:
         """Wait until nothing is in flight."""
         await self._idle.wait()
 
-    def hand_over(self, attempt: Attempt) -> None:
-        """Queue an attempt for the account's senders; never blocks (`free_slots` was asked first)."""
+    def hand_over(self, attempt: Attempt, *, claimed_at: float = math.inf) -> None:
+        """Queue an attempt for the account's senders; never blocks (`free_slots` was asked first).
+
+        Args:
+            attempt: The attempt.
+            claimed_at: Not later than its claim, on trio's clock.
+        """
         self._send.send_nowait(attempt)
         self._held.add(attempt.message_id)
+        if attempt.expires_in_s is not None:
+            self._expiries[attempt.message_id] = claimed_at + attempt.expires_in_s
+
+    def withdraw(self, message_id: MessageId) -> None:
+        """Give an attempt back, if nothing of it has left."""
+        if message_id not in self._held:
+            return
+        flight = self._flights.get(message_id)
+        if flight is not None:
+            flight.withdrawn = True  # it looks before it takes off
+            return
+        found = [entry[2] for entry in self._parked if entry[2].message_id == message_id]
+        self._parked = [entry for entry in self._parked if entry[2].message_id != message_id]
+        heapq.heapify(self._parked)
+        for attempt in self._drained():
+            if attempt.message_id == message_id:
+                found.append(attempt)
+            else:
+                self._send.send_nowait(attempt)
+        for attempt in found:
+            self._put_back(attempt, Released(CANCELLED))
+        if not found:
+            self._withdrawn.add(message_id)  # a sender has it that has not run yet
 
     async def take(self) -> Attempt:
         """The next attempt, in the order of the hand-overs."""
@@ -153,7 +198,8 @@ class Desk:
     @contextmanager
     def fly(self, attempt: Attempt) -> Generator[Flight]:
         """Hold an attempt while it is being sent; its outcome is filed however the block ends."""
-        flight = Flight(attempt, trio.current_time())
+        flight = Flight(attempt, trio.current_time(), self._expiries.get(attempt.message_id, math.inf))
+        flight.withdrawn = attempt.message_id in self._withdrawn
         self._flights[attempt.message_id] = flight
         if len(self._flights) == 1:
             self._work_began.set()
@@ -167,6 +213,8 @@ class Desk:
                 self._idle.set()
             if flight.parked_until is None:
                 self._put_back(flight.attempt, flight.outcome)
+            elif flight.withdrawn:
+                self._put_back(flight.attempt, Released(CANCELLED))
             else:
                 self._park(flight.attempt, flight.parked_until)
 
@@ -184,12 +232,17 @@ class Desk:
         """Give back what no sender has taken."""
         while self._parked:
             self._put_back(heapq.heappop(self._parked)[2], Released(reason))
+        for attempt in self._drained():
+            self._put_back(attempt, Released(reason))
+
+    def _drained(self) -> list[Attempt]:
+        """Everything that is queued, taken out."""
+        attempts: list[Attempt] = []
         while True:
             try:
-                attempt = self._receive.receive_nowait()
+                attempts.append(self._receive.receive_nowait())
             except trio.WouldBlock:
-                return
-            self._put_back(attempt, Released(reason))
+                return attempts
 
     def _park(self, attempt: Attempt, until: float) -> None:
         was_full = not self.free_slots
@@ -201,6 +254,8 @@ class Desk:
 
     def _put_back(self, attempt: Attempt, outcome: Outcome) -> None:
         self._held.discard(attempt.message_id)
+        self._withdrawn.discard(attempt.message_id)
+        self._expiries.pop(attempt.message_id, None)
         self._dispatch.file(Settled(attempt, outcome))
 
 
@@ -263,13 +318,23 @@ class Dispatch:
         """
         return frozenset(self._known.difference(item.attempt.message_id for item in besides))
 
-    def hand_over(self, attempts: Iterable[Attempt]) -> None:
+    def withdraw(self, message_ids: Iterable[MessageId]) -> None:
+        """Give messages back that somebody has cancelled, as far as nothing of them has left."""
+        for message_id in message_ids:
+            for desk in self._desks.values():
+                desk.withdraw(message_id)
+
+    def hand_over(self, attempts: Iterable[Attempt], *, claimed_at: float = math.inf) -> None:
         """Give claimed attempts to their accounts; never blocks.
 
         What an account that went offline since the claim, or whose desk is full, cannot take is `Released`. A
         message that is here already is left out: an earlier attempt of it is on its way, and one message has
         one outcome. Should the store insist on the newer attempt, it hands it over again once the earlier one
         is settled and no more `known`.
+
+        Args:
+            attempts: The attempts.
+            claimed_at: Not later than their claim, on trio's clock: from then on they may expire.
         """
         for attempt in attempts:
             if attempt.message_id in self._known:
@@ -281,7 +346,7 @@ class Dispatch:
             elif desk.free_slots < 1:
                 self.file(Settled(attempt, Released("the account's desk is full")))
             else:
-                desk.hand_over(attempt)
+                desk.hand_over(attempt, claimed_at=claimed_at)
 
     def file(self, settled: Settled) -> None:
         """Keep an outcome until the store has committed it."""

@@ -151,6 +151,7 @@ class Attempt:
         parts: How many parts there are; ``None`` for a long text whose parts nobody has counted yet.
         known_id: Telegram's id of this very part, which an update has told already: there is nothing to send.
         doubt: What is left open by earlier attempts; ``None`` if nothing is.
+        expires_in_s: So long after the claim it may begin to be sent; ``None``: for ever, or it has begun.
     """
 
     message_id: MessageId
@@ -168,6 +169,7 @@ class Attempt:
     parts: int | None = None
     known_id: int | None = None
     doubt: Doubt | None = None
+    expires_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,19 +64,21 @@ async def run_outbound(
 async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Limits) -> bool:
     """Settle, claim, hand over; returns whether there was anything to do.
 
-    If that fills every desk, the next outcome is the time to ask for more.
+    If that fills every desk, the next outcome is the time to ask for more; until then the store is only asked
+    whether somebody has cancelled what is in hand.
     """
     settled, slots = dispatch.unsettled(), dispatch.slots()
-    if not (settled or slots):
-        return False
     known = dispatch.known(besides=settled)
-    text_limit = dispatch.text_limit()
-    attempts = await within(
+    if not (settled or slots or known):
+        return False
+    text_limit, asked_at = dispatch.text_limit(), trio.current_time()
+    turn = await within(
         pulse,
         "database.turn",
         limits.database_s,
         lambda: store.turn(settled, slots, known=known, text_limit=text_limit),
     )
     dispatch.forget(settled)
-    dispatch.hand_over(attempts)
-    return bool(settled or attempts)
+    dispatch.withdraw(turn.withdrawn)
+    dispatch.hand_over(turn.attempts, claimed_at=asked_at)
+    return bool(settled or turn.attempts)

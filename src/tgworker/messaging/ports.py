@@ -7,6 +7,7 @@ cancelled or timed out may still commit, so each is idempotent. Every method of 
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import trio
@@ -138,6 +139,20 @@ class WakeUp(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn of the outbound loop brings.
+
+    Attributes:
+        attempts: What was claimed.
+        withdrawn: Messages that the caller has in hand and that somebody has cancelled since. Those of which
+            nothing has left are to be settled as `Released`: the store then ends them.
+    """
+
+    attempts: Sequence[Attempt]
+    withdrawn: Collection[MessageId] = ()
+
+
 class OutboxStore(Protocol):
     """The queue of what should be sent."""
 
@@ -148,7 +163,7 @@ class OutboxStore(Protocol):
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
-    ) -> Sequence[Attempt]:
+    ) -> Turn:
         """Store what became of attempts, then claim lane heads that are due: the stored attempts, committed.
 
         Attempts of an older claim change nothing when they are settled: after any doubt the same is settled

@@ -55,6 +55,19 @@ _SETTLED = frozenset(
 )
 
 
+class CancelAnswer(StrEnum):
+    """What comes of a wish to cancel a message."""
+
+    CANCELLED = "cancelled"
+    """It is not sent, for certain."""
+
+    ASKED = "asked"
+    """A worker has it in hand, and stops it unless it has begun to leave: the row will tell."""
+
+    LATE = "late"
+    """Telegram has it, or some of it, or nobody knows: it is not stopped."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxRecord:
     """A row of the outbox as ``outbox list`` and ``send --wait`` show it; without its text.
@@ -71,6 +84,9 @@ class OutboxRecord:
         expires_at: When it is of no more use, if the application said so.
         telegram_id: Telegram's id of its first part, once known.
         error: Why it was put off, refused, or is in doubt.
+        part: How many of its parts were sent, while not all were.
+        parts: How many it takes, once that is known.
+        cancel_asked_at: When somebody wanted to cancel it and it was on its way, or too late; aware, UTC.
     """
 
     message_id: MessageId
@@ -84,6 +100,9 @@ class OutboxRecord:
     expires_at: datetime | None
     telegram_id: int | None
     error: str | None
+    part: int = 0
+    parts: int | None = None
+    cancel_asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

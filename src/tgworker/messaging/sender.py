@@ -107,7 +107,8 @@ async def _send(
     admitted = await gate.admit(pulse, attempt, peer)
     if not isinstance(admitted, Go):
         return admitted
-    flight.take_off()
+    if (kept := flight.take_off()) is not None:
+        return kept
     outcome: Outcome = Unknown(f"no answer within {limits.send_s:g} s")
     with pulse.deadline("telegram.send", limits.send_s):
         outcome = await connection.send_text(

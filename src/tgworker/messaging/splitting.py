@@ -8,10 +8,16 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tgworker.messaging.clusters import is_torn, narrow, wide
-from tgworker.messaging.formatted import Entity, FormattedText
+from tgworker.messaging.formatted import Entity, FormattedText, code_units
 
 SMALLEST_LIMIT = 16
 """Code units; with less room hardly a character and its accents fit."""
+
+MOST_ENTITIES = 100
+"""Pieces of formatting in one message; Telegram refuses more (``ENTITIES_TOO_LONG``)."""
+
+FEWEST_MARKS = 3
+"""So many characters of markup at least make a piece of formatting: one letter between two marks."""
 
 _PLACES = (
     re.compile(r"(?<!\r)(?=\r?\n[^\S\n]*\n)"),  # between paragraphs
@@ -33,6 +39,7 @@ def split(whole: FormattedText, limit: int) -> tuple[FormattedText, ...]:
     least half full, else between any two characters; outside of formatting where there is such a place.
     Formatting that spans a cut goes on in the next part. White space at the cuts, and at both ends of a text
     that is cut, is left out, as Telegram does at the ends of every message. A text that fits stays as it is.
+    One that has more formatting than `MOST_ENTITIES` is cut, too.
 
     Raises:
         ValueError: ``limit`` is below `SMALLEST_LIMIT`.
@@ -40,7 +47,7 @@ def split(whole: FormattedText, limit: int) -> tuple[FormattedText, ...]:
     if limit < SMALLEST_LIMIT:
         raise ValueError(f"parts of {limit} are too small: {SMALLEST_LIMIT} or more")
     units = wide(whole.text)
-    if len(units) <= limit:
+    if len(units) <= limit and len(whole.entities) <= MOST_ENTITIES:
         return (whole,)
     return tuple(_part(units, begin, end, whole.entities) for begin, end in _stretches(units, whole, limit))
 
@@ -48,9 +55,24 @@ def split(whole: FormattedText, limit: int) -> tuple[FormattedText, ...]:
 def _stretches(units: str, whole: FormattedText, limit: int) -> Iterator[tuple[int, int]]:
     begin, last = _skip_space(units, 0), len(units.rstrip())
     while begin < last:
-        end = last if last - begin <= limit else _cut(units, begin, limit, whole.entities)
+        room = _room(begin, limit, whole.entities)
+        end = last if last - begin <= room else _cut(units, begin, room, whole.entities)
         yield begin, begin + len(units[begin:end].rstrip())
         begin = _skip_space(units, end)
+
+
+def may_be_cut(text: str, parse_mode: str | None, limit: int) -> bool:
+    """Whether a text may take several messages, as far as can be told without reading its markup."""
+    return code_units(text) > limit or (parse_mode is not None and len(text) > FEWEST_MARKS * MOST_ENTITIES)
+
+
+def _room(begin: int, limit: int, entities: Sequence[Entity]) -> int:
+    """How many code units from ``begin``, at most ``limit``, hold no more than `MOST_ENTITIES`."""
+    offsets = sorted(entity.offset for entity in entities if entity.end > begin)
+    if len(offsets) <= MOST_ENTITIES:
+        return limit
+    # (More than a hundred upon a few characters are more than anybody sees: the last ones are left out.)
+    return min(limit, max(SMALLEST_LIMIT, offsets[MOST_ENTITIES] - begin))
 
 
 def _part(units: str, begin: int, end: int, entities: Sequence[Entity]) -> FormattedText:
@@ -59,12 +81,12 @@ def _part(units: str, begin: int, end: int, entities: Sequence[Entity]) -> Forma
         first, behind = max(entity.offset, begin), min(entity.end, end)
         if first < behind:
             clipped.append(Entity(entity.kind, first - begin, behind - first, entity.argument))
-    return FormattedText(narrow(units[begin:end]), tuple(clipped))
+    return FormattedText(narrow(units[begin:end]), tuple(clipped[:MOST_ENTITIES]))
 
 
 def _cut(units: str, begin: int, limit: int, entities: Sequence[Entity]) -> int:
     """Where the part that begins at ``begin`` ends; more than ``limit`` code units are left."""
-    low, high = begin + limit // 2, begin + limit
+    low, high = begin + (limit + 1) // 2, begin + limit
     near = [entity for entity in entities if entity.offset < high and entity.end > low]
     short = [entity for entity in near if entity.length <= limit // 2]
     for spared in (near, short, []):

@@ -1,6 +1,7 @@
 """The outbox as the commands fill and list it."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -8,7 +9,7 @@ import trio
 
 from tgworker.messaging.errors import StoreAway, StoreRefused
 from tgworker.messaging.models import AccountId, ConversationId, MessageId
-from tgworker.messaging.records import OutboxRecord, OutboxState
+from tgworker.messaging.records import CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.values import new_id, storable
 from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest
@@ -41,6 +42,9 @@ class _Outbox(Row):
     expires_at: datetime | None
     error: str | None
     telegram_id: int | None
+    part: int
+    parts: int | None
+    cancel_asked_at: datetime | None
 
     def record(self) -> OutboxRecord:
         return OutboxRecord(
@@ -55,7 +59,20 @@ class _Outbox(Row):
             expires_at=utc(self.expires_at),
             telegram_id=self.telegram_id,
             error=self.error,
+            part=self.part,
+            parts=self.parts,
+            cancel_asked_at=utc(self.cancel_asked_at),
         )
+
+
+class _Cancelled(Row):
+    message_id: MessageId
+    answer: CancelAnswer
+
+
+class _Retried(Row):
+    message_id: MessageId
+    state: OutboxState
 
 
 class Outbox:
@@ -141,6 +158,22 @@ class Outbox:
                 break
         return records
 
+    async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:
+        """See the book."""
+        answers: dict[MessageId, CancelAnswer] = {}
+        for some in _chunks(message_ids):
+            rows = await self._rest.call("tgworker_cancel", {"p_ids": some}, list[_Cancelled])
+            answers.update((row.message_id, row.answer) for row in rows)
+        return answers
+
+    async def retry(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxState]:
+        """See the book."""
+        states: dict[MessageId, OutboxState] = {}
+        for some in _chunks(message_ids):
+            rows = await self._rest.call("tgworker_retry", {"p_ids": some}, list[_Retried])
+            states.update((row.message_id, row.state) for row in rows)
+        return states
+
     async def transcript(
         self, account_id: AccountId, *, direction: Literal["inbound", "outbound"]
     ) -> Sequence[tuple[int, str]]:
@@ -150,3 +183,12 @@ class Outbox:
         """
         arguments = {"p_account": account_id, "p_direction": direction}
         return await self._rest.call("tgworker_transcript", arguments, list[tuple[int, str]])
+
+
+def _chunks(message_ids: Collection[MessageId]) -> Iterator[Sequence[MessageId]]:
+    """What can be a message's id, some at a time."""
+    ids = [one for one in message_ids if _UUID.fullmatch(one)]
+    return (ids[start : start + LINES_AT_ONCE] for start in range(0, len(ids), LINES_AT_ONCE))
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

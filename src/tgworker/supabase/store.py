@@ -25,7 +25,8 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
-from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
+from tgworker.messaging.ports import Turn
+from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 from tgworker.supabase.accounts import Accounts
 from tgworker.supabase.adoption import Adoption
 from tgworker.supabase.books import Outbox
@@ -104,7 +105,7 @@ class SupabaseStore:
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
-    ) -> Sequence[Attempt]:
+    ) -> Turn:
         """See `tgworker.messaging.ports.OutboxStore`."""
         return await turn(self._rest, self._leases, settled, slots, known, text_limit)
 
@@ -283,6 +284,14 @@ class SupabaseStore:
     ) -> Sequence[OutboxRecord]:
         """See `tgworker.messaging.books.OutboxBook`."""
         return await self._outbox.list_outbox(states, limit=limit)
+
+    async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:
+        """See `tgworker.messaging.books.OutboxBook`."""
+        return await self._outbox.cancel(message_ids)
+
+    async def retry(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxState]:
+        """See `tgworker.messaging.books.OutboxBook`."""
+        return await self._outbox.retry(message_ids)
 
     async def transcript(
         self, account_id: AccountId, *, direction: Literal["inbound", "outbound"]

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from tgworker.messaging.errors import LeaseLost
 from tgworker.messaging.models import AccountId, Attempt, ConversationId, Doubt, MessageId
 from tgworker.messaging.outcomes import Settled
+from tgworker.messaging.ports import Turn
 from tgworker.supabase.errors import refusal_by
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.rest import Rest
@@ -45,6 +46,7 @@ class _Attempt(Row):
     parts: int | None
     known_id: int | None
     doubt: _Doubt | None
+    expires_in_s: float | None
 
     def attempt(self) -> Attempt:
         return Attempt(
@@ -64,11 +66,13 @@ class _Attempt(Row):
             parts=self.parts,
             known_id=self.known_id,
             doubt=None if self.doubt is None else self.doubt.doubt(),
+            expires_in_s=self.expires_in_s,
         )
 
 
 class _Claimed(Row):
     attempts: list[_Attempt]
+    withdrawn: list[MessageId]
     lost: list[AccountId]
     more: bool
 
@@ -89,7 +93,7 @@ async def turn(
     slots: Mapping[AccountId, int],
     known: Collection[MessageId],
     text_limit: int,
-) -> list[Attempt]:
+) -> Turn:
     """Settle, then claim; see `tgworker.messaging.ports.OutboxStore.turn`. Raises: as `Rest`.
 
     One transaction, unless there is more to settle than `MOST_ITEMS`, or to take in than one claim does.
@@ -99,17 +103,19 @@ async def turn(
     """
     items = [settled_json(one) for one in settled]
     attempts: list[Attempt] = []
+    withdrawn: set[MessageId] = set()
     free = {account: count for account, count in slots.items() if count > 0}
     pages = MOST_PAGES
     while pages:
         some, items = items[:MOST_ITEMS], items[MOST_ITEMS:]
         fences = {} if items else leases.fences(free)
-        if not (some or fences):
+        asks = bool(fences) or (bool(known) and not items and pages == MOST_PAGES)
+        if not (some or asks):
             break
         arguments: dict[str, object] = {"p_holder": leases.holder}
         if some:
             arguments["p_settled"] = some
-        if fences:
+        if asks:
             pages -= 1
             arguments["p_slots"] = [
                 {"account": account, "fence": fence, "free": free[account]}
@@ -124,6 +130,7 @@ async def turn(
         if claimed is None:
             continue
         leases.lose(claimed.lost)
+        withdrawn.update(claimed.withdrawn)
         for row in claimed.attempts:
             attempts.append(row.attempt())
             free[row.account] -= 1
@@ -132,4 +139,4 @@ async def turn(
             break
     if free and not attempts and not leases.fences(free):
         raise LeaseLost(f"{len(free)} accounts belong to a newer worker, or to nobody")
-    return attempts
+    return Turn(attempts, withdrawn)

@@ -113,7 +113,8 @@ create table tgworker_outbox (
     -- What the parts are made of, as the claim committed it: a repeat makes the very same ones.
     text_limit integer, -- UTF-16 code units in one part
     parse_mode text,
-    long_text text, -- the whole text, if it is longer than that
+    long_text text, -- the whole text, if it may take several
+    cancel_asked_at real, -- somebody asked for it while it was on its way, or when it was too late
     created_at real not null default ((julianday('now') - 2440587.5) * 86400.0),
     settled_at real,
     -- Whether the row takes part in its conversation's order. A row that was never tried and asks for a later
@@ -132,6 +133,8 @@ create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
 create index tgworker_outbox_doubtful on tgworker_outbox (integration_account_id, chat_id)
     where doubt_since is not null;
 create index tgworker_outbox_resolving on tgworker_outbox (integration_account_id, recipient) where state = 'resolving';
+create index tgworker_outbox_cancelling on tgworker_outbox (message_id)
+    where cancel_asked_at is not null and state = 'sending';
 create index tgworker_outbox_awaiting_id on tgworker_outbox (integration_account_id) where awaiting_id = 1;
 create index tgworker_outbox_unnamed on tgworker_outbox (integration_account_id, seq)
     where awaiting_id = 1 and looks < 3 and parts = 1 and chat_id is not null;
@@ -241,7 +244,7 @@ when new.direction = 'outbound' and new.channel = 'telegram' and new.external_me
 begin
     update tgworker_outbox
     set state = 'waiting', local_id = new.external_message_id, error = null, not_before = null, doubt_since = null,
-        settled_at = null
+        settled_at = null, cancel_asked_at = null
     where message_id = new.id and state in ('unsure', 'dead', 'cancelled', 'expired');
     insert into tgworker_outbox (message_id, conversation_id, integration_account_id, local_id)
     select new.id, new.conversation_id,
@@ -260,6 +263,9 @@ begin
     set state = 'cancelled', error = 'withdrawn by the application', not_before = null,
         settled_at = (julianday('now') - 2440587.5) * 86400.0
     where message_id = new.id and state in ('waiting', 'resolving', 'deferred', 'held');
+    -- What a worker has in hand it gives back, if nothing of it has left.
+    update tgworker_outbox set cancel_asked_at = (julianday('now') - 2440587.5) * 86400.0
+    where message_id = new.id and state = 'sending' and cancel_asked_at is null;
 end;
 
 create trigger tgworker_message_deleted after delete on messages
@@ -268,6 +274,8 @@ begin
     set state = 'cancelled', error = 'deleted by the application', not_before = null,
         settled_at = (julianday('now') - 2440587.5) * 86400.0
     where message_id = old.id and state in ('waiting', 'resolving', 'deferred', 'held');
+    update tgworker_outbox set cancel_asked_at = (julianday('now') - 2440587.5) * 86400.0
+    where message_id = old.id and state = 'sending' and cancel_asked_at is null;
 end;
 
 create trigger tgworker_account_removed after delete on integration_accounts

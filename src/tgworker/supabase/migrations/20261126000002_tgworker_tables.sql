@@ -144,7 +144,8 @@ create table if not exists public.tgworker_outbox (
     -- What the parts are made of, as the claim committed it: a repeat makes the very same ones.
     text_limit integer, -- UTF-16 code units in one part
     parse_mode text,
-    long_text text, -- the whole text, if it is longer than that
+    long_text text, -- the whole text, if it may take several
+    cancel_asked_at timestamptz, -- somebody asked for it while it was on its way, or when it was too late
     created_at timestamptz not null default public.tgworker_now(),
     sent_at timestamptz, -- by Telegram's clock
     settled_at timestamptz,
@@ -168,6 +169,8 @@ create index if not exists tgworker_outbox_doubtful on public.tgworker_outbox (i
     where doubt_since is not null;
 create index if not exists tgworker_outbox_resolving on public.tgworker_outbox (integration_account_id, recipient)
     where state = 'resolving';
+create index if not exists tgworker_outbox_cancelling on public.tgworker_outbox (message_id)
+    where cancel_asked_at is not null and state = 'sending';
 create index if not exists tgworker_outbox_awaiting_id on public.tgworker_outbox (integration_account_id)
     where awaiting_id;
 create index if not exists tgworker_outbox_unnamed on public.tgworker_outbox (integration_account_id, seq)

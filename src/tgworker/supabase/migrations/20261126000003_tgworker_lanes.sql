@@ -139,6 +139,12 @@ begin
         returning o.conversation_id, o.integration_account_id
     )
     insert into public.tgworker_touched (conversation_id, integration_account_id) select distinct * from gone;
+    -- What a worker has in hand it gives back, if nothing of it has left.
+    update public.tgworker_outbox o set cancel_asked_at = public.tgworker_now()
+    from unnest(p_ids) as k (id) left join public.messages m on m.id = k.id
+    where o.message_id = k.id and o.state = 'sending' and o.cancel_asked_at is null
+        and not coalesce(m.direction = 'outbound' and m.channel = 'telegram'
+            and m.external_message_id like 'local-%', false);
 
     -- Edited while it waits: moved to another conversation or account, or put off.
     with waiting as materialized (
@@ -171,6 +177,7 @@ begin
             -- What Telegram refused once may be asked once more.
             attempts = case when w.ended then 0 else o.attempts end,
             doubt_since = case when w.ended then null else o.doubt_since end,
+            cancel_asked_at = case when w.ended then null else o.cancel_asked_at end,
             settled_at = null
         from waiting w
         where o.seq = w.seq

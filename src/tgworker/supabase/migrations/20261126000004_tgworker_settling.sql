@@ -241,7 +241,10 @@ begin
             and i.outcome = 'unresolved';
     end if;
     with counted as (
-        select distinct on (o.seq) o.seq, o.integration_account_id, o.attempts, i.*
+        select distinct on (o.seq) o.seq, o.integration_account_id, o.attempts, i.*,
+            -- Nothing of it has left, and somebody has cancelled it meanwhile.
+            i.outcome in ('deferred', 'released', 'unresolved') and o.cancel_asked_at is not null and o.part = 0
+                and o.doubt_since is null as is_cancelled
         from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, part integer, outcome text, "to" text,
             parts integer, chat_id bigint, telegram_id bigint, sent_at timestamptz,
             retry_after_s double precision, reason text)
@@ -252,18 +255,19 @@ begin
     )
     select array_agg(c.message_id), array_agg((
             c.seq, coalesce(c.part, 0),
-            case c.outcome when 'sent' then 'sent' when 'refused' then 'dead' when 'unsure' then 'unsure'
-                when 'released' then 'waiting' when 'unresolved' then 'resolving' else 'deferred' end,
+            case when c.is_cancelled then 'cancelled' else case c.outcome
+                when 'sent' then 'sent' when 'refused' then 'dead' when 'unsure' then 'unsure'
+                when 'released' then 'waiting' when 'unresolved' then 'resolving' else 'deferred' end end,
             case c.outcome when 'sent' then c.telegram_id end,
             -- Addressed by name: the peer that was resolved for it may be known by now.
             coalesce(c.chat_id, case c.outcome when 'sent' then
                 public.tgworker_chat_of(c.integration_account_id, c."to") end),
             case c.outcome when 'sent' then c.sent_at end,
-            case c.outcome
+            case when c.is_cancelled then null else case c.outcome
                 when 'deferred' then v_now + make_interval(secs => greatest(0, coalesce(c.retry_after_s, 0)))
                 -- (Each part that was sent before took an attempt of its own.)
-                when 'unknown' then v_now + make_interval(secs => public.tgworker_retry_delay_s(c.attempts - coalesce(c.part, 0))) end,
-            case when c.outcome not in ('sent', 'released') then c.reason end,
+                when 'unknown' then v_now + make_interval(secs => public.tgworker_retry_delay_s(c.attempts - coalesce(c.part, 0))) end end,
+            case when c.is_cancelled then 'cancelled' when c.outcome not in ('sent', 'released') then c.reason end,
             c.outcome in ('unknown', 'unsure'), c.outcome in ('released', 'unresolved')
         )::public.tgworker_verdict order by c.seq)
     into v_settled, v_rows from counted c;

@@ -330,12 +330,14 @@ begin
     select r.id from ready r where r.id is not null union select c.id from claimed c where c.id is not null;
 end $$;
 
--- Whether a text takes more UTF-16 code units than that: characters beyond the first plane take two.
-create or replace function public.tgworker_is_long(p_text text, p_limit integer) returns boolean
+-- Whether a text may take several messages: it has more UTF-16 code units than one may have (characters beyond the first
+-- plane take two), or may have more formatting than one may have, which is a hundred pieces of three characters at least.
+create or replace function public.tgworker_is_long(p_text text, p_mode text, p_limit integer) returns boolean
 language plpgsql immutable set search_path = pg_catalog, public, pg_temp
 as $$
 begin
     return case
+        when p_mode is not null and char_length(p_text) > 300 then true
         when p_text is null or 2 * char_length(p_text) <= p_limit then false
         when char_length(p_text) > p_limit then true
         else char_length(p_text) + char_length(regexp_replace(p_text, '[\u0001-\uffff]', '', 'g')) > p_limit
@@ -350,12 +352,15 @@ end $$;
 --           lost, or the worker crashed) and what is claimed under an older token is handed over again.
 -- p_text_limit  UTF-16 code units in one message: what is longer is sent in parts
 -- answer    {"attempts": [{"message_id", "account", "conversation_id", "to", "peer", "text", "parse_mode",
---            "text_limit", "part", "parts", "known_id", "random_id", "number", "claim", "doubt"}], "lost": [account],
---            "more": bool}
+--            "text_limit", "part", "parts", "known_id", "expires_in_s", "random_id", "number", "claim", "doubt"}],
+--            "withdrawn": [message_id], "lost": [account], "more": bool}
 --
 -- text_limit, and of a longer text also text and parse_mode, are what the first claim committed: a repeat has the same
 -- parts. part: which of them is next; parts: how many there are, null while nobody has counted them; known_id: Telegram's
 -- id of that part, if an update has told it already.
+--
+-- expires_in_s: so long after the claim it may begin to be sent, null: for ever. withdrawn: those of p_known that somebody
+-- has cancelled while nothing of them had left: settle them as released, and they end.
 --
 -- Lane heads that are due, the oldest first, at most one for a conversation. peer: see tgworker_peer, null if it is
 -- not known. claim: the token of this claim; it grows with every claim, and is never given twice. doubt: what earlier
@@ -388,6 +393,7 @@ declare
     v_verdicts public.tgworker_verdict[];
     v_judged bigint[];
     v_stray uuid[];
+    v_withdrawn uuid[] := '{}';
     v_more boolean;
 begin
     with asked as (
@@ -506,7 +512,7 @@ begin
                 end as verdict,
                 -- Nothing of it can have left: its parts are made of what the application says now.
                 r.doubt is null and not r.has_begun as is_new,
-                public.tgworker_is_long(r.text, p_text_limit) as is_long
+                public.tgworker_is_long(r.text, r.asked_mode, p_text_limit) as is_long
             from rows r
         ), claimed as (
             update public.tgworker_outbox o
@@ -527,7 +533,9 @@ begin
             where o.seq = j.seq and j.verdict = 'sending'
             returning o.seq, o.message_id, o.integration_account_id as account, o.conversation_id, j.recipient,
                 to_jsonb(p) - 'integration_account_id' as peer, coalesce(o.long_text, j.text) as text, o.parse_mode,
-                o.text_limit, o.part, o.parts, j.known_id, o.attempts, o.claim, o.fence, j.random_id,
+                o.text_limit, o.part, o.parts, j.known_id,
+                case when not j.has_begun then extract(epoch from o.expires_at - v_now)::double precision end
+                    as expires_in_s, o.attempts, o.claim, o.fence, j.random_id,
                 case when j.doubt is not null then jsonb_build_object(
                     'age_s', extract(epoch from v_now - j.doubt), 'top_id', coalesce(o.chat_top_id, 0),
                     'expired', j.expires_at is not null and j.expires_at <= v_now and not j.has_begun) end as doubt
@@ -544,7 +552,8 @@ begin
             (select jsonb_agg(jsonb_build_object('message_id', c.message_id, 'account', c.account,
                     'conversation_id', c.conversation_id, 'to', c.recipient, 'peer', c.peer,
                     'text', coalesce(c.text, ''), 'parse_mode', c.parse_mode, 'text_limit', c.text_limit,
-                    'part', c.part, 'parts', c.parts, 'known_id', c.known_id, 'random_id', c.random_id,
+                    'part', c.part, 'parts', c.parts, 'known_id', c.known_id,
+                    'expires_in_s', c.expires_in_s, 'random_id', c.random_id,
                     'number', c.attempts, 'claim', c.claim, 'doubt', c.doubt) order by c.seq)
                 from claimed c),
             (select array_agg(c.account) from claimed c),
@@ -580,8 +589,13 @@ begin
         ) a where a.free > 0;
     end loop;
 
+    if exists (select from public.tgworker_outbox where cancel_asked_at is not null and state = 'sending') then
+        v_withdrawn := array(select o.message_id from public.tgworker_outbox o
+            where o.cancel_asked_at is not null and o.state = 'sending' and o.part = 0 and o.doubt_since is null
+                and o.message_id = any (p_known));
+    end if;
     return jsonb_build_object(
-        'attempts', v_attempts, 'lost', to_jsonb(coalesce(v_lost, '{}')), 'more', v_more);
+        'attempts', v_attempts, 'withdrawn', to_jsonb(v_withdrawn), 'lost', to_jsonb(coalesce(v_lost, '{}')), 'more', v_more);
 end $$;
 
 commit;

@@ -298,6 +298,7 @@ as $$
     select jsonb_build_object('message_id', p.message_id, 'conversation_id', p.conversation_id,
         'account', p.integration_account_id, 'seq', p.seq, 'state', p.state, 'attempts', p.attempts,
         'created_at', p.created_at, 'not_before', p.not_before, 'expires_at', p.expires_at, 'error', p.error,
+        'part', p.part, 'parts', p.parts, 'cancel_asked_at', p.cancel_asked_at,
         'telegram_id', (select k.telegram_id from public.tgworker_outbox_parts k
             where k.message_id = p.message_id and k.part = 0))
 $$;
@@ -306,7 +307,7 @@ $$;
 --
 -- p_ids   message ids, as text: what is no uuid is not known
 -- answer  [{"message_id", "conversation_id", "account", "seq", "state", "attempts", "created_at", "not_before",
---          "expires_at", "error", "telegram_id"}]; rows that the outbox does not know are missing
+--          "expires_at", "error", "part", "parts", "cancel_asked_at", "telegram_id"}]; rows that the outbox does not know are missing
 create or replace function public.tgworker_outcomes(p_ids text[]) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, public, pg_temp
 as $$
@@ -358,25 +359,41 @@ as $$
     ) k
 $$;
 
--- Takes messages back that were not sent yet. A row in flight is not taken back.
+-- OutboxBook.cancel: takes messages back of which nothing has left. For the application's server, too.
 --
--- answer  [{"message_id", "state"}], of those that the outbox knows: `cancelled`, or what they are instead
+-- answer  [{"message_id", "state", "answer"}], of those that the outbox knows. answer: `cancelled` (it is not sent, for
+--         certain), `asked` (a worker has it in hand, and stops it unless it has begun to leave: tgworker_outcomes will
+--         tell), or `late` (Telegram has it, or some of it, or nobody knows)
+--
+-- A dead-lettered message is closed. Where it was late, or asked, the row remembers when (cancel_asked_at).
 create or replace function public.tgworker_cancel(p_ids uuid[], p_reason text default 'cancelled') returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 declare
+    v_now timestamptz := public.tgworker_now();
     v_rows public.tgworker_verdict[];
 begin
-    select array_agg((k.seq, 0, 'cancelled', null, null, null, null, p_reason, false, false
-        )::public.tgworker_verdict order by k.seq)
+    select array_agg((k.seq, 0, 'cancelled', null, null, null, null,
+            case when k.state = 'dead' then p_reason || '; before: ' || coalesce(k.error, '') else p_reason end,
+            false, false)::public.tgworker_verdict order by k.seq)
     into v_rows from (
-        select o.seq from public.tgworker_outbox o
-        where o.message_id = any (p_ids) and o.state in ('waiting', 'resolving', 'deferred', 'held')
+        select o.seq, o.state, o.error from public.tgworker_outbox o
+        where o.message_id = any (p_ids) and o.state in ('waiting', 'resolving', 'deferred', 'held', 'dead')
+            and o.part = 0 and o.doubt_since is null
+            and not exists (select from public.tgworker_outbox_parts p
+                where p.message_id = o.message_id and p.telegram_id is not null)
         order by o.seq for update
     ) k;
-    perform public.tgworker_apply(v_rows, public.tgworker_now());
-    return public.tgworker_states(p_ids);
+    perform public.tgworker_apply(v_rows, v_now);
+    update public.tgworker_outbox o set cancel_asked_at = v_now
+    where o.message_id = any (p_ids) and o.cancel_asked_at is null and o.state not in ('cancelled', 'expired');
+    return (
+        select coalesce(jsonb_agg(jsonb_build_object('message_id', o.message_id, 'state', o.state, 'answer', case
+            when o.state in ('cancelled', 'expired') then 'cancelled'
+            when o.state = 'sending' and o.part = 0 and o.doubt_since is null then 'asked'
+            else 'late' end) order by o.seq), '[]')
+        from public.tgworker_outbox o where o.message_id = any (p_ids));
 end $$;
 
 create or replace function public.tgworker_states(p_ids uuid[]) returns jsonb
@@ -386,7 +403,7 @@ as $$
     from public.tgworker_outbox o where o.message_id = any (p_ids)
 $$;
 
--- Sends messages again, or after all, that a person has looked at: held, unsure, dead, cancelled or expired ones. Safe
+-- OutboxBook.retry: sends messages again, or after all, that a person has looked at: held, unsure, dead, cancelled or expired ones. Safe
 -- to repeat. (The same random_id: what Telegram has already, and still remembers, is not doubled.)
 --
 -- answer  [{"message_id", "state"}], of those that the outbox knows: `waiting`, or what they are instead; one whose
@@ -403,7 +420,7 @@ begin
     with again as (
         update public.tgworker_outbox o
         set state = 'waiting', error = null, not_before = null, expires_at = null, doubt_since = null, attempts = 0,
-            settled_at = null
+            settled_at = null, cancel_asked_at = null
         from public.messages m
         where o.message_id = any (p_ids) and m.id = o.message_id
             and m.direction = 'outbound' and m.channel = 'telegram'
