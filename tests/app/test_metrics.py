@@ -89,6 +89,7 @@ async def test_what_a_worker_did_and_is_and_whom_it_does_not_name(
     assert valued(found, "tgworker_children") == dict.fromkeys(ALIVE, 1)
     assert valued(found, "tgworker_accounts") == {"online": 1}
     assert found["tgworker_store_up",] == 1
+    assert found["tgworker_updates_waiting",] == 0
     phone = world.me.phone
     assert world.account not in text
     assert phone

@@ -79,7 +79,9 @@ async def test_a_burst_before_a_slow_store_is_held_in_bounds_and_lost_nowhere(
         most = Most()
         await burst(world, line, count, most)
         assert any(isinstance(event, UpdatesOverflowed) for event in world.events)
+        assert INBOX <= world.telegram.updates_waiting() <= PACKETS + INBOX + SLICE
         messages = await taken(line, count, most, pause_s=0.02)
+        assert world.telegram.updates_waiting() == 0
     assert [message.text for message in messages] == [str(number) for number in range(count)]
     most.check()
 

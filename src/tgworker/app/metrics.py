@@ -32,6 +32,11 @@ class WorkerMetrics:
             *self.messaging.tallies,
             Gauge("tgworker_accounts", "The worker's accounts by state.", ["state"], read=self._accounts),
             Gauge(
+                "tgworker_updates_waiting",
+                "Packets of updates and messages that wait in memory for the store.",
+                read=self._updates_waiting,
+            ),
+            Gauge(
                 "tgworker_store_up",
                 "Whether the store answered when it was asked last (1), or not, or not yet (0).",
                 read=self._store_up,
@@ -48,6 +53,10 @@ class WorkerMetrics:
     def _accounts(self) -> Mapping[Labels, float]:
         worker = self._worker()
         return {(state.value,): worker.states.count(state) if worker else 0 for state in AccountState}
+
+    def _updates_waiting(self) -> Mapping[Labels, float]:
+        worker = self._worker()
+        return {(): 0 if worker is None else worker.parts.updates_waiting()}
 
     def _store_up(self) -> Mapping[Labels, float]:
         worker = self._worker()

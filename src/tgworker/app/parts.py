@@ -123,6 +123,7 @@ class Parts:
         canary: Says how late the event loop is; ``None``: nobody does.
         services: What else runs in the tree, each with its id: what the process needs, not the worker.
         line_stacks: What an account's asyncio tasks are doing; ``None`` where it has no line.
+        updates_waiting: How much of what came in waits in memory for the store.
         renew: Asks for a new process for the sake of a deaf account; whether there will be one.
         on_wedged: Ends the process: a task that does not die cannot be waited for.
     """
@@ -156,5 +157,6 @@ class Parts:
     line_stacks: Callable[[AccountId], str | None] = lambda _account_id: None
     canary: Canary | None = None
     services: Sequence[tuple[str, StartFunction]] = ()
+    updates_waiting: Callable[[], int] = lambda: 0
     renew: Callable[[AccountId], bool] = lambda _account_id: False
     on_wedged: Callable[[Wedged], object] | None = None

@@ -200,6 +200,7 @@ class _Process:
             adjust=lambda spec: self._guard.adjusted(named_in_logs(spec, account_of=account_of)),
             dump=evidence_of(adapters.telegram.stacks),
             line_stacks=adapters.telegram.stacks,
+            updates_waiting=adapters.telegram.updates_waiting,
             renew=Renewer(
                 Renewals(settings.data_dir / "renewals.json", now=time.time), self._switch, self._log
             ),

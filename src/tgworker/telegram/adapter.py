@@ -90,6 +90,11 @@ class TelethonTelegram:
         connection = self._open.get(account_id)
         return None if connection is None else connection.stacks()
 
+    def updates_waiting(self) -> int:
+        """How many packets of updates, and messages, wait in memory for the store, of all lines together."""
+        held = [connection.statistics() for connection in self._open.values()]
+        return sum(one.packets + one.held + one.messages for one in held)
+
     async def describe_session(self, session: Secret) -> Peer:
         """Find out whose session a text is. Nothing is received, stored or sent.
 
