@@ -199,5 +199,26 @@ LINES: tuple[Line, ...] = (
         goal=at_most(1.0),
         module="benchmarks.many_accounts",
     ),
+    Line(
+        id="host_vs_asyncio_sequential",
+        what="Telethon's messages/s hosted inside trio ÷ on plain asyncio, one after the other",
+        unit="ratio",
+        goal=at_least(0.9),
+        module="benchmarks.hosting",
+    ),
+    Line(
+        id="host_vs_asyncio_concurrent",
+        what="the same, 50 at once",
+        unit="ratio",
+        goal=at_least(0.9),
+        module="benchmarks.hosting",
+    ),
+    Line(
+        id="update_cost_drift",
+        what="processor time for an update after 200,000 updates ÷ at the start",
+        unit="ratio",
+        goal=at_most(1.1),
+        module="benchmarks.drift",
+    ),
 )
 """In the order in which they are measured and shown."""

@@ -48,6 +48,9 @@ SANE = {
     "blackhole_detect_idle_s": (0.01, 20.0),
     "idle_account_kb": (-2e03, 5000.0),
     "idle_500_cpu_percent": (0, 100.0),
+    "host_vs_asyncio_sequential": (0.05, 10.0),
+    "host_vs_asyncio_concurrent": (0.05, 10.0),
+    "update_cost_drift": (0.2, 5.0),
 }
 
 

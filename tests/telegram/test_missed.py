@@ -249,6 +249,7 @@ async def test_a_channels_difference_that_cannot_be_read_is_passed_over(
         while not (batch := await line.updates.receive()).gaps:
             pass
         assert batch.gaps == (Gap(room, None),)
+        await trio.testing.wait_all_tasks_blocked()  # the client has passed it over, too
         monkeypatch.undo()
         world.sandbox.send_text(world.id(1), room, "the line goes on")
         assert await receive_texts(line, 1) == ["the line goes on"]

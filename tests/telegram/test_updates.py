@@ -11,6 +11,7 @@ from telegram.telegram_world import SEND, World, open_world, receive_texts, rece
 from tgworker.messaging.outcomes import Sent
 from tgworker.sandbox import Fault
 from tgworker.telegram import DifferenceDelayed, UpdatesOverflowed
+from tgworker.telegram.line import ACKNOWLEDGED_AT
 
 if TYPE_CHECKING:
     from tgworker.messaging.models import Position
@@ -225,3 +226,22 @@ async def test_a_lost_answer_leaves_a_gap_that_is_filled(autojump_clock: MockClo
         batches = await receive_until(line, lambda messages: len(messages) >= 2)
         assert [m.text for batch in batches for m in batch.messages] == ["mine", "theirs"]
         assert [random_id for batch in batches for random_id, _ in batch.sent_ids] == [7]
+
+
+async def test_a_line_that_only_listens_acknowledges_what_it_gets(
+    autojump_clock: MockClock, world: World
+) -> None:
+    async with world.online(0) as line:
+        assert line._client is not None
+        sender = line._client._sender
+        before = {each for state in sender._last_acks for each in state.request.msg_ids} | sender._pending_ack
+        most = 0
+        for number in range(500):
+            world.sandbox.send_text(world.id(1), world.id(0), f"text {number}")
+            await trio.testing.wait_all_tasks_blocked()
+            most = max(most, len(sender._pending_ack))
+        await receive_texts(line, 500)
+        assert most < ACKNOWLEDGED_AT
+        sent = {each for state in sender._last_acks for each in state.request.msg_ids}
+        assert len((sent | sender._pending_ack) - before) >= 500
+        assert not sender._send_queue._deque

@@ -17,10 +17,10 @@ NEEDED = {
         "_updates_error _updates_handle _updates_queue"
     ),
     "client._sender": (
-        "_connection _disconnect _handle_new_session_created _pending_state _process_message "
+        "_connection _disconnect _handle_new_session_created _pending_ack _pending_state _process_message "
         "_recv_loop_handle _send_loop_handle _send_queue _start_reconnect _try_connect _user_connected"
     ),
-    "client._sender._send_queue": "_deque",
+    "client._sender._send_queue": "_deque _ready",
     "client._message_box": (
         "end_get_diff getting_diff_for load map possible_gaps reset_deadlines session_state "
         "try_begin_get_diff try_set_channel_state"

@@ -17,6 +17,13 @@ from tgworker.telegram.books import Answer, NeverSent, fail_all
 
 NOT_OURS = "the account's lease has run out"
 
+ACKNOWLEDGED_AT = 64
+"""So many messages of the server's are acknowledged at the latest, even if there is nothing else to send.
+
+Telethon acknowledges with the next request. A line that only listens would never do so, keep the ids of all
+that it ever got, and get it again (https://core.telegram.org/mtproto/service_messages_about_messages).
+"""
+
 
 class LineConnection(ConnectionTcpFull):  # type: ignore[misc] # Telethon has no types
     """A TCP line that closes at once, and that writes nothing once it may not."""
@@ -134,6 +141,8 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
     async def _process_message(self, message: Any) -> None:
         self._on_heard()
         await super()._process_message(message)
+        if len(self._pending_ack) >= ACKNOWLEDGED_AT:
+            self._send_queue._ready.set()  # wakes the send loop, which sends acknowledgements first
 
     async def _handle_new_session_created(self, message: Any) -> None:
         await super()._handle_new_session_created(message)
