@@ -183,6 +183,32 @@ async def test_a_private_channel_is_closed_to_strangers_and_a_named_one_open(san
             await client.ask(send(inside, "x", 2))
 
 
+async def test_a_supergroup_says_who_came_and_went_and_a_channel_does_not(sandbox: Sandbox) -> None:
+    alice, bob, carol = sandbox.users
+    crew = sandbox.rooms.create_channel(alice.id, [], "Crew")
+    news = sandbox.rooms.create_channel(alice.id, [], "News", broadcast=True)
+    for room in (crew, news):
+        sandbox.rooms.add_member(room.peer, bob.id)
+        sandbox.rooms.add_member(room.peer, carol.id, by=carol.id)
+        sandbox.rooms.remove_member(room.peer, carol.id, by=bob.id)
+        assert sandbox.rooms.remove_member(room.peer, bob.id, by=bob.id).members == (alice.id,)
+    async with open_mini(sandbox, alice.session) as client:
+        told: dict[int, list[Any]] = {}
+        for room in (crew, news):
+            history = functions.messages.GetHistoryRequest(await named(client, room), 0, None, 0, 10, 0, 0, 0)
+            messages = (await client.ask(history)).messages
+            told[room.peer] = [(getattr(m.from_id, "user_id", None), m.action) for m in messages[::-1]]
+    created, *moves = told[crew.peer]
+    assert type(created[1]) is types.MessageActionChannelCreate
+    assert moves == [
+        (alice.id, types.MessageActionChatAddUser([bob.id])),
+        (carol.id, types.MessageActionChatAddUser([carol.id])),
+        (bob.id, types.MessageActionChatDeleteUser(carol.id)),
+        (bob.id, types.MessageActionChatDeleteUser(bob.id)),
+    ]
+    assert len(told[news.peer]) == 1
+
+
 async def test_reading_tells_ones_other_devices_and_the_writers(sandbox: Sandbox) -> None:
     alice, bob, _ = sandbox.users
     room = sandbox.rooms.create_channel(alice.id, [bob.id], "Crew")

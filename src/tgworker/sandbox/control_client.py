@@ -180,13 +180,13 @@ class SandboxControl:
         """Make a basic group a supergroup, which is returned."""
         return await self._ask(MigrateGroup(peer=peer), SandboxRoom)
 
-    async def add_member(self, peer: int, user_id: int) -> SandboxRoom:
-        """Add a user to a group or channel."""
-        return await self._ask(AddMember(peer=peer, user=user_id), SandboxRoom)
+    async def add_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
+        """Add a user to a group or channel, as its creator does or ``by`` somebody else."""
+        return await self._ask(AddMember(peer=peer, user=user_id, by=by), SandboxRoom)
 
-    async def remove_member(self, peer: int, user_id: int) -> SandboxRoom:
-        """Take a user out of a group or channel."""
-        return await self._ask(RemoveMember(peer=peer, user=user_id), SandboxRoom)
+    async def remove_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
+        """Take a user out of a group or channel, as its creator does or ``by`` somebody else."""
+        return await self._ask(RemoveMember(peer=peer, user=user_id, by=by), SandboxRoom)
 
     async def rooms(self) -> tuple[SandboxRoom, ...]:
         """All groups and channels."""

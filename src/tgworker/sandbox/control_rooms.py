@@ -44,17 +44,19 @@ class MigrateGroup(Command, tag="migrate_group"):
 
 
 class AddMember(Command, tag="add_member"):
-    """Add ``user`` to the group or channel ``peer``."""
+    """Add ``user`` to the group or channel ``peer``, as its creator does or ``by`` somebody else."""
 
     peer: int
     user: int
+    by: int | None = None
 
 
 class RemoveMember(Command, tag="remove_member"):
-    """Take ``user`` out of the group or channel ``peer``."""
+    """Take ``user`` out of the group or channel ``peer``, as its creator does or ``by`` somebody else."""
 
     peer: int
     user: int
+    by: int | None = None
 
 
 class ListRooms(Command, tag="rooms"):
@@ -90,9 +92,9 @@ def obey_room_command(rooms: "Rooms", command: RoomCommand) -> SandboxRoom | Roo
         case MigrateGroup():
             return rooms.migrate(command.peer)
         case AddMember():
-            return rooms.add_member(command.peer, command.user)
+            return rooms.add_member(command.peer, command.user, by=command.by)
         case RemoveMember():
-            return rooms.remove_member(command.peer, command.user)
+            return rooms.remove_member(command.peer, command.user, by=command.by)
         case ListRooms():
             return RoomList(rooms.listing())
         case _:

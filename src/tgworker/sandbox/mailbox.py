@@ -45,7 +45,7 @@ class Chat:
 
 
 class Mailbox:
-    """The messages of one account. It forgets none: some 0.8 kB for a short one, both sides together.
+    """The messages of one account. It forgets none: some 1.4 kB for a short one, both sides and their logs.
 
     Args:
         owner_id: Whose it is.

@@ -110,7 +110,7 @@ def join_channel(
 def leave_channel(
     cloud: Cloud, actor: Account, channel: Channel, member: Account, *, via: Line | None = None
 ) -> None:
-    """Take a user out of a channel, himself or another; supergroups say so if another did it.
+    """Take a user out of a channel, himself or another; supergroups say so in a message.
 
     Raises:
         RequestRefused: He is not in it.
@@ -118,7 +118,7 @@ def leave_channel(
     if not cloud.channels.leave(channel, member.id):
         raise RequestRefused(400, "USER_NOT_PARTICIPANT")
     tell_of_channel(cloud, member, channel, skip=via)
-    if channel.megagroup and actor is not member:
+    if channel.megagroup:
         publish(cloud, actor, channel, "", action=types.MessageActionChatDeleteUser(member.id), via=via)
 
 

@@ -88,24 +88,24 @@ class Rooms:
         channel, _, _ = _allowed(lambda: membership.migrate_group(self._cloud, creator, room))
         return _shown(channel)
 
-    def add_member(self, peer: int, user_id: int) -> SandboxRoom:
-        """Add a user to a group or channel, as its creator does."""
-        room, account = self._room(peer), self._users([user_id])[0]
-        creator = self._cloud.directory.get(room.creator_id)
+    def add_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
+        """Add a user to a group or channel, as its creator does or ``by`` another; by himself he joins."""
+        room, account = self._room(peer), self._cloud.directory.get(user_id)
+        actor = self._cloud.directory.get(room.creator_id if by is None else by)
         if isinstance(room, Channel):
-            membership.join_channel(self._cloud, creator, room, [account])
+            membership.join_channel(self._cloud, actor, room, [account])
         else:
-            _allowed(lambda: membership.add_to_group(self._cloud, creator, room, account))
+            _allowed(lambda: membership.add_to_group(self._cloud, actor, room, account))
         return _shown(room)
 
-    def remove_member(self, peer: int, user_id: int) -> SandboxRoom:
-        """Take a user out of a group or channel, as its creator does."""
-        room, account = self._room(peer), self._users([user_id])[0]
-        creator = self._cloud.directory.get(room.creator_id)
+    def remove_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
+        """Take a user out of one of them, as its creator does or ``by`` another; by himself he leaves."""
+        room, account = self._room(peer), self._cloud.directory.get(user_id)
+        actor = self._cloud.directory.get(room.creator_id if by is None else by)
         if isinstance(room, Channel):
-            _allowed(lambda: membership.leave_channel(self._cloud, creator, room, account))
+            _allowed(lambda: membership.leave_channel(self._cloud, actor, room, account))
         else:
-            _allowed(lambda: membership.remove_from_group(self._cloud, creator, room, account))
+            _allowed(lambda: membership.remove_from_group(self._cloud, actor, room, account))
         return _shown(room)
 
     def set_slowmode(self, peer: int, seconds: int) -> SandboxRoom:
