@@ -96,8 +96,14 @@ RESULTS: Mapping[str, tuple[str, str]] = {
         "array of",
         """
         message_id seq account_id conversation_id state attempts created_at not_before expires_at
-        telegram_id error
+        telegram_id error part parts cancel_asked_at
         """,
+    ),
+    "outbox retry": ("object", "retried not_retried messages"),
+    "outbox cancel": ("object", "cancelled not_cancelled messages"),
+    "outbox retry, outbox cancel: messages": (
+        "array of",
+        "message_id done before state telegram_id error",
     ),
     "status": (
         "object",

@@ -20,6 +20,12 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "outbox list": (
         *("message_id", "seq", "account_id", "conversation_id", "state", "attempts"),
         *("created_at", "not_before", "expires_at", "telegram_id", "error"),
+        *("part", "parts", "cancel_asked_at"),
+    ),
+    "outbox retry": ("retried", "not_retried", "messages"),
+    "outbox cancel": ("cancelled", "not_cancelled", "messages"),
+    "outbox retry, outbox cancel: messages": (
+        *("message_id", "done", "before", "state", "telegram_id", "error"),
     ),
     "status": (
         *("answers", "worker_id", "status", "version", "pid", "incarnation", "heartbeats"),

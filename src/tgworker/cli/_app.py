@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "login": Command("tgworker.cli.login:login", "Add an account."),
         "accounts": Command("tgworker.cli.accounts:accounts", "The accounts: list."),
         "send": Command("tgworker.cli.send:send", "Put messages into the outbox."),
-        "outbox": Command("tgworker.cli.outbox:outbox", "The outbox: list."),
+        "outbox": Command("tgworker.cli.outbox:outbox", "The outbox: list, retry, cancel."),
         "status": Command("tgworker.cli.status:status", "What a running worker is doing."),
         "stacks": Command("tgworker.cli.stacks:stacks", "What every task of a running worker is doing."),
         "migrate": Command("tgworker.cli.migrate:migrate", "Create or update the store's schema."),

@@ -1,17 +1,24 @@
-"""``tgworker outbox``: what is waiting to be sent, and what was not sent."""
+"""``tgworker outbox``: what is waiting to be sent, what was not sent, and what a person decides about it."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import trio
 from cyclopts import App, Parameter
 
 from tgworker.app.books import open_books
-from tgworker.cli._errors import Usage
+from tgworker.cli import _deciding
+from tgworker.cli._deciding import CANCELLABLE, MOST_ROWS, RETRIABLE, Decided
+from tgworker.cli._errors import EXIT_NO, Usage
 from tgworker.cli._options import Json, settings_for
 from tgworker.cli._output import Output, complain
 from tgworker.messaging.records import OutboxState
 
-MOST_ROWS = 1_000_000
+SHOWN = 20
+"""So many messages people are told of one by one."""
+
+States = Annotated[tuple[OutboxState, ...], Parameter(name="--state", negative="")]
+Every = Annotated[bool, Parameter(name="--all", negative="")]
 
 outbox = App(name="outbox", help="Messages that wait to be sent, and those that were not sent.")
 
@@ -49,6 +56,9 @@ def list_outbox(
                     "expires_at": row.expires_at,
                     "telegram_id": row.telegram_id,
                     "error": row.error,
+                    "part": row.part,
+                    "parts": row.parts,
+                    "cancel_asked_at": row.cancel_asked_at,
                 }
                 for row in await books.outbox.list_outbox(state or None, limit=limit + 1)
             ]
@@ -62,3 +72,94 @@ def list_outbox(
 
     trio.run(run)
     return 0
+
+
+@outbox.command
+def retry(*message_ids: str, every: Every = False, states: States = (), json: Json = False) -> int:
+    """Send messages again, or after all: held, unsure, dead, cancelled or expired ones.
+
+    Parts that were sent are not sent again. Telegram recognises a repeat for a while; one that is unsure may
+    arrive twice, if it got through then and Telegram has forgotten it.
+
+    Args:
+        message_ids: Which ones, as outbox list shows them.
+        every: All of them that are in a --state.
+        states: With --all: held, unsure, dead, cancelled or expired; may be given several times.
+        json: Print one JSON object as the last line.
+    """
+    settings = settings_for()
+    output = Output(json=json)
+
+    async def run() -> int:
+        async with open_books(settings) as books:
+            records = await _deciding.chosen(
+                books, message_ids, every=every, states=states, allowed=RETRIABLE
+            )
+            decided = await _deciding.retry(books, records)
+        unsure = [one for one in decided if one.done and one.before.state is OutboxState.UNSURE]
+        if unsure:
+            complain(
+                f"{len(unsure)} may arrive twice: nobody knows whether Telegram has it already, "
+                "and Telegram may no longer recognise a repeat"
+            )
+        lines = [
+            (one, "is sent again" if one.done else f"is not sent again: {_deciding.why_not_retried(one)}")
+            for one in decided
+        ]
+        return _tell(output, lines, done="retried", verb="are sent again by a running worker")
+
+    return trio.run(run)
+
+
+@outbox.command
+def cancel(*message_ids: str, every: Every = False, states: States = (), json: Json = False) -> int:
+    """Take messages back of which nothing has left, and close dead-lettered ones.
+
+    Exit code 1: it was too late for some. What a worker has in hand is waited for, for 15 s.
+
+    Args:
+        message_ids: Which ones, as outbox list shows them.
+        every: All of them that are in a --state.
+        states: With --all: waiting, resolving, deferred, held or dead; may be given several times.
+        json: Print one JSON object as the last line.
+    """
+    settings = settings_for()
+    output = Output(json=json)
+
+    async def run() -> int:
+        async with open_books(settings) as books:
+            records = await _deciding.chosen(
+                books, message_ids, every=every, states=states, allowed=CANCELLABLE
+            )
+            decided = await _deciding.cancel(books, records)
+        lines = [
+            (
+                one,
+                "is cancelled" if one.done else f"is not cancelled: {_deciding.why_not_cancelled(one.after)}",
+            )
+            for one in decided
+        ]
+        return _tell(output, lines, done="cancelled", verb="are cancelled")
+
+    return trio.run(run)
+
+
+def _tell(output: Output, lines: Sequence[tuple[Decided, str]], *, done: str, verb: str) -> int:
+    """Say what came of each message; returns the exit code."""
+    for one, words in [line for line in lines if not line[0].done or len(lines) <= SHOWN][:SHOWN]:
+        output.line(f"{one.before.message_id} {words}")
+    count = sum(one.done for one, _ in lines)
+    messages = [
+        {
+            "message_id": one.before.message_id,
+            "done": one.done,
+            "before": one.before.state.value,
+            "state": one.after.state.value,
+            "telegram_id": one.after.telegram_id,
+            "error": one.after.error,
+        }
+        for one, _ in lines
+    ]
+    result = {done: count, f"not_{done}": len(lines) - count, "messages": messages}
+    output.result(result, f"{count} of {len(lines)} {verb}")
+    return 0 if count == len(lines) else EXIT_NO
