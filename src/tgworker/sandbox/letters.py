@@ -37,6 +37,8 @@ class Letter:
 
     def mentions(self) -> list[int]:
         """The peers that a client must know to show it, as marked ids."""
+        if self.action is None:
+            return [self.peer_id, self.author_id]
         acted_on: list[int] = getattr(self.action, "users", None) or []
         removed: int | None = getattr(self.action, "user_id", None)
         return [self.peer_id, self.author_id, *acted_on, *([] if removed is None else [removed])]

@@ -35,26 +35,28 @@ def people_view(cloud: Cloud, viewer: Account, peers: Iterable[int], *, brief: b
         peers: They, as marked ids.
         brief: Whether strangers are shown as ``min``, with nothing by which to address them.
     """
-    people = People([], [])
+    users: list[Any] = []
+    chats: list[Any] = []
     for peer in sorted(set(peers)):
-        kind, number = unmarked(peer)
-        if kind == "user":
-            account = cloud.directory.get(number)
+        if peer > 0:  # nearly all are: they are told apart without taking the id to pieces
+            account = cloud.directory.get(peer)
             look = min_user_view if brief and _is_strange(cloud, viewer, account) else user_view
-            people.users.append(look(cloud.directory, viewer, account))
-        elif kind == "group":
-            people.chats.append(group_view(cloud, viewer, cloud.groups.get(number)))
+            users.append(look(cloud.directory, viewer, account))
+            continue
+        kind, number = unmarked(peer)
+        if kind == "group":
+            chats.append(group_view(cloud, viewer, cloud.groups.get(number)))
         else:
-            people.chats.append(channel_view(cloud, viewer, cloud.channels.get(number)))
-    return people
+            chats.append(channel_view(cloud, viewer, cloud.channels.get(number)))
+    return People(users, chats)
 
 
 def _is_strange(cloud: Cloud, viewer: Account, account: Account) -> bool:
     """Whether an account knows another neither as a contact nor from a private chat."""
     return not (
         viewer is account
-        or cloud.directory.contacts.has(viewer.id, account.id)
         or account.id in viewer.mailbox.chats
+        or cloud.directory.contacts.has(viewer.id, account.id)
     )
 
 
