@@ -1,6 +1,7 @@
 """The worker on a scripted project and a mock clock: ten minutes of outage, and what an idle worker asks."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,7 +13,9 @@ import pytest
 import trio
 import trio.testing
 
-from supabase.scripted_supabase import ScriptedSupabase, Weather
+import tgworker.supabase
+from supabase.scripted_functions import ScriptedFunctions
+from supabase.scripted_supabase import ScriptedRest, ScriptedSupabase, Weather
 from tgworker.app.parts import Parts
 from tgworker.app.supabase import JOBS_EVERY_S, PACE
 from tgworker.embedded import EmbeddedStore
@@ -25,6 +28,25 @@ from tgworker.supabase.leases import TTL_S
 from worker.worker_world import World, open_world, wait_until
 
 KEY = Secret("sb_secret_scripted")
+
+OF_COMMANDS = {
+    "tgworker_add_account",
+    "tgworker_adopt_account",
+    "tgworker_cancel",
+    "tgworker_enqueue",
+    "tgworker_find_account",
+    "tgworker_finish_adoption",
+    "tgworker_heartbeats",  # also by a worker before it runs
+    "tgworker_list_accounts",
+    "tgworker_list_outbox",
+    "tgworker_outcomes",
+    "tgworker_release_account",
+    "tgworker_retry",
+    "tgworker_schema",  # also by a worker before it runs
+    "tgworker_stored_session",
+    "tgworker_transcript",
+}
+"""No running worker calls these."""
 
 
 @dataclass
@@ -52,7 +74,7 @@ async def open_clockwork(
         project = ScriptedSupabase(parts.store)
         projects.append(project)
         rest, waiting = (
-            Rest("http://scripted", KEY, max_connections=4, rng=random.Random(7), transport=project.transport)
+            ScriptedRest(project, "http://scripted", KEY, max_connections=4, rng=random.Random(7))
             for _ in range(2)
         )
         rests.extend((rest, waiting))
@@ -68,12 +90,22 @@ async def open_clockwork(
             heartbeats=(*parts.heartbeats, SupabaseHeartbeat(rest)),
         )
 
-    async with open_world(folder, rewire=rewire) as world:
+    async with open_world(folder, rewire=rewire) as world, trio.open_nursery() as nursery:
+        nursery.start_soon(projects[0].wait_broken)
         with trio.fail_after(60):
             await wait_until(lambda: bool(world.worker.dispatch.online()))
         yield Clockwork(world, projects[0])
+        nursery.cancel_scope.cancel()
     for rest in rests:
         await rest.close()
+
+
+def test_the_script_has_every_function_that_a_running_worker_calls() -> None:
+    folder = Path(tgworker.supabase.__file__).parent
+    called = {
+        name for file in folder.glob("*.py") for name in re.findall(r'"(tgworker_\w+)"', file.read_text())
+    }
+    assert called - OF_COMMANDS == ScriptedFunctions.names()
 
 
 @pytest.mark.slow

@@ -1,0 +1,355 @@
+"""The functions of the database that a running worker calls, kept by the embedded store."""
+
+import inspect
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import trio
+
+from tgworker.embedded import EmbeddedStore
+from tgworker.messaging.limits import Retention
+from tgworker.messaging.models import (
+    DEFAULT_TEXT_LIMIT,
+    AccountId,
+    AccountState,
+    Attempt,
+    ChatMessage,
+    ConversationId,
+    Copy,
+    Gap,
+    HistoryJob,
+    JobId,
+    MessageId,
+    MessageJob,
+    Peer,
+    Position,
+    UpdateBatch,
+)
+from tgworker.messaging.outcomes import (
+    Deferred,
+    Outcome,
+    Refused,
+    Released,
+    Sent,
+    Settled,
+    Unknown,
+    Unresolved,
+    Unsure,
+)
+from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
+
+Json = dict[str, Any]
+
+FENCE = 1
+"""Of every lease: nobody else ever wants an account."""
+
+
+class ScriptedFunctions:
+    """One method for each function, named and with arguments as the database has them: no others are taken.
+
+    Args:
+        store: What keeps it all.
+    """
+
+    def __init__(self, store: EmbeddedStore) -> None:
+        self._store = store
+        self._claims: dict[int, Attempt] = {}
+        self._tokens = itertools.count(1)
+        self._histories: dict[JobId, HistoryJob] = {}
+        self._rang = trio.Event()
+
+    def ring(self) -> None:
+        """The application has written something."""
+        self._rang.set()
+        self._rang = trio.Event()
+
+    async def call(self, function: str, arguments: Mapping[str, Any]) -> object:
+        """What a function answers; `AttributeError` or `TypeError` where none takes these arguments."""
+        answer: object = await getattr(self, function)(**arguments)
+        return answer
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """Which functions there are."""
+        return {name for name, _ in inspect.getmembers(cls) if name.startswith("tgworker_")}
+
+    # Processes and accounts
+
+    async def tgworker_heartbeat(self, **_row: object) -> object:
+        return {"written": True}
+
+    async def tgworker_active_accounts(self) -> object:
+        return [msgspec.to_builtins(account) for account in await self._store.active_accounts()]
+
+    async def tgworker_acquire_leases(self, *, p_accounts: list[str], **_holder: object) -> object:
+        leases = [{"account": account, "fence": FENCE} for account in p_accounts]
+        return {"leases": leases, "elsewhere": [], "not_ours": []}
+
+    async def tgworker_renew_leases(self, *, p_leases: list[Json], **_holder: object) -> object:
+        return {"leases": p_leases, "lost": []}
+
+    async def tgworker_release_leases(self, *, p_leases: list[Json], **_holder: object) -> object:
+        return {"released": [lease["account"] for lease in p_leases]}
+
+    async def tgworker_sweep(self, *, p_days: int, p_failed_days: int) -> object:
+        return {"more": await self._store.sweep(Retention(days=p_days, failed_days=p_failed_days))}
+
+    async def tgworker_record_account(
+        self,
+        *,
+        p_account: AccountId,
+        p_fence: int | None,
+        p_state: str,
+        p_last_error: str | None,
+        p_user_id: int | None,
+    ) -> None:
+        assert p_fence in (FENCE, None)
+        await self._store.record_account(
+            p_account, AccountState(p_state), last_error=p_last_error, user_id=p_user_id
+        )
+
+    async def tgworker_record_synced(self, *, p_accounts: list[Json]) -> object:
+        await self._store.record_synced([each["account"] for each in p_accounts])
+        return {"lost": []}
+
+    async def tgworker_wait(self, *, p_accounts: list[str], p_timeout_s: float) -> object:
+        del p_accounts  # who rings, rings for all
+        with trio.move_on_after(p_timeout_s) as waited:
+            await self._rang.wait()
+        return {"work": not waited.cancelled_caught}
+
+    # What is sent
+
+    async def tgworker_tick(
+        self,
+        *,
+        p_holder: str,
+        p_settled: Sequence[Json] = (),
+        p_slots: Sequence[Json] | None = None,
+        p_known: Sequence[MessageId] = (),
+        p_text_limit: int = DEFAULT_TEXT_LIMIT,
+    ) -> object:
+        assert p_holder
+        settled = [
+            Settled(replace(self._claims[item["claim"]], parts=item["parts"]), _outcome(item))
+            for item in p_settled
+        ]
+        slots = {AccountId(slot["account"]): int(slot["free"]) for slot in p_slots or ()}
+        turn = await self._store.turn(settled, slots, known=p_known, text_limit=p_text_limit)
+        attempts = [
+            {**msgspec.to_builtins(attempt), "account": attempt.account_id, "claim": self._claimed(attempt)}
+            for attempt in turn.attempts
+        ]
+        claim = {"attempts": attempts, "withdrawn": list(turn.withdrawn), "lost": [], "more": False}
+        return {"claim": None if p_slots is None else claim, "error": None}
+
+    async def tgworker_owned(
+        self, *, p_account: AccountId, p_message: MessageId, p_chat: int, p_telegram_ids: list[int]
+    ) -> object:
+        attempt = self._attempt(p_account, p_message)
+        owned = await self._store.owned(attempt, p_chat, p_telegram_ids)
+        return {"ids": sorted(owned.ids), "rivals": owned.rivals}
+
+    async def tgworker_unnamed(self, *, p_account: AccountId, p_fence: int) -> object:
+        assert p_fence == FENCE
+        return [
+            {
+                **msgspec.to_builtins(attempt),
+                "claim": self._claimed(attempt),
+                "top_id": attempt.doubt and attempt.doubt.top_id,
+            }
+            for attempt in await self._store.unnamed(p_account)
+        ]
+
+    async def tgworker_name(
+        self,
+        *,
+        p_account: AccountId,
+        p_fence: int,
+        p_message: MessageId,
+        p_chat: int,
+        p_telegram_id: int,
+        p_sent_at: str,
+    ) -> None:
+        assert p_fence == FENCE
+        copy = Copy(p_telegram_id, datetime.fromisoformat(p_sent_at))
+        await self._store.name(self._attempt(p_account, p_message), p_chat, copy)
+
+    def _claimed(self, attempt: Attempt) -> int:
+        token = next(self._tokens)
+        self._claims[token] = attempt
+        return token
+
+    def _attempt(self, account_id: AccountId, message_id: MessageId) -> Attempt:
+        return next(
+            attempt
+            for attempt in reversed(self._claims.values())
+            if (attempt.account_id, attempt.message_id) == (account_id, message_id)
+        )
+
+    # Whom it is sent to, and when
+
+    async def tgworker_recipients(self, *, p_account: AccountId, p_limit: int) -> object:
+        return msgspec.to_builtins(await self._store.recipients(p_account, limit=p_limit))
+
+    async def tgworker_record_introduced(self, *, p_account: AccountId, p_fence: int) -> None:
+        assert p_fence == FENCE
+        await self._store.record_introduced(p_account)
+
+    async def tgworker_record_recipients(
+        self, *, p_account: AccountId, p_fence: int, p_found: list[Json]
+    ) -> object:
+        assert p_fence == FENCE
+        found = {item["to"]: _found(item) for item in p_found}
+        return {"left": list(await self._store.record_recipients(p_account, found))}
+
+    async def tgworker_waits_of(self, *, p_account: AccountId) -> object:
+        return [
+            {"kind": wait.scope.kind, "key": wait.scope.key, "left_s": wait.left_s, "reason": wait.reason}
+            for wait in await self._store.waits(p_account)
+        ]
+
+    async def tgworker_save_waits(self, *, p_account: AccountId, p_fence: int, p_waits: list[Json]) -> None:
+        assert p_fence == FENCE
+        waits = [
+            StoredWait(Scope(ScopeKind(sent["kind"]), sent["key"]), sent["left_s"], sent["reason"])
+            for sent in p_waits
+        ]
+        await self._store.save_waits(p_account, waits)
+
+    async def tgworker_is_acquainted(self, *, p_account: AccountId, p_conversation: ConversationId) -> object:
+        return await self._store.is_acquainted(p_account, p_conversation)
+
+    # What arrives
+
+    async def tgworker_position(self, *, p_account: AccountId) -> object:
+        position = await self._store.position(p_account)
+        return None if position is None else msgspec.to_builtins(position, str_keys=True)
+
+    async def tgworker_peers_of(self, *, p_account: AccountId, p_after: int | None, p_limit: int) -> object:
+        peers = sorted(await self._store.peers(p_account), key=lambda peer: peer.chat_id)
+        after = [peer for peer in peers if p_after is None or peer.chat_id > p_after]
+        return msgspec.to_builtins(after[:p_limit])
+
+    async def tgworker_save_peers(self, *, p_account: AccountId, p_fence: int, p_peers: list[Json]) -> None:
+        assert p_fence == FENCE
+        await self._store.save_peers(p_account, msgspec.convert(p_peers, list[Peer]))
+
+    async def tgworker_forget_user(self, *, p_account: AccountId, p_fence: int, p_user_id: int) -> object:
+        assert p_fence == FENCE
+        await self._store.forget_user(p_account, p_user_id)
+        return {"more": False}
+
+    async def tgworker_find_messages(
+        self, *, p_account: AccountId, p_ids: list[int], p_chat: int | None
+    ) -> object:
+        found = await self._store.find_messages(p_account, p_ids, chat_id=p_chat)
+        return [
+            {"chat_id": chat_id, "telegram_id": telegram_id, "message_id": message_id}
+            for (chat_id, telegram_id), message_id in found.items()
+        ]
+
+    async def tgworker_ingest(
+        self, *, p_account: AccountId, p_fence: int, p_number: int, p_batch: Json
+    ) -> object:
+        assert p_fence == FENCE
+        assert p_number > 0
+        batch = msgspec.convert(p_batch, _Batch, str_keys=True)
+        gaps = tuple(Gap(chat_id, top_id) for chat_id, top_id in batch.gaps)
+        stored = UpdateBatch(batch.messages, batch.peers, batch.sent_ids, batch.position, gaps)
+        return {"new": await self._store.ingest(p_account, stored)}
+
+    # Jobs
+
+    async def tgworker_count_pending(self) -> object:
+        return {"history": await self._store.count_history(), "jobs": await self._store.count_jobs()}
+
+    async def tgworker_claim_history(
+        self, *, p_holder: str, p_accounts: list[Json], p_known: list[JobId], p_limit: int
+    ) -> object:
+        assert p_holder
+        accounts = [each["account"] for each in p_accounts]
+        jobs = await self._store.claim_history(accounts, known=p_known, limit=p_limit)
+        self._histories.update((job.id, job) for job in jobs)
+        return {"jobs": [_job(job) for job in jobs]}
+
+    async def tgworker_claim_jobs(
+        self, *, p_holder: str, p_accounts: list[Json], p_known: list[JobId], p_limit: int
+    ) -> object:
+        assert p_holder
+        accounts = [each["account"] for each in p_accounts]
+        jobs = await self._store.claim_jobs(accounts, known=p_known, limit=p_limit)
+        return {"jobs": [_job(job) for job in jobs]}
+
+    async def tgworker_save_history(
+        self,
+        *,
+        p_account: AccountId,
+        p_fence: int,
+        p_job: JobId,
+        p_messages: list[Json],
+        p_peers: list[Json],
+        p_below: int,
+        p_seen: int,
+    ) -> object:
+        job = self._histories[p_job]
+        assert (p_account, p_fence) == (job.account_id, FENCE)
+        messages = msgspec.convert(p_messages, list[ChatMessage])
+        peers = msgspec.convert(p_peers, list[Peer])
+        return {"new": await self._store.save_history(job, messages, peers, below=p_below, seen=p_seen)}
+
+    async def tgworker_finish_jobs(self, *, p_items: list[Json]) -> object:
+        for item in p_items:
+            history = item["job_id"] in self._histories
+            finish = self._store.finish_history if history else self._store.finish_job
+            await finish(item["job_id"], error=item["error"])
+        return {"finished": [item["job_id"] for item in p_items], "stale": []}
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    messages: tuple[ChatMessage, ...]
+    peers: tuple[Peer, ...]
+    sent_ids: tuple[tuple[int, int], ...]
+    position: Position | None
+    gaps: tuple[tuple[int, int | None], ...]
+
+
+def _job(job: HistoryJob | MessageJob) -> Json:
+    return {**msgspec.to_builtins(job), "job_id": job.id, "account": job.account_id, "fence": FENCE}
+
+
+def _found(item: Json) -> Peer | Refused | Deferred:
+    match item["outcome"]:
+        case "found":
+            return msgspec.convert(item["peer"], Peer)
+        case "refused":
+            return Refused(item["reason"])
+        case "deferred":
+            return Deferred(item["retry_after_s"], item["reason"])
+        case other:
+            raise LookupError(other)
+
+
+def _outcome(item: Json) -> Outcome:
+    match item["outcome"]:
+        case "sent":
+            sent_at = item["sent_at"]
+            return Sent(item["telegram_id"], None if sent_at is None else datetime.fromisoformat(sent_at))
+        case "deferred":
+            return Deferred(item["retry_after_s"], item["reason"])
+        case "refused":
+            return Refused(item["reason"])
+        case "unknown":
+            return Unknown(item["reason"])
+        case "unsure":
+            return Unsure(item["reason"])
+        case "released":
+            return Released(item["reason"])
+        case "unresolved":
+            return Unresolved(item["reason"])
+        case other:
+            raise LookupError(other)
