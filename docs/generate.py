@@ -109,7 +109,7 @@ RESULTS: Mapping[str, tuple[str, str]] = {
         "object",
         """
         answers worker_id status version pid incarnation heartbeats store_away loops lag accounts queues
-        tree last_freeze
+        unsure tree last_freeze
         """,
     ),
     "status: accounts": ("array of", "id name state reason"),

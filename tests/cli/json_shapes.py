@@ -29,7 +29,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     ),
     "status": (
         *("answers", "worker_id", "status", "version", "pid", "incarnation", "heartbeats"),
-        *("store_away", "loops", "lag", "accounts", "queues", "tree", "last_freeze"),
+        *("store_away", "loops", "lag", "accounts", "queues", "unsure", "tree", "last_freeze"),
     ),
     "status: accounts": ("id", "name", "state", "reason"),
     "status: lag": ("lag_s", "worst_s", "turns", "lags", "lagged_s"),

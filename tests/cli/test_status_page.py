@@ -15,6 +15,7 @@ ANSWER: dict[str, Any] = {
     "lag": None,
     "accounts": [],
     "queues": {"claimed": 0, "in_flight": 0, "unsettled": 0},
+    "unsure": 0,
 }
 
 

@@ -163,6 +163,7 @@ async def test_an_unsure_message_is_for_a_person_and_its_chat_goes_on(inbox: Inb
     assert (listed.message_id, listed.error) == (message, "the history shows nothing")
     assert inbox.message(message)["external_message_id"] == "error-hi"
     assert (await inbox.claim_one()).text == "next"
+    assert await inbox.store.count_unsure() == 1
 
 
 async def test_an_update_that_names_an_unsure_message_makes_it_sent(inbox: Inbox) -> None:

@@ -7,7 +7,7 @@ import trio.testing
 
 from messaging.messaging_fakes import RecordingPulse, Reports, growing
 from tgworker.messaging.errors import StoreAway
-from tgworker.messaging.events import StoreBack, StoreUnavailable
+from tgworker.messaging.events import MessagesUnsure, StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits, Retention
 from tgworker.messaging.sweeping import run_sweep
 
@@ -19,6 +19,7 @@ class FakeSweeper:
         self.at: list[float] = []
         self.asked: set[Retention] = set()
         self._answers = list(answers)
+        self.unsure = [0, 0, 2, 2, 1]
 
     async def sweep(self, retention: Retention) -> bool:
         self.asked.add(retention)
@@ -28,6 +29,10 @@ class FakeSweeper:
         if answer is None:
             raise StoreAway("no route")
         return answer
+
+    async def count_unsure(self) -> int:
+        await trio.lowlevel.checkpoint()
+        return self.unsure.pop(0) if len(self.unsure) > 1 else self.unsure[0]
 
 
 async def test_it_sweeps_each_minute_goes_on_while_there_is_more_and_outlasts_an_outage(
@@ -50,3 +55,4 @@ async def test_it_sweeps_each_minute_goes_on_while_there_is_more_and_outlasts_an
     assert store.at == [0, 60, 61, 62, 122, 123, 125, 185]
     assert len(report.of(StoreUnavailable)) == 2
     assert len(report.of(StoreBack)) == 1
+    assert report.of(MessagesUnsure) == [MessagesUnsure(2), MessagesUnsure(1)]

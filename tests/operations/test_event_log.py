@@ -383,6 +383,8 @@ MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
         messaging.JobsWaiting("message_jobs", 3),
         {"level": "info", "event": "jobs waiting", "table": "message_jobs", "waiting": 3},
     ),
+    (messaging.MessagesUnsure(2), {"level": "warning", "event": "messages unsure", "count": 2}),
+    (messaging.MessagesUnsure(0), {"level": "info", "event": "messages unsure", "count": 0}),
 ]
 
 

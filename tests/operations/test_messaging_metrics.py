@@ -70,6 +70,7 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
 OTHERS: list[events.Event] = [
     events.AccountChanged(ACCOUNT, AccountState.BANNED, "why", 2.0),
     events.JobsWaiting("message_jobs", 3),
+    events.MessagesUnsure(2),
 ]
 
 
@@ -101,6 +102,10 @@ def test_rows_that_wait_are_as_many_as_were_last_told() -> None:
         ("tgworker_jobs_waiting", "message_jobs"): 2,
         ("tgworker_jobs_waiting", "other_jobs"): 1,
     }
+
+
+def test_unsure_messages_are_as_many_as_were_last_told() -> None:
+    assert counted(events.MessagesUnsure(2), events.MessagesUnsure(1)) == {("tgworker_messages_unsure",): 1}
 
 
 def test_an_account_s_state_is_not_counted_here() -> None:

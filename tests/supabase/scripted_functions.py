@@ -266,7 +266,11 @@ class ScriptedFunctions:
     # Jobs
 
     async def tgworker_count_pending(self) -> object:
-        return {"history": await self._store.count_history(), "jobs": await self._store.count_jobs()}
+        return {
+            "history": await self._store.count_history(),
+            "jobs": await self._store.count_jobs(),
+            "unsure": await self._store.count_unsure(),
+        }
 
     async def tgworker_claim_history(
         self, *, p_holder: str, p_accounts: list[Json], p_known: list[JobId], p_limit: int

@@ -448,6 +448,9 @@ class RpcStore:
         days = {"p_days": retention.days, "p_failed_days": retention.failed_days}
         return bool(self.rpc("tgworker_sweep", **days)["more"])
 
+    async def count_unsure(self) -> int:
+        return int(self.rpc("tgworker_count_pending")["unsure"])
+
     # AccountBook
 
     async def add_account(

@@ -20,7 +20,7 @@ from tgworker.messaging.accounts import NO_LEASES, run_accounts
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
-from tgworker.messaging.events import Event, HeartbeatMissed, StoreUnavailable
+from tgworker.messaging.events import Event, HeartbeatMissed, MessagesUnsure, StoreUnavailable
 from tgworker.messaging.hearing import Ears
 from tgworker.messaging.heartbeat import run_heartbeat, worker_status
 from tgworker.messaging.history import run_history
@@ -75,7 +75,7 @@ class Worker:
         self._synced = trio.Event()
         self._nudge = Nudge()
         self._pace = None if parts.pace is None else Pace(parts.pace)
-        self._heartbeats = self._seq = 0
+        self._heartbeats = self._seq = self._unsure = 0
         self._supervisor: Supervisor | None = None
         self._store_delays = _delays(STORE_BACKOFF, parts.rng)
         self._ears = Ears()
@@ -302,6 +302,8 @@ class Worker:
         await self._synced.wait()
 
     def _report(self, event: Event) -> None:
+        if isinstance(event, MessagesUnsure):
+            self._unsure = event.count
         self.states.note(event)
         self._store.note(event, trio.current_time())
         self.parts.report(event)
@@ -363,6 +365,7 @@ class Worker:
             "accounts": [self._account(account) for account in self.accounts.running().values()],
             "lag": self.parts.canary.statistics().to_dict() if self.parts.canary is not None else None,
             "queues": asdict(self.dispatch.statistics()),
+            "unsure": self._unsure,
             "tree": snapshot.to_dict(),
         }
 

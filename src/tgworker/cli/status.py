@@ -117,6 +117,11 @@ def _page(answer: Mapping[str, Any]) -> str:
         "",
         "queues: {claimed} claimed, {in_flight} in flight, {unsettled} to settle".format_map(queues),
     ]
+    if answer["unsure"]:
+        lines.append(
+            f"unsure: nobody knows whether Telegram has {answer['unsure']} messages:"
+            " see 'tgworker outbox list --state unsure'"
+        )
     lag = answer["lag"]
     if lag is not None:
         lines.append(

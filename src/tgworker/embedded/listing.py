@@ -52,6 +52,14 @@ def list_outbox(
     return [_record(row) for row in rows]
 
 
+def count_unsure(connection: sqlite3.Connection) -> int:
+    """How many rows are left to a person."""
+    count: int = connection.execute("select count(*) from tgworker_outbox where state = 'unsure'").fetchone()[
+        0
+    ]
+    return count
+
+
 def transcript(
     connection: sqlite3.Connection, account_id: AccountId, direction: str
 ) -> list[tuple[int, str]]:

@@ -424,6 +424,10 @@ class EmbeddedStore:
         # (A walk that finds nothing to remove is in no hurry.)
         return bool(piece) and piece.after > 0
 
+    async def count_unsure(self) -> int:
+        """See `tgworker.messaging.ports.Sweeper`."""
+        return await self._database.read(listing.count_unsure)
+
     # AccountBook
 
     async def add_account(

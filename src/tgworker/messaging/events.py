@@ -132,6 +132,13 @@ class JobsWaiting:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class MessagesUnsure:
+    """The number of messages that are left to a person changed: nobody knows whether Telegram has them."""
+
+    count: int
+
+
 Event = (
     AccountChanged
     | StoreUnavailable
@@ -145,6 +152,7 @@ Event = (
     | HeartbeatWritten
     | HeartbeatMissed
     | JobsWaiting
+    | MessagesUnsure
 )
 Report = Callable[[Event], None]
 
@@ -161,4 +169,5 @@ CATALOGUE: tuple[type[Event], ...] = (
     HeartbeatWritten,
     HeartbeatMissed,
     JobsWaiting,
+    MessagesUnsure,
 )

@@ -319,6 +319,10 @@ class Sweeper(Protocol):
         """
         ...
 
+    async def count_unsure(self) -> int:
+        """How many messages are left to a person, since nobody knows whether Telegram has them."""
+        ...
+
 
 class HistoryStore(Protocol):
     """Where it is kept what a chat held before we saw it."""

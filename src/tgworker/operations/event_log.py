@@ -230,6 +230,8 @@ def messaging_level(event: messaging.Event) -> Level:
             return "info" if event.error is None else "warning"
         case messaging.StoreBack() | messaging.JobsWaiting():
             return "info"
+        case messaging.MessagesUnsure():
+            return "warning" if event.count else "info"
         case (
             messaging.StoreUnavailable()
             | messaging.HeartbeatMissed()
@@ -260,6 +262,7 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
             | messaging.StoreBack()
             | messaging.StoreUnavailable()
             | messaging.JobsWaiting()
+            | messaging.MessagesUnsure()
         ):
             pass
         case _:

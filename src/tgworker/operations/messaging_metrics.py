@@ -12,7 +12,7 @@ SEND_BOUNDS_S: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 INGEST_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """From a commit of SQLite's to the deadline of a database call."""
 
-OUTCOMES: Final = ("sent", "deferred", "refused", "unknown", "unsure", "released")
+OUTCOMES: Final = ("sent", "deferred", "refused", "unknown", "unsure", "unresolved", "released")
 """What may become of an attempt to send."""
 
 _OUTCOMES: Final = tuple((outcome,) for outcome in OUTCOMES)
@@ -97,6 +97,10 @@ class MessagingMetrics:
             "tgworker_store_outage_seconds_total", "How long these outages lasted.", ["operation"]
         )
         self._waiting = Gauge("tgworker_jobs_waiting", "Rows that wait in a table of jobs.", ["table"])
+        self._unsure = Gauge(
+            "tgworker_messages_unsure",
+            "Messages that are left to a person, since nobody knows whether Telegram has them.",
+        )
         self.tallies: tuple[Tally, ...] = (
             self._sends,
             self._send_s,
@@ -113,6 +117,7 @@ class MessagingMetrics:
             self._outages,
             self._away_s,
             self._waiting,
+            self._unsure,
         )
 
     def __call__(self, event: events.Event) -> None:
@@ -148,6 +153,8 @@ class MessagingMetrics:
                 self._away_s.add(operation, by=event.away_s)
             case events.JobsWaiting():
                 self._waiting.set(self._tables.of(event.table), to=event.waiting)
+            case events.MessagesUnsure():
+                self._unsure.set(to=event.count)
             case events.AccountChanged():
                 pass  # the worker is asked how many are in which state: it knows which are no longer ours
             case _:

@@ -59,6 +59,7 @@ class _Finished(Row):
 class _Pending(Row):
     history: int
     jobs: int
+    unsure: int
 
 
 class Jobs:
@@ -76,7 +77,7 @@ class Jobs:
         self._leases = leases
         # Under which token each job was claimed that has not ended.
         self._fences: dict[JobId, int] = {}
-        self._counted = _Pending(0, 0)
+        self._counted = _Pending(0, 0, 0)
         self._counted_at_s = -math.inf
 
     async def claim_history(
@@ -135,6 +136,10 @@ class Jobs:
     async def count_jobs(self) -> int:
         """See the port."""
         return (await self._count()).jobs
+
+    async def count_unsure(self) -> int:
+        """See `tgworker.messaging.ports.Sweeper`."""
+        return (await self._count()).unsure
 
     async def _count(self) -> _Pending:
         if trio.current_time() - self._counted_at_s > COUNT_AGAIN_S:

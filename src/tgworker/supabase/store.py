@@ -232,6 +232,10 @@ class SupabaseStore:
         days = {"p_days": retention.days, "p_failed_days": retention.failed_days}
         return (await self._rest.call("tgworker_sweep", days, _Swept)).more
 
+    async def count_unsure(self) -> int:
+        """See `tgworker.messaging.ports.Sweeper`."""
+        return await self._jobs.count_unsure()
+
     # AccountBook
 
     async def add_account(

@@ -228,13 +228,15 @@ end $$;
 
 -- PendingStore
 --
--- answer  {"history": count, "jobs": count}: what is pending or being processed
+-- answer  {"history": count, "jobs": count, "unsure": count}: jobs that are pending or being processed, and messages that
+--         are left to a person
 create or replace function public.tgworker_count_pending() returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select jsonb_build_object(
         'history', (select count(*) from public.sync_history_jobs where status in ('pending', 'processing')),
-        'jobs', (select count(*) from public.message_jobs where status in ('pending', 'processing')))
+        'jobs', (select count(*) from public.message_jobs where status in ('pending', 'processing')),
+        'unsure', (select count(*) from public.tgworker_outbox where state = 'unsure'))
 $$;
 
 commit;
