@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from telegram.telegram_world import World, open_world, receive_texts
 from tgworker.messaging.models import Gap, Position
 from tgworker.sandbox import Fault
-from tgworker.telegram import DifferenceDelayed, TelethonConnection, UpdatesSkipped
+from tgworker.telegram import DifferenceDelayed, TelethonConnection, UpdatesSkipped, dialogs
 from tgworker.telegram.missed import MARGIN
 from tgworker.telegram.peers import CHANNEL_MARK, bare_id, peers_of
 
@@ -121,6 +121,52 @@ async def test_the_position_waits_until_telegram_has_said_which_chats(
         assert trio.current_time() == 40 + 1 + 2 + 30 + 4
     waits = [event.retry_after_s for event in world.events if isinstance(event, DifferenceDelayed)]
     assert waits == [40, 1, 2, 4]
+
+
+async def test_however_many_chats_there_are_all_are_looked_at(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogs, "DIALOGS_PER_PAGE", 1)
+    writers = [world.sandbox.add_user().id for _ in range(dialogs.DIALOG_PAGES + 2)]
+    for writer in writers:
+        world.sandbox.send_text(writer, world.id(0), "missed")
+    async with world.online(0) as line:
+        forgetful(line, monkeypatch)
+        line.catch_up([0])
+        batch = await line.updates.receive()
+        assert {gap.chat_id for gap in batch.gaps} == set(writers)
+
+
+async def test_an_archive_that_is_listed_as_one_entry_is_read_too(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user in (1, 2):
+        world.sandbox.send_text(world.id(user), world.id(0), "missed")
+    async with world.online(0) as line:
+        client: Any = line._client
+        everything: Any = await line._cross(
+            client.ask_aio, functions.messages.GetDialogsRequest(None, 0, types.InputPeerEmpty(), 10, 0)
+        )
+        folder = types.DialogFolder(
+            types.Folder(1, "Archive"), types.PeerUser(world.id(1)), 1, 0, 0, 0, 0, pinned=True
+        )
+        asked: list[int | None] = []
+
+        def listed(request: Any) -> Any:
+            asked.append(request.folder_id)
+            archived = request.folder_id == 1
+            own = [each for each in everything.dialogs if (each.peer.user_id == world.id(1)) is archived]
+            shown = own if archived else [folder, *own]
+            return types.messages.Dialogs(shown, everything.messages, [], everything.users)
+
+        answered(line, monkeypatch, functions.messages.GetDialogsRequest, listed)
+        forgetful(line, monkeypatch)
+        line.catch_up([0])
+        batch = await line.updates.receive()
+        assert {gap.chat_id for gap in batch.gaps} == {world.id(1), world.id(2)}
+        assert asked == [None, 1]
+        while (await line.compare()).more:  # the entry has no pts, and is no channel's
+            pass
 
 
 # ------------------------------------------------ channels

@@ -81,7 +81,7 @@ class Comparison:
         found = {
             dialog.peer.channel_id: dialog.pts
             for dialog in page.dialogs
-            if isinstance(dialog.peer, types.PeerChannel) and dialog.pts
+            if isinstance(dialog, types.Dialog) and isinstance(dialog.peer, types.PeerChannel) and dialog.pts
         }
         for channel_id, pts in found.items():
             self._client.box.try_set_channel_state(channel_id, pts)

@@ -13,6 +13,12 @@ DIALOG_PAGES = 20
 """At most 2,000 chats are looked through: Telegram answers with flood waits to those who read much more."""
 
 
+ARCHIVE = 1
+"""Its folder (https://core.telegram.org/api/folders); where it is listed as one entry, it is read apart."""
+
+_BEGIN: tuple[Any, int, Any] = (None, 0, types.InputPeerEmpty())
+
+
 class DialogPages:
     """Reads on from page to page (https://core.telegram.org/api/offsets).
 
@@ -20,13 +26,24 @@ class DialogPages:
         client: Whom to ask.
         book: Where everybody goes who is found.
         patient: Whether Telegram is asked again until it answers, whatever it says meanwhile.
+        most: How many pages are read; ``None``: all.
     """
 
-    def __init__(self, client: AccountClient, book: PeerBook, *, patient: bool = False) -> None:
+    def __init__(
+        self,
+        client: AccountClient,
+        book: PeerBook,
+        *,
+        patient: bool = False,
+        most: int | None = DIALOG_PAGES,
+    ) -> None:
         self._ask_aio = client.ask_patiently_aio if patient else client.ask_aio
         self._book = book
+        self._most = most
         self._pages = 0
-        self._offset: tuple[Any, int, Any] | None = (None, 0, types.InputPeerEmpty())
+        self._offset: tuple[Any, int, Any] | None = _BEGIN
+        self._folder: int | None = None
+        self._has_archive = False
 
     async def read_aio(self) -> Any:
         """The next page, ``messages.dialogs`` or a slice of them; ``None`` after the last one.
@@ -40,14 +57,29 @@ class DialogPages:
         date, message_id, peer = self._offset
         page = await self._ask_aio(
             functions.messages.GetDialogsRequest(
-                offset_date=date, offset_id=message_id, offset_peer=peer, limit=DIALOGS_PER_PAGE, hash=0
+                offset_date=date,
+                offset_id=message_id,
+                offset_peer=peer,
+                limit=DIALOGS_PER_PAGE,
+                hash=0,
+                folder_id=self._folder,
             )
         )
         self._pages += 1
         self._book.learn(peers_of(getattr(page, "users", ())))
         self._book.learn(peers_of(getattr(page, "chats", ())))
-        self._offset = self._after(page, message_id) if self._pages < DIALOG_PAGES else None
+        self._has_archive |= any(isinstance(each, types.DialogFolder) for each in page.dialogs)
+        self._offset = self._after(page, message_id)
+        if self._offset is None:
+            self.enough()
+        if self._most is not None and self._pages >= self._most:
+            self._offset = None
         return page
+
+    def enough(self) -> None:
+        """No more of this folder: the archive comes next, if there is one that was not read."""
+        self._offset = _BEGIN if self._has_archive and self._folder is None else None
+        self._folder = ARCHIVE
 
     def _after(self, page: Any, message_id: int) -> tuple[Any, int, Any] | None:
         if not isinstance(page, types.messages.DialogsSlice):

@@ -40,7 +40,7 @@ async def gaps_aio(
 async def _private_gaps_aio(client: AccountClient, position: Position, book: PeerBook) -> list[Gap]:
     """Private chats and basic groups in which anything may have happened since."""
     since = date_of(position) - MARGIN
-    pages = DialogPages(client, book, patient=True)
+    pages = DialogPages(client, book, patient=True, most=None)
     gaps: list[Gap] = []
     while True:
         page: Any = await pages.read_aio()
@@ -58,4 +58,4 @@ async def _private_gaps_aio(client: AccountClient, position: Position, book: Pee
             if top.date >= since and kind_of(chat_id) is not PeerKind.CHANNEL:
                 gaps.append(Gap(chat_id, None if top.out else top.id))
         if last is not None and last.date < since:
-            return gaps
+            pages.enough()
