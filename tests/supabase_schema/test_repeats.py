@@ -226,6 +226,20 @@ def test_cancelling_takes_back_what_was_not_sent_and_nothing_else(world: World) 
     assert process.claim() == []
 
 
+def test_cancelling_what_a_worker_has_in_hand_wakes_it(world: World) -> None:
+    account, process = process_of(world)
+    message = world.write(world.chat("500"), "flying", account)
+    other = world.write(world.chat("501"), "withdrawn", account)
+    assert len(process.claim()) == 2
+    assert not process.rpc("tgworker_has_work", p_accounts=[account], p_jobs=False)
+    process.rpc("tgworker_cancel", p_ids=[message])
+    assert process.rpc("tgworker_has_work", p_accounts=[account], p_jobs=False)
+    process.claim(known=[message, other])
+    assert not process.rpc("tgworker_has_work", p_accounts=[account], p_jobs=False)
+    world.sql("update messages set external_message_id = 'taken back' where id = %s", other)
+    assert process.rpc("tgworker_has_work", p_accounts=[account], p_jobs=False)
+
+
 def test_retrying_sends_again_what_a_person_has_looked_at(world: World) -> None:
     account, process = process_of(world)
     chat = world.chat("500")

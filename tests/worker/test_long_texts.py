@@ -21,10 +21,10 @@ LONG = "\n\n".join(PARAGRAPH.format(n=n) * 4 for n in range(46))
 
 
 def written(world: World, text: str, **wishes: str) -> MessageId:
-    """What the application writes: a row, with what it wishes in ``raw_payload``."""
+    """What the application writes into the first conversation: a row, with its wishes in ``raw_payload``."""
     app = SqliteApplication(DataFolder(world.folder).database)
     try:
-        (conversation,) = app.rows("conversations")
+        conversation = app.rows("conversations")[0]
         return MessageId(
             app.insert(
                 "messages",

@@ -140,11 +140,15 @@ begin
     )
     insert into public.tgworker_touched (conversation_id, integration_account_id) select distinct * from gone;
     -- What a worker has in hand it gives back, if nothing of it has left.
-    update public.tgworker_outbox o set cancel_asked_at = public.tgworker_now()
-    from unnest(p_ids) as k (id) left join public.messages m on m.id = k.id
-    where o.message_id = k.id and o.state = 'sending' and o.cancel_asked_at is null
-        and not coalesce(m.direction = 'outbound' and m.channel = 'telegram'
-            and m.external_message_id like 'local-%', false);
+    with asked as (
+        update public.tgworker_outbox o set cancel_asked_at = public.tgworker_now()
+        from unnest(p_ids) as k (id) left join public.messages m on m.id = k.id
+        where o.message_id = k.id and o.state = 'sending' and o.cancel_asked_at is null
+            and not coalesce(m.direction = 'outbound' and m.channel = 'telegram'
+                and m.external_message_id like 'local-%', false)
+        returning o.conversation_id, o.integration_account_id
+    )
+    insert into public.tgworker_touched (conversation_id, integration_account_id) select distinct * from asked;
 
     -- Edited while it waits: moved to another conversation or account, or put off.
     with waiting as materialized (

@@ -386,8 +386,14 @@ begin
         order by o.seq for update
     ) k;
     perform public.tgworker_apply(v_rows, v_now);
-    update public.tgworker_outbox o set cancel_asked_at = v_now
-    where o.message_id = any (p_ids) and o.cancel_asked_at is null and o.state not in ('cancelled', 'expired');
+    with asked as (
+        update public.tgworker_outbox o set cancel_asked_at = v_now
+        where o.message_id = any (p_ids) and o.cancel_asked_at is null and o.state not in ('cancelled', 'expired')
+        returning o.conversation_id, o.integration_account_id, o.state
+    )
+    -- Whoever has it in hand is to look soon.
+    insert into public.tgworker_touched (conversation_id, integration_account_id)
+    select distinct a.conversation_id, a.integration_account_id from asked a where a.state = 'sending';
     return (
         select coalesce(jsonb_agg(jsonb_build_object('message_id', o.message_id, 'state', o.state, 'answer', case
             when o.state in ('cancelled', 'expired') then 'cancelled'
