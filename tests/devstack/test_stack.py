@@ -284,3 +284,11 @@ async def test_a_postgresql_that_does_not_start_says_why(stack_binaries: Binarie
         with pytest.raises(PartFailed, match=r"PostgreSQL does not start: .*FATAL.* incompatible"):
             async with open_cluster(Cluster(stack_binaries.postgresql, folders)):
                 pytest.fail("it started")
+
+
+async def test_a_postgresql_whose_folder_cannot_be_made_says_why(stack_binaries: Binaries) -> None:
+    with open_folders() as folders:
+        folders.database.joinpath("left-over").touch()
+        with pytest.raises(PartFailed, match=r"data folder cannot be made: .* exists but is not empty$"):
+            async with open_cluster(Cluster(stack_binaries.postgresql, folders)):
+                pytest.fail("it started")

@@ -203,8 +203,7 @@ class Cluster(Program):
             extra_groups=None if user is None else [],
         )
         if done.returncode != 0:
-            said = done.stdout.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise PartFailed(f"PostgreSQL's data folder cannot be made: {said[-1]}")
+            raise PartFailed(f"PostgreSQL's data folder cannot be made: {_why(done.stdout)}")
 
     def _settings(self) -> Sequence[str]:
         settings = {
@@ -267,3 +266,11 @@ async def open_cluster(cluster: Cluster) -> AsyncGenerator[Cluster]:
     finally:
         with trio.CancelScope(shield=True):
             await cluster.close()
+
+
+def _why(said: bytes) -> str:
+    """The line by which initdb says what is wrong: after it there are hints, and what it cleans up."""
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines()]
+    errors = [line for line in lines if "error:" in line or "FATAL:" in line]
+    told = [line for line in lines if line and not line.startswith(("initdb: removing ", "child process "))]
+    return errors[0] if errors else (told or ["it said nothing"])[-1]
