@@ -173,3 +173,14 @@ async def test_one_accounts_answer_moves_no_row_of_another(kit: StoreKit, inbox:
     assert (await record(inbox, message)).state is OutboxState.RESOLVING
     await kit.store.record_recipients(inbox.account, {"-55": group})
     assert (await record(inbox, message)).state is OutboxState.WAITING
+
+
+async def test_another_users_session_is_introduced_anew(kit: StoreKit, inbox: Inbox) -> None:
+    chat = inbox.chat("@second_name")
+    inbox.write(chat, "1")
+    await park(inbox)
+    await kit.store.record_recipients(inbox.account, {"@second_name": user(500, username="first_name")})
+    await kit.store.record_introduced(inbox.account)
+    await kit.store.forget_user(inbox.account, 99)
+    assert not (await kit.store.recipients(inbox.account)).introduced
+    assert (await inbox.claim_one()).peer is None

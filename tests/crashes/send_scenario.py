@@ -11,6 +11,8 @@ from tgworker.messaging.records import OutboxState
 
 RING_EVERY_S = 0.5
 
+OPEN = (OutboxState.WAITING, OutboxState.RESOLVING, OutboxState.DEFERRED, OutboxState.SENDING)
+
 
 async def send(
     steps: Steps,
@@ -50,7 +52,7 @@ async def send(
 async def _idle(victim: Victim) -> None:
     """Wait until nothing is open; what was put off is asked for now and then, since nobody polls."""
     ring_at = trio.current_time() + RING_EVERY_S
-    while await victim.store.list_outbox([OutboxState.WAITING, OutboxState.DEFERRED, OutboxState.SENDING]):
+    while await victim.store.list_outbox(OPEN):
         if trio.current_time() > ring_at:
             ring_at += RING_EVERY_S
             victim.worker.dispatch.ring()

@@ -39,6 +39,7 @@ from tgworker.messaging.models import (
     JobId,
     Look,
     MessageId,
+    Met,
     Owned,
     Peer,
     PeerKind,
@@ -47,7 +48,7 @@ from tgworker.messaging.models import (
     Secret,
     UpdateBatch,
 )
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unsure
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unresolved, Unsure
 from tgworker.messaging.pacing import PUBLISHED, UNPACED, Rates, StoredWait
 from tgworker.messaging.ports import Turn
 
@@ -321,6 +322,8 @@ class FakeOutbox:
                         row.state = "done"
                     case Deferred():
                         row.state = "deferred"
+                    case Unresolved():
+                        row.state = "resolving"
                     case _:
                         row.state = "done" if item.attempt.message_id in self.cancelled else "waiting"
 
@@ -497,6 +500,9 @@ class ScriptedConnection:
         connects: What `connect` does: answer with the account's user, raise, or hang (``None``).
         sends: What becomes of the text of that name; what is not named is `SENT`. ``None`` hangs.
         resolves: What is found, raised, or ``None``: it hangs.
+        resolve_script: What becomes of the next questions, before that.
+        meets: The pages of contacts and chats, one after the other; raised, refused, put off, or ``None``: it
+            hangs.
         looks: What a look into a history shows.
         silent: The line is a black hole.
         told: What Telegram says of its logs; raised, or ``None``: it hangs.
@@ -509,6 +515,11 @@ class ScriptedConnection:
         self.connects = connects
         self.sends: dict[str, Outcome | Exception | None] = {}
         self.resolves: Peer | Refused | Deferred | Exception | None = PEER
+        self.resolve_script: deque[Peer | Refused | Deferred | Exception | None] = deque()
+        self.resolved: list[tuple[float, str]] = []
+        self.meets: deque[Sequence[Peer] | Refused | Deferred | Exception | None] = deque()
+        self.met: list[Peer] = []
+        self.met_at: list[float] = []
         self.looks: Look | Deferred | Refused | Exception | None = Look((), whole=True)
         self.looked: list[tuple[float, int, str, int]] = []
         self.silent = False
@@ -559,7 +570,18 @@ class ScriptedConnection:
         return 4096
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
-        return await _played(self.resolves)
+        self.resolved.append((trio.current_time(), to))
+        return await _played(self.resolve_script.popleft() if self.resolve_script else self.resolves)
+
+    async def meet(self, seen: int) -> Met | Refused | Deferred:
+        self.met_at.append(trio.current_time())
+        if self.meets:
+            page: Sequence[Peer] | Refused | Deferred = await _played(self.meets.popleft())
+            if isinstance(page, Refused | Deferred):
+                return page
+            self.met += page
+        await trio.lowlevel.checkpoint()
+        return Met(tuple(self.met[seen:]), not self.meets)
 
     async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
         self.pages.append((trio.current_time(), below, limit))

@@ -33,11 +33,11 @@ from tgworker.messaging.account_states import RULES
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
-from tgworker.messaging.events import AccountChanged, StoreBack, StoreUnavailable
+from tgworker.messaging.events import AccountChanged, AccountIntroduced, StoreBack, StoreUnavailable
 from tgworker.messaging.history_desk import HistoryDesks
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import Account, AccountState, Position
-from tgworker.messaging.outcomes import Deferred, HoldsUp, Released, Unknown
+from tgworker.messaging.models import Account, AccountState, Doubt, Position, Recipients, Sought
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Released, Unknown, Unresolved
 from tgworker.messaging.pacing import PUBLISHED, SEND, UNPACED, Rates, Scope, StoredWait
 from tgworker.messaging.stagger import Stagger
 
@@ -514,7 +514,7 @@ async def test_an_update_or_a_send_does_not_end_the_silence_that_the_keepalive_a
         await trio.sleep(4)
         assert here.store.ingested() == [1]
         assert here.pulse.silent_since() >= 60, "an idle line was announced at 0"
-        here.dispatch.hand_over([attempt("1", peer=None)])
+        here.dispatch.hand_over([attempt("1", doubt=Doubt(7200, 0, expired=False))])
         await trio.sleep(1)
         assert len(here.dispatch.unsettled()) == 1
         assert here.pulse.silent_since() == 10, "a look at the line, 5 s after the send began"
@@ -627,3 +627,112 @@ async def test_a_session_of_the_same_user_goes_on(autojump_clock: trio.testing.M
         await trio.sleep(10)
         assert len(here.telegram.lines) == 1
         assert store.weather.times("forget_user") == []
+
+
+# ---------------------------------------------------------------- whom it knows
+
+
+def unknown() -> FakeStore:
+    """A store that has met the account for the first time."""
+    store = FakeStore()
+    store.whom = Recipients(introduced=False, sought=())
+    return store
+
+
+async def test_whom_an_account_knows_is_read_once_before_anything_is_sent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    line = ScriptedConnection()
+    line.meets.extend([[PEER], Deferred(9, "FLOOD_WAIT_9", HoldsUp.METHOD), [ME]])
+    async with child(line, store=unknown()) as here:
+        assert here.dispatch.online() == {ANNA}
+        await trio.sleep(8)
+        assert here.dispatch.slots() == {}, "nothing is claimed for it"
+        assert here.store.saved_peers == [PEER], "rows for those who are known may be claimed already"
+        await trio.sleep(2)
+        assert ANNA in here.dispatch.slots()
+        assert (here.store.saved_peers, here.store.introduced_at) == ([PEER, ME], [9])
+        assert here.report.of(AccountIntroduced) == [AccountIntroduced(ANNA, 2, 9)]
+
+
+async def test_an_account_with_very_many_chats_sends_after_30_s_while_reading_goes_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    line = ScriptedConnection()
+    line.meets.extend([[PEER], Deferred(3600, "FLOOD_WAIT_3600", HoldsUp.METHOD), [ME]])
+    async with child(line, store=unknown()) as here:
+        await trio.sleep(29.5)
+        assert here.dispatch.slots() == {}
+        await trio.sleep(1)
+        assert ANNA in here.dispatch.slots()
+        assert here.store.introduced_at == []
+        line.hear()
+        while trio.current_time() < 3700:
+            await trio.sleep(10)
+            line.hear()
+        assert here.store.introduced_at == [3600]
+
+
+async def test_an_introduction_that_a_lost_line_cut_off_begins_anew(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    first, second = ScriptedConnection(), ScriptedConnection()
+    first.meets.extend([[PEER], TelegramAway("the line broke")])
+    second.meets.extend([[PEER], [ME]])
+    async with child(first, second, store=unknown()) as here:
+        await trio.sleep(5)
+        assert here.states()[:4] == [(0, "connecting"), (0, "online"), (0, "reconnecting"), (1, "online")]
+        assert here.store.saved_peers == [PEER, PEER, ME]
+        assert here.store.introduced_at == [1]
+
+
+async def test_lists_that_telegram_refuses_hold_up_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    line = ScriptedConnection()
+    line.meets.append(Refused("METHOD_INVALID"))
+    async with child(line, store=unknown()) as here:
+        await trio.sleep(1)
+        assert ANNA in here.dispatch.slots()
+        assert here.report.of(AccountIntroduced) == [AccountIntroduced(ANNA, 0, 0, "METHOD_INVALID")]
+
+
+async def test_an_account_that_was_introduced_reads_no_lists(autojump_clock: trio.testing.MockClock) -> None:
+    line = ScriptedConnection()
+    async with child(line) as here:
+        assert ANNA in here.dispatch.slots()
+        await trio.sleep(1)
+        assert line.met_at == []
+        assert here.store.weather.times("recipients") == [0]
+
+
+async def test_whom_rows_wait_for_is_looked_for_with_each_line_and_when_the_store_knows_of_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakeStore()
+    store.whom = Recipients(introduced=True, sought=(Sought("@anna"),))
+    line = ScriptedConnection()
+    async with child(line, store=store) as here:
+        await trio.sleep(1)
+        assert store.recorded == [(0, {"@anna": PEER})]
+        here.dispatch.hand_over([attempt("1", peer=None, to="@Bert")])
+        await trio.sleep(1)
+        (settled,) = here.dispatch.unsettled()
+        assert isinstance(settled.outcome, Unresolved)
+        assert line.resolved == [(0, "@anna")], "the store has not heard of it yet"
+        here.dispatch.forget((settled,))
+        await trio.sleep(1)
+        assert line.resolved == [(0, "@anna"), (2, "@bert")]
+
+
+async def test_a_row_of_which_the_store_hears_between_two_lines_is_looked_for_over_the_next(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    first, second = ScriptedConnection(), ScriptedConnection()
+    async with child(first, second) as here:
+        here.dispatch.hand_over([attempt("1", peer=None, to="@bert")])
+        await trio.testing.wait_all_tasks_blocked()
+        settled = here.dispatch.unsettled()
+        first.lose()
+        await trio.sleep(0.5)
+        here.dispatch.forget(settled)
+        await trio.sleep(1)
+        assert (first.resolved, second.resolved) == ([], [(1, "@bert")])

@@ -20,16 +20,27 @@ from messaging.messaging_fakes import (
     ScriptedConnection,
     attempt,
     format_text,
-    unpaced_gate,
+    gate_of,
 )
 from tgworker.messaging.dispatch import Desk, Dispatch
 from tgworker.messaging.errors import TelegramAway
-from tgworker.messaging.events import SendFinished, StoreUnavailable
+from tgworker.messaging.events import SendFinished
 from tgworker.messaging.formatted import Entity, EntityKind
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import AccountId, Attempt, Copy, Doubt, Look, Owned, Peer, PeerKind
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Settled, Unknown, Unsure
-from tgworker.messaging.sender import run_sender
+from tgworker.messaging.models import AccountId, Attempt, Copy, Doubt, Look, Owned
+from tgworker.messaging.outcomes import (
+    Deferred,
+    Outcome,
+    Refused,
+    Released,
+    Sent,
+    Settled,
+    Unknown,
+    Unresolved,
+    Unsure,
+)
+from tgworker.messaging.pacing import UNPACED, Rate, Rates
+from tgworker.messaging.sender import ASKED, run_sender
 
 
 @dataclass
@@ -57,10 +68,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(senders: int = 1) -> AsyncGenerator[Stage]:
+async def stage(senders: int = 1, *, rates: Rates = UNPACED) -> AsyncGenerator[Stage]:
     dispatch, line, store = Dispatch(), ScriptedConnection(), FakeStore()
     pulse, report = RecordingPulse(), Reports()
-    gate = unpaced_gate(store, report)
+    gate = gate_of(store, report, rates=rates)
     async with trio.open_nursery() as nursery:
         with dispatch.open_desk(ANNA) as desk:
             for _ in range(senders):
@@ -176,51 +187,14 @@ async def test_a_send_without_an_answer_is_cut_at_exactly_30_s(
         assert await here.outcome_of(attempt("2", text="well")) == (30, SENT), "the sender goes on"
 
 
-async def test_a_name_that_is_not_resolved_is_cut_at_exactly_15_s(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+@pytest.mark.parametrize("to", ["77", "@anna", "+49151123456"])
+async def test_nothing_is_resolved_where_it_is_sent(to: str) -> None:
     async with stage() as here:
-        here.line.resolves = None
-        at, outcome = await here.outcome_of(attempt("1", peer=None, to="@anna"))
-        assert (at, outcome) == (15, Deferred(15, "no answer within 15 s to who this is"))
-        (operation,) = here.pulse.named("telegram.entity")
-        assert (operation.closed_at, operation.expired) == (15, True)
-        assert here.line.sent == []
-
-
-@pytest.mark.parametrize("found", [Refused("USERNAME_NOT_OCCUPIED"), Deferred(9, "FLOOD_WAIT_9")], ids=repr)
-async def test_what_telegram_says_of_an_unknown_name_becomes_the_outcome(found: Refused | Deferred) -> None:
-    async with stage() as here:
-        here.line.resolves = found
-        assert (await here.outcome_of(attempt("1", peer=None)))[1] == found
-        assert here.line.sent == []
-
-
-async def test_a_line_that_breaks_while_a_name_is_resolved_releases_the_attempt() -> None:
-    async with stage() as here:
-        here.line.resolves = TelegramAway("the line broke")
-        assert (await here.outcome_of(attempt("1", peer=None)))[1] == Released("the line broke")
-
-
-async def test_a_resolved_peer_is_remembered_and_used() -> None:
-    found = Peer(-55, PeerKind.CHAT)
-    async with stage() as here:
-        here.line.resolves = found
-        assert (await here.outcome_of(attempt("1", peer=None)))[1] == SENT
-        assert here.store.saved_peers == [found]
-        assert here.line.sent[0][1] == -55
-        assert here.settled is not None
-        assert here.settled.attempt.peer == found, "the store learns who it was, too"
-
-
-@pytest.mark.parametrize(("happening", "sent_at"), [("away", 0), ("hang", 10)])
-async def test_a_store_that_will_not_remember_a_peer_does_not_stop_the_send(
-    happening: str, sent_at: float, autojump_clock: trio.testing.MockClock
-) -> None:
-    async with stage() as here:
-        here.store.weather.will("save_peers", happening)
-        assert await here.outcome_of(attempt("1", peer=None)) == (sent_at, SENT)
-        assert [event.operation for event in here.report.of(StoreUnavailable)] == ["database.save_peers"]
+        _, outcome = await here.outcome_of(attempt("1", peer=None, to=to))
+        assert outcome == Unresolved(ASKED)
+        assert (here.line.resolved, here.line.sent) == ([], [])
+        await trio.testing.wait_all_tasks_blocked()
+        assert [event.outcome for event in here.report.of(SendFinished)] == ["unresolved"]
 
 
 async def test_a_send_that_is_cancelled_is_unknown(autojump_clock: trio.testing.MockClock) -> None:
@@ -233,51 +207,43 @@ async def test_a_send_that_is_cancelled_is_unknown(autojump_clock: trio.testing.
     assert here.report.of(SendFinished) == []
 
 
-async def test_what_is_cancelled_while_its_recipient_is_looked_up_is_not_sent(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+SLOW = replace(UNPACED, account=Rate(every_s=5.0, burst=1))
+"""The second message waits 5 s in a sender's hands."""
+
+
+async def test_what_is_cancelled_while_its_turn_is_waited_for_is_not_sent(
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with stage() as here:
-        found = trio.Event()
-
-        async def resolve(_to: str) -> Peer:
-            await found.wait()
-            return PEER
-
-        monkeypatch.setattr(here.line, "resolve", resolve)
-        here.dispatch.hand_over([attempt("1", peer=None)])
+    async with stage(rates=SLOW) as here:
+        assert (await here.outcome_of(attempt("0")))[1] == SENT
+        here.dispatch.hand_over([attempt("1")])
         await trio.sleep(1)
         here.dispatch.withdraw([attempt("1").message_id])
-        found.set()
-        await trio.sleep(1)
+        await trio.sleep(5)
         (settled,) = here.dispatch.unsettled()
         assert settled.outcome == Released("it was cancelled before anything was sent")
-        assert here.line.sent == []
+        assert len(here.line.sent) == 1
 
 
-async def test_what_expires_while_its_recipient_is_looked_up_is_not_sent(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+async def test_what_expires_while_its_turn_is_waited_for_is_not_sent(
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with stage() as here:
-
-        async def resolve(_to: str) -> Peer:
-            await trio.sleep(5)
-            return PEER
-
-        monkeypatch.setattr(here.line, "resolve", resolve)
-        expiring = replace(attempt("1", peer=None), expires_in_s=5)
+    async with stage(rates=SLOW) as here:
+        assert (await here.outcome_of(attempt("0")))[1] == SENT
+        expiring = replace(attempt("1"), expires_in_s=5)
         here.dispatch.hand_over([expiring], claimed_at=trio.current_time())
         await trio.sleep(10)
         (settled,) = here.dispatch.unsettled()
         assert settled.outcome == Released("it expired before it was sent")
-        assert here.line.sent == []
+        assert len(here.line.sent) == 1
 
 
 async def test_an_attempt_that_is_cancelled_before_its_send_is_released(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with stage() as here:
-        here.line.resolves = None
-        here.dispatch.hand_over([attempt("1", peer=None)])
+    async with stage(rates=SLOW) as here:
+        assert (await here.outcome_of(attempt("0")))[1] == SENT
+        here.dispatch.hand_over([attempt("1")])
         await trio.sleep(1)
         here.senders.cancel()
     (settled,) = here.dispatch.unsettled()

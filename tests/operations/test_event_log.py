@@ -243,6 +243,30 @@ SUPERVISION: list[tuple[Event, dict[str, Any]]] = [
 
 MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
     (
+        messaging.AccountIntroduced(ACCOUNT, 120, 2.5),
+        {
+            "level": "info",
+            "event": "account introduced",
+            "account": "a-1",
+            "operation": "resolve",
+            "peers": 120,
+            "duration_s": 2.5,
+        },
+    ),
+    (
+        messaging.RecipientSought(ACCOUNT, "contacts.resolveUsername", "refused", 0.1, "USERNAME_INVALID"),
+        {
+            "level": "warning",
+            "event": "recipient sought",
+            "account": "a-1",
+            "operation": "resolve",
+            "method": "contacts.resolveUsername",
+            "outcome": "refused",
+            "duration_s": 0.1,
+            "reason": "USERNAME_INVALID",
+        },
+    ),
+    (
         messaging.WaitAnnounced(ACCOUNT, "method", 82_800, "FLOOD_WAIT_82800"),
         {
             "level": "warning",

@@ -35,6 +35,10 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
     ),
     (events.HistoryMissed(ACCOUNT, chats=4), {("tgworker_missed_chats_total",): 4}),
     (
+        events.RecipientSought(ACCOUNT, "contacts.resolveUsername", "found", 0.1),
+        {("tgworker_recipients_sought_total", "found"): 1},
+    ),
+    (
         events.WaitAnnounced(ACCOUNT, "method", 30, "FLOOD_WAIT_30"),
         {("tgworker_waits_announced_total", "method"): 1},
     ),
@@ -71,6 +75,7 @@ OTHERS: list[events.Event] = [
     events.AccountChanged(ACCOUNT, AccountState.BANNED, "why", 2.0),
     events.JobsWaiting("message_jobs", 3),
     events.MessagesUnsure(2),
+    events.AccountIntroduced(ACCOUNT, 120, 2.5),
 ]
 
 

@@ -9,7 +9,7 @@ import trio
 
 from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
-from tgworker.messaging.models import HistoryPage, Look, Peer, Position, UpdateBatch
+from tgworker.messaging.models import HistoryPage, Look, Met, Peer, Position, UpdateBatch
 from tgworker.messaging.outcomes import Deferred, Outcome, Sent, Unknown
 
 LOST_ANSWERS = 0.02
@@ -90,6 +90,9 @@ class JudgedLine:
 
     async def resolve(self, to: str) -> Peer:
         raise AssertionError(f"the peers are known, and {to} was asked for")
+
+    async def meet(self, seen: int) -> Met:
+        raise AssertionError("the peers are known, and the lists were read")
 
     async def connect(self, position: Position | None, peers: Sequence[Peer]) -> Peer:
         raise AssertionError("the line is made")

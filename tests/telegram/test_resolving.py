@@ -13,10 +13,9 @@ from trio.testing import MockClock
 
 from telegram.telegram_world import open_world
 from tgworker.messaging.models import Peer, PeerKind
-from tgworker.messaging.outcomes import Deferred, Refused, Sent
-from tgworker.telegram.dialogs import DIALOG_PAGES
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Sent
 from tgworker.telegram.peer_book import PeerBook
-from tgworker.telegram.peer_lists import LISTS_EVERY_S
+from tgworker.telegram.peer_lists import LISTS_EVERY_S, MOST_PAGES
 from tgworker.telegram.resolving import NOT_FOUND, NOT_UNDERSTOOD, RETRY_AFTER_TROUBLE_S, Resolver
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -118,9 +117,9 @@ async def test_the_dialogs_have_an_end_and_a_bound() -> None:
     script = Script(GetContacts=contacts(), GetDialogs=dialogs([[100]]))
     assert await resolve("5", script) == Refused(NOT_FOUND)
     assert script.names == ["GetContacts", "GetDialogs", "GetDialogs"]
-    endless = Script(GetContacts=contacts(), GetDialogs=dialogs([[n] for n in range(1000, 900, -1)]))
+    endless = Script(GetContacts=contacts(), GetDialogs=dialogs([[n] for n in range(1000, 800, -1)]))
     assert await resolve("5", endless) == Refused(NOT_FOUND)
-    assert endless.names.count("GetDialogs") == DIALOG_PAGES
+    assert endless.names.count("GetDialogs") == MOST_PAGES
 
 
 async def test_the_lists_are_not_read_again_for_each_unknown_id(autojump_clock: MockClock) -> None:
@@ -166,7 +165,7 @@ async def test_a_page_that_telegram_refuses_is_asked_for_again() -> None:
     pages = dialogs([[100, 99], [98, 97]])
     errors = [None, types.RpcError(420, "FLOOD_WAIT_9")]
     script = Script(GetContacts=contacts(), GetDialogs=lambda r: (errors and errors.pop(0)) or pages(r))
-    assert await resolve_all(["97", "97"], script) == [Deferred(9, "FLOOD_WAIT_9"), peer(97)]
+    assert await resolve_all(["97", "97"], script) == [Deferred(9, "FLOOD_WAIT_9", HoldsUp.METHOD), peer(97)]
     assert [r.offset_id for r in script.asked[1:]] == [0, 99, 99]
 
 
@@ -209,7 +208,7 @@ async def test_what_is_not_understood_asks_nobody(to: str) -> None:
 @pytest.mark.parametrize(
     ("code", "name", "expected"),
     [
-        (420, "FLOOD_WAIT_300", Deferred(300, "FLOOD_WAIT_300")),
+        (420, "FLOOD_WAIT_300", Deferred(300, "FLOOD_WAIT_300", HoldsUp.METHOD)),
         (400, "USERNAME_NOT_OCCUPIED", Refused("USERNAME_NOT_OCCUPIED")),
         (500, "INTERNAL", Deferred(RETRY_AFTER_TROUBLE_S, "INTERNAL")),
     ],
@@ -222,7 +221,7 @@ async def test_errors_are_answers(code: int, name: str, expected: Refused | Defe
 async def test_a_flood_in_the_middle_of_the_lists_reads_them_again_later() -> None:
     answers = [types.RpcError(420, "FLOOD_WAIT_9"), types.contacts.Contacts([], 0, [user(5)])]
     script = Script(GetContacts=lambda _: answers.pop(0))
-    assert await resolve_all(["5", "5"], script) == [Deferred(9, "FLOOD_WAIT_9"), peer(5)]
+    assert await resolve_all(["5", "5"], script) == [Deferred(9, "FLOOD_WAIT_9", HoldsUp.METHOD), peer(5)]
 
 
 async def test_a_refused_account_is_no_answer_about_the_peer() -> None:

@@ -8,6 +8,7 @@ _FORGOTTEN = (
     # Ids of messages count for a user: the next one's would be taken for these.
     "delete from tgworker_message_keys where scope = ?",
     "delete from tgworker_peers where integration_account_id = ?",
+    "delete from tgworker_names where integration_account_id = ?",
     "delete from tgworker_waits where integration_account_id = ?",
     "delete from tgworker_channel_positions where integration_account_id = ?",
     "delete from tgworker_positions where integration_account_id = ?",
@@ -19,5 +20,6 @@ def forget_user(connection: sqlite3.Connection, account_id: AccountId, user_id: 
     for statement in _FORGOTTEN:
         connection.execute(statement, (account_id,))
     connection.execute(
-        "update tgworker_accounts set user_id = ? where integration_account_id = ?", (user_id, account_id)
+        "update tgworker_accounts set user_id = ?, introduced_at = null where integration_account_id = ?",
+        (user_id, account_id),
     )

@@ -20,6 +20,7 @@ from tgworker.messaging.hearing import Ears
 from tgworker.messaging.history import HistoryReader
 from tgworker.messaging.history_desk import HistoryDesk, HistoryDesks
 from tgworker.messaging.inbound import run_inbound
+from tgworker.messaging.introducing import introduce
 from tgworker.messaging.keepalive import keep_alive
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.listening import listen
@@ -28,9 +29,13 @@ from tgworker.messaging.naming import run_naming
 from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Telegram, Vault
 from tgworker.messaging.recorder import StateRecorder
+from tgworker.messaging.resolver import Resolver
 from tgworker.messaging.sender import run_sender
 from tgworker.messaging.side_pulse import SidePulse
 from tgworker.messaging.stagger import Stagger
+
+INTRODUCTION = "introduction"
+"""Why senders wait at an account's first connect: whom it knows is being read."""
 
 
 def utc_now() -> datetime:
@@ -142,6 +147,18 @@ class _Child:
             tell=self._stand,
             now=context.now,
         )
+        self._resolver = Resolver(
+            account.id,
+            rate=context.rates.names,
+            pulse=self._side,
+            gate=self._gate,
+            store=context.store,
+            limits=context.limits,
+            delays=context.line_delays,
+            outage=self._new_outage(self._side),
+            report=context.report,
+            ring=context.dispatch.ring,
+        )
         self._recalled = False
         self._losses = self._floods = 0
         self._online_at: float | None = None
@@ -151,6 +168,10 @@ class _Child:
 
     async def run(self, session: Secret) -> AccountRefused:
         """Hold one line after the other; returns Telegram's final no."""
+        with self._context.dispatch.seeking(self._account.id, self._resolver.want):
+            return await self._run(session)
+
+    async def _run(self, session: Secret) -> AccountRefused:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._recorder.run, name="recorder")
             nursery.start_soon(self._gate.keep, name="waits")
@@ -225,6 +246,9 @@ class _Child:
             "database.position", limit_s, partial(context.store.position, account_id)
         )
         peers = await self._outage.insist("database.peers", limit_s, partial(context.store.peers, account_id))
+        ask = partial(context.store.recipients, account_id)
+        recipients = await self._outage.insist("database.recipients", limit_s, ask)
+        self._resolver.recall(recipients)
         pulse.beat()
         me = None
         with pulse.deadline("telegram.connect", context.limits.connect_s):
@@ -243,10 +267,37 @@ class _Child:
             context.dispatch.open_desk(account_id, lambda: connection.text_limit) as desk,
             context.histories.open(account_id) as histories,
         ):
+            desk.halt(halted=not recipients.introduced, by=INTRODUCTION)
             self._stand(self._gate.attach(desk), user_id=me.chat_id)
-            return await self._serve(connection, desk, histories)
+            return await self._serve(connection, desk, histories, introduced=recipients.introduced)
 
-    async def _serve(self, connection: Connection, desk: Desk, histories: HistoryDesk) -> TelegramAway:
+    async def _introduce(self, connection: Connection, introduced: trio.Event) -> str:
+        """Read whom the account knows, and say so."""
+        context = self._context
+        await introduce(
+            self._side,
+            account_id=self._account.id,
+            connection=connection,
+            store=context.store,
+            limits=context.limits,
+            delays=context.line_delays,
+            outage=self._new_outage(self._side),
+            report=context.report,
+            ring=context.dispatch.ring,
+        )
+        introduced.set()
+        await trio.sleep_forever()  # it is no reason for the line to end
+        raise AssertionError
+
+    async def _begin_sending(self, desk: Desk, introduced: trio.Event) -> None:
+        """Let senders begin once the account is introduced, or has been at it for long."""
+        with trio.move_on_after(self._context.limits.introduction_s):
+            await introduced.wait()
+        desk.halt(halted=False, by=INTRODUCTION)
+
+    async def _serve(
+        self, connection: Connection, desk: Desk, histories: HistoryDesk, *, introduced: bool
+    ) -> TelegramAway:
         """Run everything that needs the line, until one part says that the line is lost."""
         context, pulse = self._context, self._pulse
         endings: list[TelegramAway | AccountRefused] = []
@@ -264,6 +315,13 @@ class _Child:
                 end_with, partial(keep_alive, pulse, connection, desk, context.limits), name="keepalive"
             )
             nursery.start_soon(self._gate.run, name="gate")
+            nursery.start_soon(end_with, partial(self._resolver.run, connection), name="resolver")
+            if not introduced:
+                is_known = trio.Event()
+                nursery.start_soon(
+                    end_with, partial(self._introduce, connection, is_known), name="introduction"
+                )
+                nursery.start_soon(self._begin_sending, desk, is_known, name="introduction's bound")
             nursery.start_soon(desk.run_parked, name="parked")
             nursery.start_soon(
                 end_with,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import trio
 
 from tgworker.messaging.models import DEFAULT_TEXT_LIMIT, AccountId, Attempt, MessageId
-from tgworker.messaging.outcomes import Outcome, Released, Settled, Unknown
+from tgworker.messaging.outcomes import Outcome, Released, Settled, Unknown, Unresolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Desk:
         self._parked: list[tuple[float, int, Attempt]] = []  # a heap
         self._parked_news = trio.Event()
         self._numbers = itertools.count()
-        self._halted = False
+        self._halts: set[str] = set()
         # Queued or in flight. Counted by itself: what the channel has given to a sender that has not run yet
         # is in neither.
         self._held: set[MessageId] = set()
@@ -112,7 +112,7 @@ class Desk:
     @property
     def free_slots(self) -> int:
         """How many more attempts this desk takes now."""
-        return 0 if self._halted else max(0, self._slots + len(self._parked) - len(self._held))
+        return 0 if self._halts else max(0, self._slots + len(self._parked) - len(self._held))
 
     @property
     def can_park(self) -> bool:
@@ -124,10 +124,15 @@ class Desk:
         """How many attempts wait for their chat's turn."""
         return len(self._parked)
 
-    def halt(self, *, halted: bool) -> None:
-        """Take attempts no more, or again: while the account may send nothing, nothing is claimed for it."""
-        if halted is not self._halted:
-            self._halted = halted
+    def halt(self, *, halted: bool, by: str = "waits") -> None:
+        """Take attempts no more, or again: while the account may send nothing, nothing is claimed for it.
+
+        Args:
+            halted: Whether nothing is taken.
+            by: Who says so; others may say so, too.
+        """
+        if halted is not (by in self._halts):
+            (self._halts.add if halted else self._halts.discard)(by)
             self._dispatch.ring()
 
     @property
@@ -272,6 +277,7 @@ class Dispatch:
         self._parking = parking
         self._desks: dict[AccountId, Desk] = {}
         self._text_limits: dict[AccountId, Callable[[], int]] = {}
+        self._seekers: dict[AccountId, Callable[[str], None]] = {}
         self._known: set[MessageId] = set()
         self._unsettled: list[Settled] = []
         self._news = trio.Event()
@@ -296,6 +302,20 @@ class Dispatch:
             del self._desks[account_id]
             del self._text_limits[account_id]
             desk.close("the account went offline")
+
+    @contextmanager
+    def seeking(self, account_id: AccountId, want: Callable[[str], None]) -> Generator[None]:
+        """Tell whom messages of an account are for that wait to be resolved, while the block runs.
+
+        ``want`` hears of each once the store knows that it waits; with a desk or without one. What was stored
+        before is for the store to say.
+        """
+        self._seekers[account_id] = want
+        try:
+            yield
+        finally:
+            if self._seekers.get(account_id) is want:
+                del self._seekers[account_id]
 
     def online(self) -> frozenset[AccountId]:
         """The accounts with an open desk."""
@@ -361,6 +381,9 @@ class Dispatch:
         """The store has committed these: the first ``len(settled)`` of `unsettled`."""
         del self._unsettled[: len(settled)]
         self._known.difference_update(item.attempt.message_id for item in settled)
+        for item in settled:
+            if isinstance(item.outcome, Unresolved) and item.attempt.account_id in self._seekers:
+                self._seekers[item.attempt.account_id](item.attempt.to)
 
     def statistics(self) -> DispatchStatistics:
         """How much of it there is, now."""

@@ -66,6 +66,27 @@ class WaitAnnounced:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountIntroduced:
+    """An account's contacts and chats were read, once: so many peers are known by them."""
+
+    account: AccountId
+    peers: int
+    duration_s: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientSought:
+    """Telegram was asked whom a recipient names, by ``method``: ``found``, ``refused`` or ``deferred``."""
+
+    account: AccountId
+    method: str
+    outcome: str
+    duration_s: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ingested:
     """Updates were committed: how many messages came, and how many of them were new."""
 
@@ -145,6 +166,8 @@ Event = (
     | StoreBack
     | SendFinished
     | WaitAnnounced
+    | AccountIntroduced
+    | RecipientSought
     | Ingested
     | HistoryMissed
     | AccountDeaf
@@ -162,6 +185,8 @@ CATALOGUE: tuple[type[Event], ...] = (
     StoreBack,
     SendFinished,
     WaitAnnounced,
+    AccountIntroduced,
+    RecipientSought,
     Ingested,
     HistoryMissed,
     AccountDeaf,

@@ -182,6 +182,19 @@ class Gate:
             self._halt_or_go_on()  # before the outcome is filed: what is given back is not claimed again
             self._news.set()
 
+    # ---------------------------------------------------------------- for the resolver
+
+    def wait_of(self, method: str) -> Wait | None:
+        """The wait that Telegram announced for a method, if it is not over."""
+        return self._pacing.wait_of(Scope.method(method), trio.current_time())
+
+    def announced(self, method: str, wait_s: float, reason: str) -> None:
+        """Telegram will be asked by a method no more for so long: the next process is to know it, too."""
+        now_s = trio.current_time()
+        if self._pacing.announced(Wait(Scope.method(method), now_s + wait_s, reason), now_s, ours=False):
+            self._report(WaitAnnounced(self._account_id, ScopeKind.METHOD.value, wait_s, reason))
+            self._unsaved.set()
+
     # ---------------------------------------------------------------- for the account's child
 
     async def recall(self, outage: Outage) -> None:

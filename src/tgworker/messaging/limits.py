@@ -27,7 +27,9 @@ class Limits:
             update log usually tells first.
         name_again_s: Between two looks.
         send_s: One message handed to Telegram and acknowledged.
-        entity_s: One name, phone or id resolved to a peer.
+        entity_s: One name, phone or id resolved to a peer; one page of contacts or chats.
+        introduction_s: So long an account that connects for the first time sends nothing while whom it knows
+            is read. After that it sends what it can, and reading goes on.
         media_s: Without progress in a file, either way.
         database_s: One call to the store.
         cycle_s: One turn of a loop.
@@ -54,6 +56,7 @@ class Limits:
     name_again_s: float = 300
     send_s: float = 30
     entity_s: float = 15
+    introduction_s: float = 30
     media_s: float = 60
     database_s: float = 10
     cycle_s: float = 120

@@ -199,6 +199,19 @@ class Recipients:
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """What a page of an account's contacts or chats showed.
+
+    Attributes:
+        peers: Whom the account may address.
+        is_all: Whether the lists are at their end, or as far as they are read.
+    """
+
+    peers: tuple[Peer, ...]
+    is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """A message in a chat's history that may be the one that an attempt made.
 

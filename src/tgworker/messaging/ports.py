@@ -31,6 +31,7 @@ from tgworker.messaging.models import (
     Look,
     MessageId,
     MessageJob,
+    Met,
     Owned,
     Peer,
     Position,
@@ -291,8 +292,8 @@ class WaitStore(Protocol):
         ...
 
 
-class SenderStore(InboundStore, DoubtStore, Protocol):
-    """What senders need of a store."""
+class IntroductionStore(InboundStore, RecipientStore, Protocol):
+    """What an introduction needs of a store."""
 
 
 class PendingStore(Protocol):
@@ -451,6 +452,14 @@ class Connection(Protocol):
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         """Find whom ``to`` names: a marked id in decimal, ``@username``, or ``+`` and a phone number."""
+        ...
+
+    async def meet(self, seen: int) -> Met | Refused | Deferred:
+        """Read one page on in the account's contacts and chats, unless they are at their end.
+
+        Returns:
+            Whom it met there since it was connected, without the first ``seen`` of them.
+        """
         ...
 
     async def ping(self) -> None:

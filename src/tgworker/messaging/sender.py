@@ -5,18 +5,25 @@ from functools import partial
 
 import trio
 
-from tgworker.messaging.bounded import within
 from tgworker.messaging.dispatch import Desk, Flight
 from tgworker.messaging.doubts import look_for, must_look, unsendable, why_looked
-from tgworker.messaging.errors import StoreAway, TelegramAway
-from tgworker.messaging.events import Report, SendFinished, StoreUnavailable
+from tgworker.messaging.events import Report, SendFinished
 from tgworker.messaging.gate import Gate, Parked
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import Attempt, Peer
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Sent, Unknown, reason_of
+from tgworker.messaging.outcomes import (
+    Outcome,
+    Refused,
+    Released,
+    Sent,
+    Unknown,
+    Unresolved,
+    reason_of,
+)
 from tgworker.messaging.pacing import Go
 from tgworker.messaging.planning import Format, parts_of
-from tgworker.messaging.ports import Connection, Pulse, SenderStore
+from tgworker.messaging.ports import Connection, DoubtStore, Pulse
+
+ASKED = "Telegram is asked who its recipient is"
 
 
 async def run_sender(
@@ -25,7 +32,7 @@ async def run_sender(
     desk: Desk,
     gate: Gate,
     connection: Connection,
-    store: SenderStore,
+    store: DoubtStore,
     limits: Limits,
     report: Report,
     format_text: Format,
@@ -43,7 +50,7 @@ async def run_sender(
     while True:
         attempt = await desk.take()
         with desk.fly(attempt) as flight:
-            outcome = await _send(pulse, flight, gate, connection, store, limits, report, format_text)
+            outcome = await _send(pulse, flight, gate, connection, store, limits, format_text)
             if isinstance(outcome, Parked):
                 flight.park(outcome.until)
                 continue
@@ -67,9 +74,8 @@ async def _send(
     flight: Flight,
     gate: Gate,
     connection: Connection,
-    store: SenderStore,
+    store: DoubtStore,
     limits: Limits,
-    report: Report,
     format_text: Format,
 ) -> Outcome | Parked:
     attempt = flight.attempt
@@ -81,25 +87,11 @@ async def _send(
     flight.attempt = attempt = replace(attempt, parts=len(parts))  # the settle says whether this was the last
     if attempt.known_id is not None or attempt.part >= len(parts):
         return Sent(attempt.known_id)  # (another release of the worker may have made more of the same text)
-    if (wait := gate.closed()) is not None:
-        return Released(wait.reason)
     peer = attempt.peer
     if peer is None:
-        found = await _resolve(pulse, attempt, connection, limits)
-        if not isinstance(found, Peer):
-            return unsendable(attempt, found) if isinstance(found, Refused) else found
-        peer = found
-        flight.attempt = replace(attempt, peer=peer)  # the store learns from the settle who this was
-        try:
-            await within(
-                pulse,
-                "database.save_peers",
-                limits.database_s,
-                lambda: store.save_peers(attempt.account_id, (found,)),
-            )
-        except StoreAway as error:
-            # Nothing is lost: the next message to this chat resolves it again.
-            report(StoreUnavailable("database.save_peers", str(error), 0, attempt.account_id))
+        return Unresolved(ASKED)  # nothing is resolved here: whom it is for, the account's resolver finds
+    if (wait := gate.closed()) is not None:
+        return Released(wait.reason)
     part = parts[attempt.part]
     looked = partial(look_for, pulse, attempt, peer, part, connection=connection, store=store, limits=limits)
     if attempt.doubt is not None and must_look(attempt.doubt, limits.repeat_window_s):
@@ -120,14 +112,3 @@ async def _send(
         why = f"Telegram refused to take it again ({outcome.reason})"
         return await looked(why, missing=outcome)
     return outcome
-
-
-async def _resolve(
-    pulse: Pulse, attempt: Attempt, connection: Connection, limits: Limits
-) -> Peer | Refused | Deferred | Released:
-    try:
-        with pulse.deadline("telegram.entity", limits.entity_s):
-            return await connection.resolve(attempt.to)
-    except TelegramAway as away:
-        return Released(str(away))
-    return Deferred(limits.entity_s, f"no answer within {limits.entity_s:g} s to who this is")

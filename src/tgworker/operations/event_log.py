@@ -226,7 +226,9 @@ def messaging_level(event: messaging.Event) -> Level:
             return _OUTCOME_LEVELS.get(event.outcome, "info")
         case messaging.Ingested() | messaging.HeartbeatWritten():
             return "debug"
-        case messaging.HistoryRead():
+        case messaging.RecipientSought():
+            return "info" if event.outcome == "found" else "warning"
+        case messaging.HistoryRead() | messaging.AccountIntroduced():
             return "info" if event.error is None else "warning"
         case messaging.StoreBack() | messaging.JobsWaiting():
             return "info"
@@ -252,6 +254,8 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
             fields["operation"] = "send"
         case messaging.HistoryRead():
             fields["operation"] = "history"
+        case messaging.RecipientSought() | messaging.AccountIntroduced():
+            fields["operation"] = "resolve"
         case messaging.Ingested() | messaging.HistoryMissed():
             fields["operation"] = "ingest"
         case messaging.HeartbeatWritten() | messaging.HeartbeatMissed():

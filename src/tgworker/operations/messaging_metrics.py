@@ -59,6 +59,12 @@ class MessagingMetrics:
             ["scope"],
             known=[("method",), ("chat",), ("strangers",)],
         )
+        self._sought = Counter(
+            "tgworker_recipients_sought_total",
+            "Questions to Telegram about whom a recipient names, by outcome.",
+            ["outcome"],
+            known=[("found",), ("refused",), ("deferred",)],
+        )
         self._deaf = Counter(
             "tgworker_deaf_total",
             "How often a line brought no updates although it answered, by what was done about it.",
@@ -108,6 +114,7 @@ class MessagingMetrics:
             self._ingest_s,
             self._missed_chats,
             self._waits,
+            self._sought,
             self._deaf,
             self._history,
             self._history_jobs,
@@ -135,6 +142,8 @@ class MessagingMetrics:
                 self._missed_chats.add(by=event.chats)
             case events.WaitAnnounced():
                 self._waits.add(event.scope)
+            case events.RecipientSought():
+                self._sought.add(event.outcome)
             case events.AccountDeaf():
                 self._deaf.add(event.remedy.value)
             case events.HistoryRead():
@@ -155,7 +164,7 @@ class MessagingMetrics:
                 self._waiting.set(self._tables.of(event.table), to=event.waiting)
             case events.MessagesUnsure():
                 self._unsure.set(to=event.count)
-            case events.AccountChanged():
+            case events.AccountChanged() | events.AccountIntroduced():
                 pass  # the worker is asked how many are in which state: it knows which are no longer ours
             case _:
                 assert_never(event)

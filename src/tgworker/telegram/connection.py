@@ -19,6 +19,7 @@ from tgworker.messaging.models import (
     AccountState,
     HistoryPage,
     Look,
+    Met,
     Peer,
     Position,
     Secret,
@@ -172,6 +173,10 @@ class TelethonConnection:
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         """See the port. Ids are looked for among known peers, then contacts, then dialogs."""
         return await self._cross(self._resolve_aio, to)
+
+    async def meet(self, seen: int) -> Met | Refused | Deferred:
+        """See the port."""
+        return await self._cross(self._meet_aio, seen)
 
     async def ping(self) -> None:
         """See the port."""
@@ -364,6 +369,10 @@ class TelethonConnection:
     async def _resolve_aio(self, to: str) -> Peer | Refused | Deferred:
         _, _, resolver = self._ready()
         return await resolver.resolve_aio(to)
+
+    async def _meet_aio(self, seen: int) -> Met | Refused | Deferred:
+        _, _, resolver = self._ready()
+        return await resolver.meet_aio(seen)
 
     async def _compare_aio(self) -> Told:
         if self._comparison is None:

@@ -5,13 +5,18 @@ import asyncio
 import trio
 from telethon.tl import functions
 
+from tgworker.messaging.models import Met, Peer
 from tgworker.telegram.client import AccountClient
-from tgworker.telegram.dialogs import DialogPages
+from tgworker.telegram.dialogs import DIALOG_PAGES, DialogPages
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import peers_of
 
 LISTS_EVERY_S = 300.0
 """Once read to their end, the lists are read again at most this often, however many unknown ids there are."""
+
+MOST_PAGES = 100
+"""Who is looked for is looked for in so many pages of chats, the newest 10,000: further than whoever reads
+them all goes, and no id is given up for standing far down."""
 
 
 class PeerLists:
@@ -26,12 +31,25 @@ class PeerLists:
         self._client = client
         self._book = book
         self._reading = asyncio.Lock()
+        self._met: list[Peer] = []  # of the first reading
+        self._is_first = True
         self._restart()
 
     def _restart(self) -> None:
         self._contacts_read = False
-        self._dialogs = DialogPages(self._client, self._book)
+        self._pages = 0
+        self._dialogs = DialogPages(self._client, self._book, most=MOST_PAGES)
         self._read_at: float | None = None
+
+    async def meet_aio(self, seen: int) -> Met:
+        """Read one page on, of `DIALOG_PAGES`; whom the account met so far, without the first ``seen``.
+
+        Raises: as `look_for_aio`. Cancellation: the same.
+        """
+        async with self._reading:
+            if self._is_first:
+                await self._read_on_aio()
+            return Met(tuple(self._met[seen:]), not self._is_first)
 
     async def look_for_aio(self, chat_id: int) -> None:
         """Read on until the book holds the id, or the lists are at their end.
@@ -51,7 +69,19 @@ class PeerLists:
     async def _read_on_aio(self) -> None:
         if not self._contacts_read:
             contacts = await self._client.ask_aio(functions.contacts.GetContactsRequest(hash=0))
-            self._book.learn(peers_of(getattr(contacts, "users", ())))
+            self._learn(peers_of(getattr(contacts, "users", ())))
             self._contacts_read = True
-        elif await self._dialogs.read_aio() is None:
+            return
+        page = await self._dialogs.read_aio()
+        if page is None:
             self._read_at = trio.current_time()
+        else:
+            self._pages += 1
+            self._learn(peers_of([*getattr(page, "users", ()), *getattr(page, "chats", ())]))
+        if page is None or self._pages >= DIALOG_PAGES:
+            self._is_first = False
+
+    def _learn(self, peers: tuple[Peer, ...]) -> None:
+        self._book.learn(peers)
+        if self._is_first:
+            self._met += peers

@@ -6,13 +6,13 @@ from typing import Any
 from telethon.errors import RPCError
 from telethon.tl import functions
 
-from tgworker.messaging.models import Peer, PeerKind
+from tgworker.messaging.models import Met, Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peer_lists import PeerLists
 from tgworker.telegram.peers import kind_of, marked_id, peers_of
-from tgworker.telegram.rpc_errors import account_refusal, error_name, is_passing, wait_of
+from tgworker.telegram.rpc_errors import account_refusal, error_name, held_up_by, is_passing, wait_of
 
 RETRY_AFTER_TROUBLE_S = 5.0
 """Telegram has trouble of its own (a 500): ask again after this."""
@@ -53,14 +53,18 @@ class Resolver:
             if re.fullmatch(r"\+\d{5,15}", to, re.ASCII):
                 return await self._by_phone_aio(to[1:])
         except RPCError as error:
-            if account_refusal(error) is not None:
-                raise
-            name = error_name(error)
-            seconds = wait_of(error)
-            if seconds is not None:
-                return Deferred(seconds, name)
-            return Deferred(RETRY_AFTER_TROUBLE_S, name) if is_passing(error) else Refused(name)
+            return _said(error)
         return Refused(NOT_UNDERSTOOD)
+
+    async def meet_aio(self, seen: int) -> Met | Refused | Deferred:
+        """Read on in the account's lists. See `tgworker.messaging.ports.Connection.meet`.
+
+        Raises: as `resolve_aio`. Cancellation: who was met is kept.
+        """
+        try:
+            return await self._lists.meet_aio(seen)
+        except RPCError as error:
+            return _said(error)
 
     async def _by_id_aio(self, chat_id: int) -> Peer | Refused:
         if chat_id not in self._book:
@@ -85,3 +89,14 @@ class Resolver:
         self._book.learn(peers_of(found.users))
         self._book.learn(peers_of(found.chats))
         return self._book.get(marked_id(found.peer)) or Refused(otherwise)
+
+
+def _said(error: RPCError) -> Refused | Deferred:
+    """What an error says about the question; raised again where it is about the account."""
+    if account_refusal(error) is not None:
+        raise error
+    name = error_name(error)
+    seconds = wait_of(error)
+    if seconds is not None:
+        return Deferred(seconds, name, held_up_by(error))
+    return Deferred(RETRY_AFTER_TROUBLE_S, name) if is_passing(error) else Refused(name)

@@ -8,6 +8,7 @@ Lowest last::
     bucket          so many at once, then one every so many seconds
 """
 
+from tgworker.messaging.pacing.bucket import Bucket as Bucket
 from tgworker.messaging.pacing.bucket import Rate as Rate
 from tgworker.messaging.pacing.plan import Because as Because
 from tgworker.messaging.pacing.plan import Go as Go

@@ -678,10 +678,12 @@ begin
     if v_rows = v_limit then
         return '{"more": true}';
     end if;
+    delete from public.tgworker_names where integration_account_id = p_account;
     delete from public.tgworker_waits where integration_account_id = p_account;
     delete from public.tgworker_channel_positions where integration_account_id = p_account;
     delete from public.tgworker_positions where integration_account_id = p_account;
-    update public.tgworker_accounts set user_id = p_user_id where integration_account_id = p_account;
+    update public.tgworker_accounts set user_id = p_user_id, introduced_at = null
+    where integration_account_id = p_account;
     return '{"more": false}';
 end $$;
 
