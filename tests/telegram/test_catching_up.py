@@ -15,7 +15,7 @@ from telegram.telegram_world import World, open_world, receive_texts
 from tgworker.sandbox import Fault
 from tgworker.telegram import DifferenceDelayed, TelethonConnection
 from tgworker.telegram.peers import peers_of
-from tgworker.telegram.update_box import UpdateBox
+from tgworker.telegram.update_box import CHANNEL_IDLE_S, UpdateBox
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 GET_DIFFERENCE = "GetDifferenceRequest"
@@ -154,6 +154,28 @@ async def test_trouble_in_one_channel_holds_that_one_only(
         assert sorted(await receive_texts(line, 2)) == ["in 7", "in 8"]
         assert trio.current_time() == 1
     assert delays(world) == [(1, "PERSISTENT_TIMESTAMP_OUTDATED"), (1, "ODD")]
+
+
+async def test_a_quiet_channel_is_asked_seldom_and_a_gap_in_it_at_once(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.open(0) as line:
+        await line.connect(None, channels(7, 8))
+        start = (await line.updates.receive()).position
+        assert start is not None
+    async with world.open(0) as line:
+        await line.connect(replace(start, channels={7: 1, 8: 1}), channels(7, 8))
+        asked = scripted(line, monkeypatch)
+        await trio.sleep(CHANNEL_IDLE_S - 1)
+        assert asked == []
+        client: Any = line._client
+        post = types.Message(5, types.PeerChannel(7), NOON, "late", post=True)
+        late = types.UpdateNewChannelMessage(post, 5, 1)
+        client._updates_queue.put_nowait(types.Updates([late], [], [], NOON, 0))
+        assert await receive_texts(line, 1) == ["in 7"]
+        assert asked == [(7, CHANNEL_IDLE_S - 0.5)]
+        await trio.sleep(1000)
+        assert [channel for channel, _ in asked] == [7, 8]
 
 
 # ------------------------------------------------ nothing of a difference is dropped

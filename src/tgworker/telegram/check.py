@@ -47,6 +47,7 @@ SIGNATURES = {
     "client._sender._try_connect": ("attempt",),
     "client._sender._process_message": ("message",),
     "client._sender._handle_new_session_created": ("message",),
+    "client._message_box.check_deadlines": (),
     "client._message_box.end_get_diff": ("entry",),
     "client._message_box.get_difference": (),
     "client._message_box.get_channel_difference": ("chat_hashes",),

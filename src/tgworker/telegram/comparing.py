@@ -14,8 +14,8 @@ from tgworker.telegram.rpc_errors import account_refusal
 from tgworker.telegram.update_box import ACCOUNT
 
 CHANNELS_EVERY = 4
-"""Once all dialogs were seen, a page of them is asked for every so many times: a page costs a hundred
-times as much as the account's own state, and Telethon asks each silent channel every 15 minutes anyhow."""
+"""Once all dialogs were seen, the first page of them is asked for every so many times: there stand those in
+which something has happened. A page costs a hundred times as much as the account's own state."""
 
 
 class Comparison:
@@ -71,13 +71,12 @@ class Comparison:
         return len(self._client.box.stands()) > 1
 
     async def _channels_aio(self) -> dict[int, int]:
+        if not self._is_first_time:
+            self._pages = DialogPages(self._client, self._book)
         page = await self._pages.read_aio()
         if page is None:
-            self._pages = DialogPages(self._client, self._book)
-            if self._is_first_time:
-                self._is_first_time = False
-                return {}
-            page = await self._pages.read_aio()
+            self._is_first_time = False
+            return {}
         found = {
             dialog.peer.channel_id: dialog.pts
             for dialog in page.dialogs

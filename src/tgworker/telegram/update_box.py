@@ -18,6 +18,10 @@ RETRY_FROM_S = 1.0
 RETRY_MAX_S = 60.0
 """Pauses before Telegram, in trouble, is asked again for what was missed: the first, and the longest."""
 
+CHANNEL_IDLE_S = 6 * 3600.0
+"""A channel that brings nothing for so long is asked by itself. Telethon does so every 15 minutes: an account
+in 500 channels would ask every two seconds, day and night. What is behind is found by comparing dialogs."""
+
 MOST_HELD = 100
 """Updates of one log that are held because something before them is missing. Telethon holds all that comes
 for half a second, and tries each again with every other: of a burst thousands, thousands of times."""
@@ -49,6 +53,8 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
         self._pauses_s: dict[int, float] = {}
         self._again_at: dict[int, float] = {}
         self._no_account_before = self._no_channel_before = 0.0
+        self._asked_at: dict[int, float] = {}
+        self._began_at = get_running_loop().time()
         self.is_fresh = False
         self.answered = 0
         self.missed: list[int] = []
@@ -93,8 +99,27 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
     def had(self, log: int) -> None:
         """A log's difference came."""
         self.answered += 1
+        self._asked_at[log] = get_running_loop().time()
         self._pauses_s.pop(log, None)
         self._again_at.pop(log, None)
+
+    def check_deadlines(self) -> Any:
+        """Telethon's, but a channel that is merely quiet is not asked every 15 minutes."""
+        now = get_running_loop().time()
+        called_for = {*self.getting_diff_for, *self._again_at}
+        called_for.update(entry for entry, gap in self.possible_gaps.items() if now >= gap.deadline)
+        deadline = super().check_deadlines()
+        quiet = {
+            entry
+            for entry in self.getting_diff_for
+            if isinstance(entry, int)
+            and entry not in called_for
+            and now - self._asked_at.get(entry, self._began_at) < CHANNEL_IDLE_S
+        }
+        if quiet:
+            self.getting_diff_for -= quiet
+            self.reset_deadlines(quiet, next_updates_deadline())
+        return deadline
 
     def end_get_diff(self, entry: Any) -> None:
         """Telethon's, but the next time is when `ask_again` said."""
@@ -116,6 +141,7 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
         now = get_running_loop().time()
         for entry in [each for each in self.getting_diff_for if isinstance(each, int)]:
             if self._due(entry) > now:
+                self._again_at[entry] = self._due(entry)
                 self.end_get_diff(entry)
             elif chat_hashes.get(entry) is None:
                 stored = self._hash_of(entry)
