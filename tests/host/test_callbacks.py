@@ -13,6 +13,7 @@ import trio
 import trio_asyncio
 from trio.testing import wait_all_tasks_blocked
 
+import tgworker.telegram.host.loop
 from tgworker.telegram.host import HostLoop, open_hosted_loop
 
 
@@ -135,28 +136,35 @@ async def test_callbacks_without_end_do_not_starve_trio(loop: HostLoop) -> None:
     assert turns > 50  # nor does trio starve them
 
 
-async def test_who_waits_for_asyncio_code_goes_on_before_the_callbacks_that_come_after(
-    loop: HostLoop,
+async def test_a_turn_ends_when_a_trio_task_has_got_what_it_waited_for(
+    loop: HostLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the answers to fifty senders would be handed on all at once, and nothing sent meanwhile."""
-    order: list[str] = []
+    monkeypatch.setattr(tgworker.telegram.host.loop, "TURN_S", 60.0)  # nothing else ends it
+    ran = 0
 
-    def again(left: int) -> None:
-        if left:
-            loop.call_soon(again, left - 1)
-        else:
-            order.append("callbacks")
+    def again() -> None:
+        nonlocal ran
+        ran += 1
+        if ran < 1000:
+            loop.call_soon(again)
 
     async def job_aio() -> None:
-        loop.call_soon(again, 1000)
+        loop.call_soon(again)
 
+    class Steps(trio.abc.Instrument):
+        def __init__(self) -> None:
+            self.ran_before: list[int] = []
+
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            self.ran_before.append(ran)
+
+    await wait_all_tasks_blocked()
+    steps = Steps()
+    trio.lowlevel.add_instrument(steps)
     await loop.run_aio_coroutine(job_aio())
-    order.append("trio")
-    await loop.synchronize()
-    with trio.fail_after(10):
-        while len(order) < 2:
-            await trio.lowlevel.checkpoint()
-    assert order == ["trio", "callbacks"]
+    trio.lowlevel.remove_instrument(steps)
+    assert next(count for count in steps.ran_before if count) < 10
 
 
 async def test_in_debug_mode_asyncio_watches(loop: HostLoop, caplog: pytest.LogCaptureFixture) -> None:

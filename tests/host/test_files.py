@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 import trio
 
+import tgworker.telegram.host.loop
 from telegram.telegram_world import open_files
 from tgworker.telegram.host import HostLoop, open_host, open_hosted_loop
 
@@ -102,6 +103,32 @@ async def test_files_wake_a_loop_although_the_main_task_sleeps_for_a_timer(loop:
         theirs.sendall(b"hello")
         with trio.fail_after(10):
             assert await loop.run_aio_coroutine(loop.sock_recv(ours, 10)) == b"hello"
+
+
+async def test_what_a_file_begins_goes_on_when_its_turn_is_over(
+    loop: HostLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tgworker.telegram.host.loop, "TURN_S", 0.0)
+    done = trio.Event()
+
+    def on_ready() -> None:
+        ours.recv(1)
+        again(100)
+
+    def again(left: int) -> None:
+        if left:
+            loop.call_soon(again, left - 1)
+        else:
+            done.set()
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loop.add_reader(ours, on_ready)
+        await trio.testing.wait_all_tasks_blocked()
+        theirs.sendall(b"x")
+        with trio.fail_after(10):
+            await done.wait()
+        loop.remove_reader(ours)
 
 
 async def test_names_are_looked_up_in_trios_threads(loop: HostLoop) -> None:
