@@ -333,7 +333,7 @@ class RpcStore:
 
     async def unnamed(self, account_id: AccountId) -> Sequence[Attempt]:
         rows = self.rpc("tgworker_unnamed", p_account=account_id, p_fence=self._fence(account_id))
-        more = {"account": account_id, "part": 0, "parts": 1, "known_id": None}
+        more = {"account": account_id, "part": 0, "parts": 1, "known_id": None, "expires_in_s": None}
         return [
             _attempt(
                 {
