@@ -16,6 +16,8 @@ from tgworker.sandbox import Fault
 
 SEND = "messages.sendMessage"
 DIFFERENCE = "updates.getDifference"
+FORGOTTEN = "the update log is forgotten"
+LONG_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,12 @@ class Scene:
 Breakage = Callable[[Scene], Awaitable[None]]
 
 
-def _soon_over(fault: Fault) -> Breakage:
-    """A fault of the pretended Telegram that happens to an account once or a few times."""
+def _soon_over(fault: Fault, *, most: int = 3) -> Breakage:
+    """A fault of the pretended Telegram that happens to an account once, or ``most`` times at most."""
 
     async def happen(scene: Scene) -> None:
         number = scene.site.sandbox.faults.set(
-            replace(fault, user=scene.user(), count=scene.rng.randint(1, 3))
+            replace(fault, user=scene.user(), count=scene.rng.randint(1, most))
         )
         await trio.sleep(scene.rng.uniform(1, 4))
         scene.site.sandbox.faults.clear(number)
@@ -89,6 +91,18 @@ async def _other_manners(scene: Scene) -> None:
     )
 
 
+async def _forget_sessions(scene: Scene) -> None:
+    scene.site.sandbox.forget_sessions(scene.user())
+
+
+async def _forget_log(scene: Scene) -> None:
+    """Whoever is away for a moment must read what was missed from the histories."""
+    scene.site.sandbox.behave(difference_remembers=1)
+    scene.site.sandbox.drop_connections(scene.user())
+    await trio.sleep(scene.rng.uniform(1, 5))
+    scene.site.sandbox.behave(difference_remembers=200_000)
+
+
 async def _stall_worker(scene: Scene) -> None:
     if scene.processes.signal_worker(signal.SIGSTOP):
         await trio.sleep(scene.rng.uniform(0.2, 3))
@@ -114,6 +128,9 @@ BREAKAGES: dict[str, Breakage] = {
     "black hole": _for_a_while(8, Fault("blackhole", method="raw")),
     "nobody connects": _for_a_while(3, Fault("drop", method="connect")),
     "pings vanish": _for_a_while(6, Fault("blackhole", method="ping")),
+    # Twice in a row would be believed, and a person would have to log in.
+    "the key is unknown, once": _soon_over(Fault("transport_error", method="raw", code=404), most=1),
+    "a session is new to the server": _forget_sessions,
     "a line is cut": _cut_one_line,
     "all lines are cut": _cut_all_lines,
     "new salt": _turn_salt,
@@ -122,6 +139,14 @@ BREAKAGES: dict[str, Breakage] = {
     "worker freezes": _freeze_worker,
 }
 """What befalls Telegram, the lines to it, and the process."""
+
+
+LONG_BREAKAGES: dict[str, Breakage] = {
+    "a line is deaf": _for_a_while(20, Fault("deaf", method="push", heals="difference")),
+    "no connections from here": _soon_over(Fault("transport_error", method="raw", code=429), most=1),
+    FORGOTTEN: _forget_log,
+}
+"""What takes minutes to get over: only in soaks that have them."""
 
 
 def _gateway(fault: GatewayFault) -> Breakage:
@@ -181,7 +206,11 @@ async def keep_breaking(scene: Scene, happened: Counter[str], stop: trio.Event) 
 
     Each thing has its turn before any comes again, in an order of chance: a short soak has them all, too.
     """
-    menu = BREAKAGES | (STORE_BREAKAGES if scene.site.stack is not None else {})
+    menu = dict(BREAKAGES)
+    if scene.site.plan.seconds >= LONG_S:
+        menu |= LONG_BREAKAGES
+    if scene.site.stack is not None:
+        menu |= STORE_BREAKAGES
     busy: set[str] = set()
 
     async def happen(name: str) -> None:

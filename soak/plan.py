@@ -16,7 +16,8 @@ class Plan:
         guard_share: Which part of the kills strikes the guard. The next one is another holder: on Supabase it
             waits until the leases of the killed one have run out.
         break_every_s: From one other fault to the next, on average.
-        settle_within_s: How long it may take, once nothing breaks any more, until both sides agree.
+        settle_within_s: How long it may take, once nothing breaks any more, until both sides agree: a deaf
+            line is found out every five minutes.
         supabase: Whether the store is a local stack, whose parts break too; else it is the embedded one.
         seed: Of everything random here.
         variables: The worker's environment, beyond what it needs to run at all.
@@ -29,7 +30,7 @@ class Plan:
     kill_every_s: float = 20
     guard_share: float = 0.3
     break_every_s: float = 3
-    settle_within_s: float = 180
+    settle_within_s: float = 600
     supabase: bool = False
     seed: int = 1
     variables: dict[str, str] = field(default_factory=dict[str, str])

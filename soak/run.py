@@ -8,7 +8,7 @@ from random import Random
 
 import trio
 
-from soak.breaking import Scene, keep_breaking
+from soak.breaking import FORGOTTEN, Scene, keep_breaking
 from soak.plan import Plan
 from soak.processes import Processes
 from soak.site import Application, Site, open_site
@@ -111,13 +111,14 @@ async def _storm(scene: Scene, traffic: Traffic, found: Found) -> None:
 
 async def _settle(site: Site, traffic: Traffic, found: Found) -> None:
     """Wait until both ledgers are equal and nothing is open, or the patience ends; note how it is then."""
+    late = bool(found.faults[FORGOTTEN])
     with trio.move_on_after(site.plan.settle_within_s):
         while True:
-            found.ledgers = await compare(site, traffic)
+            found.ledgers = await compare(site, traffic, late=late)
             if found.ledgers.equal and not await site.application.unsent():
                 return
             await trio.sleep(LOOK_EVERY_S)
-    found.ledgers = await compare(site, traffic)
+    found.ledgers = await compare(site, traffic, late=late)
     found.unsent.update(row.state.value for row in await site.application.unsent())
 
 

@@ -8,6 +8,9 @@ import trio
 
 from soak.site import Site
 
+LONG_SHARE = 0.05
+PARAGRAPH = "\n\n"
+
 Chat = tuple[int, int]
 """The account's user and the partner, by their Telegram ids."""
 
@@ -49,8 +52,12 @@ class Traffic:
             number = rng.randrange(len(self._site.accounts))
             partner = rng.choice(self._site.partners)
             for _ in range(burst):
-                text = self._next("out")
-                self._out[self._site.users[number].id, partner.id].append(text)
+                parts = [self._next("out")]
+                if rng.random() < LONG_SHARE:
+                    # Telegram takes 4096 at a time: each paragraph becomes a message of its own.
+                    parts = [f"{self._next('out')} {'long ' * 600}".strip() for _ in range(3)]
+                self._out[self._site.users[number].id, partner.id] += parts
+                text = PARAGRAPH.join(parts)
                 await self._site.application.enqueue(self._site.accounts[number], partner.id, text)
 
     async def answer(self, rng: Random, stop: trio.Event) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from soak.site import Site
-from soak.traffic import Chat, Traffic
+from soak.traffic import PARAGRAPH, Chat, Traffic
 from tgworker.cli.demo.ledger import Count, compare_chats
 
 
@@ -28,8 +28,15 @@ class Ledgers:
         return self.outbound.clean and self.inbound.clean and self.echo.clean
 
 
-async def compare(site: Site, traffic: Traffic) -> Ledgers:
-    """Look at everything on both sides."""
+async def compare(site: Site, traffic: Traffic, *, late: bool = False) -> Ledgers:
+    """Look at everything on both sides.
+
+    Args:
+        site: Where both are.
+        traffic: What was given.
+        late: Whether what came in may have been stored late, from a chat's history: then the order in which
+            the store got it is not looked at.
+    """
     delivered: dict[Chat, list[str]] = {}
     own: dict[Chat, list[str]] = {}
     stored_in: dict[Chat, Sequence[str]] = {}
@@ -42,10 +49,17 @@ async def compare(site: Site, traffic: Traffic) -> Ledgers:
                 line.text for line in site.sandbox.chat(user.id, partner.id) if line.outgoing
             ]
         stored_in |= _by_chat(user.id, await site.application.transcript(account, "inbound"))
-        stored_out |= _by_chat(user.id, await site.application.transcript(account, "outbound"))
+        rows = await site.application.transcript(account, "outbound")
+        stored_out |= {
+            (user.id, chat): [part for text in texts for part in text.split(PARAGRAPH)]
+            for chat, texts in rows.items()
+        }
     return Ledgers(
         outbound=compare_chats(traffic.outbound, delivered),
-        inbound=compare_chats(traffic.inbound, stored_in),
+        inbound=compare_chats(
+            traffic.inbound,
+            {chat: sorted(texts) for chat, texts in stored_in.items()} if late else stored_in,
+        ),
         echo=compare_chats(own, stored_out),
     )
 

@@ -63,12 +63,16 @@ def count_unsure(connection: sqlite3.Connection) -> int:
 def transcript(
     connection: sqlite3.Connection, account_id: AccountId, direction: str
 ) -> list[tuple[int, str]]:
-    """``(chat_id, text)`` of an account's messages in one direction, in the order of their rows."""
+    """``(chat_id, text)`` of an account's messages in one direction, in the order of their rows.
+
+    A message in several parts is one.
+    """
     rows = connection.execute(
         """
         select k.chat_id, coalesce(m.text, '') from messages m
         join tgworker_message_keys k on k.message_id = m.id
-        where m.integration_account_id = ? and m.direction = ? order by m.rowid
+        where m.integration_account_id = ? and m.direction = ?
+        group by m.rowid, k.chat_id order by m.rowid
         """,
         (account_id, direction),
     )

@@ -450,7 +450,11 @@ language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select coalesce(jsonb_agg(jsonb_build_array(k.chat_id, coalesce(m.text, '')) order by k.telegram_id), '[]')
     from public.messages m
-    join public.tgworker_message_keys k on k.message_id = m.id and k.scope = p_account
+    -- (One in several parts is one.)
+    cross join lateral (
+        select k.chat_id, min(k.telegram_id) as telegram_id from public.tgworker_message_keys k
+        where k.message_id = m.id and k.scope = p_account group by k.chat_id
+    ) k
     where m.integration_account_id = p_account and m.direction = p_direction
 $$;
 
