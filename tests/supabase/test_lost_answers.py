@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +17,20 @@ from stack_kit import Database
 from tgworker.devstack import Fault, Stack
 from tgworker.messaging.errors import StoreAway, StoreFault
 from tgworker.messaging.limits import Retention
-from tgworker.messaging.models import AccountState, Heartbeat, Position, Secret, WorkerStatus
-from tgworker.messaging.outcomes import Sent, Settled
+from tgworker.messaging.models import (
+    AccountState,
+    Copy,
+    Heartbeat,
+    Owned,
+    Position,
+    Recipients,
+    Secret,
+    Sought,
+    WorkerStatus,
+)
+from tgworker.messaging.outcomes import Refused, Sent, Settled, Unresolved
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
-from tgworker.messaging.records import OutboxState
+from tgworker.messaging.records import CancelAnswer, OutboxState
 from tgworker.supabase import (
     Holder,
     LongPoll,
@@ -31,6 +42,7 @@ from tgworker.supabase import (
 )
 
 OWNER = "0f000000-0000-4000-8000-000000000001"
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 LOST = 3
 """The client itself sends a request that tore once more: the third loss is the caller's second."""
 
@@ -76,6 +88,8 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         some = batch(inbound(500, 70, "one"), inbound(500, 71, "two"), position=position)
         await again(lambda: store.ingest(account, some))
         assert await again(lambda: store.position(account)) == position
+        found = await again(lambda: store.find_messages(account, [70, 71, 72], chat_id=None))
+        assert sorted(found) == [(500, 70), (500, 71)]
 
         wait = StoredWait(Scope(ScopeKind.METHOD, "messages.sendMessage"), 60, "FLOOD_WAIT_60")
         await again(lambda: store.save_waits(account, [wait]))
@@ -89,12 +103,28 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         outcome = Settled(attempt, Sent(72))
         (behind,) = (await again(lambda: store.turn([outcome], {account: 5}, known=()))).attempts
         assert (attempt.number, behind.number) == (LOST + 1, LOST + 1)
-        outcome = Settled(behind, Sent(73))
+        outcome = Settled(behind, Sent(None))
         assert list((await again(lambda: store.turn([outcome], {account: 5}, known=()))).attempts) == []
+        # (It is handed out as often as answers were lost, and then no more.)
+        assert await again(lambda: store.unnamed(account)) == []
+        assert await again(lambda: store.owned(behind, 500, [72, 73])) == Owned(frozenset({72}), rivals=False)
+        await again(lambda: store.name(behind, 500, Copy(73, NOON)))
         assert await again(lambda: store.is_acquainted(account, attempt.conversation_id))
         records = await again(lambda: store.outcomes(messages))
         assert [records[message].state for message in messages] == [OutboxState.SENT] * 2
         assert await again(store.list_outbox) == []
+
+        (strange,) = await again(lambda: store.enqueue(account, "@ada", ["dear"]))
+        (unknown,) = (await again(lambda: store.turn((), {account: 5}, known=()))).attempts
+        outcome = Settled(unknown, Unresolved("who is it?"))
+        await again(lambda: store.turn([outcome], {}, known=()))
+        assert await again(lambda: store.recipients(account)) == Recipients(False, (Sought("@ada"),))
+        await again(lambda: store.record_introduced(account))
+        refused = {"@ada": Refused("USERNAME_NOT_OCCUPIED")}
+        assert list(await again(lambda: store.record_recipients(account, refused))) == []
+        assert await again(lambda: store.recipients(account)) == Recipients(True, ())
+        assert await again(lambda: store.retry([strange])) == {strange: OutboxState.WAITING}
+        assert await again(lambda: store.cancel([strange])) == {strange: CancelAnswer.CANCELLED}
 
         columns = f"(owner_id, integration_account_id, telegram_id) values ('{OWNER}', '{account}', '500')"
         await database.sql(f"insert into sync_history_jobs {columns}")
@@ -128,15 +158,17 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
             with pytest.raises(StoreFault, match=r"all accounts are ours|was not adopted"):
                 await again(partial(step, account))
         assert await again(store.adoption.finish) == []
+        await again(lambda: store.forget_user(account, 2))
+        assert await again(lambda: store.position(account)) is None
         await again(lambda: leases.release([account]))
         assert await again(lambda: leases.acquire([account])) == {}
 
     counts = (
         "select (select count(*) from messages), (select count(*) from conversations),"
-        " (select unread_count from conversations), (select messages_synced from sync_history_jobs),"
+        " (select max(unread_count) from conversations), (select messages_synced from sync_history_jobs),"
         " (select count(*) from integration_accounts), (select count(*) from tgworker_outbox)"
     )
-    assert await database.sql(counts) == "5|1|2|1|1|2"
+    assert await database.sql(counts) == "6|2|2|1|1|3"
     # Each function lost as many answers as it was to lose: a fault that is over is not listed any more.
     assert [each.fault.path for each in stack.faults.listing()] == []
     assert stack.faults.hits() == {"lose_answer": LOST * (len(functions()) + 1)}
