@@ -184,3 +184,35 @@ async def test_another_users_session_is_introduced_anew(kit: StoreKit, inbox: In
     await kit.store.forget_user(inbox.account, 99)
     assert not (await kit.store.recipients(inbox.account)).introduced
     assert (await inbox.claim_one()).peer is None
+
+
+async def test_a_claim_that_died_while_nobody_knew_whom_it_was_for_leaves_no_doubt(
+    kit: StoreKit, inbox: Inbox
+) -> None:
+    inbox.write(inbox.chat("@ada"), "1")
+    await inbox.claim_one()
+    heir = kit.take_over()
+    kit.calendar.advance(5)
+    (again,) = (await heir.turn((), {inbox.account: 1}, known=())).attempts
+    await heir.turn([Settled(again, ASKED)], {}, known=())
+    kit.calendar.advance(86_400)
+    await heir.record_recipients(inbox.account, {"@ada": user(500)})
+    (attempt,) = (await heir.turn((), {inbox.account: 1}, known=())).attempts
+    assert attempt.peer is not None
+    assert attempt.doubt is None, "nothing can have left"
+
+
+async def test_a_doubt_outlasts_the_search_for_whom_it_was_sent_to(kit: StoreKit, inbox: Inbox) -> None:
+    await inbox.store.save_peers(inbox.account, [user(500)])
+    message = inbox.write(inbox.chat("500"), "1")
+    assert (await inbox.claim_one()).peer is not None
+    await kit.store.forget_user(inbox.account, 99)
+    await park(inbox)
+    await kit.store.record_recipients(inbox.account, {"500": user(500)})
+    assert (await inbox.claim_one()).doubt is not None
+    await inbox.store.turn([Settled(await inbox.claim_one(), ASKED)], {}, known=())
+    await kit.store.record_recipients(inbox.account, {"500": Refused("PEER_NOT_FOUND")})
+    row = await record(inbox, message)
+    assert row.state is OutboxState.UNSURE
+    assert row.error is not None
+    assert row.error.endswith("(PEER_NOT_FOUND)")

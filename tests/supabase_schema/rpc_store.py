@@ -570,7 +570,7 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
         parts=row["parts"],
         known_id=row["known_id"],
         doubt=None if row["doubt"] is None else Doubt(**row["doubt"]),
-        expires_in_s=row["expires_in_s"],
+        expires_in_s=row.get("expires_in_s"),
     )
 
 

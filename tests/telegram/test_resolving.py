@@ -12,8 +12,9 @@ from telethon.tl import functions, types
 from trio.testing import MockClock
 
 from telegram.telegram_world import open_world
-from tgworker.messaging.models import Peer, PeerKind
+from tgworker.messaging.models import Met, Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Sent
+from tgworker.telegram.dialogs import DIALOG_PAGES
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peer_lists import LISTS_EVERY_S, MOST_PAGES
 from tgworker.telegram.resolving import NOT_FOUND, NOT_UNDERSTOOD, RETRY_AFTER_TROUBLE_S, Resolver
@@ -230,6 +231,83 @@ async def test_a_refused_account_is_no_answer_about_the_peer() -> None:
     async with trio_asyncio.open_loop():
         with pytest.raises(RPCError):
             await trio_asyncio.aio_as_trio(resolver.resolve_aio)("@someone")
+
+
+async def meet(script: Script, *, between: Sequence[str] = ()) -> list[Met | Refused | Deferred]:
+    """Read the lists to their end as an introduction does; between two pages somebody looks for these ids."""
+    resolver = Resolver(script, PeerBook())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # all it uses
+    said: list[Met | Refused | Deferred] = []
+    seen, wanted = 0, list(between)
+    async with trio_asyncio.open_loop():
+        while not said or not isinstance(said[-1], Met) or not said[-1].is_all:
+            page = await trio_asyncio.aio_as_trio(resolver.meet_aio)(seen)
+            said.append(page)
+            seen += len(page.peers) if isinstance(page, Met) else 0
+            if isinstance(page, Refused):
+                break
+            if wanted:
+                await trio_asyncio.aio_as_trio(resolver.resolve_aio)(wanted.pop())
+    return said
+
+
+async def test_an_account_meets_its_contacts_and_then_its_chats_page_by_page() -> None:
+    script = Script(GetContacts=contacts(1, 2), GetDialogs=dialogs([[100, 99], [98]]))
+    assert await meet(script) == [
+        Met((peer(1), peer(2)), False),
+        Met((peer(100), peer(99)), False),
+        Met((peer(98),), False),
+        Met((), False),
+        Met((), True),
+    ]
+    assert script.names == ["GetContacts", *["GetDialogs"] * 3]
+
+
+async def test_whom_somebody_else_found_on_the_way_is_met_as_well() -> None:
+    script = Script(GetContacts=contacts(1), GetDialogs=dialogs([[100], [99], [98]]))
+    assert await meet(script, between=["99"]) == [
+        Met((peer(1),), False),
+        Met((peer(100), peer(99), peer(98)), False),
+        Met((), False),
+        Met((), True),
+    ]
+    assert script.names == ["GetContacts", *["GetDialogs"] * 4], "no page is read twice"
+
+
+async def test_a_flood_among_the_lists_is_told_and_the_page_asked_for_again() -> None:
+    pages = dialogs([[100]])
+    errors = [types.RpcError(420, "FLOOD_WAIT_9")]
+    script = Script(GetContacts=contacts(), GetDialogs=lambda r: (errors and errors.pop(0)) or pages(r))
+    assert await meet(script) == [
+        Met((), False),
+        Deferred(9, "FLOOD_WAIT_9", HoldsUp.METHOD),
+        Met((peer(100),), False),
+        Met((), False),
+        Met((), True),
+    ]
+
+
+async def test_a_huge_account_meets_its_newest_chats_and_who_is_wanted_is_looked_for_further_down() -> None:
+    script = Script(GetContacts=contacts(), GetDialogs=dialogs([[n] for n in range(1000, 800, -1)]))
+    resolver = Resolver(script, PeerBook())  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] # all it uses
+    async with trio_asyncio.open_loop():
+        met = [await trio_asyncio.aio_as_trio(resolver.meet_aio)(0) for _ in range(DIALOG_PAGES + 1)]
+        assert [isinstance(page, Met) and page.is_all for page in met] == [False] * DIALOG_PAGES + [True]
+        assert script.names.count("GetDialogs") == DIALOG_PAGES
+        assert await trio_asyncio.aio_as_trio(resolver.resolve_aio)("950") == peer(950)
+        assert script.names.count("GetDialogs") == 51
+
+
+async def test_a_real_account_meets_whom_it_knows(autojump_clock: MockClock) -> None:
+    async with open_world(users=3) as world, world.online(0) as line:
+        seen: list[Peer] = []
+        while True:
+            page = await line.meet(len(seen))
+            assert isinstance(page, Met)
+            seen += page.peers
+            if page.is_all:
+                break
+        assert {world.id(1), world.id(2)} <= {each.chat_id for each in seen}
+        assert isinstance(await line.send_text(seen[0], "hi", random_id=1), Sent)
 
 
 async def test_a_real_account_finds_its_contacts_by_id_name_and_phone(autojump_clock: MockClock) -> None:

@@ -51,11 +51,12 @@ async def test_a_network_that_is_gone_for_20_s_costs_deadlines_and_no_message(
         known = await world.give("before")
         await world.until(29.25)
         assert await world.state_of(known) is OutboxState.SENT
+        newcomer = world.sandbox.add_user()  # nobody had met him when the account was introduced
 
         with black_hole(world):
             away = True
             await world.give("into the hole")
-            await world.give("to a name that is not known yet", to=f"@{world.stranger.username}")
+            await world.give("to a name that is not known yet", to=f"@{newcomer.username}")
             await world.until(49.25)
             away = False
 
@@ -68,12 +69,12 @@ async def test_a_network_that_is_gone_for_20_s_costs_deadlines_and_no_message(
         assert (round(entity[0], 6), entity[1].elapsed_s) == (29.5 + 15, 15)
         assert [missed.writer for _, missed in world.seen(HeartbeatMissed)] == ["supabase"]
 
-        await wait_until(lambda: len(world.arrived()) == 2 and len(world.arrived(world.stranger)) == 1)
+        await wait_until(lambda: len(world.arrived()) == 2 and len(world.arrived(newcomer)) == 1)
         assert world.arrived() == ["before", "into the hole"]
-        assert world.arrived(world.stranger) == ["to a name that is not known yet"]
+        assert world.arrived(newcomer) == ["to a name that is not known yet"]
         assert not world.seen(ChildEnded), "the loops went on"
         await world.until(200)
-        assert len(world.arrived()) + len(world.arrived(world.stranger)) == 3, "and nothing came twice"
+        assert len(world.arrived()) + len(world.arrived(newcomer)) == 3, "and nothing came twice"
         assert http.asked[-1].method == "POST"
 
 

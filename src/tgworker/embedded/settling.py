@@ -82,6 +82,8 @@ set state = s.state,
     attempts = o.attempts - s.unclaimed,
     doubt_since = case
         when s.state = 'sent' or s.goes_on then null
+        -- Nobody it could have gone to was ever known.
+        when s.state = 'resolving' and o.chat_id is null then null
         when s.doubtful then coalesce(o.doubt_since, o.claimed_at)
         else o.doubt_since end,
     chat_id = coalesce(s.chat_id, o.chat_id),

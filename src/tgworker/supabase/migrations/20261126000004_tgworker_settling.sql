@@ -111,6 +111,8 @@ begin
                 then format('%s (%s of its %s parts were sent)', s.error, o.part, o.parts) else s.error end,
             attempts = o.attempts - case when s.unclaimed then 1 else 0 end,
             doubt_since = case when s.state = 'sent' then null
+                -- Nobody it could have gone to was ever known.
+                when s.state = 'resolving' and o.chat_id is null then null
                 when s.doubtful then coalesce(o.doubt_since, o.claimed_at) else o.doubt_since end,
             chat_id = coalesce(s.chat_id, o.chat_id),
             -- It is the first part's id that the application sees.
