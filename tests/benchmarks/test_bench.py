@@ -1,7 +1,8 @@
 """The command: every line is measured in its short form, and what it prints can be relied on.
 
 Nothing here holds a figure against its goal: that would fail on a busy machine. The bounds are those that
-only a broken measurement, or costs of another order, would miss.
+only a broken measurement, or costs of another order, would miss: in a ratio of two short measurements a
+factor of five either way is noise, since either may fall into a moment in which others have the processor.
 """
 
 import json
@@ -20,18 +21,18 @@ from tgworker.devstack import Binaries
 
 # Each line's value, in its short form, lies between these. A new line needs a row.
 SANE = {
-    "beat_vs_checkpoint": (0.001, 1.0),
-    "deadline_vs_move_on_after": (0.3, 10.0),
+    "beat_vs_checkpoint": (0.0005, 2.0),
+    "deadline_vs_move_on_after": (0.05, 20.0),
     "restart_ms": (0.01, 50.0),
-    "children_start_stop_vs_nursery": (0.3, 15.0),
+    "children_start_stop_vs_nursery": (0.1, 30.0),
     "idle_children_cpu_percent": (0.0, 50.0),
-    "freeze_recovery_over_limit_s": (-0.2, 20.0),
+    "freeze_recovery_over_limit_s": (-0.5, 20.0),
     "cold_start_s": (0.05, 20.0),
     "guard_idle_cpu_percent": (0.0, 20.0),
     "guard_memory_mb": (5.0, 200.0),
     "claim_backlog_ms": (0.05, 500.0),
-    "supabase_settle_vs_plan": (0.5, 100.0),
-    "supabase_ingest_vs_plan": (3.0, 1_000.0),
+    "supabase_settle_vs_plan": (0.5, 200.0),
+    "supabase_ingest_vs_plan": (2.0, 2_000.0),
     "latency_embedded_p99_ms": (1.0, 10_000.0),
     "latency_supabase_p99_ms": (1.0, 10_000.0),
     "latency_supabase_wakeup_p99_ms": (1.0, 10_000.0),
@@ -39,17 +40,17 @@ SANE = {
     "supabase_wakeup_requests_per_s": (0.0, 20.0),
     "worker_idle_cpu_percent": (0.0, 90.0),
     "throughput_embedded_vs_bare": (0.05, 50.0),
-    "throughput_supabase_vs_bare": (0.01, 20.0),
-    "throughput_vs_plan": (1, 5000.0),
+    "throughput_supabase_vs_bare": (0.01, 50.0),
+    "throughput_vs_plan": (1.0, 5_000.0),
     "inbound_embedded_vs_bare": (0.01, 50.0),
     "inbound_supabase_vs_bare": (0.005, 50.0),
-    "account_restart_ms": (1, 5000.0),
+    "account_restart_ms": (1.0, 5_000.0),
     "blackhole_detect_s": (0.01, 20.0),
     "blackhole_detect_idle_s": (0.01, 20.0),
-    "idle_account_kb": (-2e03, 5000.0),
-    "idle_500_cpu_percent": (0, 100.0),
-    "host_vs_asyncio_sequential": (0.05, 10.0),
-    "host_vs_asyncio_concurrent": (0.05, 10.0),
+    "idle_account_kb": (-2_000.0, 5_000.0),
+    "idle_500_cpu_percent": (0.0, 100.0),
+    "host_vs_asyncio_sequential": (0.02, 20.0),
+    "host_vs_asyncio_concurrent": (0.02, 20.0),
     "update_cost_drift": (0.2, 5.0),
 }
 
@@ -60,15 +61,20 @@ def run_bench(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_every_line_has_a_row_of_what_is_sane() -> None:
+    assert list(SANE) == [line.id for line in LINES]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_every_line_is_measured_in_its_short_form(stack_binaries: Binaries) -> None:
-    done = run_bench("--short", "--json")
+@pytest.mark.parametrize("module", dict.fromkeys(line.module for line in LINES))
+def test_a_module_s_lines_are_measured_in_their_short_form(module: str, stack_binaries: Binaries) -> None:
+    lines = [line for line in LINES if line.module == module]
+    done = run_bench("--short", "--json", "--only", ",".join(line.id for line in lines))
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert list(answer) == ["lines"]
-    assert list(answer["lines"]) == [line.id for line in LINES] == list(SANE)
-    for line in LINES:
+    assert list(answer["lines"]) == [line.id for line in lines]
+    for line in lines:
         entry = answer["lines"][line.id]
         assert set(entry) == {"value", "unit", "goal", "detail"}
         assert (entry["unit"], entry["goal"]) == (line.unit, line.goal.limit)
