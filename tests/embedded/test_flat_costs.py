@@ -6,8 +6,8 @@ import pytest
 
 from contracts.store_kit import OWNER, START, batch, inbound, outgoing, user
 from embedded.embedded_kit import EmbeddedKit, open_kit
-from tgworker.messaging.models import AccountId, Copy, Position
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown
+from tgworker.messaging.models import AccountId, Copy, MessageId, Position
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown, Unresolved
 
 
 class Work:
@@ -96,6 +96,41 @@ async def cycle(kit: EmbeddedKit, account: AccountId, work: Work) -> tuple[int, 
     await kit.store.unnamed(account)
     await kit.store.name(attempts[3], 10_001, Copy(800_000_003, START))
     return claim, settle, ingest, work.hundreds
+
+
+@pytest.mark.slow
+async def test_rows_that_wait_for_their_recipient_make_no_call_dearer(
+    kit: EmbeddedKit, account: AccountId
+) -> None:
+    work = Work(kit)
+    costs: list[tuple[int, int, int]] = []
+    for first, last in ((0, 10), (10, 3_000)):
+        for number in range(first, last):
+            identity = kit.app.insert(
+                "contact_identities", owner_id=OWNER, type="telegram_user", value=f"@name{number}"
+            )
+            chat = kit.app.insert("conversations", owner_id=OWNER, primary_identity_id=identity)
+            kit.app.insert(
+                "messages",
+                owner_id=OWNER,
+                conversation_id=chat,
+                integration_account_id=account,
+                channel="telegram",
+                direction="outbound",
+                text="x",
+                external_message_id=f"local-{number}",
+            )
+        while attempts := (await kit.store.turn((), {account: 2000}, known=())).attempts:
+            await kit.store.turn([Settled(each, Unresolved("x")) for each in attempts], {}, known=())
+        work.hundreds = 0
+        await kit.store.turn((), {account: 4}, known=[MessageId("somebody")])
+        claim, work.hundreds = work.hundreds, 0
+        await kit.store.save_peers(account, [user(100_000 + last)])
+        saved, work.hundreds = work.hundreds, 0
+        await kit.store.record_recipients(account, {f"@name{first}": user(200_000 + last)})
+        costs.append((claim, saved, work.hundreds))
+    for small, large in zip(*costs, strict=True):
+        assert large <= small * 1.5 + 5, costs
 
 
 @pytest.mark.slow

@@ -145,6 +145,40 @@ def test_own_messages_and_peers_cost_the_same_when_much_was_exchanged_already(wo
         assert large <= small * 1.5 + 60, costs
 
 
+@pytest.mark.slow
+def test_rows_that_wait_for_their_recipient_make_no_call_dearer(world: World) -> None:
+    for table in (*LARGE, "tgworker_leases"):
+        world.app.execute(f"alter table {table} set (autovacuum_enabled = off)".encode())
+    account, process = world.account(), world.worker()
+    process.acquire(account)
+    for number in range(10):
+        world.write(world.chat(str(500 + number)), "hi", account)
+    peer, other = ({"chat_id": n, "kind": "user", "access_hash": 7} for n in (77, 78))
+    found = {"to": "@name5", "outcome": "found", "peer": peer}
+    slots = json.dumps([{"account": account, "fence": 1, "free": 5}])
+    calls = (
+        f"select tgworker_claim('{process.holder}', '{slots}')",
+        f"select tgworker_save_peers('{account}', 1, '{json.dumps([other])}')",
+        f"select tgworker_record_recipients('{account}', 1, '{json.dumps([found])}')",
+    )
+    costs: list[list[int]] = []
+    for first, last in ((1, 10), (11, 4_000)):
+        # Rows as they are left behind, without the way there.
+        world.sql(
+            "insert into tgworker_outbox (message_id, conversation_id, integration_account_id, local_id,"
+            " state, recipient)"
+            " select gen_random_uuid(), gen_random_uuid(), %s, 'local-x', 'resolving', '@name' || n"
+            " from generate_series(%s::integer, %s) n",
+            account,
+            first,
+            last,
+        )
+        world.sql("select tgworker_relane(array(select conversation_id from tgworker_outbox))")
+        costs.append([[pages_of(world, call) for call in calls] for _ in range(3)][-1])
+    for small, large in zip(*costs, strict=True):
+        assert large <= small * 1.5 + 30, costs
+
+
 def test_an_idle_claim_touches_next_to_nothing(world: World) -> None:
     account, process = world.account(), world.worker()
     process.acquire(account)

@@ -123,35 +123,45 @@ begin
     ) n
     where i.id = n.id and i.metadata is distinct from n.metadata;
     -- What waited for them may be claimed.
-    if exists (select from public.tgworker_outbox o
-        where o.integration_account_id = p_account and o.state = 'resolving')
-    then
-        perform public.tgworker_wake(p_account, array(
-            select n.name from unnest(v_changed) g (id)
-            cross join lateral (
-                select t.username, t.phone from public.tgworker_peers t
-                where t.integration_account_id = p_account and t.chat_id = g.id offset 0
-            ) p
-            cross join lateral (values (g.id::text), ('@' || lower(p.username)), ('+' || p.phone)) n (name)
-            where n.name is not null));
-    end if;
+    perform public.tgworker_wake(p_account, v_changed, '{}');
 end $$;
 
--- Lets rows be claimed that waited until somebody knows whom these names mean. Waits for nobody: a row that the
+-- Lets rows be claimed that waited until somebody knows these peers, or whom these names mean. Waits for nobody: a row that the
 -- application holds is left, for tgworker_record_recipients.
-create or replace function public.tgworker_wake(p_account uuid, p_names text[]) returns void
+create or replace function public.tgworker_wake(p_account uuid, p_chats bigint[], p_names text[]) returns void
 language plpgsql set search_path = pg_catalog, public, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 #variable_conflict use_column
 declare
     v_conversations uuid[];
 begin
+    if not exists (select from public.tgworker_outbox o
+        where o.integration_account_id = p_account and o.state = 'resolving')
+    then
+        return;
+    end if;
     with woken as (
         update public.tgworker_outbox o set state = 'waiting', not_before = null, error = null
-        where o.seq in (
-            select k.seq from public.tgworker_outbox k
-            where k.integration_account_id = p_account and k.state = 'resolving' and k.recipient = any (p_names)
-            for update skip locked)
+        where o.seq = any (array(
+            select k.seq
+            from (
+                select unnest(p_names) as name
+                union
+                select n.name from unnest(p_chats) g (id)
+                cross join lateral (
+                    select t.username, t.phone from public.tgworker_peers t
+                    where t.integration_account_id = p_account and t.chat_id = g.id offset 0
+                ) p
+                cross join lateral (values (g.id::text), ('@' || lower(p.username)), ('+' || p.phone)) n (name)
+                where n.name is not null
+            ) named
+            cross join lateral (
+                select w.seq from public.tgworker_outbox w
+                where w.integration_account_id = p_account and w.state = 'resolving' and w.recipient = named.name
+                offset 0 for update skip locked
+            ) k))
         returning o.conversation_id
     )
     select array_agg(distinct w.conversation_id) into v_conversations from woken w;
@@ -783,6 +793,7 @@ end $$;
 --         rows in `resolving` wait for, those of the oldest rows first
 create or replace function public.tgworker_recipients(p_account uuid, p_limit integer default 1000) returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
     select jsonb_build_object(
         'introduced', exists (select from public.tgworker_accounts t
@@ -818,6 +829,8 @@ end $$;
 create or replace function public.tgworker_record_recipients(p_account uuid, p_fence bigint, p_found jsonb)
 returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 #variable_conflict use_column
 declare
@@ -836,7 +849,7 @@ begin
     where i.outcome = 'found'
         and public.tgworker_chat_of(p_account, i."to") is distinct from (i.peer ->> 'chat_id')::bigint
     on conflict (integration_account_id, name) do update set chat_id = excluded.chat_id;
-    perform public.tgworker_wake(p_account, array(
+    perform public.tgworker_wake(p_account, '{}', array(
         select i ->> 'to' from jsonb_array_elements(p_found) i where i ->> 'outcome' = 'found'));
     select array_agg((k.seq, 0,
             case when k.outcome = 'deferred' then 'resolving' when k.doubt_since is null then 'dead' else 'unsure' end,
@@ -850,17 +863,21 @@ begin
     from (
         select o.seq, o.doubt_since, i.outcome, i.retry_after_s, i.reason
         from jsonb_to_recordset(p_found) i ("to" text, outcome text, retry_after_s double precision, reason text)
-        join public.tgworker_outbox o on o.integration_account_id = p_account and o.state = 'resolving'
-            and o.recipient = i."to"
+        cross join lateral (
+            select w.seq, w.doubt_since from public.tgworker_outbox w
+            where w.integration_account_id = p_account and w.state = 'resolving' and w.recipient = i."to"
+            offset 0 for update skip locked
+        ) o
         where i.outcome in ('refused', 'deferred')
-        for update of o skip locked
     ) k;
     perform public.tgworker_apply(v_rows, v_now);
     return jsonb_build_object('left', (
         select coalesce(jsonb_agg(i ->> 'to'), '[]') from jsonb_array_elements(p_found) i
-        where i ->> 'outcome' in ('found', 'refused') and exists (
+        cross join lateral (
             select from public.tgworker_outbox o
-            where o.integration_account_id = p_account and o.state = 'resolving' and o.recipient = i ->> 'to')));
+            where o.integration_account_id = p_account and o.state = 'resolving' and o.recipient = i ->> 'to' limit 1
+        ) held
+        where i ->> 'outcome' in ('found', 'refused')));
 end $$;
 
 -- WaitStore.waits
