@@ -150,13 +150,13 @@ def test_a_late_repeat_of_an_older_batch_does_not_move_the_position_back(world: 
     process.acquire(account)
 
     def batch(number: int | None, pts: int, channels: dict[str, int] | None) -> None:
-        position = {"pts": pts, "qts": 0, "date": 0, "seq": 0, "user_id": 7, "channels": channels}
+        position = {"pts": pts, "qts": 0, "date": 0, "seq": 0, "channels": channels}
         process.ingest(account, position=position, number=number)
 
     batch(1, 10, {"5": 1, "6": 1})
     batch(2, 20, {"6": 2})
     batch(1, 10, {"5": 1, "6": 1})
-    position = {"pts": 20, "qts": 0, "date": 0, "seq": 0, "user_id": 7, "channels": {"6": 2}}
+    position = {"pts": 20, "qts": 0, "date": 0, "seq": 0, "channels": {"6": 2}, "user_id": None}
     assert process.rpc("tgworker_position", p_account=account) == position
     batch(3, 30, None)  # the channels are as before
     assert process.rpc("tgworker_position", p_account=account) == {**position, "pts": 30}
