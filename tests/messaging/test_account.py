@@ -31,7 +31,7 @@ from messaging.messaging_fakes import (
 from tgworker.messaging.account import ANOTHER_USER, AccountContext, run_account
 from tgworker.messaging.account_states import RULES
 from tgworker.messaging.bounded import Delays
-from tgworker.messaging.dispatch import Dispatch
+from tgworker.messaging.dispatch import SLOTS, Dispatch
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.events import AccountChanged, AccountIntroduced, StoreBack, StoreUnavailable
 from tgworker.messaging.history_desk import HistoryDesks
@@ -349,7 +349,7 @@ async def test_what_is_queued_is_released_and_what_flies_is_unknown_when_the_lin
         }
         assert here.dispatch.known() == set("1234")
         await trio.sleep(1)
-        assert here.dispatch.slots() == {ANNA: 20}, "the next line begins with an empty desk"
+        assert here.dispatch.slots() == {ANNA: SLOTS}, "the next line begins with an empty desk"
 
 
 async def test_a_cancelled_child_leaves_an_outcome_for_each_attempt(
@@ -540,7 +540,7 @@ async def test_an_announced_wait_of_23_hours_is_no_hang(autojump_clock: trio.tes
         assert here.dispatch.online() == {ANNA}, "it has a line, and receives"
         assert here.telegram.opened_at == [0]
         await trio.sleep(2)
-        assert here.dispatch.slots() == {ANNA: 20}
+        assert here.dispatch.slots() == {ANNA: SLOTS}
         assert here.states() == [(0, "connecting"), (0, "online"), (0, "waiting"), (82_800, "online")]
         words = (
             "FLOOD_WAIT_82800: Telegram lets this account send nothing until 2026-11-02 11:00:00 UTC;"
@@ -568,7 +568,7 @@ async def test_a_wait_outlives_the_line_on_which_it_was_announced(
         assert [state for _, state in here.states()][-2:] == ["reconnecting", "waiting"]
         await trio.sleep(48)
         await trio.testing.wait_all_tasks_blocked()
-        assert here.dispatch.slots() == {ANNA: 20}
+        assert here.dispatch.slots() == {ANNA: SLOTS}
         assert here.states()[-1:] == [(100, "online")]
 
 

@@ -20,7 +20,7 @@ from messaging.messaging_fakes import (
     no_delay,
 )
 from tgworker.messaging.bounded import Delays
-from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.dispatch import SLOTS, Desk, Dispatch
 from tgworker.messaging.events import StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import MessageId
@@ -285,7 +285,7 @@ async def test_the_outcomes_of_a_cancelled_incarnation_are_settled_by_the_next(
                 assert dispatch.known() == {"3"}, (
                     "queued at its desk: a restart of the loop takes nothing away"
                 )
-                assert desk.free_slots == 19
+                assert desk.free_slots == SLOTS - 1
     assert [item.attempt.message_id for item in store.settles[-1][1]] == ["1", "2"]
     assert [len(row.outcomes) for row in store.rows.values()] == [1, 1, 0]
 

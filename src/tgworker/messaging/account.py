@@ -79,7 +79,7 @@ class AccountContext:
     flood_delays: Delays
     store_delays: Delays
     report: Report
-    in_flight: int = 10
+    in_flight: int = 20
     stagger: Stagger = field(default_factory=lambda: Stagger(0))
     rates: Rates = PUBLISHED
     now: Callable[[], datetime] = utc_now
