@@ -85,15 +85,16 @@ class Bench:
 def measure(effort: Effort) -> dict[str, Measured]:
     """Measure ``account_restart_ms`` and both lines of the black hole."""
     limits = effort.pick(full=Limits(), short=Limits(ping_s=0.1, ping_busy_s=0.1, ping_idle_s=0.2))
-    return trio.run(_measure, effort.pick(full=30, short=3), effort.pick(full=3, short=1), limits)
+    holes = effort.pick(full=(3, 1), short=(1, 1))
+    return trio.run(_measure, effort.pick(full=30, short=3), *holes, limits)
 
 
-async def _measure(crashes: int, holes: int, limits: Limits) -> dict[str, Measured]:
+async def _measure(crashes: int, busy_holes: int, idle_holes: int, limits: Limits) -> dict[str, Measured]:
     async with _open_bench(limits) as bench:
         restarts = [await _restart(bench) for _ in range(crashes)]
         others = sum(1 for _, who, _ in bench.watch.states if who == bench.accounts[1])
-        busy = [await _into_the_hole(bench, work=True) for _ in range(holes)]
-        idle = [await _into_the_hole(bench, work=False) for _ in range(holes)]
+        busy = [await _into_the_hole(bench, work=True) for _ in range(busy_holes)]
+        idle = [await _into_the_hole(bench, work=False) for _ in range(idle_holes)]
     return {
         "account_restart_ms": Measured(
             in_ms(median(restarts)),
@@ -106,10 +107,10 @@ async def _measure(crashes: int, holes: int, limits: Limits) -> dict[str, Measur
             },
         ),
         "blackhole_detect_s": Measured(
-            rounded(max(busy)), {"median_s": rounded(median(busy)), "times": holes, "work": True}
+            rounded(max(busy)), {"median_s": rounded(median(busy)), "times": busy_holes, "work": True}
         ),
         "blackhole_detect_idle_s": Measured(
-            rounded(max(idle)), {"median_s": rounded(median(idle)), "times": holes, "work": False}
+            rounded(max(idle)), {"median_s": rounded(median(idle)), "times": idle_holes, "work": False}
         ),
     }
 

@@ -31,6 +31,7 @@ from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Teleg
 from tgworker.messaging.recorder import StateRecorder
 from tgworker.messaging.resolver import Resolver
 from tgworker.messaging.sender import run_sender
+from tgworker.messaging.senders import Take, run_senders
 from tgworker.messaging.side_pulse import SidePulse
 from tgworker.messaging.stagger import Stagger
 
@@ -377,21 +378,21 @@ class _Child:
                 ),
                 name="naming",
             )
-            for _ in range(context.in_flight):
-                nursery.start_soon(
-                    partial(
-                        run_sender,
-                        self._side,
-                        desk=desk,
-                        gate=self._gate,
-                        connection=connection,
-                        store=context.store,
-                        limits=context.limits,
-                        report=context.report,
-                        format_text=context.telegram.format_text,
-                    ),
-                    name="sender",
+
+            async def send(take: Take) -> None:
+                await run_sender(
+                    self._side,
+                    desk=desk,
+                    gate=self._gate,
+                    connection=connection,
+                    store=context.store,
+                    limits=context.limits,
+                    report=context.report,
+                    format_text=context.telegram.format_text,
+                    take=take,
                 )
+
+            nursery.start_soon(run_senders, desk, context.in_flight, send, name="senders")
         # Several parts may notice in the same step. Telegram's final no explains the others.
         return _unless_refused(next((one for one in endings if isinstance(one, AccountRefused)), endings[0]))
 

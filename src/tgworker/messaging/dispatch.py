@@ -141,6 +141,11 @@ class Desk:
             self._dispatch.ring()
 
     @property
+    def queued(self) -> int:
+        """How many attempts wait for a sender."""
+        return self._receive.statistics().current_buffer_used
+
+    @property
     def in_flight(self) -> int:
         """How many attempts senders hold."""
         return len(self._flights)

@@ -22,6 +22,7 @@ from tgworker.messaging.outcomes import (
 from tgworker.messaging.pacing import Go
 from tgworker.messaging.planning import Format, parts_of
 from tgworker.messaging.ports import Connection, DoubtStore, Pulse
+from tgworker.messaging.senders import Take
 
 ASKED = "Telegram is asked who its recipient is"
 
@@ -36,8 +37,9 @@ async def run_sender(
     limits: Limits,
     report: Report,
     format_text: Format,
+    take: Take | None = None,
 ) -> None:
-    """Send what the desk holds, one attempt at a time; returns never.
+    """Send what the desk holds, one attempt at a time, until ``take`` has nothing for it.
 
     Several senders share one desk: the store never claims two attempts of one conversation at a time, so that
     order holds however many there are, and a chat that waits delays no other. What may not leave yet is not
@@ -45,10 +47,12 @@ async def run_sender(
 
     Of a long text the part that the attempt names is sent; the next one is an attempt of its own.
 
+    Without ``take`` it takes from the desk, and returns never.
+
     Cancellation: the attempt in hand is filed, as `Released` until bytes may have left, then as `Unknown`.
     """
-    while True:
-        attempt = await desk.take()
+    take = take or desk.take
+    while (attempt := await take()) is not None:
         with desk.fly(attempt) as flight:
             outcome = await _send(pulse, flight, gate, connection, store, limits, format_text)
             if isinstance(outcome, Parked):
