@@ -84,10 +84,12 @@ class Cloud:
 
 
 @asynccontextmanager
-async def open_cloud(users: int) -> AsyncGenerator[Cloud]:
-    """Start one; it goes with the context."""
+async def open_cloud(users: int, *, strangers: bool = False) -> AsyncGenerator[Cloud]:
+    """Start one; it goes with the context. With ``strangers`` nobody is anybody's contact."""
     process = await trio.lowlevel.open_process(
-        [sys.executable, str(PROGRAM), str(users)], stdin=PIPE, stdout=PIPE
+        [sys.executable, str(PROGRAM), str(users), *(["strangers"] if strangers else [])],
+        stdin=PIPE,
+        stdout=PIPE,
     )
     try:
         cloud = Cloud("", 0, "", [], process)

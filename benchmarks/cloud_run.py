@@ -1,10 +1,11 @@
-"""A sandbox in a process of its own that obeys one JSON command a line: ``cloud_run.py USERS``.
+"""A sandbox in a process of its own that obeys one JSON command a line: ``cloud_run.py USERS [strangers]``.
 
 The `sandbox` command's own control connection costs a round trip for each message; here a burst is one.
 """
 
 import json
 import sys
+from functools import partial
 from typing import Any
 
 import trio
@@ -15,9 +16,11 @@ AT_ONCE = 50
 """Messages of a burst that are sent in one step; between two steps clients are served."""
 
 
-async def serve(users: int) -> None:
+async def serve(users: int, *, strangers: bool) -> None:
     """Say where it is, then answer until the input ends."""
-    async with open_sandbox(users=users) as sandbox:
+    async with open_sandbox(users=0 if strangers else users) as sandbox:
+        for _ in range(users if strangers else 0):
+            sandbox.add_user(stranger=True)
         people = [[user.id, user.session] for user in sandbox.users]
         say({"server": sandbox.server, "dc": sandbox.dc, "key": sandbox.public_key_pem, "users": people})
         async with trio.lowlevel.FdStream(sys.stdin.fileno()) as stdin:
@@ -53,4 +56,4 @@ def say(answer: object) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(serve, int(sys.argv[1]))
+    trio.run(partial(serve, int(sys.argv[1]), strangers="strangers" in sys.argv))

@@ -18,7 +18,7 @@ def measure(effort: Effort) -> dict[str, Measured]:
 
 
 async def _measure(accounts: int, window_s: float) -> dict[str, Measured]:
-    async with open_cloud(accounts + 1) as cloud:
+    async with open_cloud(accounts + 1, strangers=True) as cloud:  # or each would have 500 contacts
         one, _ = await _idle(cloud, cloud.users[:1], 0.1)
         many, cpu_percent = await _idle(cloud, cloud.users[1:], window_s)
     detail = {"accounts": accounts, "window_s": window_s, "one_account_kb": one, "all_accounts_kb": many}
