@@ -52,10 +52,9 @@ class Traffic:
             number = rng.randrange(len(self._site.accounts))
             partner = rng.choice(self._site.partners)
             for _ in range(burst):
-                parts = [self._next("out")]
-                if rng.random() < LONG_SHARE:
-                    # Telegram takes 4096 at a time: each paragraph becomes a message of its own.
-                    parts = [f"{self._next('out')} {'long ' * 600}".strip() for _ in range(3)]
+                # Telegram takes 4096 at a time: each paragraph of a long one becomes a message of its own.
+                number_of_parts, more = (3, " long" * 600) if rng.random() < LONG_SHARE else (1, "")
+                parts = [self._next("out") + more for _ in range(number_of_parts)]
                 self._out[self._site.users[number].id, partner.id] += parts
                 text = PARAGRAPH.join(parts)
                 await self._site.application.enqueue(self._site.accounts[number], partner.id, text)
