@@ -137,9 +137,9 @@ RESULTS: Mapping[str, tuple[str, str]] = {
 
 ABOUT_RESULTS = """
 * Times are ISO 8601 with their offset; durations are seconds unless their name says milliseconds.
-* The `state` of an account is `waiting`, `connecting`, `online`, `reconnecting`, or, until a person acts,
-  `needs_login`, `banned` or `disabled` (`elsewhere` is for later); `last_error` and `reason` then say
-  what to do.
+* The `state` of an account is `waiting`, `connecting`, `online`, `reconnecting`, `elsewhere` (another worker
+  holds it), or, until a person acts, `needs_login`, `banned` or `disabled`; `last_error` and `reason` then
+  say what to do.
 * The `state` of a message stands in [the outbox table](store.md), `loops` and `loops_status` in [the
   heartbeat](heartbeat.md); `lag` is `LagStatistics.to_dict()`, and `tree` is `Snapshot.to_dict()`, of [the
   library](supervision.md).
