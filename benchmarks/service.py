@@ -23,6 +23,7 @@ from tgworker.vault import FernetVault, new_key
 
 OWNER = "00000000-0000-4000-8000-000000000001"
 WITHIN_S = 120.0
+STOPS_WITHIN_S = 30.0
 
 
 @final
@@ -46,7 +47,7 @@ class Service:
 
     @asynccontextmanager
     async def worker(self) -> AsyncGenerator[trio.Process]:
-        """A worker without a guard; killed at the end."""
+        """A worker without a guard; stopped in order at the end, or its leases would hold the next one up."""
         with (self.folder / "worker.log").open("ab") as log:
             process = await trio.lowlevel.open_process(
                 [sys.executable, "-m", "tgworker", "run", "--no-guard"],
@@ -58,8 +59,11 @@ class Service:
             try:
                 yield process
             finally:
-                process.kill()
+                process.terminate()
                 with trio.CancelScope(shield=True):
+                    with trio.move_on_after(STOPS_WITHIN_S):
+                        await process.wait()
+                    process.kill()
                     await process.wait()
 
     async def wait_online(self) -> None:

@@ -13,7 +13,7 @@ import trio
 from tgworker.messaging.errors import StoreRefused
 from tgworker.messaging.models import Secret
 from tgworker.supabase.circuit import Circuit
-from tgworker.supabase.clients import POOL_S, TORN, close_client, new_client
+from tgworker.supabase.clients import POOL_S, TORN, answered, close_client, new_client
 from tgworker.supabase.errors import Meaning, away_by, refusal_of
 from tgworker.supabase.events import Observer, RequestFailed, ignore
 from tgworker.supabase.requests import CallRequests
@@ -104,7 +104,7 @@ class Rest:
         async def send() -> httpx.Response:
             client = self._client
             try:
-                return await client.send(self._requests.make(call, body, request_id))
+                return await answered(client, self._requests.make(call, body, request_id))
             except httpx.PoolTimeout:
                 await self._replace(client)
                 raise

@@ -233,7 +233,7 @@ language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    v_limit constant integer := 100;
+    v_limit constant integer := 80; -- 3 ms of a claim
     v_work record;
     v_conversations uuid[];
     v_woken uuid[];
