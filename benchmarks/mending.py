@@ -24,12 +24,14 @@ from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, AccountState, Secret
 from tgworker.messaging.pacing import UNPACED
 from tgworker.settings import TelegramServer, TelegramSettings
-from tgworker.supervision import RestartScheduled
+from tgworker.supervision import Backoff, RestartScheduled
 from tgworker.supervision.testing import Saboteur
 from tgworker.vault import FernetVault, new_key
 
 OWNER = "00000000-0000-4000-8000-000000000001"
 WITHIN_S = 100.0
+BACKOFF = Backoff(initial_s=0.01, cap_s=0.02)
+"""It is not measured, and thirty crashes in a row would otherwise wait for a minute each."""
 
 
 @final
@@ -173,6 +175,7 @@ async def _open_bench(limits: Limits) -> AsyncGenerator[Bench]:
                     observers=(watch,),
                     adjust=saboteur.wrap,
                     rates=UNPACED,
+                    restart_backoff=BACKOFF,
                 )
                 async with Worker(parts).open():
                     for account in (first, second):
