@@ -8,6 +8,7 @@ import trio
 from benchmarks.line import Effort, Measured
 from benchmarks.pairs import rounded
 from benchmarks.place import open_place
+from benchmarks.processes import cpu_s
 
 FREEZE_AFTER_S = 10.0
 
@@ -22,9 +23,9 @@ async def _measure(window_s: float) -> dict[str, Measured]:
     async with open_place() as place, place.guard(freeze_after_s=FREEZE_AFTER_S) as guard:
         await trio.sleep(min(2.0, window_s))  # for the start to be over
         pid, worker = guard.process.pid, guard.workers[0]
-        began_s, used_s = perf_counter(), _on_cpu_s(pid)
+        began_s, used_s = perf_counter(), cpu_s(pid)
         await trio.sleep(window_s)
-        percent = 100 * (_on_cpu_s(pid) - used_s) / (perf_counter() - began_s)
+        percent = 100 * (cpu_s(pid) - used_s) / (perf_counter() - began_s)
         mine, its = _memory_mb(pid), _memory_mb(worker)
         return {
             "guard_idle_cpu_percent": Measured(
@@ -40,11 +41,6 @@ async def _measure(window_s: float) -> dict[str, Measured]:
                 },
             ),
         }
-
-
-def _on_cpu_s(pid: int) -> float:
-    """The processor time of a process with one thread, seconds (proc(5), schedstat: nanoseconds)."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
 
 
 def _memory_mb(pid: int) -> dict[str, float]:

@@ -14,6 +14,7 @@ import trio
 from benchmarks.line import Effort, Json, Measured
 from benchmarks.pairs import in_ms, quantile, rounded
 from benchmarks.place import ACCOUNT, OWNER, PROGRAM, Guard, Place, open_place, open_sandbox_place
+from benchmarks.processes import cpu_s
 from benchmarks.stack import migrations
 from tgworker.app.supabase import open_supabase_books
 from tgworker.cli.dev_stack import places
@@ -64,9 +65,8 @@ class Side:
         return 0 if self.stack is None else self.stack.faults.requests
 
     def cpu_s(self) -> float:
-        """The processor time of the worker, all threads, seconds (proc(5), schedstat: nanoseconds)."""
-        tasks = Path(f"/proc/{self.guard.workers[-1]}/task").iterdir()
-        return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
+        """The processor time of the worker, seconds."""
+        return cpu_s(self.guard.workers[-1])
 
 
 def measure(effort: Effort) -> dict[str, Measured]:

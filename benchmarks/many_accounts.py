@@ -7,6 +7,7 @@ import trio
 from benchmarks.cloud import Cloud, CloudUser, open_cloud
 from benchmarks.line import Effort, Measured
 from benchmarks.pairs import rounded
+from benchmarks.processes import cpu_s
 from benchmarks.service import open_service
 
 SETTLED_S = 10.0
@@ -33,15 +34,10 @@ async def _idle(cloud: Cloud, users: list[CloudUser], window_s: float) -> tuple[
     async with open_service(cloud, users) as service, service.worker() as process:
         await service.wait_online()
         await trio.sleep(min(SETTLED_S, window_s))
-        before_s, began_s = _cpu_s(process.pid), trio.current_time()
+        before_s, began_s = cpu_s(process.pid), trio.current_time()
         await trio.sleep(window_s)
-        used_s = _cpu_s(process.pid) - before_s
+        used_s = cpu_s(process.pid) - before_s
         return _resident_kb(process.pid), 100 * used_s / (trio.current_time() - began_s)
-
-
-def _cpu_s(pid: int) -> float:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
 def _resident_kb(pid: int) -> int:

@@ -1,7 +1,6 @@
 """`run` as real processes, against a sandbox in this one: what the lines about the guard share."""
 
 import json
-import os
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from typing import final
 
 import trio
 
+from benchmarks.processes import worker_environment
 from tgworker.embedded import DataFolder, inline, open_store
 from tgworker.sandbox import Sandbox, open_sandbox
 from tgworker.vault import FernetVault, new_key
@@ -161,16 +161,6 @@ async def open_sandbox_place(
         async with open_sandbox(users=2) as sandbox:
             data, pem = DataFolder(Path(folder) / "data"), Path(folder) / "server.pem"
             pem.write_text(sandbox.public_key_pem, encoding="ascii")
-            ours = ("TGWORKER_", "TELEGRAM_", "SUPABASE_", "NOTIFY_", "WATCHDOG_")
-            inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-            settings = {
-                "ENCRYPTION_KEY": key.value,
-                "TGWORKER_DATA_DIR": str(data.path),
-                "TGWORKER_PACING": "off",
-                "TGWORKER_TELEGRAM_SERVER": sandbox.server,
-                "TGWORKER_TELEGRAM_SERVER_KEY": str(pem),
-                "TGWORKER_TELEGRAM_DC": str(sandbox.dc),
-                "TGWORKER_LOG_FORMAT": "json",
-                "TGWORKER_STATUS_BIND": "127.0.0.1:0",
-            }
-            yield Place(sandbox, data, FernetVault([key]), inherited | settings | dict(more or {}), program)
+            env = worker_environment(data.path, key, server=sandbox.server, dc=sandbox.dc, pem=pem)
+            env |= {"TGWORKER_STATUS_BIND": "127.0.0.1:0", **(more or {})}
+            yield Place(sandbox, data, FernetVault([key]), env, program)

@@ -1,6 +1,5 @@
 """The worker as a process against a sandbox in another, on either store."""
 
-import os
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -14,6 +13,7 @@ import psycopg
 import trio
 
 from benchmarks.cloud import Cloud, CloudUser
+from benchmarks.processes import worker_environment
 from benchmarks.stack import DevStack
 from tgworker.app.books import Books, open_books
 from tgworker.embedded import DataFolder, migrate
@@ -105,22 +105,12 @@ async def open_service(
         stack: The Supabase to use; ``None``: the embedded store.
     """
     key = new_key()
-    ours = ("TGWORKER_", "TELEGRAM_", "SUPABASE_", "NOTIFY_", "WATCHDOG_")
     with TemporaryDirectory() as name:
         folder = Path(name)
         pem = folder / "server.pem"
         pem.write_text(cloud.key, encoding="ascii")
-        env = {key: value for key, value in os.environ.items() if not key.startswith(ours)} | {
-            "ENCRYPTION_KEY": key.value,
-            "TGWORKER_DATA_DIR": str(folder / "data"),
-            "TGWORKER_PACING": "off",
-            "TGWORKER_TELEGRAM_SERVER": cloud.server,
-            "TGWORKER_TELEGRAM_SERVER_KEY": str(pem),
-            "TGWORKER_TELEGRAM_DC": str(cloud.dc),
-            "TGWORKER_LOG_FORMAT": "json",
-            "TGWORKER_LOG_LEVEL": "warning",
-            "TGWORKER_STATUS_BIND": "off",
-        }
+        env = worker_environment(folder / "data", key, server=cloud.server, dc=cloud.dc, pem=pem)
+        env["TGWORKER_LOG_LEVEL"] = "warning"
         if stack is not None:
             env |= {"SUPABASE_URL": stack.url, "SUPABASE_SERVICE_ROLE_KEY": stack.key}
         else:

@@ -1,6 +1,5 @@
 """Where a soak takes place: a pretended Telegram, a store, the application beside the worker."""
 
-import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Literal, Protocol
 
 import trio
 
+from benchmarks.processes import worker_environment
 from soak.plan import Plan
 from tgworker.app.books import Books, open_books
 from tgworker.cli.dev_stack import MIGRATIONS, places
@@ -135,26 +135,11 @@ class Site:
 async def open_site(plan: Plan, folder: Path) -> AsyncGenerator[Site]:
     """Make everything but the worker; leaving takes it down."""
     key = new_key()
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TGWORKER_", "TELEGRAM_", "SUPABASE_", "NOTIFY_", "WATCHDOG_"))
-    }
     async with open_sandbox(users=plan.accounts + plan.partners) as sandbox, _open_stack(plan) as stack:
         pem = folder / "server.pem"
         pem.write_text(sandbox.public_key_pem)
-        env = inherited | {
-            "ENCRYPTION_KEY": key.value,
-            "TGWORKER_DATA_DIR": str(folder / "data"),
-            "TGWORKER_WORKER_ID": WORKER_ID,
-            "TGWORKER_TELEGRAM_SERVER": sandbox.server,
-            "TGWORKER_TELEGRAM_SERVER_KEY": str(pem),
-            "TGWORKER_TELEGRAM_DC": str(sandbox.dc),
-            "TGWORKER_LOG_FORMAT": "json",
-            "TGWORKER_PACING": "off",
-            "TGWORKER_STATUS_BIND": "off",
-            **plan.variables,
-        }
+        env = worker_environment(folder / "data", key, server=sandbox.server, dc=sandbox.dc, pem=pem)
+        env |= {"TGWORKER_WORKER_ID": WORKER_ID, **plan.variables}
         if stack is not None:
             env |= {"SUPABASE_URL": stack.url, "SUPABASE_SERVICE_ROLE_KEY": stack.service_role_key}
         async with open_books(load_settings(env, require=())) as books:

@@ -25,7 +25,6 @@ from supabase_schema.rpc_kit import migrations
 from tgworker.app.supabase import boot_s
 from tgworker.cli.dev_stack import places
 from tgworker.devstack import Binaries, Fault, Stack, open_stack
-from tgworker.messaging.account import utc_now
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
@@ -37,6 +36,7 @@ from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace, PaceLimits
 from tgworker.messaging.pacing import UNPACED
 from tgworker.messaging.sender import run_sender
+from tgworker.messaging.values import utc_now
 from tgworker.supabase import Holder, RequestFailed, SupabaseLeases, SupabaseStore, open_rest
 from tgworker.supervision.testing import lone_pulse
 

@@ -10,8 +10,9 @@ import pytest
 import trio
 import trio_asyncio
 
+from tgworker.messaging.inbound import merged
 from tgworker.messaging.models import ChatMessage, Peer, PeerKind, Position, UpdateBatch
-from tgworker.telegram.inbox import POSITION_QUIET_S, Inbox, merged
+from tgworker.telegram.inbox import POSITION_QUIET_S, Inbox
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -59,7 +60,7 @@ async def test_what_waits_is_merged_with_the_position_after_the_last(
 
 
 def test_one_batch_is_itself() -> None:
-    assert merged([batch(1, pts=1)]) == batch(1, pts=1)
+    assert merged(batch(1, pts=1)) == batch(1, pts=1)
 
 
 async def test_a_full_inbox_makes_the_client_wait(autojump_clock: trio.testing.MockClock) -> None:

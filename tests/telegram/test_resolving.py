@@ -17,7 +17,8 @@ from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Sent
 from tgworker.telegram.dialogs import DIALOG_PAGES
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peer_lists import LISTS_EVERY_S, MOST_PAGES
-from tgworker.telegram.resolving import NOT_FOUND, NOT_UNDERSTOOD, RETRY_AFTER_TROUBLE_S, Resolver
+from tgworker.telegram.resolving import NOT_FOUND, NOT_UNDERSTOOD, Resolver
+from tgworker.telegram.rpc_errors import RETRY_AFTER_TROUBLE_S
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

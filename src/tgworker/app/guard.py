@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TextIO, final
@@ -16,9 +15,10 @@ from tgworker.app.books import stack_files
 from tgworker.app.evidence import account_of
 from tgworker.app.guarded import UnderGuard
 from tgworker.app.run import boot_ms, run_worker
-from tgworker.embedded import DataFolder, HeartbeatFile, utc_now
+from tgworker.embedded import DataFolder, HeartbeatFile
 from tgworker.guard import FaultBook, GuardLimits, Held, Link, Posting, Ward, guard
 from tgworker.messaging.models import Heartbeat
+from tgworker.messaging.values import utc_now
 from tgworker.operations.logs import make_logger
 from tgworker.operations.stack_files import StackFiles, StackKind
 from tgworker.settings import LogFormat, Settings, SettingsError, changes_between, with_worker
@@ -52,7 +52,7 @@ def run_guarded(
         stderr,
         json=settings.log_format is LogFormat.JSON,
         level=settings.log_level.value,
-        now=lambda: datetime.now(UTC),
+        now=utc_now,
     )
     folder = DataFolder(settings.data_dir)
     holder = uuid4()

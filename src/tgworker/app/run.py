@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import TextIO
@@ -28,6 +27,7 @@ from tgworker.embedded import DataFolder
 from tgworker.guard import EXIT_RESTART_ME
 from tgworker.messaging.events import Event as MessagingEvent
 from tgworker.messaging.pacing import PUBLISHED, UNPACED
+from tgworker.messaging.values import utc_now
 from tgworker.operations.child_names import named_in_logs
 from tgworker.operations.event_log import EventLog
 from tgworker.operations.identity import watch_identity
@@ -89,7 +89,7 @@ def run_worker(
         stderr,
         json=settings.log_format is LogFormat.JSON,
         level=threshold,
-        now=lambda: datetime.now(UTC),
+        now=utc_now,
     )
     switch = StopSwitch(on_throw=_arm_last_resort)
     renew = partial(switch.request, "settings have changed", exit_code=EXIT_RESTART_ME)
@@ -192,7 +192,7 @@ class _Process:
             vault=adapters.vault,
             heartbeats=self._guard.told(opened.heartbeats),
             seq=boot_ms,
-            holds=self._guard.holds(start_last_s=settings.limits.connect_s, now=datetime.now(UTC)),
+            holds=self._guard.holds(start_last_s=settings.limits.connect_s, now=utc_now()),
             systemd=self._systemd,
             rng=Random(),
             report=self._report,
@@ -219,7 +219,7 @@ class _Process:
         while True:
             await bell.wait()
             text = await (every_stack({}) if self._worker is None else self._worker.stacks())
-            write = partial(files.write, text, at=datetime.now(UTC), pid=os.getpid())
+            write = partial(files.write, text, at=utc_now(), pid=os.getpid())
             try:
                 # In a thread: a disk that hangs must not hang the loop.
                 path = await trio.to_thread.run_sync(write, abandon_on_cancel=True)

@@ -1,18 +1,18 @@
 """``tgworker outbox``: what is waiting to be sent, what was not sent, and what a person decides about it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import trio
 from cyclopts import App, Parameter
 
-from tgworker.app.books import open_books
+from tgworker.app.books import Books, open_books
 from tgworker.cli import _deciding
 from tgworker.cli._deciding import CANCELLABLE, MOST_ROWS, RETRIABLE, Decided
 from tgworker.cli._errors import EXIT_NO, Usage
 from tgworker.cli._options import Json, settings_for
 from tgworker.cli._output import Output, complain
-from tgworker.messaging.records import OutboxState
+from tgworker.messaging.records import OutboxRecord, OutboxState
 
 SHOWN = 20
 """So many messages people are told of one by one."""
@@ -87,28 +87,18 @@ def retry(*message_ids: str, every: Every = False, states: States = (), json: Js
         states: With --all: held, unsure, dead, cancelled or expired; may be given several times.
         json: Print one JSON object as the last line.
     """
-    settings = settings_for()
-    output = Output(json=json)
-
-    async def run() -> int:
-        async with open_books(settings) as books:
-            records = await _deciding.chosen(
-                books, message_ids, every=every, states=states, allowed=RETRIABLE
-            )
-            decided = await _deciding.retry(books, records)
-        unsure = [one for one in decided if one.done and one.before.state is OutboxState.UNSURE]
-        if unsure:
-            complain(
-                f"{len(unsure)} may arrive twice: nobody knows whether Telegram has it already, "
-                "and Telegram may no longer recognise a repeat"
-            )
-        lines = [
-            (one, "is sent again" if one.done else f"is not sent again: {_deciding.why_not_retried(one)}")
-            for one in decided
-        ]
-        return _tell(output, lines, done="retried", verb="are sent again by a running worker")
-
-    return trio.run(run)
+    decided = _decide(_deciding.retry, message_ids, every=every, states=states, allowed=RETRIABLE)
+    unsure = [one for one in decided if one.done and one.before.state is OutboxState.UNSURE]
+    if unsure:
+        complain(
+            f"{len(unsure)} may arrive twice: nobody knows whether Telegram has it already, "
+            "and Telegram may no longer recognise a repeat"
+        )
+    lines = [
+        (one, "is sent again" if one.done else f"is not sent again: {_deciding.why_not_retried(one)}")
+        for one in decided
+    ]
+    return _tell(Output(json=json), lines, done="retried", verb="are sent again by a running worker")
 
 
 @outbox.command
@@ -123,23 +113,30 @@ def cancel(*message_ids: str, every: Every = False, states: States = (), json: J
         states: With --all: waiting, resolving, deferred, held or dead; may be given several times.
         json: Print one JSON object as the last line.
     """
-    settings = settings_for()
-    output = Output(json=json)
+    decided = _decide(_deciding.cancel, message_ids, every=every, states=states, allowed=CANCELLABLE)
+    lines = [
+        (one, "is cancelled" if one.done else f"is not cancelled: {_deciding.why_not_cancelled(one.after)}")
+        for one in decided
+    ]
+    return _tell(Output(json=json), lines, done="cancelled", verb="are cancelled")
 
-    async def run() -> int:
+
+def _decide(
+    act: Callable[[Books, Sequence[OutboxRecord]], Awaitable[Sequence[Decided]]],
+    message_ids: Sequence[str],
+    *,
+    every: bool,
+    states: States,
+    allowed: Sequence[OutboxState],
+) -> Sequence[Decided]:
+    """Do something about the messages that were chosen."""
+    settings = settings_for()
+
+    async def run() -> Sequence[Decided]:
         async with open_books(settings) as books:
-            records = await _deciding.chosen(
-                books, message_ids, every=every, states=states, allowed=CANCELLABLE
+            return await act(
+                books, await _deciding.chosen(books, message_ids, every=every, states=states, allowed=allowed)
             )
-            decided = await _deciding.cancel(books, records)
-        lines = [
-            (
-                one,
-                "is cancelled" if one.done else f"is not cancelled: {_deciding.why_not_cancelled(one.after)}",
-            )
-            for one in decided
-        ]
-        return _tell(output, lines, done="cancelled", verb="are cancelled")
 
     return trio.run(run)
 

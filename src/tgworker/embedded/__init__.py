@@ -30,4 +30,3 @@ from tgworker.embedded.heartbeats import HeartbeatFile as HeartbeatFile
 from tgworker.embedded.store import EmbeddedStore as EmbeddedStore
 from tgworker.embedded.store import migrate as migrate
 from tgworker.embedded.store import open_store as open_store
-from tgworker.embedded.store import utc_now as utc_now

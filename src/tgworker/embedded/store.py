@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -55,6 +55,7 @@ from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.ports import Turn
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
+from tgworker.messaging.values import utc_now
 
 T = TypeVar("T")
 
@@ -63,11 +64,6 @@ LINES_AT_ONCE = 500
 
 _NEXT_FENCE = "update tgworker_meta set value = value + 1 where key = 'fence' returning value"
 _FENCE = "select value from tgworker_meta where key = 'fence'"
-
-
-def utc_now() -> datetime:
-    """The calendar's time, aware, UTC."""
-    return datetime.now(UTC)
 
 
 @contextmanager

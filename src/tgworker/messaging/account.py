@@ -6,7 +6,7 @@ for as long as it takes. When Telegram refuses the account for good, the child r
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 import trio
@@ -34,14 +34,10 @@ from tgworker.messaging.sender import run_sender
 from tgworker.messaging.senders import Take, run_senders
 from tgworker.messaging.side_pulse import SidePulse
 from tgworker.messaging.stagger import Stagger
+from tgworker.messaging.values import utc_now
 
 INTRODUCTION = "introduction"
 """Why senders wait at an account's first connect: whom it knows is being read."""
-
-
-def utc_now() -> datetime:
-    """The calendar's time, aware, UTC."""
-    return datetime.now(UTC)
 
 
 ANOTHER_USER = "the session is another Telegram user's than before: what was known of that one is forgotten"

@@ -1,4 +1,4 @@
-"""The states of an account as a table: who leaves a state, what may follow, and how loud it is.
+"""The states of an account as a table: who leaves a state, and what may follow.
 
 ::
 

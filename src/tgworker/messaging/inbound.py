@@ -69,16 +69,17 @@ def _with_what_waits(
         batch = merged(batch, later)
 
 
-def merged(earlier: UpdateBatch, later: UpdateBatch) -> UpdateBatch:
-    """Two consecutive batches as one: everything of both, and the later position."""
-    peers: dict[int, Peer] = {peer.chat_id: peer for peer in earlier.peers}
-    peers.update((peer.chat_id, peer) for peer in later.peers)
+def merged(*batches: UpdateBatch) -> UpdateBatch:
+    """Consecutive batches as one: everything of all, and the latest position that is known."""
+    if len(batches) == 1:
+        return batches[0]
+    peers: dict[int, Peer] = {peer.chat_id: peer for batch in batches for peer in batch.peers}
     return UpdateBatch(
-        messages=earlier.messages + later.messages,
+        messages=tuple(message for batch in batches for message in batch.messages),
         peers=tuple(peers.values()),
-        sent_ids=earlier.sent_ids + later.sent_ids,
-        position=later.position or earlier.position,
-        gaps=earlier.gaps + later.gaps,
+        sent_ids=tuple(pair for batch in batches for pair in batch.sent_ids),
+        position=next((batch.position for batch in reversed(batches) if batch.position is not None), None),
+        gaps=tuple(gap for batch in batches for gap in batch.gaps),
     )
 
 

@@ -1,7 +1,13 @@
-"""Values that every store makes or cleans alike: ids of new rows, and texts that a database keeps."""
+"""Values that are made or cleaned alike everywhere: times, ids of new rows, texts that a database keeps."""
 
 import os
 import time
+from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """The calendar's time, aware, UTC."""
+    return datetime.now(UTC)
 
 
 def storable(text: str) -> str:

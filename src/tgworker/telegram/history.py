@@ -1,20 +1,18 @@
 """A chat's history, page by page."""
 
+from dataclasses import replace
 from typing import Any
 
 from telethon.errors import RPCError
 from telethon.tl import functions
 
 from tgworker.messaging.models import HistoryPage, Peer
-from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.messages import message_of
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import input_peer, peers_of
-from tgworker.telegram.rpc_errors import account_refusal, error_name, is_passing, wait_of
-
-RETRY_AFTER_TROUBLE_S = 5.0
-"""Telegram has trouble of its own (a 500): ask again after this."""
+from tgworker.telegram.rpc_errors import question_outcome
 
 
 async def raw_page_aio(client: AccountClient, peer: Peer, below: int, limit: int) -> Any:
@@ -43,13 +41,9 @@ async def raw_page_aio(client: AccountClient, peer: Peer, below: int, limit: int
     try:
         return await client.ask_aio(request)
     except RPCError as error:
-        if account_refusal(error) is not None:
-            raise
-        name = error_name(error)
-        seconds = wait_of(error)
-        if seconds is not None:
-            return Deferred(seconds, name)
-        return Deferred(RETRY_AFTER_TROUBLE_S, name) if is_passing(error) else Refused(name)
+        said = question_outcome(error)
+        # (It holds up nothing else: to a sender that looks for a message it is an outcome, but no send's.)
+        return replace(said, holds_up=HoldsUp.ROW) if isinstance(said, Deferred) else said
 
 
 async def page_aio(

@@ -5,7 +5,8 @@ from collections import deque
 
 import trio
 
-from tgworker.messaging.models import Peer, UpdateBatch
+from tgworker.messaging.inbound import merged
+from tgworker.messaging.models import UpdateBatch
 
 CAPACITY = 500
 """Messages that wait here before the client is made to wait; also the most that one batch is merged to."""
@@ -94,21 +95,7 @@ class Inbox:
         self._room.set()
         if not self._waiting:
             self._something = trio.Event()
-        return merged(taken)
-
-
-def merged(batches: list[UpdateBatch]) -> UpdateBatch:
-    """Several steps of the update log as one; the position is the one after the last."""
-    if len(batches) == 1:
-        return batches[0]
-    peers: dict[int, Peer] = {peer.chat_id: peer for batch in batches for peer in batch.peers}
-    return UpdateBatch(
-        messages=tuple(message for batch in batches for message in batch.messages),
-        peers=tuple(peers.values()),
-        sent_ids=tuple(pair for batch in batches for pair in batch.sent_ids),
-        position=batches[-1].position,
-        gaps=tuple(gap for batch in batches for gap in batch.gaps),
-    )
+        return merged(*taken)
 
 
 def _is_bare(batch: UpdateBatch) -> bool:

@@ -69,7 +69,9 @@ class PeerLists:
     async def _read_on_aio(self) -> None:
         if not self._contacts_read:
             contacts = await self._client.ask_aio(functions.contacts.GetContactsRequest(hash=0))
-            self._learn(peers_of(getattr(contacts, "users", ())))
+            peers = peers_of(getattr(contacts, "users", ()))
+            self._book.learn(peers)
+            self._note(peers)
             self._contacts_read = True
             return
         page = await self._dialogs.read_aio()
@@ -77,11 +79,10 @@ class PeerLists:
             self._read_at = trio.current_time()
         else:
             self._pages += 1
-            self._learn(peers_of([*getattr(page, "users", ()), *getattr(page, "chats", ())]))
+            self._note(peers_of([*getattr(page, "users", ()), *getattr(page, "chats", ())]))
         if page is None or self._pages >= DIALOG_PAGES:
             self._is_first = False
 
-    def _learn(self, peers: tuple[Peer, ...]) -> None:
-        self._book.learn(peers)
+    def _note(self, peers: tuple[Peer, ...]) -> None:
         if self._is_first:
             self._met += peers

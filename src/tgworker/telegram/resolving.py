@@ -12,10 +12,7 @@ from tgworker.telegram.client import AccountClient
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peer_lists import PeerLists
 from tgworker.telegram.peers import kind_of, marked_id, peers_of
-from tgworker.telegram.rpc_errors import account_refusal, error_name, held_up_by, is_passing, wait_of
-
-RETRY_AFTER_TROUBLE_S = 5.0
-"""Telegram has trouble of its own (a 500): ask again after this."""
+from tgworker.telegram.rpc_errors import question_outcome
 
 NOT_FOUND = (
     "PEER_NOT_FOUND: this account has never met whom the id names, and only Telegram could introduce them"
@@ -53,7 +50,7 @@ class Resolver:
             if re.fullmatch(r"\+\d{5,15}", to, re.ASCII):
                 return await self._by_phone_aio(to[1:])
         except RPCError as error:
-            return _said(error)
+            return question_outcome(error)
         return Refused(NOT_UNDERSTOOD)
 
     async def meet_aio(self, seen: int) -> Met | Refused | Deferred:
@@ -64,7 +61,7 @@ class Resolver:
         try:
             return await self._lists.meet_aio(seen)
         except RPCError as error:
-            return _said(error)
+            return question_outcome(error)
 
     async def _by_id_aio(self, chat_id: int) -> Peer | Refused:
         if chat_id not in self._book:
@@ -89,14 +86,3 @@ class Resolver:
         self._book.learn(peers_of(found.users))
         self._book.learn(peers_of(found.chats))
         return self._book.get(marked_id(found.peer)) or Refused(otherwise)
-
-
-def _said(error: RPCError) -> Refused | Deferred:
-    """What an error says about the question; raised again where it is about the account."""
-    if account_refusal(error) is not None:
-        raise error
-    name = error_name(error)
-    seconds = wait_of(error)
-    if seconds is not None:
-        return Deferred(seconds, name, held_up_by(error))
-    return Deferred(RETRY_AFTER_TROUBLE_S, name) if is_passing(error) else Refused(name)

@@ -120,6 +120,25 @@ def is_passing(error: errors.RPCError) -> bool:
     return abs(int(error.code or 0)) >= 500  # "-503 Timeout" and kin, whatever their class
 
 
+RETRY_AFTER_TROUBLE_S = 5.0
+"""Telegram has trouble of its own (a 500): ask again after this."""
+
+
+def question_outcome(error: errors.RPCError) -> Deferred | Refused:
+    """What an error says about a question, which may be asked again without harm.
+
+    Raises:
+        errors.RPCError: The same one, where it is a final no to the account.
+    """
+    if account_refusal(error) is not None:
+        raise error
+    name = error_name(error)
+    seconds = wait_of(error)
+    if seconds is not None:
+        return Deferred(seconds, name, held_up_by(error))
+    return Deferred(RETRY_AFTER_TROUBLE_S, name) if is_passing(error) else Refused(name)
+
+
 def send_outcome(error: errors.RPCError) -> Deferred | Refused | Released | Unknown:
     """What became of a message that Telegram answered with an error (other than ``RANDOM_ID_DUPLICATE``).
 
