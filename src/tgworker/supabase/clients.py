@@ -59,27 +59,6 @@ def new_client(
     )
 
 
-async def answered(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """The whole answer to a request that needs nothing of the client but its connections.
-
-    ``client.send`` would look for redirects, cookies and authentication, a tenth of a call's cost.
-
-    Raises:
-        httpx.TransportError: As the client's.
-
-    Cancellation: the connection is closed; the request may have been carried out.
-    """
-    transport: httpx.AsyncBaseTransport = client._transport
-    response = await transport.handle_async_request(request)
-    try:
-        response.request = request
-        await response.aread()
-    except BaseException:
-        await response.aclose()
-        raise
-    return response
-
-
 async def close_client(client: httpx.AsyncClient) -> None:
     """Close a client's connections; takes at most `CLOSE_S`, also while being cancelled."""
     with trio.move_on_after(CLOSE_S, shield=True):
