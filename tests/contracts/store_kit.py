@@ -18,7 +18,7 @@ from tgworker.messaging.models import (
     UpdateBatch,
 )
 from tgworker.messaging.outcomes import Sent, Settled
-from tgworker.messaging.ports import (
+from tgworker.messaging.store_ports import (
     AccountStore,
     DoubtStore,
     HistoryQueue,

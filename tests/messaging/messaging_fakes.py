@@ -50,7 +50,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unresolved, Unsure
 from tgworker.messaging.pacing import PUBLISHED, UNPACED, Rates, StoredWait
-from tgworker.messaging.ports import Turn
+from tgworker.messaging.store_ports import Turn
 
 ANNA = AccountId("anna")
 BERT = AccountId("bert")
@@ -255,7 +255,7 @@ class Claim:
 
 
 class FakeOutbox:
-    """Fills `ports.OutboxStore` in memory, with the rules of the port."""
+    """Fills `store_ports.OutboxStore` in memory, with the rules of the port."""
 
     def __init__(self, *attempts: Attempt) -> None:
         self.weather = Weather()
@@ -329,7 +329,7 @@ class FakeOutbox:
 
 
 class FakeStore:
-    """Fills `ports.AccountChildStore` in memory."""
+    """Fills `store_ports.AccountChildStore` in memory."""
 
     def __init__(self, *accounts: Account) -> None:
         self.weather = Weather()

@@ -28,7 +28,8 @@ from messaging.messaging_fakes import (
     batch,
     growing,
 )
-from tgworker.messaging.account import ANOTHER_USER, AccountContext, run_account
+from tgworker.messaging.account import ANOTHER_USER, run_account
+from tgworker.messaging.account_context import AccountContext
 from tgworker.messaging.account_states import RULES
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import SLOTS, Dispatch

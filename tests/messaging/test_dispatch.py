@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messaging.messaging_fakes import ANNA, BERT, SENT, attempt
-from tgworker.messaging.dispatch import SLOTS, Desk, Dispatch, Flight
+from tgworker.messaging.desk import Desk, Flight
+from tgworker.messaging.dispatch import SLOTS, Dispatch
 from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Released, Settled, Unknown
 

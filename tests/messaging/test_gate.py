@@ -21,7 +21,8 @@ from messaging.messaging_fakes import (
     format_text,
     gate_of,
 )
-from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.desk import Desk
+from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.events import SendFinished, StoreUnavailable, WaitAnnounced
 from tgworker.messaging.gate import Gate, Standing
 from tgworker.messaging.limits import Limits

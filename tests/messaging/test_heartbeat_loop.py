@@ -17,7 +17,7 @@ from tgworker.messaging.models import Heartbeat, LoopStatus, WorkerStatus
 
 
 class FakeWriter:
-    """Fills `ports.HeartbeatWriter`: an older number never overwrites a newer one."""
+    """Fills `store_ports.HeartbeatWriter`: an older number never overwrites a newer one."""
 
     def __init__(self, name: str = "embedded") -> None:
         self.name = name

@@ -25,7 +25,8 @@ from messaging.messaging_fakes import (
     growing,
 )
 from tgworker.messaging.bounded import Outage
-from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.desk import Desk
+from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.events import HistoryRead, JobsWaiting
 from tgworker.messaging.history import HistoryReader, run_history
@@ -257,7 +258,7 @@ async def test_a_store_that_is_away_repeats_the_page(autojump_clock: trio.testin
 
 
 class Queue:
-    """Fills `ports.HistoryQueue`."""
+    """Fills `store_ports.HistoryQueue`."""
 
     def __init__(self, *jobs: HistoryJob) -> None:
         self.weather = Weather()

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging.messaging_fakes import ANNA, RecordingPulse, ScriptedConnection, attempt
-from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.desk import Desk
+from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.keepalive import keep_alive, next_ping_at
 from tgworker.messaging.limits import Limits

@@ -20,7 +20,8 @@ from messaging.messaging_fakes import (
     no_delay,
 )
 from tgworker.messaging.bounded import Outage
-from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.desk import Desk
+from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.formatted import FormattedText
 from tgworker.messaging.limits import Limits

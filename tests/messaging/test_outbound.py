@@ -20,7 +20,8 @@ from messaging.messaging_fakes import (
     no_delay,
 )
 from tgworker.messaging.bounded import Delays
-from tgworker.messaging.dispatch import SLOTS, Desk, Dispatch
+from tgworker.messaging.desk import Desk
+from tgworker.messaging.dispatch import SLOTS, Dispatch
 from tgworker.messaging.events import StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import MessageId

@@ -22,7 +22,8 @@ from messaging.messaging_fakes import (
     format_text,
     gate_of,
 )
-from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.desk import Desk
+from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.events import SendFinished
 from tgworker.messaging.formatted import Entity, EntityKind

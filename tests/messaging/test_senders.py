@@ -8,7 +8,8 @@ import trio
 import trio.testing
 
 from messaging.messaging_fakes import ANNA, attempt
-from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.desk import Desk
+from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.senders import Take, run_senders
 
 

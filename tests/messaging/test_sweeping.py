@@ -13,7 +13,7 @@ from tgworker.messaging.sweeping import run_sweep
 
 
 class FakeSweeper:
-    """Fills `ports.Sweeper`: answers what it is told to."""
+    """Fills `store_ports.Sweeper`: answers what it is told to."""
 
     def __init__(self, *answers: bool | None) -> None:
         self.at: list[float] = []

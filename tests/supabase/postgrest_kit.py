@@ -26,7 +26,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
-from tgworker.messaging.ports import Turn
+from tgworker.messaging.store_ports import Turn
 from tgworker.supabase import Holder, Rest, SupabaseLeases, SupabaseStore
 
 CLOCK = Path(__file__).with_name("postgrest_clock.sql")

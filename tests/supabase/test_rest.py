@@ -16,7 +16,7 @@ import trio
 from supabase.loopback_http import Answered, Asked, HangUp, LoopbackHttp, open_loopback_http
 from tgworker.messaging.errors import StoreAway, StoreRefused
 from tgworker.messaging.models import Heartbeat, LoopStatus, Secret, WorkerStatus
-from tgworker.messaging.ports import HeartbeatWriter
+from tgworker.messaging.store_ports import HeartbeatWriter
 from tgworker.supabase.circuit import CEILING_S
 from tgworker.supabase.errors import KeyRefused, RequestBroken, RpcRaised, SchemaDiffers
 from tgworker.supabase.events import RequestFailed, SupabaseEvent

@@ -44,8 +44,8 @@ from tgworker.messaging.outcomes import (
     Unsure,
 )
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
-from tgworker.messaging.ports import Turn
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
+from tgworker.messaging.store_ports import Turn
 
 LEASE_S = 300
 LINES_AT_ONCE = 500

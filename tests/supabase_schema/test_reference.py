@@ -6,7 +6,7 @@ from pathlib import Path
 
 from supabase_schema.rpc_kit import migrations
 from supabase_schema.world import World
-from tgworker.messaging import books, ports
+from tgworker.messaging import books, store_ports
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "supabase.md"
 
@@ -18,17 +18,17 @@ CALLS = {
 }
 
 STORES = (
-    ports.AccountStore,
-    ports.OutboxStore,
-    ports.InboundStore,
-    ports.DoubtStore,
-    ports.RecipientStore,
-    ports.WaitStore,
-    ports.HistoryQueue,
-    ports.HistoryStore,
-    ports.JobStore,
-    ports.PendingStore,
-    ports.HeartbeatWriter,
+    store_ports.AccountStore,
+    store_ports.OutboxStore,
+    store_ports.InboundStore,
+    store_ports.DoubtStore,
+    store_ports.RecipientStore,
+    store_ports.WaitStore,
+    store_ports.HistoryQueue,
+    store_ports.HistoryStore,
+    store_ports.JobStore,
+    store_ports.PendingStore,
+    store_ports.HeartbeatWriter,
     books.AccountBook,
     books.OutboxBook,
     books.HeartbeatReader,

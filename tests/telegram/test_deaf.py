@@ -10,7 +10,8 @@ from trio.testing import MockClock
 
 from messaging.messaging_fakes import FakeStore, RecordingPulse, Reports
 from telegram.telegram_world import World, open_world, receive_texts
-from tgworker.messaging.account import AccountContext, run_account
+from tgworker.messaging.account import run_account
+from tgworker.messaging.account_context import AccountContext
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.events import AccountChanged, AccountDeaf
 from tgworker.messaging.hearing import Ears, Told, behind

@@ -17,8 +17,8 @@ from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, inline, 
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, MessageId, Secret
 from tgworker.messaging.pacing import UNPACED, Rates
-from tgworker.messaging.ports import HeartbeatWriter
 from tgworker.messaging.records import OutboxState
+from tgworker.messaging.store_ports import HeartbeatWriter
 from tgworker.sandbox import Sandbox, SandboxUser, open_sandbox
 from tgworker.settings import TelegramServer, TelegramSettings
 from tgworker.supervision import Backoff, ChildSpec

@@ -6,7 +6,8 @@ from functools import partial
 
 import trio
 
-from tgworker.messaging.account import AccountContext, run_account
+from tgworker.messaging.account import run_account
+from tgworker.messaging.account_context import AccountContext
 from tgworker.messaging.models import Account, AccountId
 from tgworker.supervision import (
     ChildSpec,

@@ -13,7 +13,7 @@ import trio
 from tgworker.guard import Beat, Committed, Fault, Footprints, Held, Link, Quiet, Ready
 from tgworker.messaging.accounts import Hold
 from tgworker.messaging.models import AccountId, Heartbeat
-from tgworker.messaging.ports import HeartbeatWriter
+from tgworker.messaging.store_ports import HeartbeatWriter
 from tgworker.supervision import ChildSpec, Pulse
 
 BEATS_PER_LIMIT = 10

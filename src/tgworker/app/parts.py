@@ -13,16 +13,18 @@ from tgworker.messaging.models import AccountId
 from tgworker.messaging.pace import PaceLimits
 from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import (
-    AccountChildStore,
-    HeartbeatWriter,
-    HistoryQueue,
     Leases,
-    OutboxStore,
-    PendingStore,
-    Sweeper,
     Telegram,
     Vault,
     WakeUp,
+)
+from tgworker.messaging.store_ports import (
+    AccountChildStore,
+    HeartbeatWriter,
+    HistoryQueue,
+    OutboxStore,
+    PendingStore,
+    Sweeper,
 )
 from tgworker.supervision import (
     Backoff,

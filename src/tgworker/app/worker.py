@@ -15,7 +15,7 @@ from tgworker import __version__
 from tgworker.app.children import SupervisedAccounts
 from tgworker.app.parts import STORE_BACKOFF, Parts
 from tgworker.app.status import AccountStates, StoreState, loops_of
-from tgworker.messaging.account import AccountContext
+from tgworker.messaging.account_context import AccountContext
 from tgworker.messaging.accounts import NO_LEASES, run_accounts
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
@@ -30,8 +30,8 @@ from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatu
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
 from tgworker.messaging.pending import run_pending
-from tgworker.messaging.ports import HeartbeatWriter
 from tgworker.messaging.stagger import Stagger
+from tgworker.messaging.store_ports import HeartbeatWriter
 from tgworker.messaging.sweeping import run_sweep
 from tgworker.messaging.wakeup import run_wakeup
 from tgworker.operations.probes import WorkerFacts

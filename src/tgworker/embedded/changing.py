@@ -16,7 +16,7 @@ _FORGOTTEN = (
 
 
 def forget_user(connection: sqlite3.Connection, account_id: AccountId, user_id: int) -> None:
-    """See `tgworker.messaging.ports.InboundStore.forget_user`."""
+    """See `tgworker.messaging.store_ports.InboundStore.forget_user`."""
     for statement in _FORGOTTEN:
         connection.execute(statement, (account_id,))
     connection.execute(

@@ -166,7 +166,7 @@ class Ingest:
     def ingest(
         self, connection: sqlite3.Connection, account_id: AccountId, batch: UpdateBatch, now: datetime
     ) -> int:
-        """Store a batch and its position; see `tgworker.messaging.ports.InboundStore.ingest`."""
+        """Store a batch and its position; see `tgworker.messaging.store_ports.InboundStore.ingest`."""
         owner_id, workspace_id = owner_of(connection, account_id)
         save_peers(connection, account_id, owner_id, batch.peers)
         if batch.gaps:

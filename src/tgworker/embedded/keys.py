@@ -20,7 +20,7 @@ def find_messages(
     telegram_ids: Collection[int],
     chat_id: int | None,
 ) -> Mapping[tuple[int, int], MessageId]:
-    """See `tgworker.messaging.ports.InboundStore.find_messages`."""
+    """See `tgworker.messaging.store_ports.InboundStore.find_messages`."""
     asked = {
         "ids": to_json(sorted(set(telegram_ids))),
         "account": account_id,

@@ -196,7 +196,7 @@ class Claims:
         *,
         text_limit: int,
     ) -> list[Attempt]:
-        """Claim what is due; see `tgworker.messaging.ports.OutboxStore.turn`."""
+        """Claim what is due; see `tgworker.messaging.store_ports.OutboxStore.turn`."""
         known = frozenset(known)
         data_version, changes = _data_version(connection), connection.total_changes
         wake_at, expire_at, unassigned = connection.execute(_SURVEY).fetchone()

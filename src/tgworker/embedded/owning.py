@@ -54,7 +54,7 @@ select exists (
 def owned(
     connection: sqlite3.Connection, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]
 ) -> Owned:
-    """See `tgworker.messaging.ports.DoubtStore`."""
+    """See `tgworker.messaging.store_ports.DoubtStore`."""
     asked = {
         "account": attempt.account_id,
         "chat": chat_id,
@@ -93,7 +93,7 @@ where o.message_id = :message and o.awaiting_id = 1
 
 
 def unnamed(connection: sqlite3.Connection, account_id: AccountId) -> list[Attempt]:
-    """See `tgworker.messaging.ports.DoubtStore`."""
+    """See `tgworker.messaging.store_ports.DoubtStore`."""
     seqs = [seq for (seq,) in connection.execute(_LOOKED, (account_id, AT_ONCE)).fetchall()]
     if not seqs:
         return []
@@ -131,7 +131,7 @@ def unnamed(connection: sqlite3.Connection, account_id: AccountId) -> list[Attem
 
 
 def name(connection: sqlite3.Connection, attempt: Attempt, chat_id: int, copy: Copy, now: datetime) -> None:
-    """See `tgworker.messaging.ports.DoubtStore`."""
+    """See `tgworker.messaging.store_ports.DoubtStore`."""
     settling.begin(connection)
     connection.execute(
         _NAME,

@@ -59,7 +59,7 @@ def record_recipients(
     found: Mapping[str, Peer | Refused | Deferred],
     now: datetime,
 ) -> Collection[str]:
-    """Store whom names mean; see `tgworker.messaging.ports.RecipientStore`. Nothing is ever left."""
+    """Store whom names mean; see `tgworker.messaging.store_ports.RecipientStore`. Nothing is ever left."""
     owner_id, _ = owner_of(connection, account_id)
     known = {name: answer for name, answer in found.items() if isinstance(answer, Peer)}
     save_peers(connection, account_id, owner_id, tuple(known.values()))

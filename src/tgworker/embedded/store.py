@@ -53,8 +53,8 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
-from tgworker.messaging.ports import Turn
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
+from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.values import utc_now
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ class EmbeddedStore:
     # AccountStore
 
     async def active_accounts(self) -> Sequence[Account]:
-        """See `tgworker.messaging.ports.AccountStore`."""
+        """See `tgworker.messaging.store_ports.AccountStore`."""
         return await self._database.read(accounts.active_accounts)
 
     async def record_account(
@@ -170,7 +170,7 @@ class EmbeddedStore:
         last_error: str | None,
         user_id: int | None = None,
     ) -> None:
-        """See `tgworker.messaging.ports.AccountStore`."""
+        """See `tgworker.messaging.store_ports.AccountStore`."""
         await self._write(
             partial(
                 accounts.record_account,
@@ -183,7 +183,7 @@ class EmbeddedStore:
         )
 
     async def record_synced(self, account_ids: Collection[AccountId]) -> None:
-        """See `tgworker.messaging.ports.AccountStore`."""
+        """See `tgworker.messaging.store_ports.AccountStore`."""
         await self._write(
             partial(accounts.record_synced, account_ids=account_ids, now=self._now()), durable=False
         )
@@ -198,7 +198,7 @@ class EmbeddedStore:
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
     ) -> Turn:
-        """See `tgworker.messaging.ports.OutboxStore`. Costs next to nothing while nothing changes.
+        """See `tgworker.messaging.store_ports.OutboxStore`. Costs next to nothing while nothing changes.
 
         A transaction for what is settled, which need not survive a power failure, and one for the claim.
         """
@@ -246,17 +246,17 @@ class EmbeddedStore:
     # DoubtStore
 
     async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
-        """See `tgworker.messaging.ports.DoubtStore`."""
+        """See `tgworker.messaging.store_ports.DoubtStore`."""
         return await self._database.read(
             lambda connection: owning.owned(connection, attempt, chat_id, telegram_ids)
         )
 
     async def unnamed(self, account_id: AccountId) -> Sequence[Attempt]:
-        """See `tgworker.messaging.ports.DoubtStore`."""
+        """See `tgworker.messaging.store_ports.DoubtStore`."""
         return await self._write(lambda connection: owning.unnamed(connection, account_id), durable=False)
 
     async def name(self, attempt: Attempt, chat_id: int, copy: Copy) -> None:
-        """See `tgworker.messaging.ports.DoubtStore`."""
+        """See `tgworker.messaging.store_ports.DoubtStore`."""
         now = self._now()
         await self._write(
             lambda connection: owning.name(connection, attempt, chat_id, copy, now), durable=False
@@ -265,32 +265,32 @@ class EmbeddedStore:
     # InboundStore
 
     async def position(self, account_id: AccountId) -> Position | None:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         return await self._database.read(lambda connection: inbound.load_position(connection, account_id))
 
     async def peers(self, account_id: AccountId) -> Sequence[Peer]:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         return await self._database.read(lambda connection: peers.list_peers(connection, account_id))
 
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         await self._write(lambda connection: _save_peers(connection, account_id, peers), durable=False)
 
     async def forget_user(self, account_id: AccountId, user_id: int) -> None:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         await self._write(lambda connection: changing.forget_user(connection, account_id, user_id))
         self._ingest.forget(account_id)
 
     async def find_messages(
         self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
     ) -> Mapping[tuple[int, int], MessageId]:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         return await self._database.read(
             lambda connection: keys.find_messages(connection, account_id, telegram_ids, chat_id)
         )
 
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         now = self._now()
         new = await self._write(
             # Rows and position go together: what a power failure takes away, Telegram tells again.
@@ -303,14 +303,14 @@ class EmbeddedStore:
     # RecipientStore
 
     async def recipients(self, account_id: AccountId, *, limit: int = 1000) -> Recipients:
-        """See `tgworker.messaging.ports.RecipientStore`."""
+        """See `tgworker.messaging.store_ports.RecipientStore`."""
         now = self._now()
         return await self._database.read(
             lambda connection: recipients.recipients(connection, account_id, limit, now)
         )
 
     async def record_introduced(self, account_id: AccountId) -> None:
-        """See `tgworker.messaging.ports.RecipientStore`."""
+        """See `tgworker.messaging.store_ports.RecipientStore`."""
         now = self._now()
         await self._write(
             lambda connection: recipients.record_introduced(connection, account_id, now), durable=False
@@ -319,7 +319,7 @@ class EmbeddedStore:
     async def record_recipients(
         self, account_id: AccountId, found: Mapping[str, Peer | Refused | Deferred]
     ) -> Collection[str]:
-        """See `tgworker.messaging.ports.RecipientStore`."""
+        """See `tgworker.messaging.store_ports.RecipientStore`."""
         now = self._now()
         return await self._write(
             lambda connection: recipients.record_recipients(connection, account_id, found, now)
@@ -328,17 +328,17 @@ class EmbeddedStore:
     # WaitStore
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
-        """See `tgworker.messaging.ports.WaitStore`."""
+        """See `tgworker.messaging.store_ports.WaitStore`."""
         now = self._now()
         return await self._database.read(lambda connection: waiting.waits_of(connection, account_id, now))
 
     async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
-        """See `tgworker.messaging.ports.WaitStore`."""
+        """See `tgworker.messaging.store_ports.WaitStore`."""
         now = self._now()
         await self._write(lambda connection: waiting.save_waits(connection, account_id, waits, now))
 
     async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
-        """See `tgworker.messaging.ports.WaitStore`."""
+        """See `tgworker.messaging.store_ports.WaitStore`."""
         return await self._database.read(
             lambda connection: waiting.is_acquainted(connection, account_id, conversation_id)
         )
@@ -348,7 +348,7 @@ class EmbeddedStore:
     async def claim_history(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
     ) -> Sequence[HistoryJob]:
-        """See `tgworker.messaging.ports.HistoryStore`."""
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
         return await self._write(
             lambda connection: jobs.claim_history(
                 connection, self._fence, account_ids, known, limit, self._now()
@@ -364,7 +364,7 @@ class EmbeddedStore:
         below: int = 0,
         seen: int = 0,
     ) -> int:
-        """See `tgworker.messaging.ports.HistoryStore`."""
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> int:
@@ -377,7 +377,7 @@ class EmbeddedStore:
         return await self._write(work, durable=False)
 
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
-        """See `tgworker.messaging.ports.HistoryStore`."""
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
         now = self._now()
         await self._write(lambda connection: jobs.finish(connection, jobs.HISTORY, job_id, error, now))
 
@@ -390,13 +390,13 @@ class EmbeddedStore:
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
     ) -> Sequence[MessageJob]:
-        """See `tgworker.messaging.ports.JobStore`."""
+        """See `tgworker.messaging.store_ports.JobStore`."""
         return await self._write(
             lambda connection: jobs.claim_jobs(connection, self._fence, account_ids, known, limit)
         )
 
     async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
-        """See `tgworker.messaging.ports.JobStore`."""
+        """See `tgworker.messaging.store_ports.JobStore`."""
         now = self._now()
         await self._write(lambda connection: jobs.finish(connection, jobs.MESSAGE, job_id, error, now))
 
@@ -407,7 +407,7 @@ class EmbeddedStore:
     # Sweeper
 
     async def sweep(self, retention: Retention) -> bool:
-        """See `tgworker.messaging.ports.Sweeper`. Writes only where there is something to remove."""
+        """See `tgworker.messaging.store_ports.Sweeper`. Writes only where there is something to remove."""
         now = self._now()
         piece = await self._database.read(
             lambda connection: forgetting.look(connection, self._swept, retention, now)
@@ -421,7 +421,7 @@ class EmbeddedStore:
         return bool(piece) and piece.after > 0
 
     async def count_unsure(self) -> int:
-        """See `tgworker.messaging.ports.Sweeper`."""
+        """See `tgworker.messaging.store_ports.Sweeper`."""
         return await self._database.read(listing.count_unsure)
 
     # AccountBook

@@ -4,12 +4,14 @@ Lowest last::
 
     accounts outbound heartbeat pending    loops, one supervised child each
     account                                a child for each account, made of
-        keepalive inbound sender recorder  its parts: they share the account's line
+        line_crew                          what runs while a line is held:
+        keepalive inbound senders sender   its parts: they share the account's line
+        history resolver introducing naming listening
         gate                               lets messages through when they may leave
-        listening
-    dispatch                               attempts between claim and settle
+        recorder account_context           its state on its way to the store, what all accounts share
+    dispatch desk history_desk             attempts between claim and settle, history jobs
     bounded side_pulse                     calls to the store under their deadline, outages outlasted
-    ports books                            Protocols that adapters fill: for the loops, for the commands
+    ports store_ports books                Protocols that adapters fill: for the loops, for the commands
     events                                 what the loops report
     planning splitting clusters            a long text as the messages that it takes: pure
     pacing                                 when something may be sent: pure

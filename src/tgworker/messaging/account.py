@@ -4,84 +4,23 @@ A line is disposable. When it is lost the account is *reconnecting*: an outage, 
 for as long as it takes. When Telegram refuses the account for good, the child returns; a person must act.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 
 import trio
 
-from tgworker.messaging.bounded import Delays, Outage
-from tgworker.messaging.dispatch import Desk, Dispatch
+from tgworker.messaging.account_context import AccountContext
+from tgworker.messaging.bounded import Outage
 from tgworker.messaging.errors import AccountRefused, SessionUnreadable, TelegramAway, TelegramFloods
-from tgworker.messaging.events import AccountChanged, Report
+from tgworker.messaging.events import AccountChanged
 from tgworker.messaging.gate import Gate, Standing
-from tgworker.messaging.hearing import Ears
-from tgworker.messaging.history import HistoryReader
-from tgworker.messaging.history_desk import HistoryDesk, HistoryDesks
-from tgworker.messaging.inbound import run_inbound
-from tgworker.messaging.introducing import introduce
-from tgworker.messaging.keepalive import keep_alive
-from tgworker.messaging.limits import Limits
-from tgworker.messaging.listening import listen
-from tgworker.messaging.models import Account, AccountId, AccountState, Secret
-from tgworker.messaging.naming import run_naming
-from tgworker.messaging.pacing import PUBLISHED, Rates
-from tgworker.messaging.ports import AccountChildStore, Connection, Pulse, Telegram, Vault
+from tgworker.messaging.line_crew import INTRODUCTION, LineCrew, unless_refused
+from tgworker.messaging.models import Account, AccountState, Secret
+from tgworker.messaging.ports import Connection, Pulse
 from tgworker.messaging.recorder import StateRecorder
 from tgworker.messaging.resolver import Resolver
-from tgworker.messaging.sender import run_sender
-from tgworker.messaging.senders import Take, run_senders
 from tgworker.messaging.side_pulse import SidePulse
-from tgworker.messaging.stagger import Stagger
-from tgworker.messaging.values import utc_now
-
-INTRODUCTION = "introduction"
-"""Why senders wait at an account's first connect: whom it knows is being read."""
-
 
 ANOTHER_USER = "the session is another Telegram user's than before: what was known of that one is forgotten"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountContext:
-    """What the children of all accounts share.
-
-    Attributes:
-        telegram: Opens lines.
-        vault: Decrypts sessions.
-        store: Where positions, peers and what arrives are kept.
-        dispatch: Where claimed attempts come from, and outcomes go to.
-        histories: Where claimed history jobs come from.
-        limits: The deadlines.
-        line_delays: Backoff between two lines.
-        flood_delays: Backoff while Telegram takes no connections from here: a class of its own, in minutes.
-        store_delays: Backoff while the store is away.
-        report: Hears what happens.
-        in_flight: To how many chats one account sends at the same time.
-        stagger: When the next line may be made: lines of many accounts are not made in one step.
-        rates: How fast each account may send.
-        now: The calendar's time, aware, for what people read.
-        ears: What was tried for accounts that were deaf.
-        renew: Asks for a new process for the sake of a deaf account; whether there will be one.
-    """
-
-    telegram: Telegram
-    vault: Vault
-    store: AccountChildStore
-    dispatch: Dispatch
-    histories: HistoryDesks
-    limits: Limits
-    line_delays: Delays
-    flood_delays: Delays
-    store_delays: Delays
-    report: Report
-    in_flight: int = 20
-    stagger: Stagger = field(default_factory=lambda: Stagger(0))
-    rates: Rates = PUBLISHED
-    now: Callable[[], datetime] = utc_now
-    ears: Ears = field(default_factory=Ears)
-    renew: Callable[[AccountId], bool] = lambda _account_id: False
 
 
 async def run_account(
@@ -231,7 +170,7 @@ class _Child:
                 ending = away
             except AccountRefused as refusal:
                 ending = refusal
-        return _unless_refused(ending)
+        return unless_refused(ending)
 
     async def _use(self, connection: Connection) -> TelegramAway:
         context, pulse = self._context, self._pulse
@@ -266,134 +205,17 @@ class _Child:
         ):
             desk.halt(halted=not recipients.introduced, by=INTRODUCTION)
             self._stand(self._gate.attach(desk), user_id=me.chat_id)
-            return await self._serve(connection, desk, histories, introduced=recipients.introduced)
-
-    async def _introduce(self, connection: Connection, introduced: trio.Event) -> str:
-        """Read whom the account knows, and say so."""
-        context = self._context
-        await introduce(
-            self._side,
-            account_id=self._account.id,
-            connection=connection,
-            store=context.store,
-            limits=context.limits,
-            delays=context.line_delays,
-            outage=self._new_outage(self._side),
-            report=context.report,
-            ring=context.dispatch.ring,
-        )
-        introduced.set()
-        await trio.sleep_forever()  # it is no reason for the line to end
-        raise AssertionError
-
-    async def _begin_sending(self, desk: Desk, introduced: trio.Event) -> None:
-        """Let senders begin once the account is introduced, or has been at it for long."""
-        with trio.move_on_after(self._context.limits.introduction_s):
-            await introduced.wait()
-        desk.halt(halted=False, by=INTRODUCTION)
-
-    async def _serve(
-        self, connection: Connection, desk: Desk, histories: HistoryDesk, *, introduced: bool
-    ) -> TelegramAway:
-        """Run everything that needs the line, until one part says that the line is lost."""
-        context, pulse = self._context, self._pulse
-        endings: list[TelegramAway | AccountRefused] = []
-
-        async def end_with(lost: Callable[[], Awaitable[str]]) -> None:
-            try:
-                endings.append(TelegramAway(await lost()))
-            except (TelegramAway, AccountRefused) as ending:
-                endings.append(ending)
-            nursery.cancel_scope.cancel(reason=f"account {self._account.id} lost its line")
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(end_with, connection.wait_lost, name="line")
-            nursery.start_soon(
-                end_with, partial(keep_alive, pulse, connection, desk, context.limits), name="keepalive"
-            )
-            nursery.start_soon(self._gate.run, name="gate")
-            nursery.start_soon(end_with, partial(self._resolver.run, connection), name="resolver")
-            if not introduced:
-                is_known = trio.Event()
-                nursery.start_soon(
-                    end_with, partial(self._introduce, connection, is_known), name="introduction"
-                )
-                nursery.start_soon(self._begin_sending, desk, is_known, name="introduction's bound")
-            nursery.start_soon(desk.run_parked, name="parked")
-            nursery.start_soon(
-                end_with,
-                partial(
-                    listen,
-                    self._side,
-                    account_id=self._account.id,
-                    connection=connection,
-                    ears=context.ears,
-                    renew=context.renew,
-                    limits=context.limits,
-                    report=context.report,
-                ),
-                name="hearing",
-            )
-            nursery.start_soon(
-                partial(
-                    run_inbound,
-                    account_id=self._account.id,
-                    updates=connection.updates,
-                    store=context.store,
-                    limits=context.limits,
-                    outage=self._inbound_outage,
-                    report=context.report,
-                ),
-                name="inbound",
-            )
-            history = HistoryReader(
-                self._side,
-                desk=histories,
-                sends=desk,
+            crew = LineCrew(
+                account_id=account_id,
+                context=context,
+                pulse=pulse,
+                side=self._side,
+                gate=self._gate,
+                resolver=self._resolver,
+                inbound_outage=self._inbound_outage,
+                new_outage=partial(self._new_outage, self._side),
                 connection=connection,
-                store=context.store,
-                limits=context.limits,
-                delays=context.line_delays,
-                outage=self._new_outage(self._side),
-                report=context.report,
-                now=context.now,
-                ring=context.histories.ring,
+                desk=desk,
+                histories=histories,
             )
-            nursery.start_soon(end_with, history.run, name="history")
-            nursery.start_soon(
-                partial(
-                    run_naming,
-                    self._side,
-                    account_id=self._account.id,
-                    desk=desk,
-                    connection=connection,
-                    store=context.store,
-                    limits=context.limits,
-                    outage=self._new_outage(self._side),
-                    format_text=context.telegram.format_text,
-                ),
-                name="naming",
-            )
-
-            async def send(take: Take) -> None:
-                await run_sender(
-                    self._side,
-                    desk=desk,
-                    gate=self._gate,
-                    connection=connection,
-                    store=context.store,
-                    limits=context.limits,
-                    report=context.report,
-                    format_text=context.telegram.format_text,
-                    take=take,
-                )
-
-            nursery.start_soon(run_senders, desk, context.in_flight, send, name="senders")
-        # Several parts may notice in the same step. Telegram's final no explains the others.
-        return _unless_refused(next((one for one in endings if isinstance(one, AccountRefused)), endings[0]))
-
-
-def _unless_refused(ending: TelegramAway | AccountRefused) -> TelegramAway:
-    if isinstance(ending, AccountRefused):
-        raise ending
-    return ending
+            return await crew.run(introduced=recipients.introduced)

@@ -15,7 +15,8 @@ from tgworker.messaging.events import AccountChanged, Report
 from tgworker.messaging.leases import LOST, NoLeases, Nudge
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountId, AccountState
-from tgworker.messaging.ports import AccountChildren, AccountStore, Leases, Pulse
+from tgworker.messaging.ports import AccountChildren, Leases, Pulse
+from tgworker.messaging.store_ports import AccountStore
 
 ASK_AGAIN_S = 1.0
 """A lease that another worker has is asked for again when it runs out, but never more often than this."""

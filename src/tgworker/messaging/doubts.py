@@ -14,7 +14,8 @@ from tgworker.messaging.formatted import FormattedText
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Attempt, Doubt, Look, Owned, Peer
 from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Unknown, Unsure
-from tgworker.messaging.ports import Connection, DoubtStore, Pulse
+from tgworker.messaging.ports import Connection, Pulse
+from tgworker.messaging.store_ports import DoubtStore
 
 EXPIRED = "its time ran out while nobody knew whether Telegram has it"
 

@@ -20,7 +20,7 @@ from typing import assert_never
 import trio
 
 from tgworker.messaging.bounded import Outage, within
-from tgworker.messaging.dispatch import Desk
+from tgworker.messaging.desk import Desk
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report, StoreUnavailable, WaitAnnounced
 from tgworker.messaging.limits import Limits
@@ -40,7 +40,8 @@ from tgworker.messaging.pacing import (
     restored,
     stored,
 )
-from tgworker.messaging.ports import Pulse, WaitStore
+from tgworker.messaging.ports import Pulse
+from tgworker.messaging.store_ports import WaitStore
 
 SHORT_S = 5.0
 """A chat that has to wait no longer than this keeps its message at the desk, and an account that has to wait

@@ -14,7 +14,8 @@ from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import HeartbeatMissed, HeartbeatWritten, Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Heartbeat, LoopStatus, WorkerStatus
-from tgworker.messaging.ports import HeartbeatWriter, Pulse
+from tgworker.messaging.ports import Pulse
+from tgworker.messaging.store_ports import HeartbeatWriter
 
 LOOK_EVERY_S = 1.0
 """How often it is looked whether what the last heartbeat said still holds."""

@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 import trio
 
 from tgworker.messaging.bounded import Delays, Outage, within
-from tgworker.messaging.dispatch import Desk
+from tgworker.messaging.desk import Desk
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import HistoryRead, JobsWaiting, Report
 from tgworker.messaging.history_desk import HistoryDesk, HistoryDesks
@@ -16,7 +16,8 @@ from tgworker.messaging.history_reading import Reading, page_size, turned
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import HistoryJob, HistoryPage, Peer
 from tgworker.messaging.outcomes import Deferred, Refused
-from tgworker.messaging.ports import Connection, HistoryQueue, HistoryStore, Pulse
+from tgworker.messaging.ports import Connection, Pulse
+from tgworker.messaging.store_ports import HistoryQueue, HistoryStore
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from tgworker.messaging.events import AccountIntroduced, Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Met
 from tgworker.messaging.outcomes import Deferred, Refused
-from tgworker.messaging.ports import Connection, IntroductionStore, Pulse
+from tgworker.messaging.ports import Connection, Pulse
+from tgworker.messaging.store_ports import IntroductionStore
 
 
 async def introduce(

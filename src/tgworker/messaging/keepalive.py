@@ -6,7 +6,7 @@ itself: soon when work is waiting for an answer, seldom on an idle line.
 
 import trio
 
-from tgworker.messaging.dispatch import Desk
+from tgworker.messaging.desk import Desk
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.ports import Connection, Pulse
 

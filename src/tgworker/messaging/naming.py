@@ -9,13 +9,14 @@ from functools import partial
 import trio
 
 from tgworker.messaging.bounded import Outage
-from tgworker.messaging.dispatch import Desk
+from tgworker.messaging.desk import Desk
 from tgworker.messaging.doubts import look_for
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Attempt, Copy
 from tgworker.messaging.outcomes import Deferred, Refused, Sent
 from tgworker.messaging.planning import Format, parts_of
-from tgworker.messaging.ports import Connection, DoubtStore, Pulse
+from tgworker.messaging.ports import Connection, Pulse
+from tgworker.messaging.store_ports import DoubtStore
 
 
 async def run_naming(

@@ -8,7 +8,8 @@ from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.pace import Pace, PaceLimits
-from tgworker.messaging.ports import OutboxStore, Pulse
+from tgworker.messaging.ports import Pulse
+from tgworker.messaging.store_ports import OutboxStore
 
 
 async def run_outbound(

@@ -7,7 +7,7 @@ import trio
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, AccountState
-from tgworker.messaging.ports import AccountStore
+from tgworker.messaging.store_ports import AccountStore
 
 
 @dataclass(frozen=True, slots=True)

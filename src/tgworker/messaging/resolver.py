@@ -13,8 +13,9 @@ from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Peer, Recipients
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
 from tgworker.messaging.pacing import Rate
-from tgworker.messaging.ports import Connection, Pulse, RecipientStore
+from tgworker.messaging.ports import Connection, Pulse
 from tgworker.messaging.seeking import METHODS, MOST_NAMES, Seeking, Turn, method_of
+from tgworker.messaging.store_ports import RecipientStore
 
 AGAIN_S = 1.0
 """The application holds a row just now: it is told again after this."""

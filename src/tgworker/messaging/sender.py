@@ -5,7 +5,7 @@ from functools import partial
 
 import trio
 
-from tgworker.messaging.dispatch import Desk, Flight
+from tgworker.messaging.desk import Desk, Flight
 from tgworker.messaging.doubts import look_for, must_look, unsendable, why_looked
 from tgworker.messaging.events import Report, SendFinished
 from tgworker.messaging.gate import Gate, Parked
@@ -21,8 +21,9 @@ from tgworker.messaging.outcomes import (
 )
 from tgworker.messaging.pacing import Go
 from tgworker.messaging.planning import Format, parts_of
-from tgworker.messaging.ports import Connection, DoubtStore, Pulse
+from tgworker.messaging.ports import Connection, Pulse
 from tgworker.messaging.senders import Take
+from tgworker.messaging.store_ports import DoubtStore
 
 ASKED = "Telegram is asked who its recipient is"
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from tgworker.messaging.dispatch import Desk
+from tgworker.messaging.desk import Desk
 from tgworker.messaging.models import Attempt
 
 Take = Callable[[], Awaitable[Attempt | None]]

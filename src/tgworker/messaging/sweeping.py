@@ -8,7 +8,8 @@ from tgworker.messaging.bounded import Delays, Outage, within
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import MessagesUnsure, Report
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.ports import Pulse, Sweeper
+from tgworker.messaging.ports import Pulse
+from tgworker.messaging.store_ports import Sweeper
 
 GO_ON_S = 1.0
 """Between two pieces of a sweep that is not done: others want the store, too."""

@@ -63,7 +63,7 @@ class _Added(Row):
 
 
 class Accounts:
-    """Fills `tgworker.messaging.ports.AccountStore` and `tgworker.messaging.books.AccountBook`.
+    """Fills `tgworker.messaging.store_ports.AccountStore` and `tgworker.messaging.books.AccountBook`.
 
     Every method raises as `Rest`.
 

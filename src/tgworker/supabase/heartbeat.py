@@ -25,7 +25,7 @@ class _Row(msgspec.Struct):
 
 
 class SupabaseHeartbeat:
-    """Writes and reads heartbeats; fills `tgworker.messaging.ports.HeartbeatWriter` and `HeartbeatReader`.
+    """Writes and reads heartbeats; fills `messaging.store_ports.HeartbeatWriter` and `HeartbeatReader`.
 
     Raises and cancellation: as `Rest`.
 

@@ -43,7 +43,7 @@ class _Found(Row):
 
 
 class Inbox:
-    """Where what arrives is kept; fills `tgworker.messaging.ports.InboundStore`.
+    """Where what arrives is kept; fills `tgworker.messaging.store_ports.InboundStore`.
 
     Every method raises as `Rest`, `LeaseLost` where the account is no more ours, and `AccountGone` where it
     was removed.
@@ -141,7 +141,7 @@ class Inbox:
         below: int = 0,
         seen: int = 0,
     ) -> int:
-        """See `tgworker.messaging.ports.HistoryStore`."""
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
         fence = self._leases.fence(job.account_id)
         with raised_for(self._leases, job.account_id):
             answer = await self._rest.call(

@@ -63,7 +63,7 @@ class _Pending(Row):
 
 
 class Jobs:
-    """Fills the job side of `tgworker.messaging.ports`: ``HistoryStore``, ``JobStore``, ``PendingStore``.
+    """Fills the job side of `tgworker.messaging.store_ports`: history, jobs, what is pending.
 
     Every method raises as `Rest`.
 
@@ -138,7 +138,7 @@ class Jobs:
         return (await self._count()).jobs
 
     async def count_unsure(self) -> int:
-        """See `tgworker.messaging.ports.Sweeper`."""
+        """See `tgworker.messaging.store_ports.Sweeper`."""
         return (await self._count()).unsure
 
     async def _count(self) -> _Pending:

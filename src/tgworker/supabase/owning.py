@@ -46,7 +46,7 @@ class _Unnamed(Row):
 
 
 class Doubts:
-    """Fills `tgworker.messaging.ports.DoubtStore`. Every method raises as `Rest`.
+    """Fills `tgworker.messaging.store_ports.DoubtStore`. Every method raises as `Rest`.
 
     Args:
         rest: The project's REST API.

@@ -27,7 +27,7 @@ class _Recorded(Row):
 
 
 class AccountRecipients:
-    """Fills `tgworker.messaging.ports.RecipientStore`.
+    """Fills `tgworker.messaging.store_ports.RecipientStore`.
 
     Every method raises as `Rest`; those that write also `LeaseLost` where the account is no more ours.
 

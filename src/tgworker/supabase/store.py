@@ -25,8 +25,8 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
-from tgworker.messaging.ports import Turn
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
+from tgworker.messaging.store_ports import Turn
 from tgworker.supabase.accounts import Accounts
 from tgworker.supabase.adoption import Adoption
 from tgworker.supabase.books import Outbox
@@ -78,7 +78,7 @@ class SupabaseStore:
     # AccountStore
 
     async def active_accounts(self) -> Sequence[Account]:
-        """See `tgworker.messaging.ports.AccountStore`."""
+        """See `tgworker.messaging.store_ports.AccountStore`."""
         return await self._accounts.active_accounts()
 
     async def record_account(
@@ -89,11 +89,11 @@ class SupabaseStore:
         last_error: str | None,
         user_id: int | None = None,
     ) -> None:
-        """See `tgworker.messaging.ports.AccountStore`."""
+        """See `tgworker.messaging.store_ports.AccountStore`."""
         await self._accounts.record_account(account_id, state, last_error=last_error, user_id=user_id)
 
     async def record_synced(self, account_ids: Collection[AccountId]) -> None:
-        """See `tgworker.messaging.ports.AccountStore`."""
+        """See `tgworker.messaging.store_ports.AccountStore`."""
         await self._accounts.record_synced(account_ids)
 
     # OutboxStore
@@ -106,79 +106,79 @@ class SupabaseStore:
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
     ) -> Turn:
-        """See `tgworker.messaging.ports.OutboxStore`."""
+        """See `tgworker.messaging.store_ports.OutboxStore`."""
         return await turn(self._rest, self._leases, settled, slots, known, text_limit)
 
     # InboundStore
 
     async def position(self, account_id: AccountId) -> Position | None:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         return await self._inbox.position(account_id)
 
     async def peers(self, account_id: AccountId) -> Sequence[Peer]:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         return await self._inbox.peers(account_id)
 
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         await self._inbox.save_peers(account_id, peers)
 
     async def forget_user(self, account_id: AccountId, user_id: int) -> None:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         await self._inbox.forget_user(account_id, user_id)
 
     async def find_messages(
         self, account_id: AccountId, telegram_ids: Collection[int], *, chat_id: int | None
     ) -> Mapping[tuple[int, int], MessageId]:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         return await self._inbox.find_messages(account_id, telegram_ids, chat_id=chat_id)
 
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
-        """See `tgworker.messaging.ports.InboundStore`."""
+        """See `tgworker.messaging.store_ports.InboundStore`."""
         return await self._inbox.ingest(account_id, batch)
 
     # RecipientStore
 
     async def recipients(self, account_id: AccountId, *, limit: int = 1000) -> Recipients:
-        """See `tgworker.messaging.ports.RecipientStore`."""
+        """See `tgworker.messaging.store_ports.RecipientStore`."""
         return await self._recipients.recipients(account_id, limit=limit)
 
     async def record_introduced(self, account_id: AccountId) -> None:
-        """See `tgworker.messaging.ports.RecipientStore`."""
+        """See `tgworker.messaging.store_ports.RecipientStore`."""
         await self._recipients.record_introduced(account_id)
 
     async def record_recipients(
         self, account_id: AccountId, found: Mapping[str, Peer | Refused | Deferred]
     ) -> Collection[str]:
-        """See `tgworker.messaging.ports.RecipientStore`."""
+        """See `tgworker.messaging.store_ports.RecipientStore`."""
         return await self._recipients.record_recipients(account_id, found)
 
     # WaitStore
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
-        """See `tgworker.messaging.ports.WaitStore`."""
+        """See `tgworker.messaging.store_ports.WaitStore`."""
         return await self._waits.waits(account_id)
 
     async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
-        """See `tgworker.messaging.ports.WaitStore`."""
+        """See `tgworker.messaging.store_ports.WaitStore`."""
         await self._waits.save_waits(account_id, waits)
 
     async def is_acquainted(self, account_id: AccountId, conversation_id: ConversationId) -> bool:
-        """See `tgworker.messaging.ports.WaitStore`."""
+        """See `tgworker.messaging.store_ports.WaitStore`."""
         return await self._waits.is_acquainted(account_id, conversation_id)
 
     # DoubtStore
 
     async def owned(self, attempt: Attempt, chat_id: int, telegram_ids: Collection[int]) -> Owned:
-        """See `tgworker.messaging.ports.DoubtStore`."""
+        """See `tgworker.messaging.store_ports.DoubtStore`."""
         return await self._doubts.owned(attempt, chat_id, telegram_ids)
 
     async def unnamed(self, account_id: AccountId) -> Sequence[Attempt]:
-        """See `tgworker.messaging.ports.DoubtStore`."""
+        """See `tgworker.messaging.store_ports.DoubtStore`."""
         return await self._doubts.unnamed(account_id)
 
     async def name(self, attempt: Attempt, chat_id: int, copy: Copy) -> None:
-        """See `tgworker.messaging.ports.DoubtStore`."""
+        """See `tgworker.messaging.store_ports.DoubtStore`."""
         await self._doubts.name(attempt, chat_id, copy)
 
     # HistoryStore
@@ -186,7 +186,7 @@ class SupabaseStore:
     async def claim_history(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
     ) -> Sequence[HistoryJob]:
-        """See `tgworker.messaging.ports.HistoryStore`."""
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
         return await self._jobs.claim_history(account_ids, known=known, limit=limit)
 
     async def save_history(
@@ -198,15 +198,15 @@ class SupabaseStore:
         below: int = 0,
         seen: int = 0,
     ) -> int:
-        """See `tgworker.messaging.ports.HistoryStore`."""
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
         return await self._inbox.save_history(job, messages, peers, below=below, seen=seen)
 
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
-        """See `tgworker.messaging.ports.HistoryStore`."""
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
         await self._jobs.finish(job_id, error=error)
 
     async def count_history(self) -> int:
-        """See `tgworker.messaging.ports.PendingStore`."""
+        """See `tgworker.messaging.store_ports.PendingStore`."""
         return await self._jobs.count_history()
 
     # JobStore
@@ -214,26 +214,26 @@ class SupabaseStore:
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
     ) -> Sequence[MessageJob]:
-        """See `tgworker.messaging.ports.JobStore`."""
+        """See `tgworker.messaging.store_ports.JobStore`."""
         return await self._jobs.claim_jobs(account_ids, known=known, limit=limit)
 
     async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
-        """See `tgworker.messaging.ports.JobStore`."""
+        """See `tgworker.messaging.store_ports.JobStore`."""
         await self._jobs.finish(job_id, error=error)
 
     async def count_jobs(self) -> int:
-        """See `tgworker.messaging.ports.PendingStore`."""
+        """See `tgworker.messaging.store_ports.PendingStore`."""
         return await self._jobs.count_jobs()
 
     # Sweeper
 
     async def sweep(self, retention: Retention) -> bool:
-        """See `tgworker.messaging.ports.Sweeper`; one worker at a time does it."""
+        """See `tgworker.messaging.store_ports.Sweeper`; one worker at a time does it."""
         days = {"p_days": retention.days, "p_failed_days": retention.failed_days}
         return (await self._rest.call("tgworker_sweep", days, _Swept)).more
 
     async def count_unsure(self) -> int:
-        """See `tgworker.messaging.ports.Sweeper`."""
+        """See `tgworker.messaging.store_ports.Sweeper`."""
         return await self._jobs.count_unsure()
 
     # AccountBook

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from tgworker.messaging.errors import LeaseLost
 from tgworker.messaging.models import AccountId, Attempt, ConversationId, Doubt, MessageId
 from tgworker.messaging.outcomes import Settled
-from tgworker.messaging.ports import Turn
+from tgworker.messaging.store_ports import Turn
 from tgworker.supabase.errors import refusal_by
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.rest import Rest
@@ -94,7 +94,7 @@ async def turn(
     known: Collection[MessageId],
     text_limit: int,
 ) -> Turn:
-    """Settle, then claim; see `tgworker.messaging.ports.OutboxStore.turn`. Raises: as `Rest`.
+    """Settle, then claim; see `tgworker.messaging.store_ports.OutboxStore.turn`. Raises: as `Rest`.
 
     One transaction, unless there is more to settle than `MOST_ITEMS`, or to take in than one claim does.
 

@@ -19,7 +19,7 @@ class _Wait(Row):
 
 
 class AccountWaits:
-    """Fills `tgworker.messaging.ports.WaitStore`. Every method raises as `Rest`.
+    """Fills `tgworker.messaging.store_ports.WaitStore`. Every method raises as `Rest`.
 
     Args:
         rest: The project's REST API.

@@ -6,7 +6,8 @@ Lowest last::
     connection                              one line as trio code sees it: the port `Connection`
     resolving peer_lists                    whom to send to
     sending intake missed inbox evidence    what else a connection does
-    looking dialogs                         what Telegram has, beside what came
+    looking history dialogs                 what Telegram has, beside what came
+    loss line_statistics                    why a line ended, what it holds
     markup                                  formatted texts, and Telegram's objects for them
     closing client                          Telethon's client, reduced, and how to get rid of one
     line raw_updates invoke books           Telethon's sender, reduced: requests and answers

@@ -13,10 +13,11 @@ from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.formatted import FormattedText
 from tgworker.messaging.models import Account, AccountId, Peer, Secret
 from tgworker.messaging.outcomes import Refused
-from tgworker.telegram.connection import KEY_DOUBTED, TelethonConnection
+from tgworker.telegram.connection import TelethonConnection
 from tgworker.telegram.doubts import KeyDoubts
 from tgworker.telegram.events import LoopFailed, Observer, ignore
 from tgworker.telegram.host import open_host
+from tgworker.telegram.loss import KEY_DOUBTED
 from tgworker.telegram.markup import format_text
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -46,41 +45,21 @@ from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.intake import Intake
 from tgworker.telegram.limits import REFRESH_S, LimitsQuestion, TextLimits
 from tgworker.telegram.line_errors import OF_THE_LINE, in_words, is_key_unknown, is_transport_flood
+from tgworker.telegram.line_statistics import LineStatistics
 from tgworker.telegram.looking import look_aio
+from tgworker.telegram.loss import CLOSED, FLOODED, KEY_DOUBTED, Loss
 from tgworker.telegram.markup import entities_for
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.resolving import Resolver
-from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, account_refusal, error_name
+from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, error_name
 from tgworker.telegram.sending import Sender
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings
 from tgworker.telegram.update_box import ACCOUNT
 
 T = TypeVar("T")
-
-CLOSED = "the connection was closed here"
-KEY_DOUBTED = "Telegram does not know the session's key (-404); it is asked once more before that is believed"
-FLOODED = "Telegram accepts no connections from here for now (-429)"
-
-
-@dataclass(frozen=True, slots=True)
-class LineStatistics:
-    """What a line holds in memory. Each is bounded, however fast updates come and however slow the store is.
-
-    Attributes:
-        packets: Packets of updates that wait for the client.
-        held: Updates that wait for what is missing before them.
-        messages: Messages that wait for the store.
-        peers: Peers that are remembered.
-    """
-
-    packets: int
-    held: int
-    messages: int
-    peers: int
-
 
 CLOSE_PATIENCE_S = 1.0
 """How long the tasks of a closed connection have to die. They take milliseconds."""
@@ -138,8 +117,7 @@ class TelethonConnection:
         self._is_premium = False
         self._self_id = 0
         self._key: tuple[AccountId, int] | None = None
-        self._lost = trio.Event()
-        self._loss: str | AccountRefused | TelegramFloods = ""
+        self._loss = Loss()
         self._closed = False
         self._last_heard_at = trio.current_time()
 
@@ -212,11 +190,7 @@ class TelethonConnection:
 
     async def wait_lost(self) -> str:
         """See the port."""
-        await self._lost.wait()
-        loss = self._loss_error()
-        if isinstance(loss, AccountRefused | TelegramFloods):
-            raise loss
-        return str(loss)
+        return await self._loss.wait()
 
     # ------------------------------------------------ beyond the port
 
@@ -243,7 +217,7 @@ class TelethonConnection:
     async def aclose(self) -> None:
         """Get rid of everything at once, in any state. Shielded: it takes milliseconds."""
         self._closed = True
-        self._lose(CLOSED)
+        self._loss.say(CLOSED)
         if self._client is None:
             return
         wedged: tuple[str, ...] = ()
@@ -268,7 +242,7 @@ class TelethonConnection:
         except asyncio.CancelledError:  # a BaseException, in a task that nobody cancelled: close() did
             raise TelegramAway(CLOSED) from None
         except LineLost as error:
-            raise TelegramAway(self._reason() or str(error)) from None
+            raise TelegramAway(self._loss.reason or str(error)) from None
         except RPCError as error:
             raise TelegramAway(error_name(error)) from None
         except (BadMessageError, TypeNotFoundError) as error:
@@ -291,7 +265,7 @@ class TelethonConnection:
             ClientHooks(
                 on_updates_aio=self._intake.take_aio,
                 on_lost=self._on_lost,
-                on_refused=self._lose,
+                on_refused=self._loss.say,
                 on_heard=self._on_heard,
                 on_difference_delayed=lambda s, name: self._observer(
                     DifferenceDelayed(self._account_id, s, name)
@@ -319,13 +293,13 @@ class TelethonConnection:
             if question is not None:
                 self._limits = await question.answer_aio(self._limits, premium=self._is_premium)
         except BaseException as error:
-            self._note_failure(error)
+            self._loss.explain(error)
             if question is not None:
                 question.forget()
             sever(client)  # cancelled or failed: a half-made client is worth nothing, and must not linger
             if not isinstance(error, OF_THE_LINE):
                 raise
-            raise self._loss_error() from None
+            raise self._loss.error() from None
         me = peer_of(user)
         if me is None:
             sever(client)
@@ -395,13 +369,13 @@ class TelethonConnection:
     def _on_lost(self, error: BaseException | None) -> None:
         if is_key_unknown(error):
             if self._doubts.confirms(self._key):
-                self._lose(AccountRefused(AccountState.NEEDS_LOGIN, KEY_NOT_FOUND))
+                self._loss.say(AccountRefused(AccountState.NEEDS_LOGIN, KEY_NOT_FOUND))
             else:
-                self._lose(KEY_DOUBTED)
+                self._loss.say(KEY_DOUBTED)
         elif is_transport_flood(error):
-            self._lose(TelegramFloods(FLOODED))
+            self._loss.say(TelegramFloods(FLOODED))
         else:
-            self._lose(CLOSED if error is None else in_words(error))
+            self._loss.say(CLOSED if error is None else in_words(error))
 
     def _watch(self, client: AccountClient) -> None:
         """Notice each of the client's loops that ends: Telethon says nothing, and later calls would hang."""
@@ -419,29 +393,5 @@ class TelethonConnection:
 
     def _task_ended(self, client: AccountClient, name: str, task: asyncio.Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()
-        self._lose(f"Telethon's {name} ended" + (f": {type(error).__name__}" if error else ""))
+        self._loss.say(f"Telethon's {name} ended" + (f": {type(error).__name__}" if error else ""))
         sever(client)
-
-    def _lose(self, loss: str | AccountRefused | TelegramFloods) -> None:
-        """The first reason stays."""
-        if not self._lost.is_set():
-            self._loss = loss
-            self._lost.set()
-
-    def _note_failure(self, error: BaseException) -> None:
-        """Why ``connect`` failed, if the line itself has not said so already."""
-        refusal = account_refusal(error) if isinstance(error, RPCError) else None
-        self._lose(refusal or (CLOSED if isinstance(error, asyncio.CancelledError) else in_words(error)))
-
-    def _reason(self) -> str:
-        return str(self._loss)
-
-    def _loss_error(self) -> AccountRefused | TelegramAway:
-        """A new exception each time: several may wait for it."""
-        match self._loss:
-            case AccountRefused() as refusal:
-                return AccountRefused(refusal.state, refusal.reason)
-            case TelegramFloods():
-                return TelegramFloods(str(self._loss))
-            case _:
-                return TelegramAway(self._loss)
