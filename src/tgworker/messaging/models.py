@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, OutgoingFile
+
 AccountId = NewType("AccountId", str)
 """``integration_accounts.id``."""
 
@@ -99,6 +101,7 @@ class Peer:
         phone: Of a user whose phone number the account may see, digits only.
         is_self: Whether the peer is the account's own user.
         is_contact: Whether the peer stands in the account's address book at Telegram.
+        photo_id: Telegram's id of its photo; ``None``: it has none, or Telegram did not say.
     """
 
     chat_id: int
@@ -111,6 +114,7 @@ class Peer:
     phone: str | None = field(default=None, repr=False)
     is_self: bool = False
     is_contact: bool = False
+    photo_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,13 @@ class Attempt:
         known_id: Telegram's id of this very part, which an update has told already: there is nothing to send.
         doubt: What is left open by earlier attempts; ``None`` if nothing is.
         expires_in_s: So long after the claim it may begin to be sent; ``None``: for ever, or it has begun.
+        message_type: What the application calls it: ``text``, ``voice``, …; a hint for what files are sent
+            as.
+        files: What the message carries, in order; committed with the first claim, like its text. Each is a
+            part, from part 0 on; the text is the caption of the first, and what does not fit there follows
+            the files.
+        caption_limit: How long a caption may be, in UTF-16 code units; committed with the first claim.
+        more_random_ids: Of the files that follow this part's, which may be sent together with it.
     """
 
     message_id: MessageId
@@ -170,6 +181,10 @@ class Attempt:
     known_id: int | None = None
     doubt: Doubt | None = None
     expires_in_s: float | None = None
+    message_type: str | None = None
+    files: tuple[OutgoingFile, ...] = ()
+    caption_limit: int = DEFAULT_CAPTION_LIMIT
+    more_random_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +299,7 @@ class ChatMessage:
         message_type: ``text``, or what else it is (``photo``, ``voice``, ``service_…``).
         sent_at: Telegram's time of sending, aware, UTC.
         raw_payload: What else the application may want, JSON-ready.
+        file: What is to be fetched and kept with it; ``None``: nothing.
     """
 
     chat_id: int
@@ -294,6 +310,7 @@ class ChatMessage:
     message_type: str
     sent_at: datetime
     raw_payload: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    file: FileFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

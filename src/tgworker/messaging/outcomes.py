@@ -15,10 +15,12 @@ class Sent:
         telegram_id: Telegram's message id; ``None`` where Telegram only said "already sent"
             (``RANDOM_ID_DUPLICATE``) and the id could not be read back yet.
         sent_at: Telegram's time of sending, aware, UTC; ``None`` where the answer did not carry it.
+        more: ``(random_id, telegram_id)`` of further messages that the same request made: those of an album.
     """
 
     telegram_id: int | None
     sent_at: datetime | None = None
+    more: tuple[tuple[int, int], ...] = ()
 
 
 class HoldsUp(Enum):

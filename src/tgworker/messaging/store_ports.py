@@ -102,6 +102,11 @@ class OutboxStore(Protocol):
             known: The messages that the caller has in hand; not those that it settles.
             text_limit: How long one message may be, in UTF-16 code units. A longer text is sent in parts,
                 each claimed and settled by itself; the row stays the head of its conversation until the last.
+
+        Rows wait for their attachments, and hold their conversation up meanwhile: as many as
+        ``raw_payload.telegram.attachments`` says, for ten minutes at most; else, where their type or an
+        attachment says that they carry files, for a few seconds after they were written. A row whose
+        attachments did not come is dead-lettered with that reason.
         """
         ...
 
