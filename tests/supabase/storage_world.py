@@ -16,10 +16,10 @@ from tgworker.devstack.objects import Bucket, Objects
 from tgworker.devstack.server import Server
 from tgworker.devstack.storage import Storage as StandIn
 from tgworker.devstack.upstream import Upstream
+from tgworker.messaging.file_store import Content
 from tgworker.messaging.models import Secret
 from tgworker.supabase.events import SupabaseEvent
 from tgworker.supabase.storage import Storage, open_storage
-from tgworker.supabase.uploads import Content
 
 
 def of(content: bytes, *, pieces_of: int = 100_000) -> Content:

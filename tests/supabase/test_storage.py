@@ -15,12 +15,21 @@ from supabase.storage_world import StorageWorld, of, open_storage_world
 from tgworker.devstack import Action, Fault, project_keys
 from tgworker.devstack.objects import Bucket
 from tgworker.messaging.errors import StoreAway, StoreRefused
+from tgworker.messaging.file_store import (
+    BucketMissing,
+    FileStore,
+    ObjectChanged,
+    ObjectMissing,
+    Rejected,
+    SizeDiffers,
+    Uploaded,
+    Why,
+    file_pieces,
+)
 from tgworker.messaging.models import Secret
+from tgworker.messaging.places import Place, PlaceInvalid
 from tgworker.supabase.errors import KeyRefused, RequestBroken
-from tgworker.supabase.places import Place, PlaceInvalid
 from tgworker.supabase.storage import open_storage
-from tgworker.supabase.storage_errors import BucketMissing, ObjectChanged, ObjectMissing
-from tgworker.supabase.uploads import Rejected, SizeDiffers, Uploaded, Why, file_pieces
 
 PLACE = Place("files", "a/note.txt")
 TEXT = "text/plain"
@@ -105,6 +114,22 @@ async def test_any_name_that_can_be_seen_is_one_object_s(path: str, world: Stora
 def test_what_could_lead_elsewhere_is_no_place(bucket: str, path: str, said: str) -> None:
     with pytest.raises(PlaceInvalid, match=re.escape(said)):
         Place(bucket, path)
+
+
+async def test_a_bucket_is_made_once_and_its_link_opens_what_is_in_it(world: StorageWorld) -> None:
+    store: FileStore = world.storage  # as the type checkers see it
+    place = Place("avatars", "ação/a b?.jpg")
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(partial(store.ensure_bucket, "avatars", public=True))
+    await store.ensure_bucket("avatars", public=False)  # there is one: it stays as it is
+    await put(world, b"a face", place)
+    async with httpx.AsyncClient(trust_env=False) as stranger:
+        assert (await stranger.get(store.link(place))).content == b"a face"
+        await put(world, b"private")
+        assert (await stranger.get(store.link(PLACE))).status_code == 400
+    with pytest.raises(PlaceInvalid):
+        await store.ensure_bucket("a/b", public=False)
 
 
 def names_in(folder: Path) -> list[str]:

@@ -14,13 +14,13 @@ from trio.testing import MockClock
 
 from supabase.storage_world import HangUp, Script, Wire, of, open_scripted_storage
 from tgworker.messaging.errors import StoreAway, StoreRefused
+from tgworker.messaging.file_store import ObjectChanged, Rejected, Uploaded, Why
 from tgworker.messaging.models import Secret
+from tgworker.messaging.places import Place
 from tgworker.supabase.downloads import Part, part_of
 from tgworker.supabase.events import RequestFailed, SupabaseEvent
-from tgworker.supabase.places import Place
 from tgworker.supabase.storage import Storage, open_storage
-from tgworker.supabase.storage_errors import No, ObjectChanged, refusal_of
-from tgworker.supabase.uploads import Rejected, Uploaded, Why
+from tgworker.supabase.storage_errors import No, refusal_of
 
 PLACE = Place("files", "a b.bin")
 KEY = Secret("sb_secret_hunter2")

@@ -5,7 +5,7 @@ Lowest last::
     store                                           the ports, filled
     storage                                         attachments up and down, links, deletion
     downloads uploader uploads storage_line         an object on its way; one try of a request to Storage
-    storage_errors stall places                     what Storage answers; how long nothing may move; names
+    storage_errors stall addresses                  what Storage answers; how long nothing may move; URLs
     claims settling ingest accounts jobs books      one noun each: functions of the database
     waits                                           what Telegram asked accounts to wait for
     wakeup heartbeat schema                         the long poll, the heartbeat's row, the first question
@@ -29,8 +29,6 @@ from tgworker.supabase.events import ignore as ignore
 from tgworker.supabase.heartbeat import SupabaseHeartbeat as SupabaseHeartbeat
 from tgworker.supabase.leases import Holder as Holder
 from tgworker.supabase.leases import SupabaseLeases as SupabaseLeases
-from tgworker.supabase.places import Place as Place
-from tgworker.supabase.places import PlaceInvalid as PlaceInvalid
 from tgworker.supabase.rest import Rest as Rest
 from tgworker.supabase.rest import open_rest as open_rest
 from tgworker.supabase.schema import KeyUnusable as KeyUnusable
@@ -38,15 +36,5 @@ from tgworker.supabase.schema import Schema as Schema
 from tgworker.supabase.schema import check_schema as check_schema
 from tgworker.supabase.storage import Storage as Storage
 from tgworker.supabase.storage import open_storage as open_storage
-from tgworker.supabase.storage_errors import BucketMissing as BucketMissing
-from tgworker.supabase.storage_errors import ObjectChanged as ObjectChanged
-from tgworker.supabase.storage_errors import ObjectMissing as ObjectMissing
 from tgworker.supabase.store import SupabaseStore as SupabaseStore
-from tgworker.supabase.uploads import Content as Content
-from tgworker.supabase.uploads import Rejected as Rejected
-from tgworker.supabase.uploads import SizeDiffers as SizeDiffers
-from tgworker.supabase.uploads import Uploaded as Uploaded
-from tgworker.supabase.uploads import UploadOutcome as UploadOutcome
-from tgworker.supabase.uploads import Why as Why
-from tgworker.supabase.uploads import file_pieces as file_pieces
 from tgworker.supabase.wakeup import LongPoll as LongPoll

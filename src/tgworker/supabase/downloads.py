@@ -10,11 +10,13 @@ import httpx
 import trio
 
 from tgworker.messaging.errors import StoreAway, StoreRefused
+from tgworker.messaging.file_store import ObjectChanged, ObjectMissing
+from tgworker.messaging.places import Place
+from tgworker.supabase.addresses import quoted
 from tgworker.supabase.clients import CLOSE_S
 from tgworker.supabase.errors import away_by
-from tgworker.supabase.places import Place
 from tgworker.supabase.stall import Stall
-from tgworker.supabase.storage_errors import No, ObjectChanged, ObjectMissing, Refusal, Thing
+from tgworker.supabase.storage_errors import No, Refusal, Thing
 from tgworker.supabase.storage_line import Stalled, StorageLine, Torn, unknown, what_of
 
 STEADY_BYTES: Final = 64 * 1024
@@ -157,7 +159,7 @@ class Download:
             headers["Range"] = f"bytes={self._next}-"
             if self.etag is not None:
                 headers["If-Range"] = self.etag
-        path = f"/object/{self._place.quoted}"
+        path = f"/object/{quoted(self._place)}"
         response = await self._line.send(
             self._call, "GET", path, headers=headers, stall=stall, stream=True, final=final
         )

@@ -13,14 +13,16 @@ import httpx
 import msgspec
 import trio
 
+from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.file_store import BucketMissing, Content, ObjectChanged, UploadOutcome
 from tgworker.messaging.models import Secret
+from tgworker.messaging.places import Place, check_bucket
+from tgworker.supabase.addresses import quoted
 from tgworker.supabase.downloads import Download
 from tgworker.supabase.events import Observer, ignore
-from tgworker.supabase.places import Place, check_bucket
-from tgworker.supabase.storage_errors import ObjectChanged, Thing
+from tgworker.supabase.storage_errors import Thing
 from tgworker.supabase.storage_line import StorageLine, Way, unknown
 from tgworker.supabase.uploader import Uploader
-from tgworker.supabase.uploads import Content, UploadOutcome
 
 MAX_TRANSFERS: Final = 4
 """Files on their way at a time, in each direction; each has a connection. Others wait for their turn."""
@@ -156,7 +158,7 @@ class Storage:
             raise ValueError(f"for_s must be 1 to {LONGEST_LINK_S}")
         call = f"link into {place.bucket}"
         answer = await self._line.ask(
-            call, "POST", f"/object/sign/{place.quoted}", {"expiresIn": for_s}, about=Thing.OBJECT
+            call, "POST", f"/object/sign/{quoted(place)}", {"expiresIn": for_s}, about=Thing.OBJECT
         )
         try:
             signed = msgspec.convert(answer, _Signed).signedURL
@@ -190,6 +192,42 @@ class Storage:
                 raise unknown(call)
             gone += len(answer)
         return gone
+
+    async def ensure_bucket(self, bucket: str, *, public: bool) -> None:
+        """Make a bucket, unless there is one of that name already, whatever it is like.
+
+        Args:
+            bucket: Its name.
+            public: Whether a new one's objects are for everybody who knows their `link`.
+
+        Raises:
+            PlaceInvalid: No bucket can have that name.
+            StoreAway: Storage is away.
+        """
+        check_bucket(bucket)
+        if await self._has_bucket(bucket):
+            return
+        about = {"id": bucket, "name": bucket, "public": public}
+        try:
+            await self._line.ask(f"create {bucket}", "POST", "/bucket", about)
+        except StoreAway:  # a 409 is one, too: another worker made it meanwhile
+            if not await self._has_bucket(bucket):
+                raise
+
+    def link(self, place: Place) -> str:
+        """A lasting address of an object, for everybody if its bucket is public, else for nobody.
+
+        Args:
+            place: Where the object is.
+        """
+        return f"{self._line.url}/storage/v1/object/public/{quoted(place)}"
+
+    async def _has_bucket(self, bucket: str) -> bool:
+        try:
+            await self._line.ask(f"look at {bucket}", "GET", f"/bucket/{quote(bucket, safe='')}")
+        except BucketMissing:
+            return False
+        return True
 
     async def _download_into(self, file: _Writable, place: Place) -> Download:
         attempt = 1

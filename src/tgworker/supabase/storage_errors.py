@@ -13,19 +13,8 @@ from typing import Any, Final, assert_never, cast
 import httpx
 
 from tgworker.messaging.errors import StoreAway, StoreRefused
+from tgworker.messaging.file_store import BucketMissing, ObjectMissing
 from tgworker.supabase.errors import KeyRefused, RequestBroken
-
-
-class BucketMissing(StoreRefused):
-    """There is no such bucket. Remedy: create it in Supabase; what waits for it goes on by itself."""
-
-
-class ObjectMissing(Exception):
-    """There is no such object: it was never uploaded, or it was removed. Asking again is of no use."""
-
-
-class ObjectChanged(Exception):
-    """The object was replaced or removed while it was being read. Remedy: read it from its beginning."""
 
 
 class No(Enum):

@@ -7,20 +7,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from tgworker.supabase.places import Place, is_content_type
+from tgworker.messaging.file_store import Content, Rejected, Uploaded, UploadOutcome, Why
+from tgworker.messaging.places import Place, is_content_type
+from tgworker.supabase.addresses import quoted
 from tgworker.supabase.stall import Stall
 from tgworker.supabase.storage_errors import No, Refusal, Thing
 from tgworker.supabase.storage_line import Stalled, StorageLine, Torn, Way, unknown, what_of
-from tgworker.supabase.uploads import (
-    Content,
-    ContentDiffers,
-    ContentFailed,
-    Rejected,
-    UploadBody,
-    Uploaded,
-    UploadOutcome,
-    Why,
-)
+from tgworker.supabase.uploads import ContentDiffers, ContentFailed, UploadBody
 
 TRIES: Final = 3
 """So often an upload whose connection breaks is sent from its beginning."""
@@ -81,7 +74,7 @@ class Uploader:
                 answer = await self._line.send(
                     call,
                     "POST",
-                    f"/object/{place.quoted}",
+                    f"/object/{quoted(place)}",
                     headers=headers,
                     stall=stall,
                     body=body,

@@ -1,72 +1,15 @@
 """What goes up: pieces of a known size, checked while they pass, and never all of them in memory."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Final
 
 import httpx
-import trio
 
+from tgworker.messaging.file_store import SizeDiffers
 from tgworker.supabase.stall import Stall
 
 PIECE_BYTES: Final = 64 * 1024
 """What is sent at a time: 60 s for each of them is a kilobyte a second."""
-
-FILE_PIECE_BYTES: Final = 256 * 1024
-"""What is read from a file at a time, in a thread."""
-
-Content = Callable[[], AsyncGenerator[bytes]]
-"""Makes an object's content, from its beginning, once for each try. The generator is closed after each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """The object is there, whole.
-
-    Attributes:
-        size: In bytes.
-    """
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class SizeDiffers:
-    """The content had another size than was said. There is no object; one that was there before stays.
-
-    Attributes:
-        said: Bytes that were announced.
-        came: Bytes that came; where it was too long, at least so many.
-    """
-
-    said: int
-    came: int
-
-
-class Why(StrEnum):
-    """Why Storage will never take an object."""
-
-    TOO_LARGE = "too large"
-    CONTENT_TYPE = "content type"
-    NAME = "name"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """Storage will not take this object, however often it is asked. There is none.
-
-    Attributes:
-        why: Which rule it is.
-        reason: One line for people, with the remedy.
-    """
-
-    why: Why
-    reason: str
-
-
-UploadOutcome = Uploaded | SizeDiffers | Rejected
 
 
 class ContentFailed(Exception):
@@ -143,17 +86,3 @@ class UploadBody(httpx.AsyncByteStream):
         if self._came > self._size or (piece is None and self._came < self._size):
             raise ContentDiffers(SizeDiffers(self._size, self._came))
         return piece
-
-
-async def file_pieces(path: Path) -> AsyncGenerator[bytes]:
-    """A file's content, for an upload: ``partial(file_pieces, path)``.
-
-    Args:
-        path: The file.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    async with await trio.open_file(path, "rb") as file:
-        while piece := await file.read(FILE_PIECE_BYTES):
-            yield piece

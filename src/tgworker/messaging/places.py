@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 LONGEST_PATH_BYTES: Final = 1024
 """S3's limit for a key, in UTF-8."""
@@ -23,7 +22,7 @@ class PlaceInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An object's place in Storage.
+    """An object's place in a file store.
 
     Paths are what people named their files: they are not in ``repr``, and in no error.
 
@@ -47,11 +46,6 @@ class Place:
 
     def __repr__(self) -> str:
         return f"Place({self.bucket!r}, …)"
-
-    @property
-    def quoted(self) -> str:
-        """Bucket and path as a URL has them; each character that could mean something there is encoded."""
-        return f"{quote(self.bucket, safe='')}/{quote(self.path, safe='/')}"
 
 
 def check_bucket(bucket: str) -> None:
