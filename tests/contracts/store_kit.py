@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from tgworker.messaging.books import AccountBook, OutboxBook
+from tgworker.messaging.media_ports import OutgoingMediaStore
 from tgworker.messaging.models import (
     AccountId,
     Attempt,
@@ -139,6 +140,11 @@ class Inbox:
             )
         )
 
+    def attach(self, message: MessageId, path: str = "a.jpg", **columns: Any) -> str:
+        """Link a file to a message as the application does; returns the attachment's id."""
+        row = {"owner_id": OWNER, "storage_bucket": "media", "storage_path": path, **columns}
+        return self.kit.app.insert("attachments", message_id=message, **row)
+
     def chat(self, value: str) -> ConversationId:
         """A conversation with a contact, as the application makes it."""
         identity = self.kit.app.insert(
@@ -147,6 +153,10 @@ class Inbox:
         return ConversationId(
             self.kit.app.insert("conversations", owner_id=OWNER, primary_identity_id=identity)
         )
+
+    @property
+    def outgoing_media(self) -> OutgoingMediaStore:
+        return cast("OutgoingMediaStore", self.kit.store)
 
     def message(self, message_id: MessageId) -> Mapping[str, Any]:
         row = self.kit.app.row("messages", message_id)

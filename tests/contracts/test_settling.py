@@ -235,7 +235,10 @@ async def test_the_preview_is_short_and_never_empty(inbox: Inbox) -> None:
     assert conversation is not None
     assert conversation["last_message_preview"] == "x" * 100
     inbox.kit.calendar.advance(1)
-    inbox.write(chat, "", message_type="photo")
+    message = inbox.write(chat, "", message_type="photo")
+    inbox.attach(message)
+    await inbox.claim()
+    inbox.kit.calendar.advance(3)
     await inbox.send(await inbox.claim_one(), 2)
     conversation = inbox.kit.app.row("conversations", chat)
     assert conversation is not None

@@ -24,6 +24,7 @@ from tgworker.messaging.formatted import Entity, EntityKind, FormattedText
 from tgworker.messaging.gate import Gate, Standing
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     Account,
@@ -263,6 +264,7 @@ class FakeOutbox:
         self.claims: list[Claim] = []
         self.settles: list[tuple[float, tuple[Settled, ...]]] = []
         self.text_limits: list[int] = []
+        self.caption_limits: list[int] = []
         self.asked_at: list[float] = []
         self.cancelled: set[MessageId] = set()
         self.add(*attempts)
@@ -281,9 +283,11 @@ class FakeOutbox:
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
+        caption_limit: int = DEFAULT_CAPTION_LIMIT,
     ) -> Turn:
         now = trio.current_time()
         self.text_limits.append(text_limit)
+        self.caption_limits.append(caption_limit)
         asked = Claim(now, dict(slots), frozenset(known))
         if settled:
             self.settles.append((now, tuple(settled)))
@@ -568,6 +572,10 @@ class ScriptedConnection:
     @property
     def text_limit(self) -> int:
         return 4096
+
+    @property
+    def caption_limit(self) -> int:
+        return 1024
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         self.resolved.append((trio.current_time(), to))

@@ -90,11 +90,12 @@ async def test_what_is_claimed_fits_into_the_messages_of_every_account(
 ) -> None:
     store, dispatch = FakeOutbox(), Dispatch()
     async with outbound(store, dispatch, limits=Limits(outbound_every_s=1)):
-        with dispatch.open_desk(ANNA, lambda: 4096):
-            with dispatch.open_desk(BERT, lambda: 1000):
+        with dispatch.open_desk(ANNA, lambda: 4096, lambda: 1024):
+            with dispatch.open_desk(BERT, lambda: 1000, lambda: 2048):
                 await trio.sleep(0.5)
             await trio.sleep(1)
     assert store.text_limits == [1000, 4096]
+    assert store.caption_limits == [1024, 1024]
 
 
 async def test_what_somebody_cancels_is_taken_off_the_desk_also_while_every_desk_is_full(

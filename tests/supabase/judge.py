@@ -77,6 +77,10 @@ class JudgedLine:
     def text_limit(self) -> int:
         return 4096
 
+    @property
+    def caption_limit(self) -> int:
+        return 1024
+
     async def send_text(
         self, peer: Peer, text: str, *, random_id: int, entities: Sequence[Entity] = ()
     ) -> Outcome:

@@ -12,6 +12,7 @@ import psycopg
 from contracts.store_kit import Calendar
 from supabase_schema.rpc_kit import Ids, PostgresApplication, open_database
 from tgworker.devstack import Binaries, Cluster, Folders, Postgrest, open_postgrest, project_keys
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     AccountId,
@@ -86,9 +87,12 @@ class GreedyStore(SupabaseStore):
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
+        caption_limit: int = DEFAULT_CAPTION_LIMIT,
     ) -> Turn:
         await self.take(slots)
-        return await super().turn(settled, slots, known=known, text_limit=text_limit)
+        return await super().turn(
+            settled, slots, known=known, text_limit=text_limit, caption_limit=caption_limit
+        )
 
     async def save_peers(self, account_id: AccountId, peers: Sequence[Peer]) -> None:
         await self.take([account_id])

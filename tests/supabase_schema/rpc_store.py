@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, LiteralString, TypeVar, assert_never, cast
 from uuid import UUID
@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     Account,
@@ -189,6 +190,7 @@ class RpcStore:
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
+        caption_limit: int = DEFAULT_CAPTION_LIMIT,
     ) -> Turn:
         leases = self._leases(slots)
         parts: dict[str, Any] = {}
@@ -211,7 +213,9 @@ class RpcStore:
             return Turn(())
         if answer["claim"]["lost"]:
             raise SupersededError("it belongs to a newer worker")
-        attempts = [_attempt(row) for row in answer["claim"]["attempts"]]
+        attempts = [
+            replace(_attempt(row), caption_limit=caption_limit) for row in answer["claim"]["attempts"]
+        ]
         return Turn(attempts, answer["claim"]["withdrawn"])
 
     # InboundStore
@@ -482,7 +486,16 @@ class RpcStore:
 
     # OutboxBook
 
-    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+    async def enqueue(
+        self,
+        account_id: AccountId,
+        to: str,
+        texts: Sequence[str],
+        *,
+        files: Sequence[OutgoingFile] = (),
+        kind: FileKind = FileKind.DOCUMENT,
+    ) -> Sequence[MessageId]:
+        assert not files, f"no files of a {kind.value} yet"
         rows = [{"id": self._new_id(), "text": storable(text)} for text in texts]
         for start in range(0, len(rows), LINES_AT_ONCE):
             self.rpc(

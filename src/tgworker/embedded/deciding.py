@@ -43,7 +43,7 @@ where cancel_asked_at is not null and state = 'sending' and part = 0 and doubt_s
 _AGAIN = """
 update tgworker_outbox as o
 set state = 'waiting', error = null, not_before = null, expires_at = null, doubt_since = null,
-    settled_at = null, cancel_asked_at = null
+    settled_at = null, cancel_asked_at = null, filed_at = ?, files_until = null
 from json_each(?) j, messages m
 where o.message_id = j.value and m.id = o.message_id and m.direction = 'outbound' and m.channel = 'telegram'
     and (m.external_message_id like 'error-%' or m.external_message_id like 'local-%')
@@ -78,11 +78,11 @@ def cancel(
 
 
 def retry(
-    connection: sqlite3.Connection, message_ids: Collection[MessageId]
+    connection: sqlite3.Connection, message_ids: Collection[MessageId], now: datetime
 ) -> Mapping[MessageId, OutboxState]:
     """Send messages again; see `tgworker.messaging.books.OutboxBook.retry`."""
     ids = to_json(list(message_ids))
-    again = [row for (row,) in connection.execute(_AGAIN, (ids,)).fetchall()]
+    again = [row for (row,) in connection.execute(_AGAIN, (seconds(now), ids)).fetchall()]
     connection.execute(_TELL, (to_json(again),))
     return {MessageId(row): OutboxState(state) for row, state in connection.execute(_STATES, (ids,))}
 

@@ -11,6 +11,7 @@ from tgworker.embedded.inbound import owner_of
 from tgworker.embedded.peers import METADATA, is_marked_id
 from tgworker.embedded.settling import chat_of
 from tgworker.embedded.values import iso, new_id, storable, to_json
+from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, MessageId
 
 _CONTACT = f"""
@@ -30,6 +31,20 @@ select json_extract(value, '$[0]'), :owner, :conversation, :account, :identity, 
     json_extract(value, '$[1]'), :now, 'local-' || json_extract(value, '$[0]')
 from json_each(:rows)
 order by key
+"""
+
+
+_WITH_FILES = """
+insert into messages (id, owner_id, conversation_id, integration_account_id, identity_id, channel,
+    direction, text, message_type, sent_at, external_message_id, raw_payload)
+values (:id, :owner, :conversation, :account, :identity, 'telegram', 'outbound', :text, :kind, :now,
+    'local-' || :id, :payload)
+"""
+
+_ATTACHMENT = """
+insert into attachments
+    (id, owner_id, message_id, storage_bucket, storage_path, file_name, mime_type, byte_size)
+values (?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -57,6 +72,52 @@ def enqueue(
         },
     )
     return [MessageId(message_id) for message_id, _ in rows]
+
+
+def enqueue_files(
+    connection: sqlite3.Connection,
+    account_id: AccountId,
+    to: str,
+    caption: str,
+    files: Sequence[OutgoingFile],
+    kind: FileKind,
+    now: datetime,
+) -> MessageId:
+    """Insert one outbound row and its attachments. Raises: as `enqueue`."""
+    owner_id, workspace_id = owner_of(connection, account_id)
+    conversation_id, identity_id = _conversation(connection, account_id, owner_id, workspace_id, to.strip())
+    message_id = MessageId(new_id())
+    connection.execute(
+        _WITH_FILES,
+        {
+            "id": message_id,
+            "owner": owner_id,
+            "conversation": conversation_id,
+            "account": account_id,
+            "identity": identity_id,
+            "text": storable(caption),
+            "kind": kind.value,
+            "now": iso(now),
+            "payload": to_json({"telegram": {"attachments": len(files)}}),
+        },
+    )
+    connection.executemany(
+        _ATTACHMENT,
+        [
+            (
+                file.id,
+                owner_id,
+                message_id,
+                storable(file.bucket),
+                storable(file.path),
+                None if file.file_name is None else storable(file.file_name),
+                file.mime_type,
+                file.byte_size,
+            )
+            for file in files
+        ],
+    )
+    return message_id
 
 
 def recipient(to: str) -> str:

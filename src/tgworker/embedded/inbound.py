@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from tgworker.embedded import settling
 from tgworker.embedded.chats import make_chats
 from tgworker.embedded.errors import AccountGone
 from tgworker.embedded.gaps import file_gaps
 from tgworker.embedded.peers import save_peers
+from tgworker.embedded.recognising import recognise
 from tgworker.embedded.settling import PREVIEW_CHARACTERS
 from tgworker.embedded.values import iso, new_id, storable, to_json
 from tgworker.messaging.models import AccountId, ChatMessage, Peer, Position, UpdateBatch
@@ -20,75 +20,6 @@ select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(va
     json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
     json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]')
 from json_each(?)
-"""
-
-# Telegram tells under which id it has a message that we sent: the same as an answer to the send.
-_STAGE_SENT_IDS = """
-insert or replace into temp.settling (seq, message_id, part, state, telegram_id, chat_id, sent_at)
-select o.seq, o.message_id, p.part, 'sent', json_extract(j.value, '$[1]'), coalesce(i.chat_id, o.chat_id),
-    i.sent_at
-from json_each(:sent_ids) j
-cross join tgworker_outbox_parts p on p.random_id = json_extract(j.value, '$[0]')
-join tgworker_outbox o on o.message_id = p.message_id
-left join temp.incoming i on i.telegram_id = json_extract(j.value, '$[1]') and i.outgoing
-where o.integration_account_id = :account and p.telegram_id is null
-    and (o.part + 1 = o.parts and p.part = o.part or o.state = 'sent' and p.part = 0)
-"""
-
-# The same of a part after which others are to be sent, or may be: only its id is learned. The next attempt at
-# it, if there is one, has nothing to send. What has begun to be sent does not expire.
-_LEARN_PART_IDS = """
-update tgworker_outbox_parts as p set telegram_id = json_extract(j.value, '$[1]')
-from json_each(:sent_ids) j, tgworker_outbox o
-where p.random_id = json_extract(j.value, '$[0]') and p.telegram_id is null
-    and o.message_id = p.message_id and o.integration_account_id = :account
-    and not exists (select 1 from temp.settling s where s.seq = o.seq)
-"""
-
-_KEYS_OF_PARTS = """
-insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id)
-select :account, p.telegram_id, coalesce(i.chat_id, o.chat_id), o.message_id
-from json_each(:sent_ids) j
-cross join tgworker_outbox_parts p on p.random_id = json_extract(j.value, '$[0]')
-join tgworker_outbox o on o.message_id = p.message_id
-left join temp.incoming i on i.telegram_id = p.telegram_id and i.outgoing
-where o.integration_account_id = :account and coalesce(i.chat_id, o.chat_id) is not null
-on conflict do nothing
-"""
-
-_BEGUN = """
-update tgworker_outbox as o set doubt_since = null, expires_at = null
-from json_each(:sent_ids) j, tgworker_outbox_parts p
-where p.random_id = json_extract(j.value, '$[0]') and o.message_id = p.message_id and p.part = o.part
-    and o.integration_account_id = :account and o.state in ('deferred', 'sending')
-"""
-
-# Telegram said "already sent" without an id, and here is a message of ours with that text in that chat.
-_STAGE_AWAITED = """
-insert or ignore into temp.settling (seq, message_id, part, state, telegram_id, chat_id, sent_at)
-select min(o.seq), o.message_id, 0, 'sent', i.telegram_id, i.chat_id, i.sent_at
-from tgworker_outbox o
-join messages m on m.id = o.message_id
-cross join temp.incoming i on i.outgoing and i.chat_id = o.chat_id and i.text = m.text
-where o.integration_account_id = :account and o.awaiting_id = 1
-    and i.telegram_id > coalesce(o.chat_top_id, 0)
-    and not exists (select 1 from tgworker_message_keys k
-        where k.scope = :account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id)
-    and not exists (select 1 from temp.settling s where s.telegram_id = i.telegram_id
-        and s.chat_id = i.chat_id)
-group by i.chat_id, i.telegram_id
-having count(*) = 1
-"""
-
-# Sent to a name whose chat nobody could tell at the time: the update tells it.
-_KEYS_OF_NAMED = """
-insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id)
-select :account, i.telegram_id, i.chat_id, o.message_id
-from temp.incoming i
-join tgworker_outbox o on o.integration_account_id = :account and o.chat_id is null and o.state = 'sent'
-join tgworker_outbox_parts p on p.message_id = o.message_id and p.telegram_id = i.telegram_id
-where i.outgoing
-on conflict do nothing
 """
 
 _KEYS = """
@@ -175,7 +106,7 @@ class Ingest:
         if batch.messages or batch.sent_ids:
             _stage(connection, batch.messages)
             if batch.sent_ids or any(message.outgoing for message in batch.messages):
-                _recognise(connection, account_id, batch.sent_ids, now)
+                recognise(connection, account_id, batch.sent_ids, now)
             new = _store(
                 connection,
                 account_id,
@@ -236,7 +167,7 @@ def store_history(
     for some, unread in ((messages[: len(messages) - len(missed)], False), (missed, True)):
         if some:
             _stage(connection, some)
-            _recognise(connection, account_id, (), now)
+            recognise(connection, account_id, (), now)
             new += _store(connection, account_id, owner_id, workspace_id, len(some), unread=unread)
     return new
 
@@ -294,23 +225,6 @@ def _stage(connection: sqlite3.Connection, messages: Sequence[ChatMessage]) -> N
     ]
     connection.execute("delete from temp.incoming")
     connection.execute(_INCOMING, (to_json(rows),))
-
-
-def _recognise(
-    connection: sqlite3.Connection, account_id: AccountId, sent_ids: Sequence[tuple[int, int]], now: datetime
-) -> None:
-    """Find messages among the staged ones that this worker sent, and settle them."""
-    settling.begin(connection)
-    if sent_ids:
-        told = {"account": account_id, "sent_ids": to_json(sent_ids)}
-        connection.execute(_STAGE_SENT_IDS, told)
-        if connection.execute(_LEARN_PART_IDS, told).rowcount:
-            connection.execute(_KEYS_OF_PARTS, told)
-            connection.execute(_BEGUN, told)
-    connection.execute(_STAGE_AWAITED, {"account": account_id})
-    if connection.execute("select 1 from temp.settling limit 1").fetchone() is not None:
-        settling.apply(connection, now)
-    connection.execute(_KEYS_OF_NAMED, {"account": account_id})
 
 
 def _store(

@@ -10,17 +10,23 @@ from tgworker.messaging.records import OutboxRecord, OutboxState
 _SELECT = """
 select o.message_id, o.conversation_id, o.integration_account_id, o.seq, o.state, o.attempts, o.created_at,
     o.not_before, o.expires_at, o.error, o.part, o.parts, o.cancel_asked_at,
+    o.bytes_done, o.bytes_total,
+    case when o.attempts > 0 then coalesce(json_array_length(o.files), 0) else (
+        select count(*) from messages m join attachments a on a.message_id = m.id and a.owner_id = m.owner_id
+        where m.id = o.message_id) end,
     (select p.telegram_id from tgworker_outbox_parts p where p.message_id = o.message_id and p.part = 0)
 from tgworker_outbox o
 """
 
-# Two indexes, where "state <> 'sent'" would walk everything that was ever sent.
+# Indexes, where "state <> 'sent'" would walk everything that was ever sent.
 _NOT_SENT = """
 where o.seq in (
     select seq from tgworker_outbox where in_lane = 1
     union
     select seq from tgworker_outbox
-    where state in ('deferred', 'held', 'unsure', 'dead', 'cancelled', 'expired'))
+    where state in ('deferred', 'held', 'unsure', 'dead', 'cancelled', 'expired')
+    union
+    select seq from tgworker_outbox where late_file = 1 and state = 'sent')
 order by o.seq limit ?
 """
 
@@ -40,7 +46,7 @@ def outcomes(
 def list_outbox(
     connection: sqlite3.Connection, states: Collection[OutboxState] | None, limit: int
 ) -> list[OutboxRecord]:
-    """Rows in these states (without: all that are not sent), oldest first."""
+    """Rows in these states (without: see `tgworker.messaging.books.OutboxBook`), oldest first."""
     if states is None:
         rows = connection.execute(_SELECT + _NOT_SENT, (limit,))
     else:
@@ -81,7 +87,8 @@ def transcript(
 
 def _record(row: tuple[object, ...]) -> OutboxRecord:
     message_id, conversation_id, account_id, seq, state, attempts = row[:6]
-    created_at, not_before, expires_at, error, part, parts, cancel_asked_at, telegram_id = row[6:]
+    created_at, not_before, expires_at, error, part, parts, cancel_asked_at = row[6:13]
+    bytes_done, bytes_total, files, telegram_id = row[13:]
     assert isinstance(seq, int)
     assert isinstance(attempts, int)
     assert isinstance(created_at, float)
@@ -91,6 +98,9 @@ def _record(row: tuple[object, ...]) -> OutboxRecord:
     assert isinstance(part, int)
     assert parts is None or isinstance(parts, int)
     assert cancel_asked_at is None or isinstance(cancel_asked_at, float)
+    assert bytes_done is None or isinstance(bytes_done, int)
+    assert bytes_total is None or isinstance(bytes_total, int)
+    assert isinstance(files, int)
     created = from_seconds(created_at)
     assert created is not None
     return OutboxRecord(
@@ -108,4 +118,7 @@ def _record(row: tuple[object, ...]) -> OutboxRecord:
         part=part,
         parts=parts,
         cancel_asked_at=from_seconds(cancel_asked_at),
+        files=files,
+        bytes_done=bytes_done,
+        bytes_total=bytes_total,
     )

@@ -5,12 +5,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tgworker.embedded import settling
+from tgworker.embedded import carried, settling
+from tgworker.embedded.carried import Missing, Wait
 from tgworker.embedded.peers import find_peer, peer_from
 from tgworker.embedded.pinned import Pinned, committed
 from tgworker.embedded.settling import Verdict
 from tgworker.embedded.unassigned import assign_accounts
 from tgworker.embedded.values import random_id, seconds, to_json
+from tgworker.messaging.media import OutgoingFile
 from tgworker.messaging.models import AccountId, Attempt, ConversationId, Doubt, MessageId
 from tgworker.messaging.records import OutboxState
 
@@ -23,6 +25,7 @@ ROUNDS = 20
 _SURVEY = """
 select
     (select min(not_before) from tgworker_outbox where state = 'deferred'),
+    (select min(files_until) from tgworker_outbox where files_until is not null and state = 'waiting'),
     (select min(expires_at) from tgworker_outbox
         where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0
         and doubt_since is null),
@@ -34,6 +37,13 @@ _WAKE = """
 update tgworker_outbox set state = 'waiting', not_before = null
 where seq in (select seq from tgworker_outbox where state = 'deferred' and not_before <= ?
     order by not_before limit ?)
+"""
+
+# Rows that have waited long enough for their attachments.
+_ENOUGH = """
+update tgworker_outbox set files_until = null
+where seq in (select seq from tgworker_outbox where files_until is not null and state = 'waiting'
+    and files_until <= ? order by files_until limit ?)
 """
 
 # (One that is in doubt is looked for before anything is said about it.)
@@ -86,7 +96,13 @@ from (
         o.claimed_at, o.doubt_since, o.chat_top_id, o.expires_at, m.text, m.external_message_id,
         case when json_valid(m.raw_payload) then json_extract(m.raw_payload, '$.telegram.parse_mode') end
             as asked_mode,
-        o.part, o.parts, o.text_limit, o.parse_mode, o.long_text,
+        o.part, o.parts, o.text_limit, o.parse_mode, o.long_text, o.caption_limit, o.files,
+        m.message_type,
+        case when json_valid(m.raw_payload) then
+            case json_type(m.raw_payload, '$.telegram.attachments') when 'integer'
+                then json_extract(m.raw_payload, '$.telegram.attachments') end end as asked_files,
+        (select count(*) from attachments a where a.message_id = m.id and a.owner_id = m.owner_id) as linked,
+        o.filed_at,
         (select k.telegram_id from tgworker_outbox_parts k where k.message_id = o.message_id
             and k.part = o.part) as known_id,
         coalesce(own.value, named.value, (
@@ -111,9 +127,11 @@ set state = 'sending', attempts = o.attempts + 1, fence = :fence, claimed_at = :
     chat_id = coalesce(json_extract(j.value, '$[1]'), o.chat_id),
     parts = json_extract(j.value, '$[2]'), text_limit = json_extract(j.value, '$[3]'),
     parse_mode = json_extract(j.value, '$[4]'), long_text = json_extract(j.value, '$[5]'),
+    caption_limit = json_extract(j.value, '$[6]'), files = json_extract(j.value, '$[7]'),
+    late_file = case when json_extract(j.value, '$[8]') then 0 else o.late_file end,
     doubt_since = case o.state when 'sending' then coalesce(o.doubt_since, o.claimed_at)
         else o.doubt_since end,
-    worker = :worker,
+    worker = :worker, filed_at = min(o.filed_at, :now),
     chat_top_id = case when o.doubt_since is null and o.state <> 'sending' then coalesce(
             (select max(k.telegram_id) from tgworker_message_keys k
             where k.scope = o.integration_account_id
@@ -148,9 +166,11 @@ class Claims:
     Args:
         fence: The fencing token of this opening of the store.
         worker: Who claims, for people.
+        attachments_wait_s: So long a row waits for attachments of which it does not say how many come.
     """
 
-    def __init__(self, fence: int, worker: str) -> None:
+    def __init__(self, fence: int, worker: str, attachments_wait_s: float = carried.DEFAULT_WAIT_S) -> None:
+        self._attachments_wait_s = attachments_wait_s
         self._fence = fence
         self._worker = worker
         self._quiet: _Quiet | None = None
@@ -195,14 +215,17 @@ class Claims:
         now: datetime,
         *,
         text_limit: int,
+        caption_limit: int,
     ) -> list[Attempt]:
         """Claim what is due; see `tgworker.messaging.store_ports.OutboxStore.turn`."""
         known = frozenset(known)
         data_version, changes = _data_version(connection), connection.total_changes
-        wake_at, expire_at, unassigned = connection.execute(_SURVEY).fetchone()
+        wake_at, enough_at, expire_at, unassigned = connection.execute(_SURVEY).fetchone()
         now_s = seconds(now)
         if wake_at is not None and wake_at <= now_s:
             connection.execute(_WAKE, (now_s, SWEEP))
+        if enough_at is not None and enough_at <= now_s:
+            connection.execute(_ENOUGH, (now_s, SWEEP))
         if expire_at is not None and expire_at <= now_s:
             expired = [_expired(seq) for (seq,) in connection.execute(_EXPIRED, (now_s, SWEEP))]
             settling.conclude(connection, expired, now)
@@ -214,18 +237,19 @@ class Claims:
             picked = self._pick(connection, free, known)
             if not picked:
                 break
-            taken, verdicts = self._take(connection, picked, now_s, text_limit)
+            taken, waits, verdicts = self._take(connection, picked, now_s, text_limit, caption_limit)
             attempts += taken
-            if not verdicts:
+            if not (waits or verdicts):
                 break
-            # What ended has made room for the next of its conversation.
+            # What waits has taken no slot; what ended has made room for the next of its conversation.
             settling.conclude(connection, verdicts, now)
             known |= {attempt.message_id for attempt in taken}
             for attempt in taken:
                 free[attempt.account_id] -= 1
         self._quiet = None
         if connection.total_changes == changes:
-            until = min((due for due in (wake_at, expire_at) if due is not None), default=float("inf"))
+            times = (wake_at, enough_at, expire_at)
+            until = min((due for due in times if due is not None), default=float("inf"))
             self._quiet = _Quiet(connection, data_version, changes, frozenset(slots), known, until)
         return attempts
 
@@ -251,35 +275,60 @@ class Claims:
         return picked
 
     def _take(
-        self, connection: sqlite3.Connection, picked: list[int], now_s: float, text_limit: int
-    ) -> tuple[list[Attempt], list[Verdict]]:
-        """Store the attempts at these rows; returns them, and the end of those that are not sent."""
+        self,
+        connection: sqlite3.Connection,
+        picked: list[int],
+        now_s: float,
+        text_limit: int,
+        caption_limit: int,
+    ) -> tuple[list[Attempt], list[Wait], list[Verdict]]:
+        """Store the attempts at these rows.
+
+        Returns:
+            Them; those that wait for their attachments, which is stored, too; and the end of those that are
+            not sent.
+        """
         attempts: list[Attempt] = []
+        waits: list[Wait] = []
         verdicts: list[Verdict] = []
         claimed: list[tuple[object, ...]] = []
         for row in connection.execute(_ROWS, (to_json(picked),)).fetchall():
-            judged = self._judge(connection, row, now_s, text_limit)
-            if isinstance(judged, Verdict):
-                verdicts.append(judged)
-            else:
-                attempts.append(judged)
-                claimed.append(committed(row[0], judged))
+            match self._judge(connection, row, now_s, text_limit, caption_limit):
+                case Verdict() as verdict:
+                    verdicts.append(verdict)
+                case Wait() as wait:
+                    waits.append(wait)
+                case Attempt() as attempt:
+                    attempts.append(attempt)
+                    claimed.append(committed(row[0], attempt))
+        if waits:
+            carried.record_waits(connection, waits)
         if claimed:
             connection.execute(
                 _CLAIM,
                 {"fence": self._fence, "worker": self._worker, "now": now_s, "rows": to_json(claimed)},
             )
-            parts = [(attempt.message_id, attempt.part, attempt.random_id) for attempt in attempts]
+            parts = [
+                (attempt.message_id, attempt.part + number, each)
+                for attempt in attempts
+                for number, each in enumerate((attempt.random_id, *attempt.more_random_ids))
+            ]
             connection.execute(_PARTS, (to_json(parts),))
-        return attempts, verdicts
+        return attempts, waits, verdicts
 
     def _judge(
-        self, connection: sqlite3.Connection, row: tuple[object, ...], now_s: float, text_limit: int
-    ) -> Attempt | Verdict:
+        self,
+        connection: sqlite3.Connection,
+        row: tuple[object, ...],
+        now_s: float,
+        text_limit: int,
+        caption_limit: int,
+    ) -> Attempt | Wait | Verdict:
         """Whether a picked row is sent now, and if not, what becomes of it."""
         seq, message_id, account_id, conversation_id, number, state = row[:6]
         claimed_at, doubt_since, top_id, expires_at, text, external_id = row[6:12]
-        pinned, known_id, to, peer_row = Pinned.of(row[12:18]), row[18], row[19], row[20:]
+        pinned, carries = Pinned.of(row[12:20]), row[20:24]
+        known_id, to, peer_row = row[24], row[25], row[26:]
         assert isinstance(seq, int)
         assert isinstance(number, int)
         assert known_id is None or isinstance(known_id, int)
@@ -304,20 +353,28 @@ class Claims:
                 )
             return Verdict(seq, OutboxState.DEAD, "its conversation has no Telegram identity")
         row_id = MessageId(str(message_id))
+        message_type = None if carries[0] is None else str(carries[0])
+        if doubt is None and not has_begun:
+            files = self._files(connection, seq, row_id, message_type, carries[1:], now_s)
+            if isinstance(files, Wait):
+                return files
+            if isinstance(files, Missing):
+                return Verdict(seq, OutboxState.DEAD, files.reason)
+            pinned = pinned.anew(
+                "" if text is None else str(text), files, text_limit=text_limit, caption_limit=caption_limit
+            )
         account = AccountId(str(account_id))
         recipient = str(to)
         peer = peer_from(peer_row) if peer_row[0] is not None else None
         if peer is None and recipient[:1] in ("@", "+"):
             peer = find_peer(connection, account, recipient)
-        if doubt is None and not has_begun:
-            pinned = pinned.anew("" if text is None else str(text), text_limit)
         return Attempt(
             message_id=row_id,
             account_id=account,
             conversation_id=ConversationId(str(conversation_id)),
             to=recipient,
             peer=peer,
-            text=pinned.long_text or ("" if text is None else str(text)),
+            text=pinned.long_text if pinned.long_text is not None else "" if text is None else str(text),
             part=pinned.part,
             random_id=random_id(row_id, pinned.part),
             number=number + 1,
@@ -328,7 +385,33 @@ class Claims:
             known_id=known_id,
             doubt=None if doubt is None else Doubt(now_s - doubt, top_id or 0, expired),
             expires_in_s=expires_at - now_s if isinstance(expires_at, float) and not has_begun else None,
+            message_type=message_type,
+            files=pinned.files,
+            caption_limit=pinned.caption_limit or caption_limit,
+            more_random_ids=tuple(
+                random_id(row_id, part) for part in range(pinned.part + 1, len(pinned.files))
+            ),
         )
+
+    def _files(
+        self,
+        connection: sqlite3.Connection,
+        seq: int,
+        message_id: MessageId,
+        message_type: str | None,
+        columns: tuple[object, ...],
+        now_s: float,
+    ) -> tuple[OutgoingFile, ...] | Wait | Missing:
+        """What a row carries of which nothing has left."""
+        asked, linked, filed_at = columns
+        assert isinstance(linked, int)
+        assert isinstance(filed_at, float)
+        wanted = asked if isinstance(asked, int) and 1 <= asked <= carried.MOST_ASKED else None
+        row = carried.Claimed(seq, message_type, wanted, linked, filed_at)
+        if row.is_plain:
+            return ()
+        judged = carried.judge(row, now_s, self._attachments_wait_s)
+        return carried.linked_files(connection, message_id) if judged is None else judged
 
 
 def _expired(seq: int) -> Verdict:

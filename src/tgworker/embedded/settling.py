@@ -76,7 +76,9 @@ update tgworker_outbox as o
 set state = s.state,
     not_before = s.not_before,
     error = case when o.part > 0 and s.state in ('unsure', 'dead', 'cancelled', 'expired')
-        then s.error || ' (' || o.part || ' of its ' || o.parts || ' parts were sent)' else s.error end,
+        then s.error || ' (' || o.part || ' of its ' || o.parts || ' parts were sent)'
+        when s.state = 'sent' and o.late_file then 'an attachment was linked after it was sent'
+        else s.error end,
     part = case when s.goes_on then s.part + 1 else o.part end,
     parts = coalesce(s.parts, o.parts),
     attempts = o.attempts - s.unclaimed,
@@ -134,6 +136,11 @@ set external_message_id = case s.state
 from temp.settling s join tgworker_outbox o on o.seq = s.seq
 where m.id = s.message_id and s.state in ('sent', 'unsure', 'dead', 'cancelled', 'expired')
     and (s.state = 'sent' or m.external_message_id like 'local-%')
+"""
+
+_MOVE_FILES = """
+update attachments set message_id = :first
+where message_id = :second and not exists (select 1 from attachments where message_id = :first)
 """
 
 _CONVERSATIONS = f"""
@@ -265,7 +272,8 @@ def chat_of(connection: sqlite3.Connection, account_id: AccountId, to: str) -> i
 def _merge(connection: sqlite3.Connection, twin: tuple[str, str, str, int, int]) -> None:
     """Make one message of two: what hangs on the second one moves to the row that the application wrote."""
     second, first, scope, telegram_id, chat_id = twin
-    connection.execute("update attachments set message_id = ? where message_id = ?", (first, second))
+    # (Its files are those that were sent. What was fetched of them meanwhile goes.)
+    connection.execute(_MOVE_FILES, {"first": first, "second": second})
     connection.execute("update message_events set message_id = ? where message_id = ?", (first, second))
     connection.execute("delete from messages where id = ?", (second,))
     connection.execute(

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from tgworker.embedded import (
     accounts,
+    carried,
     changing,
     deciding,
     forgetting,
@@ -19,19 +20,23 @@ from tgworker.embedded import (
     owning,
     peers,
     recipients,
+    recognising,
     settling,
     waiting,
 )
+from tgworker.embedded.carried import DEFAULT_WAIT_S
 from tgworker.embedded.connection import prepare_store
 from tgworker.embedded.database import Database, RunSync, in_threads
-from tgworker.embedded.enqueue import enqueue
+from tgworker.embedded.enqueue import enqueue, enqueue_files
 from tgworker.embedded.errors import StoreSuperseded
 from tgworker.embedded.folder import DataFolder
 from tgworker.embedded.outbox import Claims
 from tgworker.embedded.schema import ensure_schema
 from tgworker.embedded.values import new_id
 from tgworker.embedded.watch import FileWatch
+from tgworker.messaging.books import one_caption
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     Account,
@@ -51,7 +56,7 @@ from tgworker.messaging.models import (
     Recipients,
     UpdateBatch,
 )
-from tgworker.messaging.outcomes import Deferred, Refused, Settled
+from tgworker.messaging.outcomes import Deferred, Refused, Sent, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.store_ports import Turn
@@ -74,6 +79,7 @@ def open_store(
     worker: str = "",
     run_sync: RunSync | None = None,
     now: Callable[[], datetime] = utc_now,
+    attachments_wait_s: float = DEFAULT_WAIT_S,
 ) -> Generator["EmbeddedStore"]:
     """Open the store in a data folder; makes what is missing.
 
@@ -87,6 +93,7 @@ def open_store(
         worker: Its name, which each attempt keeps, for people.
         run_sync: How blocking calls are run; in threads if nothing else is said.
         now: The calendar's time, aware: what "due" and "later" mean in the queue.
+        attachments_wait_s: So long a message waits for attachments of which it does not say how many come.
 
     Raises:
         DataFolderUnusable: The folder cannot be used.
@@ -100,7 +107,7 @@ def open_store(
         upgrade(database, allowed=as_worker)
         sql = _NEXT_FENCE if as_worker else _FENCE
         fence = database.now(lambda connection: int(connection.execute(sql).fetchone()[0]), writing=as_worker)
-        yield EmbeddedStore(database, fence=fence, worker=worker, now=now)
+        yield EmbeddedStore(database, Claims(fence, worker, attachments_wait_s), fence=fence, now=now)
     finally:
         database.close()
 
@@ -130,8 +137,8 @@ def upgrade(database: Database, *, allowed: bool) -> int:
 class EmbeddedStore:
     """One data folder's store, made by `open_store`.
 
-    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `DoubtStore`, `RecipientStore`, `WaitStore`,
-    `HistoryStore`, `JobStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
+    Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `DoubtStore`,
+    `RecipientStore`, `WaitStore`, `HistoryStore`, `JobStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction (`enqueue`: one for every 500 messages; `turn`: two) and may raise
 
@@ -143,11 +150,13 @@ class EmbeddedStore:
     committed, and each may be repeated.
     """
 
-    def __init__(self, database: Database, *, fence: int, worker: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, claims: Claims, *, fence: int, now: Callable[[], datetime]
+    ) -> None:
         self._database = database
         self._fence = fence
         self._now = now
-        self._claims = Claims(fence, worker)
+        self._claims = claims
         self._ingest = inbound.Ingest()
         self._swept = 0
 
@@ -197,6 +206,7 @@ class EmbeddedStore:
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
+        caption_limit: int = DEFAULT_CAPTION_LIMIT,
     ) -> Turn:
         """See `tgworker.messaging.store_ports.OutboxStore`. Costs next to nothing while nothing changes.
 
@@ -204,7 +214,7 @@ class EmbeddedStore:
         """
         if settled:
             await self._settle(settled)
-        return await self._claim(slots, known, text_limit) if slots or known else Turn(())
+        return await self._claim(slots, known, text_limit, caption_limit) if slots or known else Turn(())
 
     async def _settle(self, settled: Sequence[Settled]) -> None:
         now = self._now()
@@ -213,17 +223,26 @@ class EmbeddedStore:
             settling.begin(connection)
             settling.stage_settled(connection, settled, now)
             settling.apply(connection, now)
+            for item in settled:
+                if isinstance(item.outcome, Sent) and item.outcome.more:
+                    recognising.learn(connection, item.attempt.account_id, item.outcome.more, now)
 
         # What a power failure takes away of this is asked again, under the claim that it did not take.
         await self._database.write(work, durable=False)
 
     async def _claim(
-        self, slots: Mapping[AccountId, int], known: Collection[MessageId], text_limit: int
+        self,
+        slots: Mapping[AccountId, int],
+        known: Collection[MessageId],
+        text_limit: int,
+        caption_limit: int,
     ) -> Turn:
         now = self._now()
 
         def claim(connection: sqlite3.Connection) -> Turn:
-            attempts = self._claims.claim(connection, slots, known, now, text_limit=text_limit)
+            attempts = self._claims.claim(
+                connection, slots, known, now, text_limit=text_limit, caption_limit=caption_limit
+            )
             return Turn(attempts, deciding.withdrawn(connection, known))
 
         claimed = await self._database.write_unless(
@@ -241,6 +260,14 @@ class EmbeddedStore:
         return FileWatch(
             lambda: self._database.peek(lambda connection: self._claims.may_find(connection, self._now())),
             every_s=every_s,
+        )
+
+    # OutgoingMediaStore
+
+    async def record_progress(self, attempt: Attempt, done: int, total: int) -> None:
+        """See `tgworker.messaging.media_ports.OutgoingMediaStore`."""
+        await self._write(
+            lambda connection: carried.record_progress(connection, attempt, done, total), durable=False
         )
 
     # DoubtStore
@@ -457,7 +484,15 @@ class EmbeddedStore:
 
     # OutboxBook
 
-    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+    async def enqueue(
+        self,
+        account_id: AccountId,
+        to: str,
+        texts: Sequence[str],
+        *,
+        files: Sequence[OutgoingFile] = (),
+        kind: FileKind = FileKind.DOCUMENT,
+    ) -> Sequence[MessageId]:
         """See `tgworker.messaging.books.OutboxBook`.
 
         Raises:
@@ -467,6 +502,19 @@ class EmbeddedStore:
         Cancellation: what was inserted before stays.
         """
         now = self._now()
+        if files:
+            message_id = await self._database.write(
+                partial(
+                    enqueue_files,
+                    account_id=account_id,
+                    to=to,
+                    caption=one_caption(texts, files),
+                    files=files,
+                    kind=kind,
+                    now=now,
+                )
+            )
+            return [message_id]
         message_ids: list[MessageId] = []
         for start in range(0, len(texts), LINES_AT_ONCE):
             some = texts[start : start + LINES_AT_ONCE]
@@ -492,7 +540,8 @@ class EmbeddedStore:
 
     async def retry(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxState]:
         """See `tgworker.messaging.books.OutboxBook`."""
-        return await self._database.write(lambda connection: deciding.retry(connection, message_ids))
+        now = self._now()
+        return await self._database.write(lambda connection: deciding.retry(connection, message_ids, now))
 
     async def transcript(
         self, account_id: AccountId, *, direction: Literal["inbound", "outbound"]

@@ -200,7 +200,9 @@ class _Child:
             return TelegramAway(ANOTHER_USER)
         self._online_at = trio.current_time()
         with (
-            context.dispatch.open_desk(account_id, lambda: connection.text_limit) as desk,
+            context.dispatch.open_desk(
+                account_id, lambda: connection.text_limit, lambda: connection.caption_limit
+            ) as desk,
             context.histories.open(account_id) as histories,
         ):
             desk.halt(halted=not recipients.introduced, by=INTRODUCTION)

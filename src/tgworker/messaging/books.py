@@ -6,8 +6,9 @@ repeated.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
+from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.records import (
     AccountRecord,
@@ -109,13 +110,47 @@ class AdoptionBook(Protocol):
         ...
 
 
+MOST_FILES: Final = 100
+"""So many files one message may carry."""
+
+
+def one_caption(texts: Sequence[str], files: Sequence[OutgoingFile]) -> str:
+    """What stands under files.
+
+    Raises:
+        ValueError: There is more than one text, or there are too many files.
+    """
+    if len(texts) > 1:
+        raise ValueError(f"files go with one text at most, not {len(texts)}")
+    if len(files) > MOST_FILES:
+        raise ValueError(f"a message carries {MOST_FILES} files at most, not {len(files)}")
+    return texts[0] if texts else ""
+
+
 class OutboxBook(Protocol):
     """The outbox as the commands handle it."""
 
-    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+    async def enqueue(
+        self,
+        account_id: AccountId,
+        to: str,
+        texts: Sequence[str],
+        *,
+        files: Sequence[OutgoingFile] = (),
+        kind: FileKind = FileKind.DOCUMENT,
+    ) -> Sequence[MessageId]:
         """Do what the application does when a person sends messages to one chat, in their order.
 
-        ``to`` is a Telegram id (marked), ``@username``, ``+`` and a phone number, or a conversation's uuid.
+        Args:
+            account_id: Who sends them.
+            to: A Telegram id (marked), ``@username``, ``+`` and a phone number, or a conversation's uuid.
+            texts: The messages; with files there is one message, and at most one text: what stands under
+                them.
+            files: Rows of ``attachments`` to be made, at most `MOST_FILES`; they lie in the file store.
+            kind: What the message with files calls itself.
+
+        Raises:
+            ValueError: There are more texts with files than one, or too many files.
         """
         ...
 
@@ -126,7 +161,11 @@ class OutboxBook(Protocol):
     async def list_outbox(
         self, states: Collection[OutboxState] | None = None, *, limit: int = 100
     ) -> Sequence[OutboxRecord]:
-        """Rows in these states, oldest first; without states, everything that is not sent."""
+        """Rows in these states, oldest first.
+
+        Without states, everything that is not sent, and what went without an attachment that was linked too
+        late.
+        """
         ...
 
     async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import trio
 
 from tgworker.messaging.desk import Desk
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.models import DEFAULT_TEXT_LIMIT, AccountId, Attempt, MessageId
 from tgworker.messaging.outcomes import Released, Settled, Unresolved
 
@@ -54,6 +55,7 @@ class Dispatch:
         self._parking = parking
         self._desks: dict[AccountId, Desk] = {}
         self._text_limits: dict[AccountId, Callable[[], int]] = {}
+        self._caption_limits: dict[AccountId, Callable[[], int]] = {}
         self._seekers: dict[AccountId, Callable[[str], None]] = {}
         self._known: set[MessageId] = set()
         self._unsettled: list[Settled] = []
@@ -61,23 +63,29 @@ class Dispatch:
 
     @contextmanager
     def open_desk(
-        self, account_id: AccountId, text_limit: Callable[[], int] = lambda: DEFAULT_TEXT_LIMIT
+        self,
+        account_id: AccountId,
+        text_limit: Callable[[], int] = lambda: DEFAULT_TEXT_LIMIT,
+        caption_limit: Callable[[], int] = lambda: DEFAULT_CAPTION_LIMIT,
     ) -> Generator[Desk]:
         """Take attempts for an account while the block runs: the account is online.
 
         Args:
             account_id: The account.
             text_limit: How long its server lets one message be, in UTF-16 code units.
+            caption_limit: The same of what stands under a file.
         """
         desk = Desk(self._slots, self._parking, file=self.file, ring=self.ring)
         self._desks[account_id] = desk
         self._text_limits[account_id] = text_limit
+        self._caption_limits[account_id] = caption_limit
         self.ring()  # an account that came online may have rows waiting
         try:
             yield desk
         finally:
             del self._desks[account_id]
             del self._text_limits[account_id]
+            del self._caption_limits[account_id]
             desk.close("the account went offline")
 
     @contextmanager
@@ -105,6 +113,10 @@ class Dispatch:
     def text_limit(self) -> int:
         """How long one message may be, whichever account sends it: they have one Telegram."""
         return min((limit() for limit in self._text_limits.values()), default=DEFAULT_TEXT_LIMIT)
+
+    def caption_limit(self) -> int:
+        """How long what stands under a file may be, whichever account sends it."""
+        return min((limit() for limit in self._caption_limits.values()), default=DEFAULT_CAPTION_LIMIT)
 
     def known(self, *, besides: Iterable[Settled] = ()) -> frozenset[MessageId]:
         """Every message that was claimed by this process and is not settled yet.

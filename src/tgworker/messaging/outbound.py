@@ -72,12 +72,13 @@ async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Li
     known = dispatch.known(besides=settled)
     if not (settled or slots or known):
         return False
-    text_limit, asked_at = dispatch.text_limit(), trio.current_time()
+    text_limit, caption_limit = dispatch.text_limit(), dispatch.caption_limit()
+    asked_at = trio.current_time()
     turn = await within(
         pulse,
         "database.turn",
         limits.database_s,
-        lambda: store.turn(settled, slots, known=known, text_limit=text_limit),
+        lambda: store.turn(settled, slots, known=known, text_limit=text_limit, caption_limit=caption_limit),
     )
     dispatch.forget(settled)
     dispatch.withdraw(turn.withdrawn)

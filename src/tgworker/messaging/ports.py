@@ -140,6 +140,11 @@ class Connection(Protocol):
         """How long one message may be, in UTF-16 code units, as the server says."""
         ...
 
+    @property
+    def caption_limit(self) -> int:
+        """How long what stands under a file may be, in UTF-16 code units, as the server says."""
+        ...
+
     async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
         """Read a history backwards: at most ``limit`` messages under the id ``below``; 0: the newest."""
         ...

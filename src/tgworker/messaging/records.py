@@ -87,6 +87,9 @@ class OutboxRecord:
         part: How many of its parts were sent, while not all were.
         parts: How many it takes, once that is known.
         cancel_asked_at: When somebody wanted to cancel it and it was on its way, or too late; aware, UTC.
+        files: How many files it carries, as far as they are there.
+        bytes_done: How much of them Telegram has, once any of it was sent.
+        bytes_total: How much there is.
     """
 
     message_id: MessageId
@@ -103,6 +106,9 @@ class OutboxRecord:
     part: int = 0
     parts: int | None = None
     cancel_asked_at: datetime | None = None
+    files: int = 0
+    bytes_done: int | None = None
+    bytes_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     Account,
@@ -84,6 +85,7 @@ class OutboxStore(Protocol):
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
+        caption_limit: int = DEFAULT_CAPTION_LIMIT,
     ) -> Turn:
         """Store what became of attempts, then claim lane heads that are due: the stored attempts, committed.
 
@@ -102,6 +104,7 @@ class OutboxStore(Protocol):
             known: The messages that the caller has in hand; not those that it settles.
             text_limit: How long one message may be, in UTF-16 code units. A longer text is sent in parts,
                 each claimed and settled by itself; the row stays the head of its conversation until the last.
+            caption_limit: The same of what stands under a file; what is too long for it follows the files.
 
         Rows wait for their attachments, and hold their conversation up meanwhile: as many as
         ``raw_payload.telegram.attachments`` says, for ten minutes at most; else, where their type or an

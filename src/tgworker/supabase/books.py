@@ -8,6 +8,7 @@ from typing import Literal
 import trio
 
 from tgworker.messaging.errors import StoreAway, StoreRefused
+from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, ConversationId, MessageId
 from tgworker.messaging.records import CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.values import new_id, storable
@@ -86,7 +87,14 @@ class Outbox:
         self._rest = rest
 
     async def enqueue(
-        self, account_id: AccountId, to: str, texts: Sequence[str], *, ids: Sequence[MessageId] | None = None
+        self,
+        account_id: AccountId,
+        to: str,
+        texts: Sequence[str],
+        *,
+        files: Sequence[OutgoingFile] = (),
+        kind: FileKind = FileKind.DOCUMENT,
+        ids: Sequence[MessageId] | None = None,
     ) -> Sequence[MessageId]:
         """See the book.
 
@@ -94,6 +102,8 @@ class Outbox:
             account_id: The account.
             to: The recipient.
             texts: The messages.
+            files: What the one message carries.
+            kind: What it calls itself then.
             ids: Theirs, one each: a call without an answer may be repeated with the same ones.
 
         Raises:
@@ -104,6 +114,8 @@ class Outbox:
 
         Cancellation: what was inserted before stays.
         """
+        if files:
+            raise NotImplementedError(f"{len(files)} files of a {kind.value}: Supabase takes none yet")
         if ids is None:
             ids = [MessageId(new_id()) for _ in texts]
         rows = [(row, storable(text)) for row, text in zip(ids, texts, strict=True)]

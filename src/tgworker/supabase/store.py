@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     Account,
@@ -105,9 +106,10 @@ class SupabaseStore:
         *,
         known: Collection[MessageId],
         text_limit: int = DEFAULT_TEXT_LIMIT,
+        caption_limit: int = DEFAULT_CAPTION_LIMIT,
     ) -> Turn:
         """See `tgworker.messaging.store_ports.OutboxStore`."""
-        return await turn(self._rest, self._leases, settled, slots, known, text_limit)
+        return await turn(self._rest, self._leases, settled, slots, known, text_limit, caption_limit)
 
     # InboundStore
 
@@ -267,7 +269,14 @@ class SupabaseStore:
     # OutboxBook
 
     async def enqueue(
-        self, account_id: AccountId, to: str, texts: Sequence[str], *, ids: Sequence[MessageId] | None = None
+        self,
+        account_id: AccountId,
+        to: str,
+        texts: Sequence[str],
+        *,
+        files: Sequence[OutgoingFile] = (),
+        kind: FileKind = FileKind.DOCUMENT,
+        ids: Sequence[MessageId] | None = None,
     ) -> Sequence[MessageId]:
         """See `tgworker.messaging.books.OutboxBook`; with ``ids`` of the caller's a call may be repeated.
 
@@ -277,7 +286,7 @@ class SupabaseStore:
 
         Cancellation: what was inserted before stays.
         """
-        return await self._outbox.enqueue(account_id, to, texts, ids=ids)
+        return await self._outbox.enqueue(account_id, to, texts, files=files, kind=kind, ids=ids)
 
     async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
         """See `tgworker.messaging.books.OutboxBook`."""

@@ -1,6 +1,7 @@
 """A turn of the outbound loop: what became of attempts is stored, and what is sent next is claimed."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from tgworker.messaging.errors import LeaseLost
 from tgworker.messaging.models import AccountId, Attempt, ConversationId, Doubt, MessageId
@@ -93,6 +94,7 @@ async def turn(
     slots: Mapping[AccountId, int],
     known: Collection[MessageId],
     text_limit: int,
+    caption_limit: int,
 ) -> Turn:
     """Settle, then claim; see `tgworker.messaging.store_ports.OutboxStore.turn`. Raises: as `Rest`.
 
@@ -132,7 +134,7 @@ async def turn(
         leases.lose(claimed.lost)
         withdrawn.update(claimed.withdrawn)
         for row in claimed.attempts:
-            attempts.append(row.attempt())
+            attempts.append(replace(row.attempt(), caption_limit=caption_limit))
             free[row.account] -= 1
         free = {account: count for account, count in free.items() if count > 0}
         if not claimed.more:

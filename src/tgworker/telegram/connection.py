@@ -165,6 +165,11 @@ class TelethonConnection:
         """See the port. Read with the connecting, and every `REFRESH_S`."""
         return self._limits.text
 
+    @property
+    def caption_limit(self) -> int:
+        """See the port. Read with `text_limit`."""
+        return self._limits.caption
+
     async def compare(self) -> Told:
         """See the port."""
         return await self._cross(self._compare_aio)

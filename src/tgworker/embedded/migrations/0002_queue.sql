@@ -114,6 +114,13 @@ create table tgworker_outbox (
     text_limit integer, -- UTF-16 code units in one part
     parse_mode text,
     long_text text, -- the whole text, if it may take several
+    caption_limit integer, -- UTF-16 code units under a file
+    files text, -- what it carries, as JSON; each is a part
+    filed_at real not null default ((julianday('now') - 2440587.5) * 86400.0), -- since then its attachments may come
+    files_until real, -- so long it waits for them
+    late_file integer not null default 0, -- one was linked after the claim had committed them
+    bytes_done integer, -- of its files
+    bytes_total integer,
     cancel_asked_at real, -- somebody asked for it while it was on its way, or when it was too late
     created_at real not null default ((julianday('now') - 2440587.5) * 86400.0),
     settled_at real,
@@ -125,6 +132,9 @@ create table tgworker_outbox (
 create index tgworker_outbox_lane on tgworker_outbox (conversation_id, seq) where in_lane = 1;
 create unique index tgworker_outbox_in_flight on tgworker_outbox (conversation_id) where state = 'sending';
 create index tgworker_outbox_deferred on tgworker_outbox (not_before) where state = 'deferred';
+create index tgworker_outbox_for_files on tgworker_outbox (files_until)
+    where files_until is not null and state = 'waiting';
+create index tgworker_outbox_late_file on tgworker_outbox (seq) where late_file = 1 and state = 'sent';
 -- (What has begun to be sent is sent to its end.)
 create index tgworker_outbox_expiring on tgworker_outbox (expires_at)
     where expires_at is not null and state in ('waiting', 'resolving', 'deferred') and part = 0
@@ -185,13 +195,13 @@ end;
 
 -- The row in flight is the head whatever its number (an older row may come back while it flies).
 create trigger tgworker_outbox_moved
-after update of state, integration_account_id, not_before on tgworker_outbox
+after update of state, integration_account_id, not_before, files_until on tgworker_outbox
 when new.state <> 'sending'
 begin
     delete from tgworker_lanes where conversation_id = new.conversation_id;
     insert into tgworker_lanes (conversation_id, integration_account_id, head_seq, wake_at, fence)
     select o.conversation_id, o.integration_account_id, o.seq,
-        case o.state when 'deferred' then o.not_before when 'resolving' then 9e999 end,
+        case o.state when 'deferred' then o.not_before when 'waiting' then o.files_until when 'resolving' then 9e999 end,
         case o.state when 'sending' then o.fence end
     from tgworker_outbox o
     where o.seq = coalesce(
@@ -205,7 +215,7 @@ begin
     delete from tgworker_lanes where conversation_id = old.conversation_id;
     insert into tgworker_lanes (conversation_id, integration_account_id, head_seq, wake_at, fence)
     select o.conversation_id, o.integration_account_id, o.seq,
-        case o.state when 'deferred' then o.not_before when 'resolving' then 9e999 end,
+        case o.state when 'deferred' then o.not_before when 'waiting' then o.files_until when 'resolving' then 9e999 end,
         case o.state when 'sending' then o.fence end
     from tgworker_outbox o
     where o.seq = coalesce(
@@ -244,7 +254,7 @@ when new.direction = 'outbound' and new.channel = 'telegram' and new.external_me
 begin
     update tgworker_outbox
     set state = 'waiting', local_id = new.external_message_id, error = null, not_before = null, doubt_since = null,
-        settled_at = null, cancel_asked_at = null
+        settled_at = null, cancel_asked_at = null, filed_at = (julianday('now') - 2440587.5) * 86400.0, files_until = null
     where message_id = new.id and state in ('unsure', 'dead', 'cancelled', 'expired');
     insert into tgworker_outbox (message_id, conversation_id, integration_account_id, local_id)
     select new.id, new.conversation_id,
@@ -266,6 +276,35 @@ begin
     -- What a worker has in hand it gives back, if nothing of it has left.
     update tgworker_outbox set cancel_asked_at = (julianday('now') - 2440587.5) * 86400.0
     where message_id = new.id and state = 'sending' and cancel_asked_at is null;
+end;
+
+-- An attachment that comes, or goes, is counted again by the next claim. One that comes too late is not lost in silence.
+create trigger tgworker_attachment_linked after insert on attachments
+when exists (select 1 from tgworker_outbox o where o.message_id = new.message_id)
+begin
+    update tgworker_outbox set files_until = null
+    where message_id = new.message_id and state = 'waiting' and files_until is not null;
+    update tgworker_outbox
+    set late_file = 1, error = case when state = 'sent' then 'an attachment was linked after it was sent' else error end
+    where message_id = new.message_id and (state in ('sending', 'sent') or part > 0 or doubt_since is not null)
+        and exists (select 1 from messages m where m.id = new.message_id and m.owner_id = new.owner_id);
+end;
+
+create trigger tgworker_attachment_moved after update of message_id, owner_id on attachments
+when old.message_id is not new.message_id or old.owner_id is not new.owner_id
+begin
+    update tgworker_outbox set files_until = null
+    where message_id in (old.message_id, new.message_id) and state = 'waiting' and files_until is not null;
+    update tgworker_outbox
+    set late_file = 1, error = case when state = 'sent' then 'an attachment was linked after it was sent' else error end
+    where message_id = new.message_id and (state in ('sending', 'sent') or part > 0 or doubt_since is not null)
+        and exists (select 1 from messages m where m.id = new.message_id and m.owner_id = new.owner_id);
+end;
+
+create trigger tgworker_attachment_removed after delete on attachments
+begin
+    update tgworker_outbox set files_until = null
+    where message_id = old.message_id and state = 'waiting' and files_until is not null;
 end;
 
 create trigger tgworker_message_deleted after delete on messages
