@@ -7,6 +7,7 @@ Lowest last::
     outbox unassigned settling retry        the queue: claims, and what became of them
     inbound enqueue listing jobs accounts   what arrives, what commands ask, jobs, accounts
     waiting                                 what Telegram asked accounts to wait for
+    files objects                           attachments, in the folder
     peers values                            who is who, and how values stand in columns
     schema connection database              migrations, pragmas, calls that can be cut off
     folder errors                           the data folder and its lock; the error table
@@ -25,6 +26,7 @@ from tgworker.embedded.errors import RecipientUnknown as RecipientUnknown
 from tgworker.embedded.errors import StoreDamaged as StoreDamaged
 from tgworker.embedded.errors import StoreFault as StoreFault
 from tgworker.embedded.errors import StoreSuperseded as StoreSuperseded
+from tgworker.embedded.files import EmbeddedFiles as EmbeddedFiles
 from tgworker.embedded.folder import DataFolder as DataFolder
 from tgworker.embedded.heartbeats import HeartbeatFile as HeartbeatFile
 from tgworker.embedded.store import EmbeddedStore as EmbeddedStore

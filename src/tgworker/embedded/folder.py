@@ -49,6 +49,16 @@ class DataFolder:
         """The folder of stack dumps."""
         return self.path / "stacks"
 
+    @property
+    def files(self) -> Path:
+        """The files of messages."""
+        return self.path / "files"
+
+    @property
+    def spool(self) -> Path:
+        """Files on their way between Telegram and where they are kept."""
+        return self.path / "spool"
+
     def prepare(self) -> None:
         """Make the folder (mode 0700) if it is missing, and make sure that it can be used.
 
