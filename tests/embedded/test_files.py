@@ -47,9 +47,9 @@ async def put(files: EmbeddedFiles, content: bytes) -> None:
 async def test_people_find_the_file_under_its_link_and_nobody_else_may_read_it(tmp_path: Path) -> None:
     files = EmbeddedFiles(tmp_path / "files")
     await files.ensure_bucket("files", public=True)
+    path = trio.Path(unquote(urlsplit(files.link(PLACE)).path))
     for content in (b"first", b"second"):
         await put(files, content)
-        path = trio.Path(unquote(urlsplit(files.link(PLACE)).path))
         assert await path.read_bytes() == content
     assert path.parent == trio.Path(tmp_path / "files" / "files")
     assert stat.S_IMODE((await path.stat()).st_mode) == 0o600
