@@ -96,7 +96,7 @@ RESULTS: Mapping[str, tuple[str, str]] = {
         "array of",
         """
         message_id seq account_id conversation_id state attempts created_at not_before expires_at
-        telegram_id error part parts cancel_asked_at
+        telegram_id error part parts cancel_asked_at files bytes_done bytes_total
         """,
     ),
     "outbox retry": ("object", "retried not_retried messages"),

@@ -20,7 +20,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "outbox list": (
         *("message_id", "seq", "account_id", "conversation_id", "state", "attempts"),
         *("created_at", "not_before", "expires_at", "telegram_id", "error"),
-        *("part", "parts", "cancel_asked_at"),
+        *("part", "parts", "cancel_asked_at", "files", "bytes_done", "bytes_total"),
     ),
     "outbox retry": ("retried", "not_retried", "messages"),
     "outbox cancel": ("cancelled", "not_cancelled", "messages"),

@@ -6,7 +6,9 @@ import pytest
 
 from cli.cli_kit import TEXT, Shell
 from cli.json_shapes import SHAPES
+from tgworker.cli._sizes import done_of
 from tgworker.embedded import EmbeddedStore
+from tgworker.messaging.media import OutgoingFile
 from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown, Unsure
 from tgworker.messaging.records import OutboxState
@@ -182,3 +184,40 @@ def test_no_text_is_shown(shell: Shell, account: AccountId) -> None:
     for command in ("cancel", "retry"):
         done = shell("outbox", command, message)
         assert TEXT not in done.out + done.err
+
+
+# ------------------------------------------------ outbox list
+
+
+def test_a_listing_shows_how_much_of_the_files_was_sent(shell: Shell, account: AccountId) -> None:
+    file = OutgoingFile("7" * 8 + "-0000-4000-8000-000000000000", "tgworker", "a")
+
+    async def begin(store: EmbeddedStore) -> None:
+        await store.enqueue(account, "5", [TEXT], files=[file])
+        (attempt,) = (await store.turn((), {account: 1}, known=())).attempts
+        await store.record_progress(attempt, 1_250_000, 3_400_000)
+
+    shell.store(begin)
+    assert "  1.2 of 3.4 MB  " in shell("outbox", "list").out
+    (row,) = shell("outbox", "list", "--json").rows
+    assert (row["files"], row["bytes_done"], row["bytes_total"]) == (1, 1_250_000, 3_400_000)
+
+
+def test_a_listing_without_files_has_no_column_for_them(shell: Shell, account: AccountId) -> None:
+    given(shell, account, None)
+    assert "bytes" not in shell("outbox", "list").out
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "words"),
+    [
+        (None, None, None),
+        (0, 0, "0 of 0 bytes"),
+        (999, 999, "999 of 999 bytes"),
+        (0, 1000, "0.0 of 1.0 kB"),
+        (1_999_999, 2_000_000, "1.9 of 2.0 MB"),
+        (4_000_000_000, 4_000_000_000, "4.0 of 4.0 GB"),
+    ],
+)
+def test_sizes_are_told_in_words(done: int | None, total: int | None, words: str | None) -> None:
+    assert done_of(done, total) == words

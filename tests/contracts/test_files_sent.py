@@ -214,6 +214,18 @@ async def test_a_refusal_ends_the_message_with_all_its_files(inbox: Inbox) -> No
     assert (dead.state, dead.error) == (OutboxState.DEAD, "CHAT_SEND_PHOTOS_FORBIDDEN")
 
 
+async def test_a_file_that_was_sent_under_an_unknown_id_is_looked_for_as_the_file_that_it_is(
+    inbox: Inbox,
+) -> None:
+    await inbox.store.save_peers(inbox.account, [user(500)])
+    write(inbox, 1)
+    sent = await claim(inbox, caption_limit=512)
+    await settle(inbox, replace(sent, parts=1), Sent(None))
+    (unnamed,) = await inbox.store.unnamed(inbox.account)
+    assert (unnamed.files, unnamed.message_type, unnamed.caption_limit) == (sent.files, "photo", 512)
+    assert (unnamed.text, unnamed.random_id) == (sent.text, sent.random_id)
+
+
 # ------------------------------------------------ progress
 
 

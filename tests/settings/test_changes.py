@@ -50,6 +50,7 @@ EVERYTHING = {
     "TGWORKER_STALL_AFTER_S": ("1", "2"),
     "TGWORKER_HEARTBEAT_S": ("1", "2"),
     "TGWORKER_FREEZE_AFTER_S": ("1", "2"),
+    "TGWORKER_ATTACHMENTS_WAIT_S": ("0", "600"),
     "TGWORKER_RETENTION_DAYS": ("1", "2"),
     "TGWORKER_RETENTION_FAILED_DAYS": ("1", "2"),
     "TGWORKER_PACING": ("telegram", "off"),

@@ -114,7 +114,14 @@ async def _embedded(
     while True:
         try:
             with blocking():
-                store = stack.enter_context(open_store(folder, as_worker=True, worker=settings.worker_id))
+                store = stack.enter_context(
+                    open_store(
+                        folder,
+                        as_worker=True,
+                        worker=settings.worker_id,
+                        attachments_wait_s=settings.limits.attachments_wait_s,
+                    )
+                )
         except StoreAway as error:
             report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))
             await trio.sleep(OPEN_AGAIN_S)

@@ -12,6 +12,7 @@ from tgworker.cli._deciding import CANCELLABLE, MOST_ROWS, RETRIABLE, Decided
 from tgworker.cli._errors import EXIT_NO, Usage
 from tgworker.cli._options import Json, settings_for
 from tgworker.cli._output import Output, complain
+from tgworker.cli._sizes import done_of
 from tgworker.messaging.records import OutboxRecord, OutboxState
 
 SHOWN = 20
@@ -30,7 +31,9 @@ def list_outbox(
     limit: int = 100,
     json: Json = False,
 ) -> int:
-    """List the outbox, oldest first; without --state everything that is not sent.
+    """List the outbox, oldest first.
+
+    Without --state everything that is not sent, and what went without an attachment that was linked too late.
 
     Args:
         state: Only rows in this state; may be given several times.
@@ -43,28 +46,38 @@ def list_outbox(
 
     async def run() -> None:
         async with open_books(settings) as books:
-            rows = [
-                {
-                    "message_id": row.message_id,
-                    "seq": row.seq,
-                    "account_id": row.account_id,
-                    "conversation_id": row.conversation_id,
-                    "state": row.state.value,
-                    "attempts": row.attempts,
-                    "created_at": row.created_at,
-                    "not_before": row.not_before,
-                    "expires_at": row.expires_at,
-                    "telegram_id": row.telegram_id,
-                    "error": row.error,
-                    "part": row.part,
-                    "parts": row.parts,
-                    "cancel_asked_at": row.cancel_asked_at,
-                }
-                for row in await books.outbox.list_outbox(state or None, limit=limit + 1)
-            ]
+            records = await books.outbox.list_outbox(state or None, limit=limit + 1)
+        rows = [
+            {
+                "message_id": row.message_id,
+                "seq": row.seq,
+                "account_id": row.account_id,
+                "conversation_id": row.conversation_id,
+                "state": row.state.value,
+                "attempts": row.attempts,
+                "created_at": row.created_at,
+                "not_before": row.not_before,
+                "expires_at": row.expires_at,
+                "telegram_id": row.telegram_id,
+                "error": row.error,
+                "part": row.part,
+                "parts": row.parts,
+                "cancel_asked_at": row.cancel_asked_at,
+                "files": row.files,
+                "bytes_done": row.bytes_done,
+                "bytes_total": row.bytes_total,
+            }
+            for row in records
+        ]
+        sizes = [done_of(row.bytes_done, row.bytes_total) for row in records]
+        shown = rows if json else [{**row, "bytes": size} for row, size in zip(rows, sizes, strict=True)]
         Output(json=json).listing(
-            rows[:limit],
-            columns=("message_id", "state", "attempts", "created_at", "not_before", "error"),
+            shown[:limit],
+            columns=(
+                *("message_id", "state", "attempts", "created_at", "not_before"),
+                *(("bytes",) if any(sizes) else ()),
+                "error",
+            ),
             empty="nothing is waiting" if not state else "no message is in this state",
         )
         if len(rows) > limit:

@@ -4,9 +4,10 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from tgworker.embedded import settling
+from tgworker.embedded import carried, settling
 from tgworker.embedded.peers import peer_from
 from tgworker.embedded.values import iso, to_json
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     AccountId,
@@ -75,7 +76,8 @@ returning seq
 
 _UNNAMED = """
 select o.message_id, o.conversation_id, cast(o.chat_id as text), coalesce(o.long_text, m.text, ''),
-    k.random_id, o.attempts, o.fence, o.parse_mode, o.text_limit, o.chat_top_id,
+    k.random_id, o.attempts, o.fence, o.parse_mode, o.text_limit, o.caption_limit, o.files, m.message_type,
+    o.chat_top_id,
     p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title, p.username, p.phone, p.is_self,
     p.is_contact
 from json_each(?) j cross join tgworker_outbox o on o.seq = j.value
@@ -113,6 +115,9 @@ def unnamed(connection: sqlite3.Connection, account_id: AccountId) -> list[Attem
             text_limit=text_limit or DEFAULT_TEXT_LIMIT,
             parts=1,
             doubt=Doubt(0, top_id or 0),
+            message_type=message_type,
+            files=carried.unpack(files),
+            caption_limit=caption_limit or DEFAULT_CAPTION_LIMIT,
         )
         for (
             message_id,
@@ -124,6 +129,9 @@ def unnamed(connection: sqlite3.Connection, account_id: AccountId) -> list[Attem
             fence,
             parse_mode,
             text_limit,
+            caption_limit,
+            files,
+            message_type,
             top_id,
             *peer,
         ) in connection.execute(_UNNAMED, (to_json(seqs),))

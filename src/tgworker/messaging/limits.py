@@ -31,6 +31,8 @@ class Limits:
         introduction_s: So long an account that connects for the first time sends nothing while whom it knows
             is read. After that it sends what it can, and reading goes on.
         media_s: Without progress in a file, either way.
+        attachments_wait_s: So long after it was written a message waits for attachments of which it does not
+            say how many come.
         database_s: One call to the store.
         cycle_s: One turn of a loop.
         connect_s: A connection made, from the first byte to the account's own state.
@@ -58,6 +60,7 @@ class Limits:
     entity_s: float = 15
     introduction_s: float = 30
     media_s: float = 60
+    attachments_wait_s: float = 3
     database_s: float = 10
     cycle_s: float = 120
     connect_s: float = 30

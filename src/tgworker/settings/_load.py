@@ -35,6 +35,8 @@ EVERYTHING: frozenset[Requirement] = frozenset({"telegram", "encryption"})
 DEFAULT_STATUS_BIND = StatusBind(host="127.0.0.1", port=8787, configured=False)
 MOST_DAYS = 36_500
 """A century: more is a slip of the keyboard, and beyond what calendars subtract."""
+MOST_WAIT_S = 600
+"""As long as a message waits that says how many attachments it has."""
 DEFAULT_DC = 2
 """The data centre that new Telegram clients begin with."""
 
@@ -80,6 +82,9 @@ def load_settings(
             database_s=reader.seconds("TGWORKER_DEADLINE_DB_S", limits.database_s),
             cycle_s=reader.seconds("TGWORKER_DEADLINE_CYCLE_S", limits.cycle_s),
             heartbeat_every_s=reader.seconds("TGWORKER_HEARTBEAT_S", limits.heartbeat_every_s),
+            attachments_wait_s=reader.wait(
+                "TGWORKER_ATTACHMENTS_WAIT_S", limits.attachments_wait_s, MOST_WAIT_S
+            ),
             retention=Retention(
                 days=reader.whole("TGWORKER_RETENTION_DAYS", limits.retention.days, MOST_DAYS),
                 failed_days=reader.whole(

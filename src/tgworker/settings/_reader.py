@@ -65,6 +65,10 @@ class Reader:
         """A finite number of seconds above 0."""
         return self._read(name, lambda: self._env.float(name, default, validate=_within(math.inf)), default)
 
+    def wait(self, name: str, default: float, most: float) -> float:
+        """A number of seconds from 0 on."""
+        return self._read(name, lambda: self._env.float(name, default, validate=_from_zero(most)), default)
+
     def flag(self, name: str) -> bool:
         """Yes or no; no by default."""
         return self._read(name, lambda: self._env.bool(name, default=False), fallback=False)
@@ -97,6 +101,14 @@ class _Environment(Env):
 
     def _get_value(self, env_key: str, default: Any) -> Any:
         return self._given.get(env_key, default)
+
+
+def _from_zero(highest: float) -> Callable[[float], None]:
+    def check(value: float) -> None:
+        if not 0 <= value <= highest:
+            raise ValidationError("is below 0" if value < 0 else "is too large a number")
+
+    return check
 
 
 def _within(highest: float) -> Callable[[float], None]:

@@ -93,6 +93,10 @@ VARIABLES: tuple[Variable, ...] = (
     _seconds("TGWORKER_HEARTBEAT_S", "15", "Between two heartbeats", Takes.PROCESS),
     _seconds("TGWORKER_FREEZE_AFTER_S", "10", "Silence after which the interpreter is taken for frozen",
              Takes.PROCESS),
+    Variable("TGWORKER_ATTACHMENTS_WAIT_S", "3",
+             "After a message was written that does not say how many attachments it has: so long it waits "
+             "for them, if its type or one of them says that it carries files",
+             "give seconds from 0 to 600, for example 3"),
     Variable("TGWORKER_RETENTION_DAYS", "30",
              "So long the outbox keeps what was sent, cancelled or expired (never the messages themselves)",
              "give whole days above 0, for example 30"),
