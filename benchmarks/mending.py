@@ -18,7 +18,7 @@ from benchmarks.pairs import in_ms, quantile, rounded
 from tgworker.app.parts import LINE_EVERY_S, Parts
 from tgworker.app.telegram import make_telegram
 from tgworker.app.worker import Worker
-from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, open_store
+from tgworker.embedded import DataFolder, EmbeddedFiles, EmbeddedStore, HeartbeatFile, open_store
 from tgworker.messaging.events import AccountChanged
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, AccountState, Secret
@@ -166,6 +166,7 @@ async def _open_bench(limits: Limits) -> AsyncGenerator[Bench]:
                     limits=limits,
                     stall_after_s=60,
                     store=store,
+                    files=EmbeddedFiles(data.files),
                     telegram=make_telegram(
                         TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), watch
                     ),

@@ -11,9 +11,12 @@ import pytest
 import trio
 import trio.testing
 
+from supabase.storage_world import of
 from tgworker.app.adapters import open_adapters
 from tgworker.embedded import DataFolder, open_store
 from tgworker.messaging.events import Event, StoreUnavailable
+from tgworker.messaging.file_store import Uploaded
+from tgworker.messaging.places import Place
 from tgworker.operations.signals import run_until_signalled
 from tgworker.settings import load_settings
 from tgworker.vault import new_key
@@ -44,6 +47,10 @@ async def test_a_store_that_is_locked_at_the_start_is_waited_for(tmp_path: Path)
             settings, observer=lambda _event: None, report=note, holder=uuid4(), rng=Random(1)
         ) as adapters:
             assert adapters.opened.incarnation == 2
+            assert {each.name for each in folder.files.iterdir()} == {"attachments", "avatars"}
+            place = Place("avatars", "1.jpg")
+            outcome = await adapters.opened.files.upload(place, of(b"x"), size=1, content_type="image/jpeg")
+            assert outcome == Uploaded(1)
     other.close()
     assert [type(event) for event in events] == [StoreUnavailable]
 

@@ -14,7 +14,7 @@ from tgworker.app.parts import OpenStore, Parts
 from tgworker.app.supabase import open_supabase
 from tgworker.app.telegram import make_telegram
 from tgworker.app.worker import Worker
-from tgworker.embedded import DataFolder, EmbeddedStore, inline, open_store
+from tgworker.embedded import DataFolder, EmbeddedFiles, EmbeddedStore, inline, open_store
 from tgworker.messaging.events import AccountChanged
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountState, Secret
@@ -82,6 +82,7 @@ async def open_victim(
             limits=LIMITS,
             stall_after_s=60,
             store=opened.store,
+            files=opened.files,
             leases=opened.leases,
             wakeup=None,
             pace=None,
@@ -115,4 +116,4 @@ async def _opened(
         return
     data = DataFolder(folder)
     with data.hold(), open_store(data, as_worker=True, run_sync=inline) as store:
-        yield OpenStore(store, store.incarnation, LIMITS)
+        yield OpenStore(store, EmbeddedFiles(data.files, run_sync=inline), store.incarnation, LIMITS)

@@ -50,6 +50,7 @@ def test_the_store_s_files(folder: DataFolder) -> None:
     assert named(page("store.md"), "file") == [
         folder.database.name,
         folder.heartbeats.name,
+        folder.files.name,
         folder.lock_file.name,
         folder.socket.name,
         folder.stacks.name,

@@ -61,6 +61,7 @@ def test_the_minimum_gives_the_documented_defaults() -> None:
     assert settings.supabase is None
     assert settings.data_dir == Path("/home/ada/.local/state/tgworker")
     assert settings.worker_id == "telegram-main"
+    assert (settings.attachments_bucket, settings.avatars_bucket) == ("attachments", "avatars")
     assert settings.limits == Limits()
     assert (settings.stall_after_s, settings.freeze_after_s) == (60, 10)
     assert settings.pacing is Pacing.TELEGRAM
@@ -94,6 +95,8 @@ def test_every_variable_is_read() -> None:
         "TGWORKER_STALL_AFTER_S": "6",
         "TGWORKER_HEARTBEAT_S": "7",
         "TGWORKER_FREEZE_AFTER_S": "8",
+        "TGWORKER_ATTACHMENTS_BUCKET": "media",
+        "TGWORKER_AVATARS_BUCKET": "faces",
         "TGWORKER_ATTACHMENTS_WAIT_S": "0",
         "TGWORKER_RETENTION_DAYS": "7",
         "TGWORKER_RETENTION_FAILED_DAYS": "36500",
@@ -205,6 +208,8 @@ def test_all_problems_come_at_once_and_each_names_its_remedy() -> None:
         ("TGWORKER_DEADLINE_CYCLE_S", "1e999", "is not a finite number"),
         ("TGWORKER_STALL_AFTER_S", "10s", "is not a number"),
         ("TGWORKER_HEARTBEAT_S", "0.0", "is not above 0"),
+        ("TGWORKER_ATTACHMENTS_BUCKET", "a/b", "is no name that a bucket can have"),
+        ("TGWORKER_AVATARS_BUCKET", "sign", "is no name that a bucket can have"),
         ("TGWORKER_ATTACHMENTS_WAIT_S", "-1", "is below 0"),
         ("TGWORKER_ATTACHMENTS_WAIT_S", "601", "is too large a number"),
         ("TGWORKER_FREEZE_AFTER_S", "ten", "is not a number"),

@@ -185,6 +185,7 @@ async def open_worker(
             limits=limits,
             stall_after_s=60,
             store=store,
+            files=opened.files,
             leases=opened.leases,
             wakeup=opened.wakeup,
             pace=opened.pace,

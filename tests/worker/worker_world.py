@@ -13,7 +13,7 @@ import trio
 from tgworker.app.parts import Parts
 from tgworker.app.telegram import make_telegram
 from tgworker.app.worker import Worker
-from tgworker.embedded import DataFolder, EmbeddedStore, HeartbeatFile, inline, open_store
+from tgworker.embedded import DataFolder, EmbeddedFiles, EmbeddedStore, HeartbeatFile, inline, open_store
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, MessageId, Secret
 from tgworker.messaging.pacing import UNPACED, Rates
@@ -140,6 +140,7 @@ class Ground:
                 limits=self.limits,
                 stall_after_s=self.stall_after_s,
                 store=store,
+                files=EmbeddedFiles(self.data.files, run_sync=inline),
                 telegram=make_telegram(
                     TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), self.note
                 ),

@@ -11,7 +11,7 @@ import trio
 
 from tgworker.app.parts import OpenStore
 from tgworker.app.telegram import make_telegram
-from tgworker.embedded import DataFolder, HeartbeatFile, open_store
+from tgworker.embedded import DataFolder, HeartbeatFile, open_files, open_store
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report, StoreUnavailable
 from tgworker.messaging.pace import PaceLimits
@@ -111,17 +111,21 @@ async def _embedded(
     blocking: Callable[[], AbstractContextManager[object]],
 ) -> OpenStore:
     """The store, once it can be opened: a locked file or a full disk is an outage, not a failure."""
+    buckets = (settings.attachments_bucket, settings.avatars_bucket)
     while True:
         try:
-            with blocking():
-                store = stack.enter_context(
-                    open_store(
-                        folder,
-                        as_worker=True,
-                        worker=settings.worker_id,
-                        attachments_wait_s=settings.limits.attachments_wait_s,
+            async with AsyncExitStack() as opening:
+                with blocking():
+                    store = opening.enter_context(
+                        open_store(
+                            folder,
+                            as_worker=True,
+                            worker=settings.worker_id,
+                            attachments_wait_s=settings.limits.attachments_wait_s,
+                        )
                     )
-                )
+                files = await opening.enter_async_context(open_files(folder, as_worker=True, buckets=buckets))
+                stack.push_async_exit(opening.pop_all())
         except StoreAway as error:
             report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))
             await trio.sleep(OPEN_AGAIN_S)
@@ -129,6 +133,7 @@ async def _embedded(
             every_s = settings.limits.outbound_every_s
             return OpenStore(
                 store,
+                files,
                 store.incarnation,
                 limits=settings.limits,
                 sweeper=store,

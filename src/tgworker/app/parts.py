@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tgworker.messaging.accounts import Hold
 from tgworker.messaging.events import Report
+from tgworker.messaging.file_store import FileStore
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.pace import PaceLimits
@@ -68,6 +69,7 @@ class OpenStore:
 
     Attributes:
         store: The ports.
+        files: Where attachments and avatars are kept.
         incarnation: Grows with every worker that opens the store.
         limits: The deadlines, and how often the store wants to be asked.
         heartbeats: Where heartbeats go.
@@ -78,6 +80,7 @@ class OpenStore:
     """
 
     store: Store
+    files: FileStore
     incarnation: int
     limits: Limits
     heartbeats: Sequence[HeartbeatWriter] = ()
@@ -102,6 +105,7 @@ class Parts:
         limits: The deadlines.
         stall_after_s: Silence after which a loop counts as hung, seconds.
         store: Accounts, outbox, inbox.
+        files: Where attachments and avatars are kept.
         telegram: Opens lines.
         vault: Decrypts sessions.
         heartbeats: Where heartbeats go.
@@ -136,6 +140,7 @@ class Parts:
     limits: Limits
     stall_after_s: float
     store: Store
+    files: FileStore
     telegram: Telegram
     vault: Vault
     heartbeats: Sequence[HeartbeatWriter]

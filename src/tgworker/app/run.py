@@ -183,6 +183,7 @@ class _Process:
             limits=opened.limits,
             stall_after_s=settings.stall_after_s,
             store=opened.store,
+            files=opened.files,
             leases=opened.leases,
             wakeup=opened.wakeup,
             pace=opened.pace,

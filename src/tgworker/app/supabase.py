@@ -27,6 +27,7 @@ from tgworker.supabase import (
     check_schema,
     ignore,
     open_rest,
+    open_storage,
 )
 
 PACE: Final = PaceLimits(fast_s=0.05, slow_s=0.45, watched_s=15.0)
@@ -62,6 +63,13 @@ async def open_supabase(
         open_rest(
             supabase.url, supabase.service_role_key, max_connections=1, rng=rng, observer=observer
         ) as waiting,
+        open_storage(
+            supabase.url,
+            supabase.service_role_key,
+            media_s=settings.limits.media_s,
+            rng=rng,
+            observer=observer,
+        ) as files,
     ):
         heartbeat = SupabaseHeartbeat(rest)
         incarnation = await _opened(settings, rest, heartbeat, rng, report)
@@ -69,6 +77,7 @@ async def open_supabase(
         store = SupabaseStore(rest, leases)
         yield OpenStore(
             store=store,
+            files=files,
             sweeper=store,
             incarnation=incarnation,
             limits=replace(settings.limits, jobs_every_s=JOBS_EVERY_S),

@@ -27,6 +27,7 @@ from tgworker.embedded.errors import StoreDamaged as StoreDamaged
 from tgworker.embedded.errors import StoreFault as StoreFault
 from tgworker.embedded.errors import StoreSuperseded as StoreSuperseded
 from tgworker.embedded.files import EmbeddedFiles as EmbeddedFiles
+from tgworker.embedded.files import open_files as open_files
 from tgworker.embedded.folder import DataFolder as DataFolder
 from tgworker.embedded.heartbeats import HeartbeatFile as HeartbeatFile
 from tgworker.embedded.store import EmbeddedStore as EmbeddedStore

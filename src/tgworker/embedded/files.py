@@ -11,6 +11,7 @@ import trio
 
 from tgworker.embedded import objects
 from tgworker.embedded.database import RunSync
+from tgworker.embedded.folder import DataFolder
 from tgworker.embedded.objects import Draft, Entry
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.file_store import (
@@ -169,6 +170,33 @@ class EmbeddedFiles:
             if not await self._run_sync(partial(objects.has_bucket, folder)):
                 raise BucketMissing(f"the data folder has no bucket {bucket}: is its name right?")
         return folder
+
+
+@asynccontextmanager
+async def open_files(
+    folder: DataFolder,
+    *,
+    as_worker: bool,
+    buckets: Sequence[str] = (),
+    threads: Callable[[], RunSync] = lambda: in_thread,
+) -> AsyncGenerator[EmbeddedFiles]:
+    """The file store in a data folder.
+
+    Args:
+        folder: The data folder; it exists.
+        as_worker: Whether what unfinished uploads left is swept away: only for who holds the folder.
+        buckets: Made if they are missing.
+        threads: Makes what runs blocking calls.
+
+    Raises:
+        StoreAway: The disk is full or broken.
+    """
+    files = EmbeddedFiles(folder.files, run_sync=threads())
+    for bucket in buckets:
+        await files.ensure_bucket(bucket, public=False)
+    if as_worker:
+        await files.sweep()
+    yield files
 
 
 def _open(folder: Path, name: str, begin: int) -> tuple[Entry, IO[bytes]] | None:

@@ -103,6 +103,8 @@ def _by_variable(settings: Settings) -> Mapping[str, object]:
         "TGWORKER_STALL_AFTER_S": settings.stall_after_s,
         "TGWORKER_HEARTBEAT_S": limits.heartbeat_every_s,
         "TGWORKER_FREEZE_AFTER_S": settings.freeze_after_s,
+        "TGWORKER_ATTACHMENTS_BUCKET": settings.attachments_bucket,
+        "TGWORKER_AVATARS_BUCKET": settings.avatars_bucket,
         "TGWORKER_ATTACHMENTS_WAIT_S": limits.attachments_wait_s,
         "TGWORKER_RETENTION_DAYS": limits.retention.days,
         "TGWORKER_RETENTION_FAILED_DAYS": limits.retention.failed_days,

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from environs import ValidationError
 
+from tgworker.messaging.places import PlaceInvalid, check_bucket
+
 FERNET_KEY_BYTES = 32
 """128 bits to sign, 128 bits to encrypt (https://github.com/fernet/spec)."""
 AES_KEY_BYTES = 32
@@ -18,6 +20,14 @@ def short_name(value: str) -> None:
     """One printable line, short enough to be the key of a row."""
     if not value.strip().isprintable() or len(value) > 200:
         raise ValidationError("is not a short printable name")
+
+
+def bucket(value: str) -> None:
+    """A name that a bucket of the file store can have."""
+    try:
+        check_bucket(value.strip())
+    except PlaceInvalid:
+        raise ValidationError("is no name that a bucket can have") from None
 
 
 def header_word(value: str) -> None:

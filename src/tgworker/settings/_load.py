@@ -73,6 +73,8 @@ def load_settings(
         database_url=_database_url(reader),
         data_dir=_data_dir(reader),
         worker_id=reader.text("TGWORKER_WORKER_ID", "telegram-main", checks.short_name),
+        attachments_bucket=reader.text("TGWORKER_ATTACHMENTS_BUCKET", "attachments", checks.bucket),
+        avatars_bucket=reader.text("TGWORKER_AVATARS_BUCKET", "avatars", checks.bucket),
         limits=replace(
             limits,
             repeat_window_s=reader.seconds("TGWORKER_REPEAT_WINDOW_S", limits.repeat_window_s),

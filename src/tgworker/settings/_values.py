@@ -138,6 +138,8 @@ class Settings:
         database_url: Where the project's PostgreSQL is, for ``migrate`` alone; ``None`` where it is not set.
         data_dir: Absolute; it need not exist.
         worker_id: The key of the heartbeat row.
+        attachments_bucket: Where files that arrive are kept.
+        avatars_bucket: Where photos of contacts and groups are kept.
         limits: The deadlines.
         stall_after_s: Silence after which a loop is taken for hung.
         freeze_after_s: Silence after which the interpreter is taken for frozen.
@@ -157,6 +159,8 @@ class Settings:
     database_url: Secret | None
     data_dir: Path
     worker_id: str
+    attachments_bucket: str
+    avatars_bucket: str
     limits: Limits
     stall_after_s: float
     freeze_after_s: float

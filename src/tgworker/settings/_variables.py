@@ -93,6 +93,12 @@ VARIABLES: tuple[Variable, ...] = (
     _seconds("TGWORKER_HEARTBEAT_S", "15", "Between two heartbeats", Takes.PROCESS),
     _seconds("TGWORKER_FREEZE_AFTER_S", "10", "Silence after which the interpreter is taken for frozen",
              Takes.PROCESS),
+    Variable("TGWORKER_ATTACHMENTS_BUCKET", "attachments",
+             "The bucket of the file store for files that arrive; the embedded store makes it",
+             "give a bucket's name, for example attachments"),
+    Variable("TGWORKER_AVATARS_BUCKET", "avatars",
+             "The same for photos of contacts and groups",
+             "give a bucket's name, for example avatars"),
     Variable("TGWORKER_ATTACHMENTS_WAIT_S", "3",
              "After a message was written that does not say how many attachments it has: so long it waits "
              "for them, if its type or one of them says that it carries files",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from tgworker.app.parts import OpenStore
-from tgworker.embedded import DataFolder, HeartbeatFile, open_store
+from tgworker.embedded import DataFolder, HeartbeatFile, open_files, open_store
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, MessageId
 
@@ -85,4 +85,5 @@ async def open_embedded_ground(folder: Path) -> AsyncGenerator[Ground]:
         open_store(data, as_worker=True) as store,
         closing(HeartbeatFile(data.heartbeats)) as heartbeats,
     ):
-        yield Ground(OpenStore(store, store.incarnation, LIMITS, (heartbeats,)), store)
+        async with open_files(data, as_worker=True) as files:
+            yield Ground(OpenStore(store, files, store.incarnation, LIMITS, (heartbeats,)), store)

@@ -257,6 +257,7 @@ async def open_stage(folder: Path, ground: Ground, rng: random.Random, watch: Wa
                 limits=opened.limits,
                 stall_after_s=STALL_AFTER_S,
                 store=opened.store,
+                files=opened.files,
                 leases=opened.leases,
                 wakeup=opened.wakeup,
                 pace=opened.pace,
