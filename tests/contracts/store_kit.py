@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, cast
 
 from tgworker.messaging.books import AccountBook, OutboxBook
-from tgworker.messaging.media_ports import OutgoingMediaStore
+from tgworker.messaging.media_ports import MediaStore, OutgoingMediaStore
 from tgworker.messaging.models import (
     AccountId,
     Attempt,
@@ -153,6 +153,10 @@ class Inbox:
         return ConversationId(
             self.kit.app.insert("conversations", owner_id=OWNER, primary_identity_id=identity)
         )
+
+    @property
+    def media(self) -> MediaStore:
+        return cast("MediaStore", self.kit.store)
 
     @property
     def outgoing_media(self) -> OutgoingMediaStore:

@@ -76,6 +76,15 @@ def test_the_outbox_states() -> None:
     assert named(page("store.md"), "state") == [state.value for state in OutboxState]
 
 
+def test_the_states_of_files(folder: DataFolder) -> None:
+    with closing(sqlite3.connect(folder.database)) as database:
+        ((made,),) = database.execute(
+            "select sql from sqlite_master where name = 'tgworker_files'"
+        ).fetchall()
+    (states,) = re.findall(r"check \(state in \((.*?)\)\)", made)
+    assert named(page("store.md"), "state of a file") == re.findall(r"'(\w+)'", states)
+
+
 def test_the_heartbeat_s_columns(tmp_path: Path) -> None:
     heartbeats = HeartbeatFile(tmp_path / "heartbeats.db")
     heartbeats._database.now(lambda _: None, writing=False)

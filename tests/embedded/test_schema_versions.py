@@ -26,6 +26,7 @@ TABLES = {
     "tgworker_peers",
     "tgworker_waits",
     "tgworker_accounts",
+    "tgworker_files",
 }
 
 
@@ -141,12 +142,13 @@ def test_another_programs_database_is_left_alone(folder: DataFolder) -> None:
 def test_a_migration_that_fails_halfway_leaves_nothing(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scripts = {**schema.migrations(), 3: "create table half (a);\ncreate table half (a);\n"}
+    newest = len(schema.migrations())
+    scripts = {**schema.migrations(), newest + 1: "create table half (a);\ncreate table half (a);\n"}
     migrate(folder)
     monkeypatch.setattr(schema, "migrations", lambda: scripts)
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(folder)
-    assert version(folder) == 2
+    assert version(folder) == newest
     connection = connect(folder)
     assert connection.execute("select 1 from sqlite_master where name = 'half'").fetchone() is None
     connection.close()

@@ -1,7 +1,9 @@
 """An account whose session is another Telegram user's than before: what was known of the other one goes."""
 
 import sqlite3
+from datetime import datetime
 
+from tgworker.embedded import fetching
 from tgworker.messaging.models import AccountId
 
 _FORGOTTEN = (
@@ -15,10 +17,11 @@ _FORGOTTEN = (
 )
 
 
-def forget_user(connection: sqlite3.Connection, account_id: AccountId, user_id: int) -> None:
+def forget_user(connection: sqlite3.Connection, account_id: AccountId, user_id: int, now: datetime) -> None:
     """See `tgworker.messaging.store_ports.InboundStore.forget_user`."""
     for statement in _FORGOTTEN:
         connection.execute(statement, (account_id,))
+    fetching.forget_files(connection, account_id, now)
     connection.execute(
         "update tgworker_accounts set user_id = ?, introduced_at = null where integration_account_id = ?",
         (user_id, account_id),

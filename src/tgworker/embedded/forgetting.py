@@ -35,6 +35,17 @@ delete from tgworker_outbox where seq in (select value from json_each(:rows)) an
     or (state in ('dead', 'unsure') and settled_at < :old_failed))
 """
 
+_FILES = """
+select message_id from tgworker_files
+where settled_at is not null and settled_at < max(:old, :old_failed)
+    and settled_at < case state when 'failed' then :old_failed else :old end
+limit :limit
+"""
+
+_REMOVE_FILES = """
+delete from tgworker_files where message_id in (select value from json_each(:files)) and state <> 'pending'
+"""
+
 _REMOVE_CLAIMS = f"""
 delete from tgworker_job_claims
 where job_id in (select value from json_each(:claims)) and job_id in ({_CLAIMS.replace(":limit", "-1")})
@@ -48,28 +59,38 @@ class Piece:
     Attributes:
         rows: Rows of the outbox that are old enough.
         claims: Claims of jobs that nobody processes.
+        files: What became of files of messages, where that is old enough.
         after: Where the next piece begins; 0: at the beginning again.
     """
 
     rows: list[int]
     claims: list[str]
+    files: list[str]
     after: int
 
     def __bool__(self) -> bool:
         """Whether there is anything to remove."""
-        return bool(self.rows or self.claims)
+        return bool(self.rows or self.claims or self.files)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is certainly more."""
+        return len(self.files) == AT_ONCE
 
 
 def look(connection: sqlite3.Connection, after: int, retention: Retention, now: datetime) -> Piece:
     """Look through the next piece. Reads only."""
     seen = connection.execute(_OUTBOX, {**_ages(retention, now), "after": after, "limit": AT_ONCE}).fetchall()
     claims = [job_id for (job_id,) in connection.execute(_CLAIMS, {"limit": AT_ONCE})]
-    return Piece([seq for seq, is_due in seen if is_due], claims, seen[-1][0] if len(seen) == AT_ONCE else 0)
+    files = [row for (row,) in connection.execute(_FILES, {**_ages(retention, now), "limit": AT_ONCE})]
+    after = seen[-1][0] if len(seen) == AT_ONCE else 0
+    return Piece([seq for seq, is_due in seen if is_due], claims, files, after)
 
 
 def remove(connection: sqlite3.Connection, piece: Piece, retention: Retention, now: datetime) -> None:
     """Remove what `look` found, as far as it still is what it was; parts go with their rows."""
     connection.execute(_REMOVE_ROWS, {**_ages(retention, now), "rows": to_json(piece.rows)})
+    connection.execute(_REMOVE_FILES, {"files": to_json(piece.files)})
     connection.execute(_REMOVE_CLAIMS, {"claims": to_json(piece.claims)})
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tgworker.embedded.chats import make_chats
 from tgworker.embedded.errors import AccountGone
+from tgworker.embedded.fetching import file_files
 from tgworker.embedded.gaps import file_gaps
 from tgworker.embedded.peers import save_peers
 from tgworker.embedded.recognising import recognise
@@ -112,7 +113,7 @@ class Ingest:
                 account_id,
                 owner_id,
                 workspace_id,
-                len(batch.messages),
+                batch.messages,
                 unread=True,
                 from_log=True,
             )
@@ -168,7 +169,7 @@ def store_history(
         if some:
             _stage(connection, some)
             recognise(connection, account_id, (), now)
-            new += _store(connection, account_id, owner_id, workspace_id, len(some), unread=unread)
+            new += _store(connection, account_id, owner_id, workspace_id, some, unread=unread)
     return new
 
 
@@ -232,7 +233,7 @@ def _store(
     account_id: AccountId,
     owner_id: str,
     workspace_id: str | None,
-    staged: int,
+    staged: Sequence[ChatMessage],
     *,
     unread: bool,
     from_log: bool = False,
@@ -242,9 +243,10 @@ def _store(
     new = connection.execute(_KEYS, {"account": account_id, "from_log": from_log}).rowcount
     if new == 0:
         return 0
-    if new != staged:
+    if new != len(staged):
         connection.execute(_FORGET_KNOWN, {"account": account_id})
     make_chats(connection, account_id, owner_id, workspace_id)
     connection.execute(_MESSAGES, owned)
+    file_files(connection, account_id, staged, is_history=not unread)
     connection.execute(_LATEST, {"unread": unread})
     return new

@@ -89,7 +89,7 @@ select * from (
 
 _ROWS = """
 select r.*, p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title, p.username, p.phone,
-    p.is_self, p.is_contact
+    p.is_self, p.is_contact, p.photo_id
 from (
     select o.seq, o.message_id, o.integration_account_id as account_id, o.conversation_id, o.attempts,
         o.state,

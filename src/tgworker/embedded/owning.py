@@ -79,7 +79,7 @@ select o.message_id, o.conversation_id, cast(o.chat_id as text), coalesce(o.long
     k.random_id, o.attempts, o.fence, o.parse_mode, o.text_limit, o.caption_limit, o.files, m.message_type,
     o.chat_top_id,
     p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title, p.username, p.phone, p.is_self,
-    p.is_contact
+    p.is_contact, p.photo_id
 from json_each(?) j cross join tgworker_outbox o on o.seq = j.value
 join messages m on m.id = o.message_id
 join tgworker_outbox_parts k on k.message_id = o.message_id and k.part = 0

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Sequence
 from tgworker.embedded.values import to_json
 from tgworker.messaging.models import AccountId, Peer, PeerKind
 
-_COLUMNS = "chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self, is_contact"
+_COLUMNS = (
+    "chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self, is_contact, photo_id"
+)
 
 # A peer that comes without any name (Telegram's "min" ones) does not take away the names that we know.
 _UPSERT = """
 insert into tgworker_peers (integration_account_id, chat_id, kind, access_hash,
-    first_name, last_name, title, username, phone, is_self, is_contact)
+    first_name, last_name, title, username, phone, is_self, is_contact, photo_id)
 select :account, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
     json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
     json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
-    json_extract(value, '$[9]')
+    json_extract(value, '$[9]'), json_extract(value, '$[10]')
 from json_each(:peers)
 where true
 on conflict (integration_account_id, chat_id) do update set
@@ -27,17 +29,22 @@ on conflict (integration_account_id, chat_id) do update set
     username = case when {named} then excluded.username else username end,
     phone = coalesce(excluded.phone, phone),
     is_self = excluded.is_self,
-    is_contact = excluded.is_contact
+    is_contact = excluded.is_contact,
+    photo_id = coalesce(excluded.photo_id, photo_id),
+    avatar_tries = case when {pictured} then 0 else avatar_tries end,
+    avatar_not_before = case when {pictured} then null else avatar_not_before end
 where (excluded.access_hash is not null and excluded.access_hash is not access_hash)
     or excluded.kind is not kind
     or excluded.is_self is not is_self
     or excluded.is_contact is not is_contact
+    or {pictured}
     or (excluded.phone is not null and excluded.phone is not phone)
     or ({named} and (excluded.first_name is not first_name or excluded.last_name is not last_name
         or excluded.title is not title or excluded.username is not username))
 returning chat_id
 """.format(
-    named="coalesce(excluded.first_name, excluded.last_name, excluded.title, excluded.username) is not null"
+    named="coalesce(excluded.first_name, excluded.last_name, excluded.title, excluded.username) is not null",
+    pictured="(excluded.photo_id is not null and excluded.photo_id is not photo_id)",
 )
 
 # What the application shows of a contact. As a merge patch (RFC 7396) a null takes the key away.
@@ -106,6 +113,7 @@ def save_peers(
             peer.phone.lstrip("+") if peer.phone else None,
             int(peer.is_self),
             int(peer.is_contact),
+            peer.photo_id,
         )
         for peer in peers
     ]
@@ -170,7 +178,8 @@ def is_marked_id(to: str) -> bool:
 
 def peer_from(row: Iterable[object]) -> Peer:
     """A peer from a row of ``chat_id, kind, access_hash, first_name, …`` in the table's order."""
-    chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self, is_contact = row
+    chat_id, kind, access_hash, first_name, last_name, title, username, phone, *marks = row
+    is_self, is_contact, photo_id = marks
     assert isinstance(chat_id, int)
     assert isinstance(kind, str)
     return Peer(
@@ -184,6 +193,7 @@ def peer_from(row: Iterable[object]) -> Peer:
         phone=_text(phone),
         is_self=bool(is_self),
         is_contact=bool(is_contact),
+        photo_id=_number(photo_id),
     )
 
 

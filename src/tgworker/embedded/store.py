@@ -9,9 +9,11 @@ from typing import Literal, TypeVar
 
 from tgworker.embedded import (
     accounts,
+    avatars,
     carried,
     changing,
     deciding,
+    fetching,
     forgetting,
     inbound,
     jobs,
@@ -35,6 +37,7 @@ from tgworker.embedded.schema import ensure_schema
 from tgworker.embedded.values import new_id
 from tgworker.embedded.watch import FileWatch
 from tgworker.messaging.books import one_caption
+from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
@@ -138,7 +141,8 @@ class EmbeddedStore:
     """One data folder's store, made by `open_store`.
 
     Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `DoubtStore`,
-    `RecipientStore`, `WaitStore`, `HistoryStore`, `JobStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
+    `MediaStore`, `RecipientStore`, `WaitStore`, `HistoryStore`, `JobStore`, `Sweeper`, `AccountBook` and
+    `OutboxBook`.
 
     Every method is one transaction (`enqueue`: one for every 500 messages; `turn`: two) and may raise
 
@@ -305,7 +309,8 @@ class EmbeddedStore:
 
     async def forget_user(self, account_id: AccountId, user_id: int) -> None:
         """See `tgworker.messaging.store_ports.InboundStore`."""
-        await self._write(lambda connection: changing.forget_user(connection, account_id, user_id))
+        now = self._now()
+        await self._write(lambda connection: changing.forget_user(connection, account_id, user_id, now))
         self._ingest.forget(account_id)
 
     async def find_messages(
@@ -326,6 +331,39 @@ class EmbeddedStore:
         )
         self._ingest.committed(account_id, batch.position)
         return new
+
+    # MediaStore
+
+    async def wanted_files(self, account_id: AccountId, *, limit: int = 100) -> Sequence[IncomingFile]:
+        """See `tgworker.messaging.media_ports.MediaStore`."""
+        now = self._now()
+        return await self._database.read(
+            lambda connection: fetching.wanted_files(connection, account_id, limit, now)
+        )
+
+    async def finish_file(self, account_id: AccountId, file: IncomingFile, outcome: FetchOutcome) -> None:
+        """See `tgworker.messaging.media_ports.MediaStore`."""
+        now = self._now()
+        await self._write(
+            lambda connection: fetching.finish_file(connection, account_id, file, outcome, now), durable=False
+        )
+
+    async def wanted_avatars(self, account_id: AccountId, *, limit: int = 100) -> Sequence[WantedAvatar]:
+        """See `tgworker.messaging.media_ports.MediaStore`."""
+        now = self._now()
+        return await self._database.read(
+            lambda connection: avatars.wanted_avatars(connection, account_id, limit, now)
+        )
+
+    async def finish_avatar(
+        self, account_id: AccountId, avatar: WantedAvatar, outcome: FetchOutcome, *, url: str | None = None
+    ) -> None:
+        """See `tgworker.messaging.media_ports.MediaStore`."""
+        now = self._now()
+        await self._write(
+            lambda connection: avatars.finish_avatar(connection, account_id, avatar, outcome, url, now),
+            durable=False,
+        )
 
     # RecipientStore
 
@@ -445,7 +483,7 @@ class EmbeddedStore:
             )
         self._swept = piece.after
         # (A walk that finds nothing to remove is in no hurry.)
-        return bool(piece) and piece.after > 0
+        return (bool(piece) and piece.after > 0) or piece.is_full
 
     async def count_unsure(self) -> int:
         """See `tgworker.messaging.store_ports.Sweeper`."""

@@ -52,9 +52,11 @@ class NotFetched:
 
     Attributes:
         reason: For people.
+        unwanted: Whether it is not wanted here: its size, its kind.
     """
 
     reason: str
+    unwanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,14 @@ create table tgworker_peers (
     phone text,
     is_self integer not null default 0,
     is_contact integer not null default 0,
+    photo_id integer, -- of the newest photo that Telegram told of
+    avatar_id integer, -- of the photo that was fetched
+    avatar_tries integer not null default 0, -- so often the newest one could not be fetched
+    avatar_not_before real,
     primary key (integration_account_id, chat_id)
 ) without rowid;
+create index tgworker_peers_avatars on tgworker_peers (integration_account_id, avatar_tries, chat_id)
+    where photo_id is not null and photo_id is not avatar_id and avatar_tries < 5;
 create index tgworker_peers_username on tgworker_peers (integration_account_id, lower(username))
     where username is not null;
 create index tgworker_peers_phone on tgworker_peers (integration_account_id, phone) where phone is not null;
