@@ -13,6 +13,8 @@ Lowest last::
     bounded side_pulse                     calls to the store under their deadline, outages outlasted
     ports store_ports books                Protocols that adapters fill: for the loops, for the commands
     events                                 what the loops report
+    transcoding                            what is asked of whoever converts media files
+    file_kinds file_names content_types    what a file is sent as, may be called and is served as: pure
     planning splitting clusters            a long text as the messages that it takes: pure
     pacing                                 when something may be sent: pure
     hearing                                when a line is deaf, and what is tried then: pure
