@@ -116,4 +116,4 @@ async def _opened(
         return
     data = DataFolder(folder)
     with data.hold(), open_store(data, as_worker=True, run_sync=inline) as store:
-        yield OpenStore(store, EmbeddedFiles(data.files, run_sync=inline), store.incarnation, LIMITS)
+        yield OpenStore(store, EmbeddedFiles(data.files, threads=lambda: inline), store.incarnation, LIMITS)

@@ -140,7 +140,7 @@ class Ground:
                 limits=self.limits,
                 stall_after_s=self.stall_after_s,
                 store=store,
-                files=EmbeddedFiles(self.data.files, run_sync=inline),
+                files=EmbeddedFiles(self.data.files, threads=lambda: inline),
                 telegram=make_telegram(
                     TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), self.note
                 ),

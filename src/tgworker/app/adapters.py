@@ -124,7 +124,9 @@ async def _embedded(
                             attachments_wait_s=settings.limits.attachments_wait_s,
                         )
                     )
-                files = await opening.enter_async_context(open_files(folder, as_worker=True, buckets=buckets))
+                files = await opening.enter_async_context(
+                    open_files(folder, as_worker=True, buckets=buckets, media_s=settings.limits.media_s)
+                )
                 stack.push_async_exit(opening.pop_all())
         except StoreAway as error:
             report(StoreUnavailable("database.open", str(error), OPEN_AGAIN_S))

@@ -7,7 +7,8 @@ Lowest last::
     outbox unassigned settling retry        the queue: claims, and what became of them
     inbound enqueue listing jobs accounts   what arrives, what commands ask, jobs, accounts
     waiting                                 what Telegram asked accounts to wait for
-    files objects                           attachments, in the folder
+    files passing                           attachments, in the folder; a file on its way
+    objects held                            how files stand on the disk; what threads that hang leave open
     peers values                            who is who, and how values stand in columns
     schema connection database              migrations, pragmas, calls that can be cut off
     folder errors                           the data folder and its lock; the error table

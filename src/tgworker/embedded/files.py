@@ -1,24 +1,24 @@
-"""The embedded store's files: `tgworker.messaging.file_store.FileStore` in the data folder."""
+"""Files in the data folder, with the contract of `tgworker.messaging.file_store.FileStore`."""
 
-import os
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, Self, TypeVar
+from random import Random
+from typing import Final, TypeVar
 
 import trio
 
-from tgworker.embedded import objects
-from tgworker.embedded.database import RunSync
+from tgworker.embedded.database import RunSync, in_threads
 from tgworker.embedded.folder import DataFolder
-from tgworker.embedded.objects import Draft, Entry
+from tgworker.embedded.held import Steps, holding
+from tgworker.embedded.objects import Blob, blob_file, disk, make_bucket, name_of, remove_objects, sweep
+from tgworker.embedded.passing import FileTooLarge, Reading, Saving, Writing
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.file_store import (
-    BucketMissing,
     Content,
     ObjectChanged,
-    ObjectMissing,
     Rejected,
     SizeDiffers,
     Uploaded,
@@ -26,150 +26,227 @@ from tgworker.messaging.file_store import (
     Why,
 )
 from tgworker.messaging.places import Place, check_bucket, is_content_type
-from tgworker.messaging.values import new_id
-
-PIECE_BYTES: Final = 512 * 1024
-"""What is read at a time, in a thread."""
-
-TRIES: Final = 3
-"""So often a file that is replaced while it is opened is opened anew."""
 
 T = TypeVar("T")
 
+MAX_TRANSFERS: Final = 8
+"""Files on their way at a time, in each direction; each may have a thread. Others wait for their turn."""
 
-async def in_thread(work: Callable[[], T], /) -> T:
-    """Run what blocks in a thread. Cancellation waits for it: a disk is not left with half a step."""
-    return await trio.to_thread.run_sync(work)
+MEDIA_S: Final = 60.0
+"""How long the disk may take for one piece, or for a question."""
+
+PIECE_BYTES: Final = 256 * 1024
+"""What is read at a time, and what is gathered before it is written: each is a visit to a thread."""
+
+_ANY: Final = "0" * 32
 
 
-class StoredReading:
-    """A file that is being read. See `tgworker.messaging.file_store.Reading`.
+class Download:
+    """An object on its way out; iterate over its pieces. Get one from `EmbeddedFiles.download`.
 
-    What is read is the version that was there at the beginning, whatever comes after it.
+    It is the version that was there when it was opened: what replaces or removes it does not disturb it.
+    Iterating raises `StoreAway` when the disk is broken, and `ObjectChanged` when somebody has cut the file.
+
+    Attributes:
+        size: Of the whole object, in bytes.
+        content_type: As it was uploaded.
+        etag: Names this version of the object.
     """
 
-    def __init__(self, entry: Entry, file: IO[bytes], run_sync: RunSync) -> None:
-        self.size = entry.size
-        self.content_type = entry.content_type
-        self.etag: str | None = entry.etag
-        self._file = file
-        self._run_sync = run_sync
+    def __init__(self, steps: Steps, reading: Reading, blob: Blob, size: int, begin: int) -> None:
+        self.size = size
+        self.content_type = blob.content_type
+        self.etag: str | None = blob.etag
+        self._steps = steps
+        self._reading = reading
+        self._next = begin
 
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         """The next piece."""
-        with _away("read"):
-            piece = await self._run_sync(partial(self._file.read, PIECE_BYTES))
-        if not piece:
+        if self._next >= self.size:
             raise StopAsyncIteration
+        most = min(PIECE_BYTES, self.size - self._next)
+        piece = await self._steps.take(partial(self._reading.read, self._next, most))
+        if not piece:
+            raise ObjectChanged("the file store: a file has become shorter while it was read")
+        self._next += len(piece)
         return piece
 
 
 class EmbeddedFiles:
-    """Fills `tgworker.messaging.file_store.FileStore` with a folder.
+    """The file store in a data folder. Get one from `open_files`.
+
+    Every method may be repeated after any doubt. It raises `StoreAway` when the disk is full, broken or too
+    slow (`StoreRefused`: a person must act). No error and no ``repr`` shows an object's path.
 
     Args:
-        folder: It is made when it is needed.
-        run_sync: Runs what blocks.
+        root: The folder.
+        rng: Draws versions; one of its own if nothing is said.
+        media_s: How long the disk may take for one piece, seconds.
+        threads: Makes what runs one transfer's calls, one at a time.
     """
 
-    def __init__(self, folder: Path, *, run_sync: RunSync = in_thread) -> None:
-        self._folder = folder
-        self._run_sync = run_sync
-
-    async def sweep(self) -> int:
-        """Remove what crashes have left behind; returns how many files that were.
-
-        Only for who holds the data folder, before anything is uploaded.
-        """
-
-        def work() -> int:
-            return objects.sweep(self._folder.iterdir()) if self._folder.is_dir() else 0
-
-        with _away("swept"):
-            return await self._run_sync(work)
+    def __init__(
+        self,
+        root: Path,
+        *,
+        rng: Random | None = None,
+        media_s: float = MEDIA_S,
+        threads: Callable[[], RunSync] = in_threads,
+    ) -> None:
+        self._root = root.absolute()
+        self._rng = Random() if rng is None else rng
+        self._media_s = media_s
+        self._threads = threads
+        self._ask_in = threads()
+        self._up = trio.Semaphore(MAX_TRANSFERS)
+        self._down = trio.Semaphore(MAX_TRANSFERS)
+        self._changing = threading.Lock()
 
     async def upload(self, place: Place, content: Content, *, size: int, content_type: str) -> UploadOutcome:
-        """See the port."""
+        """Store an object, or replace the one that is there: as a whole, or not at all.
+
+        When it is `Uploaded`, it is on the disk.
+
+        Args:
+            place: Where it goes.
+            content: Makes its content; once.
+            size: How many bytes that is.
+            content_type: Its type.
+
+        Raises:
+            BucketMissing: There is no such bucket.
+            StoreAway: The disk is full, broken or too slow.
+            Exception: What ``content`` raised, as it was.
+
+        Cancellation: the object is as it was, or, after the last byte, perhaps the new one; nothing else is
+        left.
+        """
         if not is_content_type(content_type):
             return Rejected(Why.CONTENT_TYPE, "what was given as its content type is none")
-        bucket, name = await self._bucket(place.bucket), objects.name_of(place.path)
-        with _away("written"):
-            draft = await self._run_sync(partial(Draft, bucket, name))
-        published = False
-        try:
-            async with aclosing(content()) as pieces:
-                async for piece in pieces:
-                    if draft.size + len(piece) > size:
-                        return SizeDiffers(size, draft.size + len(piece))
-                    with _away("written"):
-                        await self._run_sync(partial(draft.write, piece))
-            if draft.size < size:
-                return SizeDiffers(size, draft.size)
-            with _away("written"):
-                await self._run_sync(partial(draft.publish, content_type))
-            published = True
-            return Uploaded(size)
-        finally:
-            if not published:
-                with suppress(OSError):
-                    draft.forget()
+        if blob_file(_ANY, _ANY, content_type) is None:
+            return Rejected(Why.CONTENT_TYPE, "its content type is too long for the file store: shorten it")
+        writing = Writing(self._root, place, content_type, self._rng, self._changing)
+        async with self._up, holding(writing, self._threads(), self._media_s) as steps:
+            await steps.take(writing.open)
+            try:
+                async with aclosing(content()) as pieces:
+                    came = await _write(pieces, size, steps, writing)
+            except FileTooLarge:
+                return Rejected(
+                    Why.TOO_LARGE, f"the file store's disk takes no file of {size} bytes: use another disk"
+                )
+            if came != size:
+                return SizeDiffers(size, came)
+            await steps.take(writing.keep)
+        return Uploaded(size)
 
     @asynccontextmanager
     async def download(
         self, place: Place, *, begin: int = 0, etag: str | None = None
-    ) -> AsyncGenerator[StoredReading]:
-        """See the port."""
-        bucket = await self._bucket(place.bucket)
-        with _away("read"):
-            found = await self._run_sync(partial(_open, bucket, objects.name_of(place.path), begin))
-        if found is None:
-            raise ObjectMissing(f"there is no such file in the bucket {place.bucket}")
-        entry, file = found
-        with file:
-            if (etag is not None and etag != entry.etag) or begin > entry.size:
-                raise ObjectChanged(f"there is another version of a file in the bucket {place.bucket}")
-            yield StoredReading(entry, file, self._run_sync)
+    ) -> AsyncGenerator[Download]:
+        """Read an object; leave the context as early as you like.
 
-    async def download_to(self, place: Place, path: Path) -> StoredReading:
-        """See the port."""
-        temporary = path.with_name(f".new-{new_id()}")
-        try:
-            async with self.download(place) as reading, await trio.open_file(temporary, "xb") as file:
-                async for piece in reading:
-                    await file.write(piece)
-            os.replace(temporary, path)  # noqa: PTH105 - a pathlib call in a coroutine is taken for a mistake
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)  # noqa: PTH108
-        return reading
+        Args:
+            place: Where it is.
+            begin: The first byte that is wanted, less than the object's size.
+            etag: The version that is wanted, from an earlier download; ``None``: the one that is there.
+
+        Raises:
+            ObjectMissing: There is no such object.
+            ObjectChanged: There is another version of it.
+            StoreAway: The disk is broken or too slow.
+
+        Cancellation: the file is closed.
+        """
+        reading = Reading(self._root, place, begin, etag)
+        async with self._down, holding(reading, self._threads(), self._media_s) as steps:
+            blob, size = await steps.take(reading.open)
+            yield Download(steps, reading, blob, size, begin)
+
+    async def download_to(self, place: Place, path: Path) -> Download:
+        """Read an object into a file.
+
+        Args:
+            place: Where it is.
+            path: The file; it appears, or is replaced, when all of it is there.
+
+        Raises:
+            ObjectMissing: There is no such object.
+            StoreAway: The disk is broken or too slow.
+            OSError: The file cannot be written.
+
+        Cancellation: the file is as it was, and nothing else is left.
+        """
+        saving = Saving(path)
+        async with (
+            self.download(place) as download,
+            holding(saving, self._threads(), self._media_s) as steps,
+        ):
+            await steps.take(saving.open)
+            async for piece in download:
+                await steps.take(partial(saving.write, piece))
+            await steps.take(saving.keep)
+        return download
 
     async def delete(self, bucket: str, paths: Sequence[str]) -> int:
-        """See the port."""
-        folder = await self._bucket(bucket)
-        names = [objects.name_of(Place(bucket, path).path) for path in paths]
-        with _away("deleted"):
-            return await self._run_sync(lambda: sum(objects.remove(folder, name) for name in names))
+        """Delete objects; returns how many there were. Those that are not there are no error.
 
-    async def ensure_bucket(self, bucket: str, *, public: bool) -> None:  # noqa: ARG002 - the folder's mode says it
-        """See the port; who may read the folder is the operating system's matter."""
+        Args:
+            bucket: Where they are.
+            paths: Which; each is one object's whole path.
+
+        Raises:
+            PlaceInvalid: One of them can be no object's; none was deleted.
+            BucketMissing: There is no such bucket.
+            StoreAway: The disk is broken or too slow.
+
+        Cancellation: some may be deleted, others not.
+        """
         check_bucket(bucket)
-        with _away("made"):
-            await self._run_sync(partial(objects.make_bucket, self._folder / bucket))
+        names = [Place(bucket, path).path for path in paths]
+        return await self._ask(lambda: remove_objects(self._root, bucket, names, self._changing))
+
+    async def ensure_bucket(self, bucket: str, *, public: bool) -> None:  # noqa: ARG002 - see below
+        """Make a bucket, unless there is one of that name already.
+
+        Args:
+            bucket: Its name.
+            public: Of no meaning here: who may read the data folder may read all of it.
+
+        Raises:
+            PlaceInvalid: No bucket can have that name.
+            StoreAway: The disk is full or broken.
+        """
+        check_bucket(bucket)
+        await self._ask(lambda: make_bucket(self._root, bucket))
 
     def link(self, place: Place) -> str:
-        """See the port: a ``file://`` address, for programs on this machine."""
-        return (self._folder / place.bucket / objects.name_of(place.path)).absolute().as_uri()
+        """A lasting address of an object for who may read the data folder: a ``file://`` URL.
 
-    async def _bucket(self, bucket: str) -> Path:
-        check_bucket(bucket)
-        folder = self._folder / bucket
-        with _away("read"):
-            if not await self._run_sync(partial(objects.has_bucket, folder)):
-                raise BucketMissing(f"the data folder has no bucket {bucket}: is its name right?")
-        return folder
+        Args:
+            place: Where the object is.
+        """
+        return (self._root / name_of(place.bucket) / name_of(place.path)).as_uri()
+
+    async def sweep(self) -> int:
+        """Remove what uploads left that did not come to their end; returns how many there were.
+
+        Those of other processes that go on meanwhile are left alone.
+        """
+        return await self._ask(lambda: sweep(self._root))
+
+    async def _ask(self, work: Callable[[], T]) -> T:
+        def translated() -> T:
+            with disk(self._root):
+                return work()
+
+        with trio.move_on_after(self._media_s):
+            return await self._ask_in(translated)
+        raise StoreAway(f"the disk did not answer within {self._media_s:g} s: see whether it is well")
 
 
 @asynccontextmanager
@@ -178,20 +255,24 @@ async def open_files(
     *,
     as_worker: bool,
     buckets: Sequence[str] = (),
-    threads: Callable[[], RunSync] = lambda: in_thread,
+    media_s: float = MEDIA_S,
+    rng: Random | None = None,
+    threads: Callable[[], RunSync] = in_threads,
 ) -> AsyncGenerator[EmbeddedFiles]:
     """The file store in a data folder.
 
     Args:
         folder: The data folder; it exists.
-        as_worker: Whether what unfinished uploads left is swept away: only for who holds the folder.
+        as_worker: Whether what unfinished uploads left is swept away.
         buckets: Made if they are missing.
-        threads: Makes what runs blocking calls.
+        media_s: How long the disk may take for one piece, seconds.
+        rng: Draws versions; one of its own if nothing is said.
+        threads: Makes what runs one transfer's calls, one at a time: threads if nothing is said.
 
     Raises:
-        StoreAway: The disk is full or broken.
+        StoreAway: The disk is full, broken or too slow.
     """
-    files = EmbeddedFiles(folder.files, run_sync=threads())
+    files = EmbeddedFiles(folder.files, rng=rng, media_s=media_s, threads=threads)
     for bucket in buckets:
         await files.ensure_bucket(bucket, public=False)
     if as_worker:
@@ -199,27 +280,18 @@ async def open_files(
     yield files
 
 
-def _open(folder: Path, name: str, begin: int) -> tuple[Entry, IO[bytes]] | None:
-    for _ in range(TRIES):
-        entry = objects.read_entry(folder, name)
-        if entry is None:
-            return None
-        file = objects.open_version(folder, entry, begin)
-        if file is not None:
-            return entry, file
-    raise ObjectChanged("a file was replaced again and again while it was opened")
-
-
-class _away:  # noqa: N801 - used like a function
-    """Translate what the operating system says."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, OSError):
-            reason = os.strerror(error.errno) if error.errno is not None else type(error).__name__
-            raise StoreAway(f"the files in the data folder cannot be {self._what}: {reason}") from None
+async def _write(pieces: AsyncIterator[bytes], size: int, steps: Steps, writing: Writing) -> int:
+    """Write what comes, but not more than it should be; returns how many bytes came."""
+    came = 0
+    gathered = bytearray()
+    async for piece in pieces:
+        came += len(piece)
+        if came > size:
+            return came
+        gathered += piece
+        if len(gathered) >= PIECE_BYTES:
+            await steps.take(partial(writing.write, bytes(gathered)))
+            gathered.clear()
+    if gathered and came == size:
+        await steps.take(partial(writing.write, bytes(gathered)))
+    return came

@@ -1,194 +1,333 @@
-"""Files on this machine's disk, each whole or not at all, whatever kills the process; everything here blocks.
+"""How objects stand on the disk: a name points to a blob, and a step of one rename is all that replaces it.
 
-In a bucket's folder::
+::
 
-    .data/<version>     the bytes of one version of a file; they never change
-    .index/<name>       which version counts, its size, type and etag: replaced in one step
-    <name>              the version that counts, for people and for links: a second name of the same bytes
+    files/BUCKET/NAME                       a symbolic link: makes an object of a blob; what people open
+    files/BUCKET/.blobs/VERSION.MD5.TYPE    the content, under a number of its own, its digest and its type
+    files/BUCKET/.blobs/VERSION.new         the same, while it is written
+    files/BUCKET/.blobs/VERSION.link        the link, for the moment before it takes its place
 
-``<name>`` is the file's path with all but plain characters encoded, so that no path leads anywhere, and one
-that begins like another is no folder of it. A version is written and synchronised before its index says so;
-what a crash has left behind is removed by `sweep`.
+Who writes a blob holds its lock (``flock``) until a name points to it: what is neither locked nor pointed to
+is left over. Everything here blocks, and raises what `disk` makes of errors.
 """
 
+import errno
+import fcntl
 import hashlib
-import json
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+import re
+import stat
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
-from urllib.parse import quote
+from typing import Final, Self
+from urllib.parse import quote, unquote
 
-from tgworker.messaging.values import new_id
+from tgworker.messaging.errors import StoreAway, StoreRefused
+from tgworker.messaging.file_store import BucketMissing
 
-_DATA: Final = ".data"
-_INDEX: Final = ".index"
+BLOBS: Final = ".blobs"
+
+LONGEST_NAME: Final = 180
+LONGEST_FILE_NAME: Final = 255
+"""What file systems take, in bytes."""
+
 _FOLDER_MODE: Final = 0o700
-_LONGEST_NAME: Final = 180
-"""Bytes; longer ones end in a hash. (Most file systems take 255.)"""
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How what should be a file is opened: no link is followed, and no pipe is waited for."""
+
+_TARGET: Final = re.compile(r"\.blobs/([0-9a-f]{32}\.([0-9a-f]{32})\.([^/]+%2F[^/]+))")
+_NEW: Final = re.compile(r"[0-9a-f]{32}\.(new|[0-9a-f]{32}\..+)")
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_FOLDER: Final = frozenset({errno.ENOTDIR, errno.ELOOP})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What the index says of a file.
+class Blob:
+    """A version of an object.
 
     Attributes:
-        version: Which bytes count.
-        size: How many there are.
-        content_type: Their type.
-        etag: Names them.
+        file: Its name among the blobs.
+        digest: MD5 of its content.
+        content_type: As it was uploaded.
     """
 
-    version: str
-    size: int
+    file: str
+    digest: str
     content_type: str
-    etag: str
 
-
-class Draft:
-    """A new version of a file, while it is written.
-
-    Args:
-        folder: Its bucket.
-        name: The file's name there.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._name = name
-        self._version = new_id()
-        self._path = folder / _DATA / self._version
-        self._digest = hashlib.md5(usedforsecurity=False)
-        self._file: IO[bytes] = open(self._path, "xb", opener=_private)  # noqa: SIM115 - closed by both ends
-        self.size = 0
-
-    def write(self, piece: bytes) -> None:
-        """Add bytes."""
-        self._file.write(piece)
-        self._digest.update(piece)
-        self.size += len(piece)
-
-    def publish(self, content_type: str) -> None:
-        """Make it the version that counts; the one before goes."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        before = read_entry(self._folder, self._name)
-        etag = f'"{self._digest.hexdigest()}"'
-        _replace_index(self._folder, self._name, Entry(self._version, self.size, content_type, etag))
-        _show(self._folder, self._name, self._path)
-        if before is not None:
-            (self._folder / _DATA / before.version).unlink(missing_ok=True)
-
-    def forget(self) -> None:
-        """Remove it."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+    @property
+    def etag(self) -> str:
+        """As HTTP has it."""
+        return f'"{self.digest}"'
 
 
 def name_of(path: str) -> str:
-    """How a file of this path is called in its bucket's folder: no other path gives the same name."""
+    """How an object of this path, or a bucket of this name, is called on the disk: no other one is. Pure.
+
+    It is plain ASCII, which no file system normalises, and without slashes: ``a`` would else be a folder as
+    soon as there is ``a/b``. What would be too long ends in a digest.
+
+    Args:
+        path: An object's path, or a bucket's name.
+    """
     name = quote(path, safe=" ()+,=@").replace("~", "%7E")  # which marks those that are cut
     if name.startswith("."):
         name = "%2E" + name[1:]
-    if len(name) <= _LONGEST_NAME:
+    if len(name) <= LONGEST_NAME:
         return name
-    return f"{name[: _LONGEST_NAME - 65]}~{hashlib.sha256(path.encode()).hexdigest()}"
+    return f"{name[: LONGEST_NAME - 65]}~{hashlib.sha256(path.encode()).hexdigest()}"
 
 
-def make_bucket(folder: Path) -> None:
-    """Make a bucket's folder, unless it is there."""
-    for each in (folder, folder / _DATA, folder / _INDEX):
-        each.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+def blob_file(version: str, digest: str, content_type: str) -> str | None:
+    """What a blob is called; ``None``: its type is too long for a name. Pure.
+
+    Args:
+        version: 32 hexadecimal digits.
+        digest: MD5 of the content, as S3's etags are: the same content is the same version for who reads on.
+        content_type: A valid one.
+    """
+    file = f"{version}.{digest}.{quote(content_type, safe=' !#$&^+;=,')}"
+    return file if len(file) <= LONGEST_FILE_NAME else None
 
 
-def has_bucket(folder: Path) -> bool:
-    """Whether there is such a bucket."""
-    return (folder / _INDEX).is_dir()
+def blob_of(target: str) -> Blob | None:
+    """The blob that a link points to; ``None`` for a link that is none of ours. Pure.
+
+    Args:
+        target: What the link says.
+    """
+    named = _TARGET.fullmatch(target)
+    return None if named is None else Blob(named[1], named[2], unquote(named[3]))
 
 
-def read_entry(folder: Path, name: str) -> Entry | None:
-    """What the index says of a file; ``None`` if there is none."""
+@contextmanager
+def disk(root: Path) -> Generator[None]:
+    """Translate what the operating system says, without the names of files, which may be people's.
+
+    Args:
+        root: The file store's folder.
+
+    Raises:
+        StoreAway: The disk is full or broken.
+        StoreRefused: A person must change something about the folder.
+    """
     try:
-        said: Any = json.loads((folder / _INDEX / name).read_bytes())
-    except FileNotFoundError:
-        return None
-    return Entry(said["version"], said["size"], said["content_type"], said["etag"])
+        yield
+    except OSError as error:
+        what = f"the file store {root}"
+        code = error.errno or 0
+        if code in _FULL:
+            raise StoreAway(f"{what}: the disk is full: make room") from None
+        if code in _FORBIDDEN:
+            raise StoreRefused(
+                f"{what} may not be written ({os.strerror(code)}): give it to the worker's user"
+            ) from None
+        if code in _NO_FOLDER:
+            raise StoreRefused(
+                f"{what} holds something else where a folder should be: move it away"
+            ) from None
+        raise StoreAway(f"{what}: {os.strerror(code) if code else type(error).__name__}") from None
 
 
-def open_version(folder: Path, entry: Entry, begin: int) -> IO[bytes] | None:
-    """Open the bytes of an entry; ``None`` if another version counts by now."""
+class OpenBucket:
+    """A bucket's two folders, open: what happens between them happens there, wherever a path leads by then.
+
+    Args:
+        names: Descriptor of the folder of names.
+        blobs: Descriptor of the folder of blobs.
+    """
+
+    def __init__(self, names: int, blobs: int) -> None:
+        self.names = names
+        self.blobs = blobs
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close both."""
+        for descriptor in (self.names, self.blobs):
+            with suppress(OSError):
+                os.close(descriptor)
+
+    def find(self, name: str) -> Blob | None:
+        """The blob that a name points to; ``None``: there is no such object."""
+        try:
+            return blob_of(os.readlink(name, dir_fd=self.names))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # no link: somebody else's file
+                return None
+            raise
+
+    def remove_blob(self, file: str) -> None:
+        """Remove a blob that nothing points to."""
+        with suppress(FileNotFoundError):
+            os.unlink(file, dir_fd=self.blobs)
+
+
+def open_bucket(root: Path, bucket: str) -> OpenBucket:
+    """Open a bucket; follows no link inside of the file store's folder.
+
+    Args:
+        root: The file store's folder.
+        bucket: Its name.
+
+    Raises:
+        BucketMissing: There is none.
+        OSError: What stands there is no folder, or cannot be used.
+    """
     try:
-        file = (folder / _DATA / entry.version).open("rb")
+        names = _open_below(root, name_of(bucket))
     except FileNotFoundError:
-        return None
-    file.seek(begin)
-    return file
+        where = root / name_of(bucket)
+        raise BucketMissing(f"the file store has no bucket {bucket!r}: make the folder {where}") from None
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(BLOBS, _FOLDER_MODE, dir_fd=names)
+            os.fsync(names)
+        blobs = os.open(BLOBS, _FOLDER | os.O_NOFOLLOW, dir_fd=names)
+    except BaseException:
+        os.close(names)
+        raise
+    return OpenBucket(names, blobs)
 
 
-def remove(folder: Path, name: str) -> bool:
-    """Remove a file; returns whether there was one."""
-    entry = read_entry(folder, name)
-    for path in (folder / _INDEX / name, folder / name):
-        path.unlink(missing_ok=True)
-    if entry is not None:
-        (folder / _DATA / entry.version).unlink(missing_ok=True)
-    return entry is not None
+def make_bucket(root: Path, bucket: str) -> None:
+    """Make a bucket, unless there is one.
+
+    Args:
+        root: The file store's folder; made if it is missing.
+        bucket: The bucket's name.
+    """
+    root.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    top = os.open(root, _FOLDER)
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(name_of(bucket), _FOLDER_MODE, dir_fd=top)
+            os.fsync(top)
+    finally:
+        os.close(top)
+    with open_bucket(root, bucket):
+        pass  # its folder of blobs
 
 
-def sweep(buckets: Iterable[Path]) -> int:
-    """Remove what crashes have left behind; nobody else may be writing. Returns how many files that were."""
+def remove_objects(root: Path, bucket: str, paths: Sequence[str], changing: threading.Lock) -> int:
+    """Remove objects; returns how many there were.
+
+    Args:
+        root: The file store's folder.
+        bucket: Where they are.
+        paths: Which.
+        changing: Held while a name changes.
+    """
     gone = 0
-    for folder in buckets:
-        if not has_bucket(folder):
-            continue
-        names = [name for name in os.listdir(folder / _INDEX) if not name.startswith(".")]  # noqa: PTH208
-        entries = (read_entry(folder, name) for name in names)
-        known = {entry.version for entry in entries if entry is not None}
-        for version in os.listdir(folder / _DATA):  # noqa: PTH208
-            if version not in known:
-                (folder / _DATA / version).unlink(missing_ok=True)
-                gone += 1
-        for leftover in [*folder.glob(".new-*"), *(folder / _INDEX).glob(".new-*")]:
-            leftover.unlink(missing_ok=True)
+    with open_bucket(root, bucket) as folder:
+        for path in paths:
+            name = name_of(path)
+            with changing:
+                blob = folder.find(name)
+                if blob is None:
+                    continue
+                os.unlink(name, dir_fd=folder.names)
+            folder.remove_blob(blob.file)
             gone += 1
+        os.fsync(folder.names)
     return gone
 
 
-def _replace_index(folder: Path, name: str, entry: Entry) -> None:
-    said = {
-        "version": entry.version,
-        "size": entry.size,
-        "content_type": entry.content_type,
-        "etag": entry.etag,
-    }
-    new = folder / _INDEX / f".new-{entry.version}"
-    with open(new, "xb", opener=_private) as file:
-        file.write(json.dumps(said).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / _INDEX / name)
-    for each in (folder / _DATA, folder / _INDEX):
-        _synchronise(each)
+def sweep(root: Path) -> int:
+    """Remove what uploads left that did not come to their end; returns how many there were.
+
+    Another process may be writing meanwhile: what it works on is locked.
+
+    Args:
+        root: The file store's folder.
+    """
+    gone = 0
+    for bucket in _buckets(root):
+        with bucket as folder:
+            gone += _sweep_bucket(folder)
+    return gone
 
 
-def _show(folder: Path, name: str, data: Path) -> None:
-    """Give the bytes their second name, where the file system has such a thing."""
-    new = folder / f".new-{data.name}"
-    with suppress(OSError):
-        os.link(data, new)
-        new.replace(folder / name)
-
-
-def _synchronise(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sweep_bucket(folder: OpenBucket) -> int:
+    there = {file for file in _names_in(folder.blobs) if _NEW.fullmatch(file)}
+    left_over = there - _pointed_to(folder)
+    locked: dict[str, int] = {}
     try:
-        os.fsync(descriptor)
+        for file in left_over:
+            if (descriptor := _lock_of_nobody(folder, file)) is not None:
+                locked[file] = descriptor
+        # Who had a lock may have made an object of his blob before he let go of it.
+        dead = locked.keys() - _pointed_to(folder)
+        for file in dead:
+            folder.remove_blob(f"{file[:32]}.link")
+            folder.remove_blob(file)
+        return len(dead)
     finally:
-        os.close(descriptor)
+        for descriptor in locked.values():
+            os.close(descriptor)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _pointed_to(folder: OpenBucket) -> set[str]:
+    found = (folder.find(name) for name in _names_in(folder.names) if name != BLOBS)
+    return {blob.file for blob in found if blob is not None}
+
+
+def _names_in(folder: int) -> Sequence[str]:
+    return os.listdir(folder)
+
+
+def _lock_of_nobody(folder: OpenBucket, file: str) -> int | None:
+    """A lock on a blob that nobody writes; ``None`` where somebody does, or it is no file."""
+    try:
+        descriptor = os.open(file, READ, dir_fd=folder.blobs)
+    except OSError:
+        return None
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+    except BlockingIOError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _buckets(root: Path) -> Generator[OpenBucket]:
+    """Each bucket, to be closed by who takes it; what is none is left alone."""
+    for name in os.listdir(root) if root.is_dir() else ():  # noqa: PTH208 - names, not paths
+        try:
+            names = _open_below(root, name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno in _NO_FOLDER:
+                continue
+            raise
+        try:
+            blobs = os.open(BLOBS, _FOLDER | os.O_NOFOLLOW, dir_fd=names)
+        except OSError:
+            os.close(names)
+            continue
+        yield OpenBucket(names, blobs)
+
+
+def _open_below(root: Path, name: str) -> int:
+    # The folder itself may be a link: to another disk, say, by an administrator.
+    top = os.open(root, _FOLDER)
+    try:
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=top)
+    finally:
+        os.close(top)
