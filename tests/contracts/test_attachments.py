@@ -122,6 +122,15 @@ async def test_a_number_of_attachments_that_is_none_is_ignored(inbox: Inbox, cou
     assert (await inbox.claim_one()).files == ()
 
 
+async def test_a_message_takes_a_hundred_attachments_at_most(inbox: Inbox) -> None:
+    message = write(inbox)
+    for number in range(101):
+        inbox.attach(message, str(number))
+    assert await inbox.claim() == []
+    dead = await record(inbox, message)
+    assert (dead.state, dead.error) == (OutboxState.DEAD, "it has 101 attachments: 100 is the most")
+
+
 async def test_another_owners_attachment_does_not_count_and_is_not_reached(inbox: Inbox) -> None:
     message = write(inbox, raw_payload=expecting(1))
     inbox.attach(message, "theirs", owner_id=OTHER_OWNER)
@@ -246,6 +255,17 @@ async def test_an_attachment_that_comes_before_the_next_try_is_not_late(inbox: I
     again = await inbox.claim_one()
     assert len(again.files) == 1
     await inbox.send(again, 70)
+    assert (await record(inbox, message)).error is None
+
+
+async def test_an_attachment_that_came_late_and_went_again_is_not_told(inbox: Inbox) -> None:
+    message = write(inbox)
+    attempt = await inbox.claim_one()
+    attachment = inbox.attach(message)
+    await inbox.store.turn([Settled(attempt, Deferred(5, "FLOOD_WAIT_5"))], {}, known=())
+    inbox.kit.app.delete("attachments", attachment)
+    inbox.kit.calendar.advance(6)
+    await inbox.send(await inbox.claim_one(), 70)
     assert (await record(inbox, message)).error is None
 
 

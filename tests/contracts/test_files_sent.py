@@ -8,7 +8,7 @@ import pytest
 
 from contracts.store_kit import OTHER_OWNER, OWNER, Inbox, batch, outgoing, user
 from tgworker.messaging.media import FileKind, OutgoingFile
-from tgworker.messaging.models import Attempt, MessageId
+from tgworker.messaging.models import Attempt, ChatMessage, MessageId
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown
 from tgworker.messaging.records import OutboxRecord, OutboxState
 
@@ -224,6 +224,67 @@ async def test_a_file_that_was_sent_under_an_unknown_id_is_looked_for_as_the_fil
     (unnamed,) = await inbox.store.unnamed(inbox.account)
     assert (unnamed.files, unnamed.message_type, unnamed.caption_limit) == (sent.files, "photo", 512)
     assert (unnamed.text, unnamed.random_id) == (sent.text, sent.random_id)
+
+
+async def sent_without_id(inbox: Inbox, text: str, *, with_file: bool) -> MessageId:
+    """A row that Telegram has under an id that nobody knows."""
+    payload = json.dumps({"telegram": {"attachments": 1}}) if with_file else None
+    message = inbox.write(inbox.chat("500"), text, external_message_id="local-x", raw_payload=payload)
+    if with_file:
+        inbox.attach(message)
+    await settle(inbox, replace(await inbox.claim_one(), parts=1), Sent(None))
+    return message
+
+
+@pytest.mark.parametrize(
+    ("text", "with_file", "echo", "known"),
+    [
+        ("hi", True, outgoing(500, 70, "hi", message_type="photo"), True),
+        ("hi", True, outgoing(500, 70, "hi"), False),
+        ("hi", False, outgoing(500, 70, "hi"), True),
+        ("hi", False, outgoing(500, 70, "hi", message_type="photo"), False),
+        ("", True, outgoing(500, 70, "", message_type="sticker"), False),
+        ("", True, outgoing(500, 70, "", message_type="photo"), False),
+    ],
+)
+async def test_a_missing_id_is_not_taken_from_a_message_of_another_kind(
+    inbox: Inbox, text: str, with_file: bool, echo: ChatMessage, known: bool
+) -> None:
+    """A file without a caption may be any: it is looked for."""
+    await inbox.store.save_peers(inbox.account, [user(500)])
+    message = await sent_without_id(inbox, text, with_file=with_file)
+    assert await inbox.store.ingest(inbox.account, batch(echo)) == (0 if known else 1)
+    assert (await record(inbox, message)).telegram_id == (70 if known else None)
+
+
+@pytest.mark.parametrize(
+    ("others", "with_file", "text", "rivals"),
+    [
+        ("a", False, "b", False),
+        ("a", True, "b", False),
+        ("b", True, "b", True),
+        ("x" * 600, True, "b", True),
+    ],
+)
+async def test_a_picture_is_no_rival_of_another_text(
+    inbox: Inbox, others: str, with_file: bool, text: str, rivals: bool
+) -> None:
+    await inbox.store.save_peers(inbox.account, [user(500)])
+    await sent_without_id(inbox, others, with_file=with_file)
+    (conversation,) = inbox.kit.app.rows("conversations")
+    inbox.write(conversation["id"], text, external_message_id="local-y")
+    attempt = await inbox.claim_one()
+    assert (await inbox.store.owned(attempt, 500, [])).rivals is rivals
+
+
+async def test_two_pictures_are_rivals(inbox: Inbox) -> None:
+    await inbox.store.save_peers(inbox.account, [user(500)])
+    await sent_without_id(inbox, "a", with_file=True)
+    (conversation,) = inbox.kit.app.rows("conversations")
+    payload = json.dumps({"telegram": {"attachments": 1}})
+    inbox.attach(inbox.write(conversation["id"], "b", raw_payload=payload), "b.jpg")
+    attempt = await inbox.claim_one()
+    assert (await inbox.store.owned(attempt, 500, [])).rivals
 
 
 # ------------------------------------------------ progress

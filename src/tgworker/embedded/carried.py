@@ -14,7 +14,7 @@ ASKED_WAIT_S: Final = 600.0
 """So long after it was filed a row waits for as many attachments as it says."""
 
 MOST_ASKED: Final = 100
-"""A row that asks for more attachments is not understood."""
+"""One message takes no more attachments."""
 
 DEFAULT_WAIT_S: Final = 3.0
 """So long it waits where only its type, or an attachment, says that it carries files."""
@@ -31,6 +31,13 @@ _WAIT = """
 update tgworker_outbox set filed_at = ?, files_until = ?, error = ? where seq = ?
 """
 
+
+_COMMIT = """
+update tgworker_outbox
+set caption_limit = ?, files = ?, late_file = case when ? then 0 else late_file end where seq = ?
+"""
+
+_FILELESS: Final = ("text", None, "")
 
 _PROGRESS = """
 update tgworker_outbox set bytes_done = ?, bytes_total = ?
@@ -92,7 +99,7 @@ class Claimed:
 
 def is_file_type(message_type: str | None) -> bool:
     """Whether a message of this type is nothing without a file."""
-    return message_type not in (None, "", "text") and not str(message_type).startswith("service_")
+    return message_type not in _FILELESS and not str(message_type).startswith("service_")
 
 
 def judge(row: Claimed, now_s: float, wait_s: float) -> Wait | Missing | None:
@@ -107,6 +114,8 @@ def judge(row: Claimed, now_s: float, wait_s: float) -> Wait | Missing | None:
         return None
     # (A clock that was put back: it counts from when it was seen first.)
     filed_at = min(row.filed_at, now_s)
+    if row.linked > MOST_ASKED:
+        return Missing(f"it has {row.linked} attachments: {MOST_ASKED} is the most")
     if row.asked is not None:
         if row.linked >= row.asked:
             return None
@@ -117,6 +126,18 @@ def judge(row: Claimed, now_s: float, wait_s: float) -> Wait | Missing | None:
     if now_s < filed_at + wait_s:
         return Wait(row.seq, filed_at, filed_at + wait_s, "waits for its attachments")
     return None if row.linked else Missing(f"no attachment came within {wait_s:g} s")
+
+
+def committed(seq: object, attempt: Attempt) -> tuple[object, ...]:
+    """What the claim of a row that carries files, or did, writes into it."""
+    is_new = attempt.doubt is None and attempt.part == 0 and attempt.known_id is None
+    return (attempt.caption_limit, pack(attempt.files), is_new, seq)
+
+
+def commit(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Write what `committed` said."""
+    if rows:
+        connection.executemany(_COMMIT, rows)
 
 
 def record_waits(connection: sqlite3.Connection, waits: Sequence[Wait]) -> None:

@@ -102,7 +102,7 @@ from (
             case json_type(m.raw_payload, '$.telegram.attachments') when 'integer'
                 then json_extract(m.raw_payload, '$.telegram.attachments') end end as asked_files,
         (select count(*) from attachments a where a.message_id = m.id and a.owner_id = m.owner_id) as linked,
-        o.filed_at,
+        o.filed_at, o.late_file,
         (select k.telegram_id from tgworker_outbox_parts k where k.message_id = o.message_id
             and k.part = o.part) as known_id,
         coalesce(own.value, named.value, (
@@ -127,11 +127,9 @@ set state = 'sending', attempts = o.attempts + 1, fence = :fence, claimed_at = :
     chat_id = coalesce(json_extract(j.value, '$[1]'), o.chat_id),
     parts = json_extract(j.value, '$[2]'), text_limit = json_extract(j.value, '$[3]'),
     parse_mode = json_extract(j.value, '$[4]'), long_text = json_extract(j.value, '$[5]'),
-    caption_limit = json_extract(j.value, '$[6]'), files = json_extract(j.value, '$[7]'),
-    late_file = case when json_extract(j.value, '$[8]') then 0 else o.late_file end,
     doubt_since = case o.state when 'sending' then coalesce(o.doubt_since, o.claimed_at)
         else o.doubt_since end,
-    worker = :worker, filed_at = min(o.filed_at, :now),
+    worker = :worker,
     chat_top_id = case when o.doubt_since is null and o.state <> 'sending' then coalesce(
             (select max(k.telegram_id) from tgworker_message_keys k
             where k.scope = o.integration_account_id
@@ -292,6 +290,7 @@ class Claims:
         waits: list[Wait] = []
         verdicts: list[Verdict] = []
         claimed: list[tuple[object, ...]] = []
+        carrying: list[tuple[object, ...]] = []
         for row in connection.execute(_ROWS, (to_json(picked),)).fetchall():
             match self._judge(connection, row, now_s, text_limit, caption_limit):
                 case Verdict() as verdict:
@@ -301,6 +300,8 @@ class Claims:
                 case Attempt() as attempt:
                     attempts.append(attempt)
                     claimed.append(committed(row[0], attempt))
+                    if attempt.files or row[19] is not None or row[24]:
+                        carrying.append(carried.committed(row[0], attempt))
         if waits:
             carried.record_waits(connection, waits)
         if claimed:
@@ -308,6 +309,7 @@ class Claims:
                 _CLAIM,
                 {"fence": self._fence, "worker": self._worker, "now": now_s, "rows": to_json(claimed)},
             )
+            carried.commit(connection, carrying)
             parts = [
                 (attempt.message_id, attempt.part + number, each)
                 for attempt in attempts
@@ -327,8 +329,9 @@ class Claims:
         """Whether a picked row is sent now, and if not, what becomes of it."""
         seq, message_id, account_id, conversation_id, number, state = row[:6]
         claimed_at, doubt_since, top_id, expires_at, text, external_id = row[6:12]
-        pinned, carries = Pinned.of(row[12:20]), row[20:24]
-        known_id, to, peer_row = row[24], row[25], row[26:]
+        pinned, message_type, carries = Pinned.of(row[12:20]), row[20], row[21:24]
+        known_id, to, peer_row = row[25], row[26], row[27:]
+        assert message_type is None or isinstance(message_type, str)
         assert isinstance(seq, int)
         assert isinstance(number, int)
         assert known_id is None or isinstance(known_id, int)
@@ -353,13 +356,15 @@ class Claims:
                 )
             return Verdict(seq, OutboxState.DEAD, "its conversation has no Telegram identity")
         row_id = MessageId(str(message_id))
-        message_type = None if carries[0] is None else str(carries[0])
         if doubt is None and not has_begun:
-            files = self._files(connection, seq, row_id, message_type, carries[1:], now_s)
-            if isinstance(files, Wait):
-                return files
-            if isinstance(files, Missing):
-                return Verdict(seq, OutboxState.DEAD, files.reason)
+            files: tuple[OutgoingFile, ...] = ()
+            if carries[0] is not None or carries[1] or carried.is_file_type(message_type):
+                found = self._files(connection, seq, row_id, message_type, carries, claimed_at, now_s)
+                if isinstance(found, Wait):
+                    return found
+                if isinstance(found, Missing):
+                    return Verdict(seq, OutboxState.DEAD, found.reason)
+                files = found
             pinned = pinned.anew(
                 "" if text is None else str(text), files, text_limit=text_limit, caption_limit=caption_limit
             )
@@ -390,7 +395,9 @@ class Claims:
             caption_limit=pinned.caption_limit or caption_limit,
             more_random_ids=tuple(
                 random_id(row_id, part) for part in range(pinned.part + 1, len(pinned.files))
-            ),
+            )
+            if pinned.files
+            else (),
         )
 
     def _files(
@@ -400,16 +407,17 @@ class Claims:
         message_id: MessageId,
         message_type: str | None,
         columns: tuple[object, ...],
+        claimed_at: object,
         now_s: float,
     ) -> tuple[OutgoingFile, ...] | Wait | Missing:
-        """What a row carries of which nothing has left."""
+        """What a row carries of which nothing has left, and that may carry files."""
         asked, linked, filed_at = columns
+        if isinstance(claimed_at, float) and isinstance(filed_at, float):
+            filed_at = min(filed_at, claimed_at)  # whatever the clocks say
         assert isinstance(linked, int)
         assert isinstance(filed_at, float)
         wanted = asked if isinstance(asked, int) and 1 <= asked <= carried.MOST_ASKED else None
         row = carried.Claimed(seq, message_type, wanted, linked, filed_at)
-        if row.is_plain:
-            return ()
         judged = carried.judge(row, now_s, self._attachments_wait_s)
         return carried.linked_files(connection, message_id) if judged is None else judged
 

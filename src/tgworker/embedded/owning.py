@@ -30,26 +30,34 @@ where k.message_id <> :message
     and (k.from_log = 1 or exists (select 1 from tgworker_outbox o where o.message_id = k.message_id))
 """
 
+# (In characters; Telegram counts two of some.)
+_IS_LONG = (
+    "({0}.long_text is not null and ({0}.files is null or length({0}.long_text) * 2 > {0}.caption_limit))"
+)
+
 # Rows that were sent under an id that nobody knows, that are in doubt, and that are on their way just now.
-# (What takes several messages has more texts than one.)
-_RIVALS = """
+# (What takes several messages has more texts than one, unless it is files with a caption. Of two that carry
+# files nobody knows which is which.)
+_RIVALS = f"""
 select exists (
     select 1 from (
-        select o.message_id, o.long_text from tgworker_outbox o
+        select o.message_id from tgworker_outbox o
         where o.integration_account_id = :account and o.awaiting_id = 1 and o.chat_id = :chat
         union all
-        select o.message_id, o.long_text from tgworker_outbox o
+        select o.message_id from tgworker_outbox o
         where o.integration_account_id = :account and o.chat_id = :chat and o.doubt_since is not null
         union all
-        select o.message_id, o.long_text from tgworker_lanes l join tgworker_outbox o on o.seq = l.head_seq
+        select o.message_id from tgworker_lanes l join tgworker_outbox o on o.seq = l.head_seq
         where l.integration_account_id = :account and l.fence is not null and o.chat_id = :chat
     ) r
+    join tgworker_outbox theirs on theirs.message_id = r.message_id
     join messages other on other.id = r.message_id
     join messages own on own.id = :message
     join tgworker_outbox mine on mine.message_id = :message
     where r.message_id <> :message
-        and (own.text = other.text or mine.long_text is not null or r.long_text is not null))
-"""
+        and (own.text = other.text or (mine.files is not null and theirs.files is not null)
+            or {_IS_LONG.format("mine")} or {_IS_LONG.format("theirs")}))
+"""  # noqa: S608 - constants
 
 
 def owned(

@@ -78,9 +78,6 @@ def committed(seq: object, attempt: Attempt) -> tuple[object, ...]:
         attempt.text_limit,
         attempt.parse_mode,
         attempt.text if is_long else None,
-        attempt.caption_limit,
-        carried.pack(attempt.files),
-        attempt.doubt is None and attempt.part == 0 and attempt.known_id is None,
     )
 
 

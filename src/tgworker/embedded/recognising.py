@@ -49,7 +49,8 @@ where p.random_id = json_extract(j.value, '$[0]') and o.message_id = p.message_i
     and o.integration_account_id = :account and o.state in ('deferred', 'sending')
 """
 
-# Telegram said "already sent" without an id, and here is a message of ours with that text in that chat.
+# Telegram said "already sent" without an id, and here is a message of ours with that text in that chat. (A
+# file without a caption may be any.)
 _STAGE_AWAITED = """
 insert or ignore into temp.settling (seq, message_id, part, state, telegram_id, chat_id, sent_at)
 select min(o.seq), o.message_id, 0, 'sent', i.telegram_id, i.chat_id, i.sent_at
@@ -58,6 +59,8 @@ join messages m on m.id = o.message_id
 cross join temp.incoming i on i.outgoing and i.chat_id = o.chat_id and i.text = m.text
 where o.integration_account_id = :account and o.awaiting_id = 1
     and i.telegram_id > coalesce(o.chat_top_id, 0)
+    and case when o.files is null then i.message_type = 'text'
+        else i.message_type <> 'text' and i.text <> '' end
     and not exists (select 1 from tgworker_message_keys k
         where k.scope = :account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id)
     and not exists (select 1 from temp.settling s where s.telegram_id = i.telegram_id
