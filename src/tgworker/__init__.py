@@ -10,6 +10,7 @@ The rooms, highest first; imports go downwards only (the contracts in ``pyprojec
     telegram       adapter: Telethon over trio-asyncio; the only importer of both
     supabase       adapter: Supabase's REST API and Storage through httpx
     embedded       adapter: SQLite, the default store
+    transcoding    adapter: PyAV (FFmpeg) in processes of their own; voice notes, and what is in a media file
     operations     logs, metrics, stacks, status server and socket
     guard          the parent process: replaces a worker that is frozen or dead
     messaging      what the worker means: models, ports, outcomes, loops; standard library and trio

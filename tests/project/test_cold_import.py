@@ -7,6 +7,7 @@ import sys
 import pytest
 
 HEAVY = {
+    "av",
     "cryptography",
     "cyclopts",
     "environs",
@@ -57,6 +58,12 @@ def test_a_worker_does_not_wait_for_its_status_server() -> None:
     assert "trio_asyncio" in loaded
     assert not loaded & {"hypercorn", "h2", "httpx", "prometheus_client"}
     assert not loaded & {"tgworker.sandbox", "tgworker.devstack", "tgworker.supabase", "psycopg", "rich.live"}
+    assert "av" not in loaded  # not even when it converts: its child process imports it
+
+
+def test_the_worker_s_side_of_the_converter_loads_no_ffmpeg() -> None:
+    loaded = loaded_by("import tgworker.transcoding.transcoder")
+    assert not loaded & HEAVY
 
 
 def test_a_program_that_counts_what_its_tree_does_loads_no_worker() -> None:

@@ -31,6 +31,7 @@ LIBRARIES = {
     # outcome and sniffio: what trio itself is built on and hands out (`reschedule`, `current_async_library`)
     "telegram": {"outcome", "rsa", "sniffio", "stackscope", "telethon", "trio", "trio_asyncio"},
     "foreign_sessions": {"cryptography"},
+    "transcoding": {"av", "trio"},
     "vault": {"cryptography"},
 }
 
@@ -88,6 +89,8 @@ def test_the_doors_are_kept(copy: Path) -> None:
         ("supabase/__init__.py", "import telethon", "Only telegram and the sandbox import Telethon"),
         ("sandbox/__init__.py", "import trio_asyncio", "Only telegram imports trio_asyncio"),
         ("cli/__init__.py", "import httpx", "Only supabase imports httpx"),
+        ("telegram/__init__.py", "import av", "Only transcoding imports PyAV"),
+        ("transcoding/__init__.py", "import tgworker.embedded", "Imports go one way"),
         ("cellar/__init__.py", '"""A room that nobody planned."""', "Imports go one way"),
     ],
 )
