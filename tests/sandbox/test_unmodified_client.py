@@ -6,12 +6,14 @@ One process plays all scenes of `unmodified_client.py`; each test here looks at 
 import json
 import sys
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from sandbox.unmodified_files import PICTURE
 from tgworker.sandbox import Statistics, open_sandbox
 from tgworker.sandbox.methods import method_name
 from tgworker.sandbox.requests.table import request_table
@@ -331,4 +333,31 @@ def test_two_data_centres_send_clients_to_each_other(report: Report) -> None:
         "forged": "AuthBytesInvalidError",
         "network": 4,
         "nearest": 4,
+    }
+
+
+def test_files_of_every_kind_go_up_and_come_down(report: Report) -> None:
+    assert report.scenes["files"] == {
+        "photo": [True, "look", 40],
+        "voice": [True, "", True],
+        "document": [True, "", "b.pdf", "application/pdf"],
+        "big": [True, "", True],
+        "album": [1, ["one", ""], [True, True]],
+        "again": [True, True],
+        "history": ["MessageMediaPhoto"] * 3 + ["MessageMediaDocument"] * 3 + ["MessageMediaPhoto"],
+        "no picture": "ImageProcessFailedError",
+        "long caption": "MediaCaptionTooLongError",
+        "digest": {"size": len(PICTURE), "sha256": sha256(PICTURE).hexdigest()},
+        "others": ["MessageMediaGeo", "MessageMediaVenue", "MessageMediaContact", "MessageMediaPoll"],
+        "refusals": {
+            "empty": "FilePartEmptyError",
+            "part size": "FilePartSizeInvalidError",
+            "missing part": "FilePart0MissingError",
+            "expired": "FileReferenceExpiredError",
+            "renewed": "True",
+            "offset": "OffsetInvalidError",
+            "limit": "LimitInvalidError",
+        },
+        "centres": [True, True, True, True],
+        "phone": [[True, True], 5000, True, True],
     }

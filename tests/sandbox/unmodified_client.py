@@ -23,6 +23,7 @@ from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
 from sandbox.unmodified_centres import data_centres
+from sandbox.unmodified_files import files
 from sandbox.unmodified_people import acquaintances, archive
 from sandbox.unmodified_rooms import catching_up, channel_differences, channels, groups, migration
 from sandbox.unmodified_world import API, World, refusal
@@ -355,6 +356,7 @@ SCENES = [
     acquaintances,
     archive,
     data_centres,
+    files,
     deaths,
 ]
 

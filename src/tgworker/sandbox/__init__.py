@@ -22,6 +22,7 @@ The rooms within, highest first::
     protocol rivals            MTProto's own messages; two connections with one key
     membership                 who is in which group or channel
     post channel_post          messages in mailboxes, and in channels
+    files media phone_files    files: their parts, what messages carry, and users who send them
     telling *views             who is told, and what he sees
     cloud                      all that is remembered: accounts mailbox groups channels auth_keys faults
 
@@ -44,6 +45,7 @@ from tgworker.sandbox.faults import Action, ActiveFault, Fault, Faults, Heals
 from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.limits import Limits, Rate
 from tgworker.sandbox.opening import open_sandbox
+from tgworker.sandbox.phone_files import PhoneFile
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.sandbox import Sandbox
 from tgworker.sandbox.serve import run_sandbox
@@ -65,6 +67,7 @@ __all__ = [
     "Heals",
     "KeyFileUnusable",
     "Limits",
+    "PhoneFile",
     "PortTaken",
     "Rate",
     "Revocation",

@@ -9,6 +9,7 @@ from telethon.tl import types
 
 from tgworker.sandbox.contact_book import ContactBook
 from tgworker.sandbox.errors import RequestRefused, UnknownUser
+from tgworker.sandbox.files import StoredFile
 from tgworker.sandbox.mailbox import Mailbox
 
 FIRST_ID = 1001
@@ -37,6 +38,7 @@ class Account:
         premium: Whether he pays.
         banned: Whether Telegram has deactivated the account.
         lines: The connections that hear of its updates.
+        photo: What others see of him.
         mailbox: What it holds.
     """
 
@@ -48,6 +50,7 @@ class Account:
     premium: bool = False
     banned: bool = False
     lines: set[Line] = field(default_factory=set[Line], repr=False)
+    photo: StoredFile | None = field(default=None, repr=False)
     mailbox: Mailbox = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

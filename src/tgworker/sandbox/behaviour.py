@@ -35,6 +35,8 @@ class Behaviour:
         message_length_max: How long a message may be, in UTF-16 units, as ``help.getConfig`` says it.
         caption_length_limit_default: How long a caption may be, as ``help.getAppConfig`` says it.
         caption_length_limit_premium: The same for those who pay.
+        media_dc: The data centre where files lie that come in from now on; ``None``: the home of who sends
+            them.
         finds_links: Whether the server adds formatting of its own: addresses, names and hashtags in texts.
             Telegram does.
     """
@@ -56,6 +58,7 @@ class Behaviour:
     message_length_max: int = 4096
     caption_length_limit_default: int = 1024
     caption_length_limit_premium: int = 4096
+    media_dc: int | None = None
     finds_links: bool = False
 
     def __post_init__(self) -> None:

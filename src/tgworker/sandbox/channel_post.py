@@ -12,6 +12,7 @@ from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Sent
+from tgworker.sandbox.media import Media
 from tgworker.sandbox.telling import push, updates_view
 from tgworker.sandbox.update_log import DeletedMessages, EditedMessage, Entry, NewMessage, NumberedMessage
 from tgworker.sandbox.update_views import channel_update_view
@@ -25,6 +26,8 @@ def publish(
     *,
     entities: tuple[Any, ...] = (),
     action: Any = None,
+    media: Media | None = None,
+    group: int | None = None,
     random_id: int | None = None,
     via: Line | None = None,
 ) -> Letter:
@@ -37,10 +40,14 @@ def publish(
         text: What; it was checked.
         entities: Its formatting.
         action: What it says, if it is a service message.
+        media: What it carries.
+        group: The album that it stands in.
         random_id: The author's name for it; it must be new.
         via: The connection that it came from, which is answered instead of told.
     """
-    letter = channel.add(author.id, date=cloud.now(), text=text, entities=entities, action=action)
+    letter = channel.add(
+        author.id, date=cloud.now(), text=text, entities=entities, action=action, media=media, group=group
+    )
     entry = _note(cloud, channel, NewMessage(letter.id))
     letter.pts = entry.pts
     if random_id is not None:

@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from tgworker.sandbox.errors import UnknownPeer
+from tgworker.sandbox.files import StoredFile
 from tgworker.sandbox.letters import History, Letter
+from tgworker.sandbox.media import Media
 from tgworker.sandbox.peers import channel_peer
 from tgworker.sandbox.update_log import UpdateLog
 
@@ -55,6 +57,7 @@ class Channel:
         letters: Its messages, by number.
         ids: Their numbers, ascending.
         changed: When its log last grew.
+        photo: What it looks like.
     """
 
     id: int
@@ -71,6 +74,7 @@ class Channel:
     letters: dict[int, Letter] = field(default_factory=dict[int, Letter], repr=False)
     ids: list[int] = field(default_factory=list[int], repr=False)
     last_id: int = 0
+    photo: StoredFile | None = field(default=None, repr=False)
 
     @property
     def peer(self) -> int:
@@ -83,11 +87,21 @@ class Channel:
         return History(self.ids, self.letters)
 
     def add(
-        self, author_id: int, *, date: datetime, text: str, entities: tuple[Any, ...], action: Any = None
+        self,
+        author_id: int,
+        *,
+        date: datetime,
+        text: str,
+        entities: tuple[Any, ...],
+        action: Any = None,
+        media: Media | None = None,
+        group: int | None = None,
     ) -> Letter:
         """Put a message in, under the next id."""
         self.last_id += 1
-        letter = Letter(self.last_id, self.peer, author_id, date, text, entities, action)
+        letter = Letter(
+            self.last_id, self.peer, author_id, date, text, entities, action, media=media, group=group
+        )
         self.letters[letter.id] = letter
         self.ids.append(letter.id)
         if author_id in self.members:

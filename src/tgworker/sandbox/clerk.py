@@ -26,7 +26,11 @@ _WRAPPERS = (
 )
 """Requests around a request (https://core.telegram.org/api/invoking). Order holds anyway."""
 
-_OF_GUESTS = (functions.auth.ExportAuthorizationRequest, functions.auth.LogOutRequest)
+_OF_GUESTS = (
+    functions.auth.ExportAuthorizationRequest,
+    functions.auth.LogOutRequest,
+    functions.upload.GetFileRequest,
+)
 """What is answered to a user whose home is another data centre; all else sends him there."""
 
 _OF_GROUPS = (

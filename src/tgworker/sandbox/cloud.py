@@ -13,7 +13,9 @@ from tgworker.sandbox.auth_keys import KeyRing
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.channels import Channels
 from tgworker.sandbox.faults import Faults
+from tgworker.sandbox.files import FileShelf
 from tgworker.sandbox.groups import Groups
+from tgworker.sandbox.media import DocumentMedia
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Counts
 from tgworker.sandbox.throttle import Throttle
@@ -38,6 +40,8 @@ class Cloud:
         groups: The basic groups.
         channels: The channels and supergroups.
         throttle: What comes too often.
+        files: What came in.
+        documents: What was said of files that are no photos, by their ids.
         ports: Where its data centres listen, once they do, by number.
     """
 
@@ -53,6 +57,8 @@ class Cloud:
     salt: int = field(init=False)
     directory: Directory = field(init=False)
     throttle: Throttle = field(init=False)
+    files: FileShelf = field(init=False)
+    documents: dict[int, DocumentMedia] = field(default_factory=dict[int, DocumentMedia], repr=False)
     groups: Groups = field(default_factory=Groups)
     channels: Channels = field(default_factory=Channels)
     ports: dict[int, int] = field(default_factory=dict[int, int])
@@ -60,6 +66,7 @@ class Cloud:
     def __post_init__(self) -> None:
         """Draw the secrets."""
         self.directory = Directory(self.rng.randbytes(16), self.dc_id)
+        self.files = FileShelf(self.rng)
         self.throttle = Throttle(self.clock, self.directory.contacts)
         self.turn_salt()
 

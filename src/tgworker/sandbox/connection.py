@@ -288,5 +288,5 @@ class Connection:
         if self._account is not None:
             self._account.lines.discard(self)
         self._account = None if user_id is None else self._cloud.directory.get(user_id)
-        if self._account is not None:
-            self._account.lines.add(self)
+        if self._account is not None and self._account.dc_id == self.dc_id:
+            self._account.lines.add(self)  # (a guest gets files here, and no news)

@@ -5,6 +5,14 @@ from typing import TYPE_CHECKING, Any, assert_never
 import msgspec
 import trio
 
+from tgworker.sandbox.control_files import (
+    ExpireReferences,
+    ForgetParts,
+    ReadFile,
+    SendFiles,
+    SetPhoto,
+    obey_file_command,
+)
 from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
 from tgworker.sandbox.control_messages import (
     MAX_LINE_BYTES,
@@ -113,6 +121,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return FaultList(sandbox.faults.listing())
         case SendText() | EditText() | DeleteMessages() | MarkRead():
             return obey_phone_command(sandbox, command)
+        case SendFiles() | SetPhoto() | ReadFile() | ExpireReferences() | ForgetParts():
+            return obey_file_command(sandbox, command)
         case ReadChat():
             return _chat_page(sandbox, command)
         case ReadChats():

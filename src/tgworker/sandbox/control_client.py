@@ -1,5 +1,6 @@
 """The control connection's client side, for tests, demos and whoever drives a sandbox from outside."""
 
+import base64
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -9,6 +10,15 @@ import msgspec
 import trio
 
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.control_files import (
+    ExpireReferences,
+    FileDigest,
+    ForgetParts,
+    ReadFile,
+    SendFiles,
+    SentFile,
+    SetPhoto,
+)
 from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
 from tgworker.sandbox.control_messages import (
     AddUser,
@@ -113,6 +123,28 @@ class SandboxControl:
         """Mark a chat as read up to a message (0: all); returns whether anything was unread."""
         command = MarkRead(user=user_id, peer=peer_id, max_id=max_id)
         return (await self._ask(command, dict[str, bool]))["news"]
+
+    async def send_files(self, sender_id: int, recipient_id: int, *files: SentFile) -> list[SentText]:
+        """Send a file as a user, or several as an album."""
+        command = SendFiles(sender=sender_id, recipient=recipient_id, files=files)
+        return (await self._ask(command, dict[str, list[SentText]]))["sent"]
+
+    async def set_photo(self, peer: int, data: bytes) -> int:
+        """Give a user, group or channel a photo; returns its id."""
+        command = SetPhoto(peer=peer, data=base64.b64encode(data).decode())
+        return (await self._ask(command, dict[str, int]))["photo"]
+
+    async def file_of(self, user_id: int, peer_id: int, message_id: int) -> FileDigest:
+        """The file of a message, as a user holds it."""
+        return await self._ask(ReadFile(user=user_id, peer=peer_id, message=message_id), FileDigest)
+
+    async def expire_references(self) -> None:
+        """Let all file references expire that were given out so far."""
+        await self._ask(ExpireReferences(), dict[str, int])
+
+    async def forget_parts(self, numbers: Sequence[int] | None = None) -> None:
+        """Lose parts of files that no message carries yet: those of each, or all."""
+        await self._ask(ForgetParts(numbers=None if numbers is None else tuple(numbers)), dict[str, int])
 
     async def chat(self, user_id: int, peer_id: int, *, after: int = 0) -> tuple[ChatLine, ...]:
         """What a user's account holds of a chat, oldest first, read page by page."""

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.control_command import Command
+from tgworker.sandbox.control_files import FileCommand
 from tgworker.sandbox.control_limits import Limit, SetSlowmode
 from tgworker.sandbox.control_phone import PhoneCommand
 from tgworker.sandbox.control_rooms import RoomCommand
@@ -37,6 +38,7 @@ class SetFault(Command, tag="set_fault"):
     code: int = 400
     message: str = ""
     count: int | None = None
+    after: int = 0
     heals: Heals = "never"
 
     def fault(self) -> Fault:
@@ -164,6 +166,7 @@ class Behave(Command, tag="behave"):
     message_length_max: int | UnsetType = UNSET
     caption_length_limit_default: int | UnsetType = UNSET
     caption_length_limit_premium: int | UnsetType = UNSET
+    media_dc: int | UnsetType | None = UNSET
     finds_links: bool | UnsetType = UNSET
 
     def switches(self) -> dict[str, Any]:
@@ -185,6 +188,7 @@ AnyCommand = (
     | ClearFaults
     | ListFaults
     | PhoneCommand
+    | FileCommand
     | ReadChat
     | ReadChats
     | AddUser

@@ -80,6 +80,7 @@ class Fault:
         code: The error code of ``rpc_error``, or of ``transport_error``.
         message: The error name of ``rpc_error``.
         count: How often it happens before it is over; ``None``: until it is cleared.
+        after: So often what it concerns passes first.
         heals: What ends ``deaf``; see `Heals`.
 
     Raises:
@@ -94,6 +95,7 @@ class Fault:
     code: int = 400
     message: str = ""
     count: int | None = None
+    after: int = 0
     heals: Heals = "never"
 
     def __post_init__(self) -> None:
@@ -127,6 +129,8 @@ class Fault:
             raise ValueError("heals is for deaf alone")
         if self.count is not None and self.count < 1:
             raise ValueError("count must be 1 or more")
+        if self.after < 0:
+            raise ValueError("after must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,7 @@ class _Set:
     fault: Fault
     born: int
     hits: int = 0
+    passed: int = 0
     place: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -269,6 +274,9 @@ class Faults:
     def _meet(self, fits: Callable[[_Set], bool], user: int | None, peer: int | None) -> Fault | None:
         for number, each in self._set.items():
             if fits(each) and each.concerns(user, peer):
+                if each.passed < each.fault.after:
+                    each.passed += 1
+                    continue
                 each.hits += 1
                 self._hits[each.fault.action] += 1
                 if each.hits == each.fault.count:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tgworker.sandbox.errors import UnknownPeer
+from tgworker.sandbox.files import StoredFile
 from tgworker.sandbox.peers import group_peer
 
 FIRST_ID = 5001
@@ -27,6 +28,7 @@ class Group:
         members: Who is in it and since when, in the order in which they came.
         version: Grows with every change of the members.
         migrated_to: The bare id of the supergroup that it became: nobody writes into it any more.
+        photo: What it looks like.
     """
 
     id: int
@@ -36,6 +38,7 @@ class Group:
     members: dict[int, datetime] = field(default_factory=dict[int, datetime])
     version: int = 1
     migrated_to: int | None = None
+    photo: StoredFile | None = field(default=None, repr=False)
 
     @property
     def peer(self) -> int:

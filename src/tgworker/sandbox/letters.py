@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from tgworker.sandbox.media import Media
+
 
 @dataclass(slots=True)
 class Letter:
@@ -22,6 +24,8 @@ class Letter:
         copies: Where the same message is: its number in the mailboxes of all who hold it, by account. Shared
             by the copies; empty in a channel, which has one for all.
         edited: When it was last edited.
+        media: What it carries beside text.
+        group: The album that it stands in.
     """
 
     id: int
@@ -34,6 +38,8 @@ class Letter:
     pts: int = 0
     copies: dict[int, int] = field(default_factory=dict[int, int], repr=False)
     edited: datetime | None = None
+    media: Media | None = field(default=None, repr=False)
+    group: int | None = None
 
     def mentions(self) -> list[int]:
         """The peers that a client must know to show it, as marked ids."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tgworker.sandbox.letters import NO_HISTORY, History, Letter
+from tgworker.sandbox.media import Media
 from tgworker.sandbox.update_log import UpdateLog
 
 REMEMBERED_SENDS = 200_000
@@ -75,10 +76,14 @@ class Mailbox:
         text: str,
         entities: tuple[Any, ...],
         action: Any = None,
+        media: Media | None = None,
+        group: int | None = None,
     ) -> Letter:
         """Put a message in, under the next id."""
         self._last_id += 1
-        letter = Letter(self._last_id, peer_id, author_id, date, text, entities, action)
+        letter = Letter(
+            self._last_id, peer_id, author_id, date, text, entities, action, media=media, group=group
+        )
         self.letters[letter.id] = letter
         chat = self.chats.setdefault(peer_id, Chat())
         chat.ids.append(letter.id)

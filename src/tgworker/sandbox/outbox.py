@@ -12,7 +12,7 @@ from tgworker.sandbox.envelope import seal
 from tgworker.sandbox.packing import Outgoing, pack
 from tgworker.sandbox.wire import Wire
 
-MAX_QUEUED_BYTES = 8 * 1024 * 1024
+MAX_QUEUED_BYTES = 32 * 1024 * 1024
 """A client that lets more pile up is cut off: the server must not grow because somebody does not read."""
 
 BATCH_MESSAGES = 100

@@ -10,6 +10,7 @@ from tgworker.sandbox.formatting import checked_entities, utf16_length, with_fou
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Sent
+from tgworker.sandbox.media import Media
 from tgworker.sandbox.telling import tell, tell_message
 from tgworker.sandbox.update_log import (
     DeletedMessages,
@@ -49,6 +50,26 @@ def checked_content(cloud: Cloud, text: str | None, entities: Sequence[Any] | No
     return Content(text, with_found(text, checked) if cloud.behaviour.finds_links else checked)
 
 
+def checked_caption(
+    cloud: Cloud, account: Account, text: str | None, entities: Sequence[Any] | None = None
+) -> Content:
+    """What may stand under a file: perhaps nothing.
+
+    Raises:
+        RequestRefused: It is too long for this account, or its formatting does not fit.
+    """
+    if not text or not text.strip():
+        return Content("", ())
+    behaviour = cloud.behaviour
+    most = behaviour.caption_length_limit_default
+    if account.premium:
+        most = behaviour.caption_length_limit_premium
+    if utf16_length(text) > most:
+        raise RequestRefused(400, "MEDIA_CAPTION_TOO_LONG")
+    checked = checked_entities(text, entities)
+    return Content(text, with_found(text, checked) if behaviour.finds_links else checked)
+
+
 def deliver(
     cloud: Cloud,
     sender: Account,
@@ -57,6 +78,8 @@ def deliver(
     *,
     entities: tuple[Any, ...] = (),
     action: Any = None,
+    media: Media | None = None,
+    group: int | None = None,
     random_id: int | None = None,
     via: Line | None = None,
 ) -> Letter:
@@ -69,6 +92,8 @@ def deliver(
         text: What; it was checked.
         entities: Its formatting.
         action: What it says, if it is a service message.
+        media: What it carries.
+        group: The album that it stands in.
         random_id: The sender's name for it; it must be new.
         via: The connection that it came from, which is answered instead of told.
 
@@ -80,7 +105,14 @@ def deliver(
     mine: Letter | None = None
     for account, peer_id in _holders(cloud, sender, to):
         letter = account.mailbox.add(
-            peer_id, author_id=sender.id, date=date, text=text, entities=entities, action=action
+            peer_id,
+            author_id=sender.id,
+            date=date,
+            text=text,
+            entities=entities,
+            action=action,
+            media=media,
+            group=group,
         )
         letter.copies = copies
         copies[account.id] = letter.id

@@ -8,6 +8,7 @@ from telethon.tl import types
 from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.files import StoredFile
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.peers import unmarked
@@ -71,7 +72,7 @@ def group_view(cloud: Cloud, viewer: Account, group: Group) -> Any:
     return types.Chat(
         id=group.id,
         title=group.title,
-        photo=types.ChatPhotoEmpty(),
+        photo=_photo(group.photo),
         participants_count=len(group.members),
         date=group.made,
         version=group.version,
@@ -94,7 +95,7 @@ def channel_view(cloud: Cloud, viewer: Account, channel: Channel) -> Any:
     return types.Channel(
         id=channel.id,
         title=channel.title,
-        photo=types.ChatPhotoEmpty(),
+        photo=_photo(channel.photo),
         date=channel.made,
         creator=viewer.id == channel.creator_id or None,
         left=viewer.id not in channel.members or None,
@@ -104,6 +105,10 @@ def channel_view(cloud: Cloud, viewer: Account, channel: Channel) -> Any:
         slowmode_enabled=bool(channel.slowmode_s) or None,
         **kind,
     )
+
+
+def _photo(photo: StoredFile | None) -> Any:
+    return types.ChatPhotoEmpty() if photo is None else types.ChatPhoto(photo.id, photo.dc_id)
 
 
 def sees(viewer: Account, channel: Channel) -> bool:

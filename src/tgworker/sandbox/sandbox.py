@@ -16,6 +16,7 @@ from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.ledger import chat_lines, chat_summaries
 from tgworker.sandbox.limits import Limits
 from tgworker.sandbox.listening import HOST
+from tgworker.sandbox.phone_files import PhoneFiles
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.statistics import Statistics
@@ -40,6 +41,7 @@ class Sandbox:
         dcs: Where all of its data centres listen, as ``host:port``, by number.
         control: ``host:port`` of the control connection, or ``None``.
         rooms: Its groups and channels.
+        files: Its files.
         stopped: Set by `stop`.
     """
 
@@ -54,6 +56,7 @@ class Sandbox:
         self.dcs = {each: f"{HOST}:{port}" for each, port in cloud.ports.items()}
         self.control = control
         self.rooms = Rooms(cloud)
+        self.files = PhoneFiles(cloud, self.rooms)
         self.stopped = trio.Event()
 
     @property

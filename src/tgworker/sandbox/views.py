@@ -58,8 +58,14 @@ def min_user_view(directory: Directory, viewer: Account, account: Account) -> An
         first_name=account.first_name,
         username=account.username,
         status=types.UserStatusRecently(),
+        photo=user_photo(account),
         premium=account.premium or None,
     )
+
+
+def user_photo(account: Account) -> Any:
+    """What a user looks like; ``None``: nobody knows."""
+    return None if account.photo is None else types.UserProfilePhoto(account.photo.id, account.photo.dc_id)
 
 
 def _user(directory: Directory, viewer: Account, account: Account) -> Any:
@@ -76,6 +82,7 @@ def _user(directory: Directory, viewer: Account, account: Account) -> Any:
         username=account.username,
         phone=account.phone if myself or has else None,
         status=types.UserStatusRecently(),
+        photo=user_photo(account),
         premium=account.premium or None,
     )
 
@@ -108,7 +115,12 @@ def message_view(viewer: Account, letter: Letter, *, post: bool = False) -> Any:
     if letter.action is not None:
         return types.MessageService(**common, action=letter.action)
     return types.Message(
-        **common, message=letter.text, entities=list(letter.entities) or None, edit_date=letter.edited
+        **common,
+        message=letter.text,
+        entities=list(letter.entities) or None,
+        edit_date=letter.edited,
+        media=None if letter.media is None else letter.media.view(),
+        grouped_id=letter.group,
     )
 
 

@@ -1,5 +1,6 @@
 """``messages.*`` that change something: sending, editing, deleting, reading, typing."""
 
+from collections.abc import Container, Sequence
 from typing import Any
 
 from telethon.tl import types
@@ -27,10 +28,9 @@ MAX_DELETED = 100
 
 def send_message(call: Call, request: Any) -> Answer:
     """``messages.sendMessage``; what it replies to is ignored."""
-    known = call.me.mailbox.sent_as(request.random_id)
-    window_s = call.cloud.behaviour.random_id_window_s
-    if known is not None and (window_s is None or call.cloud.clock() < known.at_s + window_s):
-        return _repeat(call, request.random_id, known)
+    known = known_send(call, request.random_id)
+    if known is not None:
+        return repeat(call, request.random_id, known)
     room = room_of(call.cloud, call.me, request.peer)
     text, entities = post.checked_content(call.cloud, request.message, request.entities)
     check_may_write(call.me, room)
@@ -44,7 +44,7 @@ def send_message(call: Call, request: Any) -> Answer:
             return types.UpdateShortSentMessage(
                 letter.id, letter.pts, 1, letter.date, out=True, entities=list(letter.entities) or None
             )
-    return new_message(call, room, letter, random_id=request.random_id)
+    return new_messages(call, room, [(letter, request.random_id)])
 
 
 def edit_message(call: Call, request: Any) -> Answer:
@@ -94,37 +94,54 @@ def set_typing(call: Call, request: Any) -> Answer:
     return True
 
 
-def new_message(
-    call: Call, room: Room, letter: Letter, *, random_id: int | None = None, repeated: bool = False
+def known_send(call: Call, random_id: int) -> Sent | None:
+    """What a ``random_id`` became, as long as that is remembered."""
+    known = call.me.mailbox.sent_as(random_id)
+    window_s = call.cloud.behaviour.random_id_window_s
+    return (
+        known
+        if known is not None and (window_s is None or call.cloud.clock() < known.at_s + window_s)
+        else None
+    )
+
+
+def sent_letter(call: Call, sent: Sent) -> Letter | None:
+    """The message that was sent, unless it was deleted."""
+    return history_of(call.me, _room(call, sent.peer_id)).letters.get(sent.message_id)
+
+
+def new_messages(
+    call: Call, room: Room, sent: Sequence[tuple[Letter, int]], *, repeated: Container[int] = ()
 ) -> Answer:
-    """A message that was sent, in full.
+    """Messages that were sent, in full.
 
     Args:
-        call: Who sent it.
-        room: Where it is.
-        letter: It.
-        random_id: What the sender calls it, if he named it.
-        repeated: Whether he was told before: then it moves no ``pts``.
+        call: Who sent them.
+        room: Where they are.
+        sent: They, each with what the sender calls it.
+        repeated: Of which of these names he was told before: they move no ``pts``.
     """
-    updates: list[Any] = [] if random_id is None else [types.UpdateMessageID(letter.id, random_id)]
-    if isinstance(room, Channel):
-        pts, view = room.log.pts if repeated else letter.pts, post_view(call.me, room, letter)
-        updates.append(types.UpdateNewChannelMessage(view, pts, 0 if repeated else 1))
-    else:
-        pts = call.me.mailbox.log.pts if repeated else letter.pts
-        view = message_view(call.me, letter)
-        updates.append(types.UpdateNewMessage(view, pts, 0 if repeated else 1))
-    return updates_view(call.cloud, call.me, updates, letter.mentions())
+    updates: list[Any] = [types.UpdateMessageID(letter.id, random_id) for letter, random_id in sent]
+    updates += [_new(call, room, letter, repeated=name in repeated) for letter, name in sent]
+    about = [each for letter, _ in sent for each in letter.mentions()]
+    return updates_view(call.cloud, call.me, updates, about)
 
 
-def _repeat(call: Call, random_id: int, sent: Sent) -> Answer:
+def repeat(call: Call, random_id: int, sent: Sent) -> Answer:
     """Answer a ``random_id`` that was sent before."""
     call.cloud.counts.repeats += 1
-    room = _room(call, sent.peer_id)
-    letter = history_of(call.me, room).letters.get(sent.message_id)
+    room, letter = _room(call, sent.peer_id), sent_letter(call, sent)
     if call.cloud.behaviour.repeats == "error" or letter is None:
         raise RequestRefused(500, "RANDOM_ID_DUPLICATE")
-    return new_message(call, room, letter, random_id=random_id, repeated=True)
+    return new_messages(call, room, [(letter, random_id)], repeated=(random_id,))
+
+
+def _new(call: Call, room: Room, letter: Letter, *, repeated: bool) -> Any:
+    if isinstance(room, Channel):
+        pts, view = room.log.pts if repeated else letter.pts, post_view(call.me, room, letter)
+        return types.UpdateNewChannelMessage(view, pts, 0 if repeated else 1)
+    pts = call.me.mailbox.log.pts if repeated else letter.pts
+    return types.UpdateNewMessage(message_view(call.me, letter), pts, 0 if repeated else 1)
 
 
 def _room(call: Call, peer: int) -> Room:

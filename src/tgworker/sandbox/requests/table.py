@@ -16,8 +16,10 @@ from tgworker.sandbox.requests import (
     dialogs,
     help,  # noqa: A004
     history,
+    media,
     messages,
     updates,
+    upload,
     users,
 )
 from tgworker.sandbox.requests.call import Handler, PublicHandler
@@ -59,6 +61,12 @@ def request_table() -> RequestTable:
         functions.contacts.ResolveUsernameRequest: contacts.resolve_username,
         functions.contacts.ResolvePhoneRequest: contacts.resolve_phone,
         functions.messages.SendMessageRequest: messages.send_message,
+        functions.messages.SendMediaRequest: media.send_media,
+        functions.messages.UploadMediaRequest: media.upload_media,
+        functions.messages.SendMultiMediaRequest: media.send_multi_media,
+        functions.upload.SaveFilePartRequest: upload.save_file_part,
+        functions.upload.SaveBigFilePartRequest: upload.save_big_file_part,
+        functions.upload.GetFileRequest: upload.get_file,
         functions.messages.EditMessageRequest: messages.edit_message,
         functions.messages.DeleteMessagesRequest: messages.delete_messages,
         functions.messages.ReadHistoryRequest: messages.read_history,
