@@ -49,6 +49,16 @@ async def test_an_idle_account_has_one_sender_and_a_busy_one_as_many_as_it_may(
         assert (len(there), desk.queued) == (1, 0)
 
 
+async def test_what_is_handed_over_together_is_taken_together(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with crew(20, lambda _: 1) as (dispatch, desk, _, there):
+        dispatch.hand_over([attempt(f"{number}", text=f"{number}") for number in range(20)])
+        for _ in range(4):  # steps of the loop, however many there are
+            await trio.lowlevel.checkpoint()
+        assert (len(there), desk.queued) == (20, 0)
+
+
 async def test_a_slow_one_holds_nobody_up(autojump_clock: trio.testing.MockClock) -> None:
     async with crew(2, lambda text: 100 if text == "slow" else 1) as (dispatch, _, sent, there):
         dispatch.hand_over([attempt("a", text="slow"), attempt("b", text="1"), attempt("c", text="2")])
