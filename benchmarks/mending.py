@@ -138,7 +138,12 @@ async def _into_the_hole(bench: Bench, *, work: bool) -> float:
     noticed_s = await bench.watch.when(account, AccountState.RECONNECTING, since_s=began_s)
     await bench.cloud.clear()
     await bench.watch.when(account, AccountState.ONLINE, since_s=noticed_s)
-    await trio.sleep(0.2)
+    # Or the next message would wait for this one, which is sent again later, and not for the line.
+    with trio.fail_after(WITHIN_S):
+        waits = True
+        while waits:
+            await trio.sleep(0.05)
+            waits = bool(await bench.store.list_outbox(limit=1))
     return noticed_s - began_s
 
 

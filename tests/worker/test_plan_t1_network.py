@@ -87,7 +87,7 @@ async def test_with_default_limits_a_black_hole_is_noticed_within_10_s_while_wor
             await world.give("into the hole")
             await world.until(39.75)
         (ping,) = expiries(world, "telegram.ping")
-        assert round(ping[0], 6) == 20 + 5 + 5
+        assert round(ping[0], 6) == 20 + 4 + 5
         await wait_until(lambda: world.arrived() == ["into the hole"])
 
 

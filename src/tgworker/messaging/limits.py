@@ -39,7 +39,8 @@ class Limits:
         line_stable_s: A line that was held this long ends a series of losses: backoff begins anew.
         ping_s: An answer to a ping.
         ping_idle_s: A line that has been silent this long is asked whether it lives.
-        ping_busy_s: The same with a request in flight.
+        ping_busy_s: The same with a request in flight. With ``ping_s`` it makes 9 s: a line that goes silent
+            is noticed within 10 s of when there was something to send, and the rest is for the claim.
         accounts_every_s: How often accounts are compared with the table.
         heartbeat_every_s: How often the heartbeat is written.
         outbound_every_s: How often the outbox is asked while there is nothing to do.
@@ -67,7 +68,7 @@ class Limits:
     line_stable_s: float = 60
     ping_s: float = 5
     ping_idle_s: float = 60
-    ping_busy_s: float = 5
+    ping_busy_s: float = 4
     accounts_every_s: float = 60
     heartbeat_every_s: float = 15
     outbound_every_s: float = 0.1

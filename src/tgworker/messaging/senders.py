@@ -56,8 +56,8 @@ class _Crew:
         finally:
             self._waiting -= 1
         if not self._waiting:
-            # As many as are queued, and one that waits. What was handed over together then leaves together: many
-            # in one packet cost the worker, the line and the server less than each in its own.
+            # As many as are queued, and one that waits. What was handed over together then leaves together:
+            # many in one packet cost the worker, the line and the server less than each in its own.
             for _ in range(min(self._desk.queued + 1, self._most - self._there)):
                 self.grow()
         return attempt
