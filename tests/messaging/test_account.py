@@ -308,7 +308,7 @@ async def test_a_black_hole_under_a_send_is_noticed_and_cured(autojump_clock: tr
         line.sends["hello"] = None
         here.dispatch.hand_over([attempt("1")])
         await trio.sleep(20)
-        assert here.states() == [(0, "connecting"), (0, "online"), (10, "reconnecting"), (11, "online")]
+        assert here.states() == [(0, "connecting"), (0, "online"), (9, "reconnecting"), (10, "online")]
         assert here.report.of(AccountChanged)[2].reason == "no answer to a ping within 5 s"
         (settled,) = here.dispatch.unsettled()
         assert settled.outcome == Unknown("the send was cut off")
@@ -518,7 +518,7 @@ async def test_an_update_or_a_send_does_not_end_the_silence_that_the_keepalive_a
         here.dispatch.hand_over([attempt("1", doubt=Doubt(7200, 0, expired=False))])
         await trio.sleep(1)
         assert len(here.dispatch.unsettled()) == 1
-        assert here.pulse.silent_since() == 10, "a look at the line, 5 s after the send began"
+        assert here.pulse.silent_since() == 9, "a look at the line, 4 s after the send began"
 
 
 async def test_waiting_for_the_next_line_is_announced(autojump_clock: trio.testing.MockClock) -> None:
