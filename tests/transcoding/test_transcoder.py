@@ -106,6 +106,16 @@ async def test_a_file_that_is_cut_off_is_heard_as_far_as_it_goes(tmp_path: Path)
 
 
 @pytest.mark.slow
+async def test_tags_in_another_alphabet_do_not_stop_a_voice_note(tmp_path: Path) -> None:
+    source = make_sound(tmp_path / "a.wav")
+    said = source.read_bytes()
+    assert b"Lavf" in said
+    source.write_bytes(said.replace(b"Lavf", "имя!".encode("cp1251"), 1))  # no UTF-8
+    made = await transcoder().convert_voice(source, tmp_path / "voice.ogg", deadline_s=DEADLINE_S)
+    assert isinstance(made, Converted)
+
+
+@pytest.mark.slow
 async def test_hours_of_silence_end_at_the_deadline_and_leave_nothing(tmp_path: Path) -> None:
     source, target = tmp_path / "a.wav", tmp_path / "voice.ogg"
     size = 4 * 44_100 * 3600 * 6  # six hours that take no room on the disk
