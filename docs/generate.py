@@ -89,9 +89,9 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     "accounts adopt": ("object", "account_id messages encrypted_anew"),
     "accounts adopt --finish": ("object", "finished"),
     "accounts release": ("object", "account_id messages newer_session_stays"),
-    "send": ("object", "enqueued message_ids"),
+    "send": ("object", "enqueued message_ids files bytes"),
     "send --wait": ("object", "account_id enqueued sent not_sent messages"),
-    "send --wait: messages": ("array of", "message_id state telegram_id error"),
+    "send --wait: messages": ("array of", "message_id state telegram_id error files bytes_done bytes_total"),
     "outbox list": (
         "array of",
         """

@@ -14,9 +14,11 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "accounts adopt": ("account_id", "messages", "encrypted_anew"),
     "accounts adopt --finish": ("finished",),
     "accounts release": ("account_id", "messages", "newer_session_stays"),
-    "send": ("enqueued", "message_ids"),
+    "send": ("enqueued", "message_ids", "files", "bytes"),
     "send --wait": ("account_id", "enqueued", "sent", "not_sent", "messages"),
-    "send --wait: messages": ("message_id", "state", "telegram_id", "error"),
+    "send --wait: messages": (
+        *("message_id", "state", "telegram_id", "error", "files", "bytes_done", "bytes_total"),
+    ),
     "outbox list": (
         *("message_id", "seq", "account_id", "conversation_id", "state", "attempts"),
         *("created_at", "not_before", "expires_at", "telegram_id", "error"),

@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from tgworker.embedded import DataFolder, HeartbeatFile, migrate, open_store
+from tgworker.embedded import DataFolder, HeartbeatFile, migrate, open_files, open_store
 from tgworker.messaging.books import AccountBook, AdoptionBook, HeartbeatReader, OutboxBook
 from tgworker.messaging.errors import StoreFault
+from tgworker.messaging.file_store import FileStore
 from tgworker.operations.stack_files import StackFiles
 from tgworker.settings import Settings
 
@@ -53,6 +54,25 @@ async def open_books(settings: Settings) -> AsyncGenerator[Books]:
             yield Books(accounts=store, outbox=store, heartbeats=heartbeats)
         finally:
             heartbeats.close()
+
+
+@asynccontextmanager
+async def open_file_store(settings: Settings) -> AsyncGenerator[FileStore]:
+    """Open the file store without being its worker, while the books are open.
+
+    Raises:
+        StoreAway: The disk is full, broken or too slow.
+    """
+    media_s = settings.limits.media_s
+    if settings.supabase is not None:
+        from tgworker.supabase import open_storage
+
+        project = settings.supabase
+        async with open_storage(project.url, project.service_role_key, media_s=media_s) as storage:
+            yield storage
+        return
+    async with open_files(DataFolder(settings.data_dir), as_worker=False, media_s=media_s) as files:
+        yield files
 
 
 @contextmanager

@@ -9,7 +9,14 @@ from cyclopts import CycloptsError
 
 from tgworker.cli._output import OutputLost, complain
 from tgworker.cli._usage import usage_line
-from tgworker.messaging.errors import AccountGone, AccountRefused, StoreAway, StoreFault, StoreMismatch
+from tgworker.messaging.errors import (
+    AccountGone,
+    AccountRefused,
+    StoreAway,
+    StoreFault,
+    StoreMismatch,
+    StoreRefused,
+)
 from tgworker.operations.status_socket import StatusUnavailable
 from tgworker.settings import SettingsError
 
@@ -49,17 +56,17 @@ def exit_code_of(command: Callable[[], object]) -> int:
     except (Usage, StoreFault, StatusUnavailable, AccountGone) as error:
         complain(str(error))
         return EXIT_USAGE
+    except (StoreRefused, StoreMismatch) as error:
+        complain(str(error))
+        return EXIT_STORE
     except StoreAway as error:
         complain(f"the store cannot be reached ({error}): try again once that is over")
-        return EXIT_STORE
-    except StoreMismatch as error:
-        complain(str(error))
         return EXIT_STORE
     except (AccountRefused, Failed, OutputLost) as error:
         complain(str(error))
         return EXIT_NO
-    except KeyboardInterrupt:
-        return _interrupted()
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(str(interrupt))
     except BaseExceptionGroup as group:
         # Ctrl-C inside a nursery.
         if group.split(KeyboardInterrupt)[1] is not None:
@@ -73,6 +80,6 @@ def exit_code_of(command: Callable[[], object]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _interrupted() -> int:
-    complain("interrupted: what was done stays done")
+def _interrupted(what_stays: str = "") -> int:
+    complain(f"interrupted: {what_stays or 'what was done stays done'}")
     return EXIT_INTERRUPTED
