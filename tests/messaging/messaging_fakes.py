@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 import trio
 
+from file_fakes import NoFiles
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.errors import (
     AccountRefused,
@@ -497,7 +498,7 @@ def unpaced_gate(store: FakeStore, report: Report) -> Gate:
 # ---------------------------------------------------------------- Telegram
 
 
-class ScriptedConnection:
+class ScriptedConnection(NoFiles):
     """Fills `ports.Connection`: answers at once unless told otherwise.
 
     Attributes:

@@ -7,6 +7,7 @@ from random import Random
 
 import trio
 
+from file_fakes import NoFiles
 from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.models import HistoryPage, Look, Met, Peer, Position, UpdateBatch
@@ -67,7 +68,7 @@ class Judge:
         return self.ids[text]
 
 
-class JudgedLine:
+class JudgedLine(NoFiles):
     """Fills what senders ask of `tgworker.messaging.ports.Connection`."""
 
     def __init__(self, judge: Judge) -> None:

@@ -241,7 +241,7 @@ def test_the_message_boxs_state_is_a_position() -> None:
 
 
 def test_the_first_answer_to_a_plain_text_is_short() -> None:
-    assert sent_of(types.UpdateShortSentMessage(12, 6, 1, NOON, out=True), 555) == Sent(12, NOON)
+    assert sent_of(types.UpdateShortSentMessage(12, 6, 1, NOON, out=True), [555]) == Sent(12, NOON)
 
 
 def test_a_full_answer_names_the_message_by_its_random_id() -> None:
@@ -255,14 +255,14 @@ def test_a_full_answer_names_the_message_by_its_random_id() -> None:
         ],
         [], [], later, 0,
     )  # fmt: skip
-    assert sent_of(answer, 555) == Sent(12, NOON)
+    assert sent_of(answer, [555]) == Sent(12, NOON)
 
 
 def test_a_repeat_is_answered_with_the_original() -> None:
     answer = types.Updates(
         [types.UpdateMessageID(3, 555), types.UpdateNewMessage(said(id=3, out=True), 7, 0)], [], [], NOON, 0
     )
-    assert sent_of(answer, 555) == Sent(3, NOON)
+    assert sent_of(answer, [555]) == Sent(3, NOON)
 
 
 def test_an_answer_with_one_message_and_no_random_id_is_that_message() -> None:
@@ -273,9 +273,22 @@ def test_an_answer_with_one_message_and_no_random_id_is_that_message() -> None:
         NOON,
         0,
     )
-    assert sent_of(answer, 555) == Sent(3, NOON)
+    assert sent_of(answer, [555]) == Sent(3, NOON)
 
 
 def test_an_answer_in_an_unknown_form_still_means_sent() -> None:
-    assert sent_of(types.UpdatesTooLong(), 555) == Sent(None)
-    assert sent_of(types.UpdateShort(types.UpdateMessageID(9, 555), NOON), 555) == Sent(9, NOON)
+    assert sent_of(types.UpdatesTooLong(), [555]) == Sent(None)
+    assert sent_of(types.UpdateShort(types.UpdateMessageID(9, 555), NOON), [555]) == Sent(9, NOON)
+
+
+def test_an_album_s_messages_are_named_by_their_random_ids() -> None:
+    answer = types.Updates(
+        [
+            types.UpdateMessageID(11, 554),
+            types.UpdateMessageID(12, 555),
+            types.UpdateNewMessage(said(id=11, out=True), 6, 1),
+            types.UpdateNewMessage(said(id=12, out=True), 7, 1),
+        ],
+        [], [], NOON, 0,
+    )  # fmt: skip
+    assert sent_of(answer, [554, 555, 556]) == Sent(11, NOON, ((555, 12),))

@@ -233,10 +233,12 @@ class Copy:
     Attributes:
         telegram_id: Its id.
         sent_at: Telegram's time of sending, aware, UTC.
+        more: ``(random_id, telegram_id)`` of the messages that follow it in an album, which was looked for.
     """
 
     telegram_id: int
     sent_at: datetime
+    more: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

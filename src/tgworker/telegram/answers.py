@@ -1,6 +1,6 @@
 """What Telegram answers to a message that was sent, in each of its forms."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +9,8 @@ from telethon.tl import types
 from tgworker.messaging.outcomes import Sent
 
 
-def sent_of(answer: Any, random_id: int) -> Sent:
-    """The message that ``messages.sendMessage`` and its kin created, or had created before.
+def sent_of(answer: Any, random_ids: Sequence[int]) -> Sent:
+    """The messages that ``messages.sendMessage`` and its kin created, or had created before.
 
     The first answer to a plain text is ``updateShortSentMessage``; with entities or media, and for a repeated
     ``random_id``, it is ``updates`` with an ``updateMessageID`` and the message itself
@@ -20,7 +20,8 @@ def sent_of(answer: Any, random_id: int) -> Sent:
     if isinstance(answer, types.UpdateShortSentMessage):
         return Sent(answer.id, date and date.astimezone(UTC))
     updates = _updates(answer)
-    telegram_id = sent_id(updates, random_id)
+    telegram_id = sent_id(updates, random_ids[0])
+    more = [(each, sent_id(updates, each)) for each in random_ids[1:]]
     own = [
         u.message
         for u in updates
@@ -30,7 +31,11 @@ def sent_of(answer: Any, random_id: int) -> Sent:
         telegram_id = own[0].id
     if own:
         date = own[0].date
-    return Sent(telegram_id, date and date.astimezone(UTC))
+    return Sent(
+        telegram_id,
+        date and date.astimezone(UTC),
+        tuple((each, found) for each, found in more if found is not None),
+    )
 
 
 def sent_id(updates: Iterable[Any], random_id: int) -> int | None:

@@ -96,6 +96,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
             system_lang_code=device.system_lang_code,
         )
         self._hooks = hooks
+        self.permit = hooks.permit
         self._listens = listens
         self._message_box = self.box = UpdateBox(self._log["messagebox"], hooks.hash_of)
         self._updates_queue = RawUpdates(hooks.on_overflow)

@@ -1,8 +1,8 @@
 """One account's line to Telegram, as trio code sees it."""
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +13,8 @@ from telethon.tl import functions, types
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
+from tgworker.messaging.media import PartialUpload
+from tgworker.messaging.media_ports import MediaMessage, PartsForgotten, RemoteFile
 from tgworker.messaging.models import (
     AccountId,
     AccountState,
@@ -31,6 +33,7 @@ from tgworker.telegram.client import AccountClient, ClientHooks
 from tgworker.telegram.closing import hard_close_aio, sever
 from tgworker.telegram.comparing import Comparison
 from tgworker.telegram.doubts import KeyDoubts
+from tgworker.telegram.downloading import LineDownload
 from tgworker.telegram.events import (
     CloseWedged,
     DifferenceDelayed,
@@ -49,6 +52,7 @@ from tgworker.telegram.line_statistics import LineStatistics
 from tgworker.telegram.looking import look_aio
 from tgworker.telegram.loss import CLOSED, FLOODED, KEY_DOUBTED, Loss
 from tgworker.telegram.markup import entities_for
+from tgworker.telegram.media_line import MediaLine
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
 from tgworker.telegram.quiet_log import QuietLogger
@@ -58,6 +62,7 @@ from tgworker.telegram.sending import Sender
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings
 from tgworker.telegram.update_box import ACCOUNT
+from tgworker.telegram.uploading import LineUpload
 
 T = TypeVar("T")
 
@@ -108,6 +113,7 @@ class TelethonConnection:
         self._resolver: Resolver | None = None
         self._comparison: Comparison | None = None
         self._sender: Sender | None = None
+        self._media: MediaLine | None = None
         self._intake = Intake(
             self._inbox,
             self._book,
@@ -143,6 +149,37 @@ class TelethonConnection:
     ) -> Look | Deferred | Refused:
         """See the port."""
         return await self._cross(self._look_for_aio, peer, text, above, entities)
+
+    def upload(self, file: PartialUpload) -> LineUpload:
+        """See the port. Raises `TelegramAway` where there is no line."""
+        return self._ready_media().upload(file)
+
+    async def send_media(self, peer: Peer, messages: Sequence[MediaMessage]) -> Outcome | PartsForgotten:
+        """See the port."""
+        try:
+            return await self._cross(self._send_media_aio, peer, messages)
+        except TelegramAway as away:
+            return Unknown(str(away))
+
+    async def look_for_media(
+        self, peer: Peer, messages: Sequence[MediaMessage], *, above: int
+    ) -> Look | Deferred | Refused:
+        """See the port."""
+        return await self._cross(self._ready_media().look_aio, peer, messages, above)
+
+    async def find_files(
+        self, peer: Peer, telegram_ids: Sequence[int]
+    ) -> Mapping[int, RemoteFile | Refused] | Deferred | Refused:
+        """See the port."""
+        return await self._cross(self._ready_media().find_aio, peer, telegram_ids)
+
+    async def find_avatar(self, peer: Peer, photo_id: int) -> RemoteFile | Deferred | Refused:
+        """See the port."""
+        return await self._cross(self._ready_media().avatar_aio, peer, photo_id)
+
+    def download(self, file: RemoteFile, *, begin: int = 0) -> AbstractAsyncContextManager[LineDownload]:
+        """See the port."""
+        return self._ready_media().download(file, begin)
 
     async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
         """See the port."""
@@ -315,6 +352,13 @@ class TelethonConnection:
         self._resolver = Resolver(client, self._book)
         self._comparison = Comparison(client, self._book, self._inbox)
         self._sender = Sender(client)
+        self._media = MediaLine(
+            client,
+            self._sender,
+            cross=self._cross,
+            peer=lambda peer: self._book.get(peer.chat_id) or peer,
+            entities=lambda text: entities_for(text.entities, self._input_user),
+        )
         self._intake.identify(me.chat_id, self._sender.learn)
         return me
 
@@ -326,6 +370,16 @@ class TelethonConnection:
         return await sender.send_text_aio(
             peer, text, random_id, log_at, entities=entities_for(entities, self._input_user)
         )
+
+    async def _send_media_aio(self, peer: Peer, messages: Sequence[MediaMessage]) -> Outcome | PartsForgotten:
+        client, _, _ = self._ready()
+        log_at = position_of(client._message_box.session_state())
+        return await self._ready_media().send_aio(peer, messages, log_at)
+
+    def _ready_media(self) -> MediaLine:
+        if self._media is None:
+            raise TelegramAway("not connected")
+        return self._media
 
     async def _look_for_aio(
         self, peer: Peer, text: str, above: int, entities: Sequence[Entity]

@@ -5,9 +5,12 @@ from typing import Any
 
 from telethon.tl import types
 
+from tgworker.messaging.media import FileFacts, FileKind
+from tgworker.messaging.media_ports import MediaMessage
 from tgworker.messaging.models import Copy, Look, Peer
 from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.client import AccountClient
+from tgworker.telegram.file_facts import facts_of
 from tgworker.telegram.history import raw_page_aio
 from tgworker.telegram.messages import utc
 
@@ -69,6 +72,73 @@ async def look_aio(
     return Look(tuple(copies), whole=False)
 
 
+async def look_for_media_aio(
+    client: AccountClient,
+    peer: Peer,
+    messages: Sequence[MediaMessage],
+    entities: Sequence[Sequence[Any]],
+    above: int,
+) -> Look | Deferred | Refused:
+    """The same for messages with files: one, or an album, which is found as a whole or not at all.
+
+    Args:
+        client: A connected client.
+        peer: The chat.
+        messages: As they were sent.
+        entities: The formatting of each caption, as Telegram's objects.
+        above: The newest message that is certainly another one.
+
+    Raises:
+        LineLost: The line broke.
+        RPCError: The account itself was refused.
+    """
+    wanted = [
+        (each.facts, comparable(each.caption.text, its)) for each, its in zip(messages, entities, strict=True)
+    ]
+    own: list[Any] = []
+    below = 0
+    for _ in range(PAGES):
+        answer = await raw_page_aio(client, peer, below, PAGE)
+        if isinstance(answer, Deferred | Refused):
+            return answer
+        found: list[Any] = list(getattr(answer, "messages", ()))
+        own += [each for each in found if each.id > above and _is_own_file(each)]
+        if not found or min(each.id for each in found) <= above:
+            return Look(_albums(own, wanted, messages), whole=True)
+        below = min(each.id for each in found)
+    return Look(_albums(own, wanted, messages), whole=False)
+
+
+def _albums(
+    own: Sequence[Any], wanted: Sequence[tuple[FileFacts, object]], messages: Sequence[MediaMessage]
+) -> tuple[Copy, ...]:
+    """Those of one's own messages, newest first, that are what was sent, each album by its first."""
+    groups: dict[object, list[Any]] = {}
+    for each in reversed(own):
+        groups.setdefault(each.grouped_id or ("alone", each.id), []).append(each)
+    copies = [
+        Copy(
+            group[0].id,
+            utc(group[0].date),
+            tuple((its.random_id, each.id) for its, each in zip(messages[1:], group[1:], strict=True)),
+        )
+        for group in groups.values()
+        if len(group) == len(wanted) and all(map(_is_like, group, wanted))
+    ]
+    return tuple(reversed(copies))
+
+
+def _is_like(message: Any, wanted: tuple[FileFacts, object]) -> bool:
+    facts, caption = wanted
+    there = facts_of(message.media)
+    return (
+        there is not None
+        and there.kind is facts.kind
+        and (facts.kind is FileKind.PHOTO or there.size == facts.size)
+        and comparable(message.message or "", message.entities or ()) == caption
+    )
+
+
 def comparable(text: str, entities: Iterable[Any]) -> tuple[str, Formatting]:
     """A text and its formatting as the server keeps them, without the space around it and what it adds."""
     kept = text.strip()
@@ -101,6 +171,15 @@ def _kind(entity: Any) -> tuple[str, object]:
             return "Blockquote", bool(entity.collapsed)
         case _:
             return type(entity).__name__.removeprefix("MessageEntity"), None
+
+
+def _is_own_file(message: Any) -> bool:
+    return (
+        isinstance(message, types.Message)
+        and bool(message.out)
+        and message.fwd_from is None
+        and facts_of(message.media) is not None
+    )
 
 
 def _is_own(message: Any) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 from telethon.tl import types
 
 from tgworker.messaging.models import ChatMessage
+from tgworker.telegram.file_facts import document_facts as file_facts_of
+from tgworker.telegram.file_facts import document_kind, facts_of
 from tgworker.telegram.peers import marked_id
 
 _SERVICE_NAMES = {
@@ -30,7 +32,7 @@ _MEDIA_NAMES = {
     "Photo": "photo",
     "Geo": "location",
     "GeoLive": "location",
-    "Venue": "location",
+    "Venue": "venue",
     "Contact": "contact",
     "Poll": "poll",
     "Dice": "dice",
@@ -40,7 +42,7 @@ _MEDIA_NAMES = {
     "WebPage": "text",
     "Empty": "text",
 }
-"""What a message with each kind of media is called. Documents have many kinds: see `_document_type`."""
+"""What a message with each kind of media is called. Documents have many kinds: see `document_kind`."""
 
 
 def message_of(message: Any, self_id: int) -> ChatMessage | None:
@@ -58,10 +60,10 @@ def message_of(message: Any, self_id: int) -> ChatMessage | None:
                 raw["media"] = media
             if message.grouped_id is not None:
                 raw["grouped_id"] = str(message.grouped_id)  # 64 bits: more than a JSON number may hold
-            text = message.message or ""
+            text, file = message.message or "", facts_of(message.media)
         case types.MessageService():
             message_type, raw = _service(message, self_id)
-            text = ""
+            text, file = "", None
         case _:
             return None
     reply_to = getattr(message.reply_to, "reply_to_msg_id", None)
@@ -78,6 +80,7 @@ def message_of(message: Any, self_id: int) -> ChatMessage | None:
         message_type=message_type,
         sent_at=utc(message.date),
         raw_payload=raw,
+        file=file,
     )
 
 
@@ -125,39 +128,70 @@ def _media(media: Any) -> tuple[str, dict[str, Any]]:
         document = media.document
         if not isinstance(document, types.Document):
             return "document", {}  # it has expired: Telegram keeps the message and forgets the file
-        return _document_type(document), _document_facts(document)
+        return document_kind(document).value, _document_facts(document)
     kind = type(media).__name__.removeprefix("MessageMedia")
-    return _MEDIA_NAMES.get(kind, "unsupported"), {}
+    name = _MEDIA_NAMES.get(kind, "unsupported")
+    if isinstance(media, types.MessageMediaPhoto):
+        facts = facts_of(media)
+        return name, {} if facts is None else {
+            "byte_size": facts.size,
+            "width": facts.width,
+            "height": facts.height,
+        }
+    return name, _other_facts(media)
 
 
-def _document_type(document: Any) -> str:
-    found = "document"
+def _document_facts(document: Any) -> dict[str, Any]:
+    facts = file_facts_of(document)
+    found: dict[str, Any] = {"mime_type": facts.mime_type, "byte_size": facts.size}
+    for name in ("file_name", "duration_s", "width", "height"):
+        value = getattr(facts, name)
+        if value is not None:
+            found[name] = value
     for attribute in document.attributes:
         match attribute:
             case types.DocumentAttributeSticker():
-                return "sticker"
-            case types.DocumentAttributeAnimated():
-                return "animation"
-            case types.DocumentAttributeVideo():
-                found = "video_note" if attribute.round_message else "video"
+                found["emoji"] = attribute.alt
             case types.DocumentAttributeAudio():
-                found = "voice" if attribute.voice else "audio"
+                named = {"title": attribute.title, "performer": attribute.performer}
+                found |= {key: value for key, value in named.items() if value}
             case _:
                 pass
     return found
 
 
-def _document_facts(document: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {"mime_type": document.mime_type, "byte_size": document.size}
-    for attribute in document.attributes:
-        match attribute:
-            case types.DocumentAttributeFilename():
-                facts["file_name"] = attribute.file_name
-            case types.DocumentAttributeVideo() | types.DocumentAttributeAudio():
-                facts["duration_s"] = attribute.duration
-            case _:
-                pass
-    return facts
+def _other_facts(media: Any) -> dict[str, Any]:
+    """What is worth keeping of media without a file."""
+    match media:
+        case types.MessageMediaContact():
+            return {
+                "phone": media.phone_number,
+                "first_name": media.first_name,
+                "last_name": media.last_name,
+                "user_id": media.user_id or None,
+            }
+        case types.MessageMediaVenue():
+            return {"title": media.title, "address": media.address, **_point(media.geo)}
+        case types.MessageMediaGeo():
+            return _point(media.geo)
+        case types.MessageMediaGeoLive():
+            return {"live": True, "period_s": media.period, **_point(media.geo)}
+        case types.MessageMediaPoll():
+            poll = media.poll
+            return {
+                "question": poll.question.text,
+                "answers": [answer.text.text for answer in poll.answers],
+                "quiz": bool(poll.quiz),
+                "multiple": bool(poll.multiple_choice),
+            }
+        case types.MessageMediaDice():
+            return {"emoji": media.emoticon, "value": media.value}
+        case _:
+            return {}
+
+
+def _point(geo: Any) -> dict[str, Any]:
+    return {"latitude": geo.lat, "longitude": geo.long} if isinstance(geo, types.GeoPoint) else {}
 
 
 def _service(message: Any, self_id: int) -> tuple[str, dict[str, Any]]:

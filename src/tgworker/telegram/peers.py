@@ -65,9 +65,11 @@ def peer_of(entity: Any) -> Peer | None:
                 phone=entity.phone,
                 is_self=bool(entity.is_self),
                 is_contact=bool(entity.contact),
+                photo_id=_photo_id(entity),
             )
         case types.Chat() | types.ChatForbidden():
-            return Peer(chat_id=-entity.id, kind=PeerKind.CHAT, title=entity.title)
+            photo_id = _photo_id(entity)
+            return Peer(chat_id=-entity.id, kind=PeerKind.CHAT, title=entity.title, photo_id=photo_id)
         case types.Channel() if entity.access_hash is not None and not entity.min:
             return Peer(
                 chat_id=-entity.id - CHANNEL_MARK,
@@ -75,6 +77,7 @@ def peer_of(entity: Any) -> Peer | None:
                 access_hash=entity.access_hash,
                 title=entity.title,
                 username=_username(entity),
+                photo_id=_photo_id(entity),
             )
         case types.ChannelForbidden():
             return Peer(
@@ -112,6 +115,12 @@ def input_user(peer: Peer) -> Any | None:
     if peer.is_self:
         return types.InputUserSelf()
     return None if peer.access_hash is None else types.InputUser(peer.chat_id, peer.access_hash)
+
+
+def _photo_id(entity: Any) -> int | None:
+    """The photo that a user or chat has; none where Telegram shows none."""
+    photo_id: int | None = getattr(getattr(entity, "photo", None), "photo_id", None)
+    return photo_id
 
 
 def _username(entity: Any) -> str | None:

@@ -63,6 +63,16 @@ class Sender:
         request = functions.messages.SendMessageRequest(
             input_peer(peer), text, random_id=random_id, entities=list(entities) or None
         )
+        return await self.attempt_aio(request, [random_id], log_at)
+
+    async def attempt_aio(self, request: Any, random_ids: Sequence[int], log_at: Position) -> Outcome:
+        """One attempt of one request that makes messages.
+
+        Args:
+            request: It.
+            random_ids: Telegram's idempotency keys in it, that of the first message first.
+            log_at: How far the update log was read before the attempt.
+        """
         try:
             answer = await self._client.ask_aio(request)
         except NeverSent as error:
@@ -71,16 +81,16 @@ class Sender:
             return Unknown(str(error))
         except RPCError as error:
             if error_name(error) == RANDOM_ID_DUPLICATE:
-                return Sent(await self._read_back_aio(random_id, log_at))
+                return Sent(await self._read_back_aio(random_ids[0], log_at))
             return send_outcome(error)
         except (BadMessageError, TypeNotFoundError) as error:
             # The server did not take the envelope, or its answer is of a type that this Telethon cannot read.
             return Unknown(type(error).__name__)
         except ValueError:
             return Refused("MESSAGE_TOO_LONG")  # Telethon's packer: more than 1 MB
-        sent = sent_of(answer, random_id)
+        sent = sent_of(answer, random_ids)
         if sent.telegram_id is not None:
-            self.learn(((random_id, sent.telegram_id),))
+            self.learn(((random_ids[0], sent.telegram_id), *sent.more))
         return sent
 
     async def _read_back_aio(self, random_id: int, log_at: Position) -> int | None:
