@@ -452,8 +452,8 @@ def test_files_that_cannot_be_removed_any_more_are_named(
 ) -> None:
     done = answering(shell, monkeypatch, StoreAway("no answer"), at_delete=StoreAway("nobody is there"))
     said, why = done.complaints
-    assert "2 files could not be removed from the bucket attachments (nobody is there)" in said
-    assert f"remove {OWNER}/outgoing/" in said
+    assert "stored files could not be removed from the bucket attachments (nobody is there)" in said
+    assert said.count(f"{OWNER}/outgoing/") == 2
     assert "the store cannot be reached (no answer)" in why
     assert done.code == 3
     assert shell.outbox() == []
@@ -471,7 +471,7 @@ def test_where_nobody_knows_whether_the_row_was_made_the_files_stay_and_that_is_
     monkeypatch.setattr(EmbeddedStore, "enqueue", answer_lost)
     done = shell(*TO, "--file", put(shell, "a.jpg", JPEG))
     said, why = done.complaints
-    assert "nobody knows whether the message was enqueued: its 1 files stay in the bucket attachments" in said
+    assert "nobody knows whether the message was enqueued: its files stay in the bucket attachments" in said
     assert "the store cannot be reached (no answer)" in why
     (row,) = attachments(shell)
     assert content(shell, row)[0] == JPEG

@@ -83,8 +83,8 @@ async def post(
             raise
         if posting.in_doubt:
             complain(
-                f"nobody knows whether the message was enqueued: its {len(posting.rows)} files stay in the "
-                f"bucket {bucket}; look at 'tgworker outbox list' before you send it again"
+                f"nobody knows whether the message was enqueued: its files stay in the bucket "
+                f"{bucket}; look at 'tgworker outbox list' before you send it again"
             )
             raise
         await posting.remove_files()
@@ -207,8 +207,8 @@ class _Posting:
             else:
                 return
         complain(
-            f"{len(self.rows)} files could not be removed from the bucket {self._bucket} ({why}): "
-            f"remove {', '.join(row.path for row in self.rows[:3])}{' …' if len(self.rows) > 3 else ''}"
+            f"stored files could not be removed from the bucket {self._bucket} ({why}): "
+            f"remove {', '.join(row.path for row in self.rows)}"
         )
 
 
