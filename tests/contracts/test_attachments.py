@@ -10,9 +10,6 @@ from tgworker.messaging.models import MessageId
 from tgworker.messaging.outcomes import Deferred, Settled
 from tgworker.messaging.records import CancelAnswer, OutboxRecord, OutboxState
 
-# (What the SQL of Supabase does not do yet.)
-pytestmark = pytest.mark.parametrize("open_store_kit", ["embedded"], indirect=True)
-
 
 def expecting(count: object) -> str:
     """What the application writes into ``messages.raw_payload``."""

@@ -12,6 +12,7 @@ import trio
 
 from tgworker.embedded import EmbeddedStore
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     AccountId,
@@ -132,20 +133,31 @@ class ScriptedFunctions:
         p_slots: Sequence[Json] | None = None,
         p_known: Sequence[MessageId] = (),
         p_text_limit: int = DEFAULT_TEXT_LIMIT,
+        p_caption_limit: int = DEFAULT_CAPTION_LIMIT,
+        p_attachments_wait_s: float = 3,
     ) -> object:
         assert p_holder
+        assert p_attachments_wait_s > 0
         settled = [
             Settled(replace(self._claims[item["claim"]], parts=item["parts"]), _outcome(item))
             for item in p_settled
         ]
         slots = {AccountId(slot["account"]): int(slot["free"]) for slot in p_slots or ()}
-        turn = await self._store.turn(settled, slots, known=p_known, text_limit=p_text_limit)
+        turn = await self._store.turn(
+            settled, slots, known=p_known, text_limit=p_text_limit, caption_limit=p_caption_limit
+        )
         attempts = [
             {**msgspec.to_builtins(attempt), "account": attempt.account_id, "claim": self._claimed(attempt)}
             for attempt in turn.attempts
         ]
         claim = {"attempts": attempts, "withdrawn": list(turn.withdrawn), "lost": [], "more": False}
         return {"claim": None if p_slots is None else claim, "error": None}
+
+    async def tgworker_record_progress(
+        self, *, p_message: MessageId, p_claim: int, p_done: int, p_total: int
+    ) -> None:
+        assert self._claims[p_claim].message_id == p_message
+        await self._store.record_progress(self._claims[p_claim], p_done, p_total)
 
     async def tgworker_owned(
         self, *, p_account: AccountId, p_message: MessageId, p_chat: int, p_telegram_ids: list[int]
@@ -342,7 +354,8 @@ def _outcome(item: Json) -> Outcome:
     match item["outcome"]:
         case "sent":
             sent_at = item["sent_at"]
-            return Sent(item["telegram_id"], None if sent_at is None else datetime.fromisoformat(sent_at))
+            when = None if sent_at is None else datetime.fromisoformat(sent_at)
+            return Sent(item["telegram_id"], when, tuple((each[0], each[1]) for each in item.get("more", ())))
         case "deferred":
             return Deferred(item["retry_after_s"], item["reason"])
         case "refused":

@@ -19,7 +19,7 @@ from tgworker.supabase.turns import MOST_ITEMS, MOST_PAGES
 
 Json = dict[str, Any]
 NOTHING = {"attempts": [], "withdrawn": [], "lost": [], "more": False}
-ROW = {
+ROW: Json = {
     "message_id": "m",
     "account": ANNA,
     "conversation_id": "c",
@@ -36,7 +36,12 @@ ROW = {
     "known_id": None,
     "expires_in_s": None,
     "doubt": None,
+    "message_type": "text",
+    "files": [],
+    "caption_limit": 1024,
+    "more_random_ids": [],
 }
+CLAIMING = {"p_holder", "p_slots", "p_known", "p_text_limit", "p_caption_limit", "p_attachments_wait_s"}
 
 
 class Ticks:
@@ -90,7 +95,7 @@ async def test_what_there_is_not_is_not_asked_for() -> None:
         await store.turn((), {ANNA: 0}, known=())
     settling, claiming = ticks.asked
     assert set(settling) == {"p_holder", "p_settled"}
-    assert set(claiming) == {"p_holder", "p_slots", "p_known", "p_text_limit"}
+    assert set(claiming) == CLAIMING
 
 
 async def test_what_is_in_hand_is_asked_about_also_while_no_account_takes_more() -> None:
@@ -142,6 +147,6 @@ async def test_an_account_that_is_lost_is_said_once_everything_is_settled() -> N
         with pytest.raises(LeaseLost):
             await store.turn([Settled(attempt("1"), SENT)], {ANNA: 4, BERT: 1}, known=())
     assert [set(asked) for asked in ticks.asked] == [
-        {"p_holder", "p_settled", "p_slots", "p_known", "p_text_limit"},
+        {*CLAIMING, "p_settled"},
         {"p_holder", "p_settled"},
     ]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, LiteralString, TypeVar, assert_never, cast
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from tgworker.messaging.books import one_caption
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
@@ -205,6 +206,7 @@ class RpcStore:
             p_ttl_s=LEASE_S,
             p_known=list(known),
             p_text_limit=text_limit,
+            p_caption_limit=caption_limit,
             **parts,
         )
         if answer["error"] is not None:
@@ -213,10 +215,19 @@ class RpcStore:
             return Turn(())
         if answer["claim"]["lost"]:
             raise SupersededError("it belongs to a newer worker")
-        attempts = [
-            replace(_attempt(row), caption_limit=caption_limit) for row in answer["claim"]["attempts"]
-        ]
+        attempts = [_attempt(row) for row in answer["claim"]["attempts"]]
         return Turn(attempts, answer["claim"]["withdrawn"])
+
+    # OutgoingMediaStore
+
+    async def record_progress(self, attempt: Attempt, done: int, total: int) -> None:
+        self.rpc(
+            "tgworker_record_progress",
+            p_message=attempt.message_id,
+            p_claim=attempt.fence,
+            p_done=done,
+            p_total=total,
+        )
 
     # InboundStore
 
@@ -495,8 +506,11 @@ class RpcStore:
         files: Sequence[OutgoingFile] = (),
         kind: FileKind = FileKind.DOCUMENT,
     ) -> Sequence[MessageId]:
-        assert not files, f"no files of a {kind.value} yet"
-        rows = [{"id": self._new_id(), "text": storable(text)} for text in texts]
+        more: dict[str, Any] = {}
+        if files:
+            texts = [one_caption(texts, files)]
+            more = {"message_type": kind.value, "files": [asdict(file) for file in files]}
+        rows = [{"id": self._new_id(), "text": storable(text), **more} for text in texts]
         for start in range(0, len(rows), LINES_AT_ONCE):
             self.rpc(
                 "tgworker_enqueue",
@@ -547,9 +561,9 @@ def _settled(item: Settled) -> dict[str, Any]:
         "chat_id": None if attempt.peer is None else attempt.peer.chat_id,
     }
     match item.outcome:
-        case Sent(telegram_id, sent_at):
+        case Sent(telegram_id, sent_at, pairs):
             when = None if sent_at is None else sent_at.isoformat()
-            return {**row, "outcome": "sent", "telegram_id": telegram_id, "sent_at": when}
+            return {**row, "outcome": "sent", "telegram_id": telegram_id, "sent_at": when, "more": pairs}
         case Deferred(retry_after_s, reason):
             return {**row, "outcome": "deferred", "retry_after_s": retry_after_s, "reason": reason}
         case Refused(reason):
@@ -584,6 +598,10 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
         known_id=row["known_id"],
         doubt=None if row["doubt"] is None else Doubt(**row["doubt"]),
         expires_in_s=row.get("expires_in_s"),
+        message_type=row["message_type"],
+        files=tuple(OutgoingFile(**file) for file in row["files"]),
+        caption_limit=row["caption_limit"],
+        more_random_ids=tuple(row.get("more_random_ids", ())),
     )
 
 
@@ -629,6 +647,9 @@ def _outbox_record(row: Mapping[str, Any]) -> OutboxRecord:
         part=row["part"],
         parts=row["parts"],
         cancel_asked_at=_time(row["cancel_asked_at"]),
+        files=row["files"],
+        bytes_done=row["bytes_done"],
+        bytes_total=row["bytes_total"],
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from supabase_schema.rpc_kit import migrations
 from supabase_schema.world import World
-from tgworker.messaging import books, store_ports
+from tgworker.messaging import books, media_ports, store_ports
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "supabase.md"
 
@@ -29,6 +29,7 @@ STORES = (
     store_ports.JobStore,
     store_ports.PendingStore,
     store_ports.HeartbeatWriter,
+    media_ports.OutgoingMediaStore,
     books.AccountBook,
     books.OutboxBook,
     books.HeartbeatReader,

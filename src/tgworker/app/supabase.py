@@ -74,7 +74,7 @@ async def open_supabase(
         heartbeat = SupabaseHeartbeat(rest)
         incarnation = await _opened(settings, rest, heartbeat, rng, report)
         leases = SupabaseLeases(rest, Holder(holder, int(boot_s() * 1000), settings.worker_id), clock=boot_s)
-        store = SupabaseStore(rest, leases)
+        store = SupabaseStore(rest, leases, attachments_wait_s=settings.limits.attachments_wait_s)
         yield OpenStore(
             store=store,
             files=files,

@@ -7,6 +7,7 @@ from typing import Literal
 
 import trio
 
+from tgworker.messaging.books import one_caption
 from tgworker.messaging.errors import StoreAway, StoreRefused
 from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, ConversationId, MessageId
@@ -14,7 +15,7 @@ from tgworker.messaging.records import CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.values import new_id, storable
 from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest
-from tgworker.supabase.rows import Row, utc
+from tgworker.supabase.rows import Row, files_json, utc
 
 LINES_AT_ONCE = 500
 """How many messages one call inserts, and how many ids one asks for."""
@@ -46,6 +47,9 @@ class _Outbox(Row):
     part: int
     parts: int | None
     cancel_asked_at: datetime | None
+    files: int
+    bytes_done: int | None
+    bytes_total: int | None
 
     def record(self) -> OutboxRecord:
         return OutboxRecord(
@@ -63,6 +67,9 @@ class _Outbox(Row):
             part=self.part,
             parts=self.parts,
             cancel_asked_at=utc(self.cancel_asked_at),
+            files=self.files,
+            bytes_done=self.bytes_done,
+            bytes_total=self.bytes_total,
         )
 
 
@@ -114,14 +121,16 @@ class Outbox:
 
         Cancellation: what was inserted before stays.
         """
+        more: dict[str, object] = {}
         if files:
-            raise NotImplementedError(f"{len(files)} files of a {kind.value}: Supabase takes none yet")
+            texts = [one_caption(texts, files)]
+            more = {"message_type": kind.value, "files": files_json(files)}
         if ids is None:
             ids = [MessageId(new_id()) for _ in texts]
-        rows = [(row, storable(text)) for row, text in zip(ids, texts, strict=True)]
+        rows = [{"id": row, "text": storable(text), **more} for row, text in zip(ids, texts, strict=True)]
         with raised_for(None, None):
             for start in range(0, len(rows), LINES_AT_ONCE):
-                some = [{"id": row, "text": text} for row, text in rows[start : start + LINES_AT_ONCE]]
+                some = rows[start : start + LINES_AT_ONCE]
                 arguments = {"p_account": account_id, "p_to": storable(to), "p_messages": some}
                 await self._insist("tgworker_enqueue", arguments)
         return ids

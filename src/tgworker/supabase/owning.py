@@ -6,7 +6,7 @@ from tgworker.messaging.models import AccountId, Attempt, ConversationId, Copy, 
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest
-from tgworker.supabase.rows import PeerRow, Row
+from tgworker.supabase.rows import FileRow, PeerRow, Row
 
 
 class _Owned(Row):
@@ -25,6 +25,9 @@ class _Unnamed(Row):
     number: int
     claim: int
     top_id: int
+    message_type: str | None
+    files: list[FileRow]
+    caption_limit: int
 
     def attempt(self, account_id: AccountId) -> Attempt:
         return Attempt(
@@ -42,6 +45,9 @@ class _Unnamed(Row):
             text_limit=self.text_limit,
             parts=1,
             doubt=Doubt(0, self.top_id),
+            message_type=self.message_type,
+            files=tuple(file.file() for file in self.files),
+            caption_limit=self.caption_limit,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
+from tgworker.messaging.media import OutgoingFile
 from tgworker.messaging.models import AccountId, ChatMessage, Peer, PeerKind, Position
 from tgworker.messaging.values import storable
 
@@ -44,6 +45,21 @@ class PeerRow(Row):
         )
 
 
+class FileRow(Row):
+    """A file that a message is to carry."""
+
+    id: str
+    bucket: str
+    path: str
+    file_name: str | None
+    mime_type: str | None
+    byte_size: int | None
+
+    def file(self) -> OutgoingFile:
+        """As the messaging core has it."""
+        return OutgoingFile(self.id, self.bucket, self.path, self.file_name, self.mime_type, self.byte_size)
+
+
 class PositionRow(Row):
     """How far an account has read."""
 
@@ -79,15 +95,30 @@ def peers_json(peers: Iterable[Peer]) -> Sequence[Mapping[str, object]]:
             "chat_id": peer.chat_id,
             "kind": peer.kind.value,
             "access_hash": peer.access_hash,
-            "first_name": _kept(peer.first_name),
-            "last_name": _kept(peer.last_name),
-            "title": _kept(peer.title),
-            "username": _kept(peer.username),
+            "first_name": kept(peer.first_name),
+            "last_name": kept(peer.last_name),
+            "title": kept(peer.title),
+            "username": kept(peer.username),
             "phone": peer.phone.lstrip("+") if peer.phone else None,
             "is_self": peer.is_self,
             "is_contact": peer.is_contact,
         }
         for peer in peers
+    ]
+
+
+def files_json(files: Iterable[OutgoingFile]) -> Sequence[Mapping[str, object]]:
+    """Files that a message is to carry as arguments name them."""
+    return [
+        {
+            "id": file.id,
+            "bucket": storable(file.bucket),
+            "path": storable(file.path),
+            "file_name": kept(file.file_name),
+            "mime_type": kept(file.mime_type),
+            "byte_size": file.byte_size,
+        }
+        for file in files
     ]
 
 
@@ -138,5 +169,6 @@ def utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.astimezone(UTC)
 
 
-def _kept(text: str | None) -> str | None:
+def kept(text: str | None) -> str | None:
+    """A text, or none, without the characters that PostgreSQL does not keep."""
     return None if text is None else storable(text)

@@ -30,7 +30,8 @@ def settled_json(settled: Settled) -> Mapping[str, object]:
     }
     match outcome:
         case Sent():
-            return {**item, "telegram_id": outcome.telegram_id, "sent_at": outcome.sent_at}
+            more = {"more": outcome.more} if outcome.more else {}
+            return {**item, **more, "telegram_id": outcome.telegram_id, "sent_at": outcome.sent_at}
         case Deferred():
             reason = storable(outcome.reason)
             return {**item, "retry_after_s": outcome.retry_after_s, "reason": reason}

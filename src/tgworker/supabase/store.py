@@ -1,7 +1,7 @@
 """The Supabase store: the ports of the messaging core, filled by functions of the database over REST."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
@@ -34,12 +34,15 @@ from tgworker.supabase.books import Outbox
 from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
+from tgworker.supabase.media import OutgoingMedia
 from tgworker.supabase.owning import Doubts
 from tgworker.supabase.recipients import AccountRecipients
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
 from tgworker.supabase.turns import turn
 from tgworker.supabase.waits import AccountWaits
+
+DEFAULT_WAIT_S: Final = 3.0
 
 
 class _Swept(Row):
@@ -49,8 +52,8 @@ class _Swept(Row):
 class SupabaseStore:
     """One project's store.
 
-    Fills `AccountStore`, `OutboxStore`, `InboundStore`, `DoubtStore`, `WaitStore`, `HistoryStore`,
-    `JobStore`, `PendingStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
+    Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `DoubtStore`, `WaitStore`,
+    `HistoryStore`, `JobStore`, `PendingStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
     outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
@@ -61,11 +64,16 @@ class SupabaseStore:
     Args:
         rest: The project's REST API.
         leases: This process's; whoever writes for an account must hold it.
+        attachments_wait_s: So long a row waits for attachments of which it does not say how many come.
     """
 
-    def __init__(self, rest: Rest, leases: SupabaseLeases) -> None:
+    def __init__(
+        self, rest: Rest, leases: SupabaseLeases, *, attachments_wait_s: float = DEFAULT_WAIT_S
+    ) -> None:
         self._rest = rest
         self._leases = leases
+        self._attachments_wait_s = attachments_wait_s
+        self._outgoing_media = OutgoingMedia(rest)
         self._accounts = Accounts(rest, leases)
         self._inbox = Inbox(rest, leases)
         self._doubts = Doubts(rest, leases)
@@ -109,7 +117,22 @@ class SupabaseStore:
         caption_limit: int = DEFAULT_CAPTION_LIMIT,
     ) -> Turn:
         """See `tgworker.messaging.store_ports.OutboxStore`."""
-        return await turn(self._rest, self._leases, settled, slots, known, text_limit, caption_limit)
+        return await turn(
+            self._rest,
+            self._leases,
+            settled,
+            slots,
+            known,
+            text_limit,
+            caption_limit,
+            self._attachments_wait_s,
+        )
+
+    # OutgoingMediaStore
+
+    async def record_progress(self, attempt: Attempt, done: int, total: int) -> None:
+        """See `tgworker.messaging.media_ports.OutgoingMediaStore`."""
+        await self._outgoing_media.record_progress(attempt, done, total)
 
     # InboundStore
 

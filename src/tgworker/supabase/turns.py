@@ -1,7 +1,6 @@
 """A turn of the outbound loop: what became of attempts is stored, and what is sent next is claimed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from tgworker.messaging.errors import LeaseLost
 from tgworker.messaging.models import AccountId, Attempt, ConversationId, Doubt, MessageId
@@ -10,7 +9,7 @@ from tgworker.messaging.store_ports import Turn
 from tgworker.supabase.errors import refusal_by
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.rest import Rest
-from tgworker.supabase.rows import PeerRow, Row
+from tgworker.supabase.rows import FileRow, PeerRow, Row
 from tgworker.supabase.settling import settled_json
 
 MOST_ITEMS = 500
@@ -48,6 +47,10 @@ class _Attempt(Row):
     known_id: int | None
     doubt: _Doubt | None
     expires_in_s: float | None
+    message_type: str | None
+    files: list[FileRow]
+    caption_limit: int
+    more_random_ids: list[int]
 
     def attempt(self) -> Attempt:
         return Attempt(
@@ -68,6 +71,10 @@ class _Attempt(Row):
             known_id=self.known_id,
             doubt=None if self.doubt is None else self.doubt.doubt(),
             expires_in_s=self.expires_in_s,
+            message_type=self.message_type,
+            files=tuple(file.file() for file in self.files),
+            caption_limit=self.caption_limit,
+            more_random_ids=tuple(self.more_random_ids),
         )
 
 
@@ -95,6 +102,7 @@ async def turn(
     known: Collection[MessageId],
     text_limit: int,
     caption_limit: int,
+    attachments_wait_s: float,
 ) -> Turn:
     """Settle, then claim; see `tgworker.messaging.store_ports.OutboxStore.turn`. Raises: as `Rest`.
 
@@ -125,6 +133,8 @@ async def turn(
             ]
             arguments["p_known"] = sorted({*known, *(attempt.message_id for attempt in attempts)})
             arguments["p_text_limit"] = text_limit
+            arguments["p_caption_limit"] = caption_limit
+            arguments["p_attachments_wait_s"] = attachments_wait_s
         answer = await rest.call(TICK, arguments, _Ticked)
         if answer.error is not None:
             raise refusal_by(answer.error.code).error(f"Supabase ({TICK})")
@@ -134,7 +144,7 @@ async def turn(
         leases.lose(claimed.lost)
         withdrawn.update(claimed.withdrawn)
         for row in claimed.attempts:
-            attempts.append(replace(row.attempt(), caption_limit=caption_limit))
+            attempts.append(row.attempt())
             free[row.account] -= 1
         free = {account: count for account, count in free.items() if count > 0}
         if not claimed.more:

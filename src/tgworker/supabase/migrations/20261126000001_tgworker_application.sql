@@ -45,7 +45,10 @@ begin
         ('messages', 'channel', 'text'), ('messages', 'direction', 'text'), ('messages', 'text', 'text'),
         ('messages', 'message_type', 'text'), ('messages', 'sent_at', 'timestamp with time zone'),
         ('messages', 'external_message_id', 'text'), ('messages', 'raw_payload', 'jsonb'),
-        ('attachments', 'id', 'uuid'), ('attachments', 'message_id', 'uuid'),
+        ('attachments', 'id', 'uuid'), ('attachments', 'owner_id', 'uuid'), ('attachments', 'message_id', 'uuid'),
+        ('attachments', 'storage_bucket', 'text'), ('attachments', 'storage_path', 'text'),
+        ('attachments', 'file_name', 'text'), ('attachments', 'mime_type', 'text'),
+        ('attachments', 'byte_size', 'integer'),
         ('message_events', 'id', 'uuid'), ('message_events', 'message_id', 'uuid'),
         ('presence_status', 'owner_id', 'uuid'), ('presence_status', 'contact_identity_id', 'uuid'),
         ('presence_status', 'conversation_id', 'uuid'), ('presence_status', 'is_typing', 'boolean'),
@@ -88,6 +91,8 @@ begin
         ('conversations', array['owner_id', 'primary_identity_id', 'last_channel']),
         ('messages', array['owner_id', 'conversation_id', 'integration_account_id', 'identity_id', 'channel',
             'direction', 'message_type', 'sent_at', 'external_message_id']),
+        ('attachments', array['id', 'owner_id', 'message_id', 'storage_bucket', 'storage_path', 'file_name',
+            'mime_type', 'byte_size']),
         ('presence_status', array['owner_id', 'contact_identity_id', 'is_typing', 'is_online', 'updated_at']),
         ('integration_accounts', array['owner_id', 'type', 'is_active', 'secrets_encrypted'])
     ) as k (table_name, filled)

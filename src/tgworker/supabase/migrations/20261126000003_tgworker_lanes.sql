@@ -87,7 +87,8 @@ begin
                     or (select exists (select from public.tgworker_trigger_errors where repaired_at is null))
                     and exists (select from public.tgworker_trigger_errors e
                         where e.conversation_id = h.id and e.repaired_at is null) then 'infinity'
-                else coalesce(o.not_before, o.created_at) end as ready_at,
+                else coalesce(o.not_before, case o.state when 'waiting' then o.files_until end, o.created_at) end
+                as ready_at,
             case o.state when 'sending' then o.fence end as fence
         from heads h left join public.tgworker_outbox o on o.seq = h.seq
     ), emptied as (
@@ -182,6 +183,9 @@ begin
             attempts = case when w.ended then 0 else o.attempts end,
             doubt_since = case when w.ended then null else o.doubt_since end,
             cancel_asked_at = case when w.ended then null else o.cancel_asked_at end,
+            filed_at = case when w.ended then public.tgworker_now() else o.filed_at end,
+            files_until = null,
+            late_file = false,
             settled_at = null
         from waiting w
         where o.seq = w.seq
@@ -251,6 +255,14 @@ begin
             -- A row of an id that we have had was written anew.
             case tg_op when 'INSERT' then true when 'UPDATE'
                 then new.external_message_id is distinct from old.external_message_id else false end);
+        if tg_op = 'UPDATE' and new.external_message_id like 'local-%' then
+            -- (Its attachments may be older than our triggers.)
+            insert into public.tgworker_touched (conversation_id, integration_account_id, message_id, is_unrecorded)
+            select o.conversation_id, o.integration_account_id, o.message_id,
+                (new.external_message_id, new.direction, new.channel)
+                    is distinct from (old.external_message_id, old.direction, old.channel)
+            from public.tgworker_outbox o where o.message_id = new.id;
+        end if;
         return null;
     exception when others then
         v_error := sqlstate || ' ' || sqlerrm;
@@ -295,6 +307,97 @@ when ((old.external_message_id like 'local-%' or new.external_message_id like 'l
     or old.raw_payload is distinct from new.raw_payload and new.external_message_id like 'local-%'
     and new.direction = 'outbound' and new.channel = 'telegram')
 execute function public.tgworker_message_trigger();
+
+-- Makes tgworker_attachments say what the application's table says of these messages.
+create or replace function public.tgworker_record_attachments(p_messages uuid[]) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    if coalesce(cardinality(p_messages), 0) = 0 then
+        return;
+    end if;
+    delete from public.tgworker_attachments t
+    where t.message_id = any (p_messages) and not exists (
+        select from public.attachments a where a.id = t.attachment_id and a.message_id = t.message_id);
+    -- (Those that nobody has seen coming: by their ids.)
+    insert into public.tgworker_attachments as t (attachment_id, message_id)
+    select a.id, a.message_id from public.attachments a where a.message_id = any (p_messages) order by a.id
+    on conflict (attachment_id) do update set message_id = excluded.message_id, n = excluded.n
+    where t.message_id <> excluded.message_id;
+end $$;
+
+-- The triggers on `attachments`, which keep to the same rules as those on `messages`: they note, and wait for nobody.
+create or replace function public.tgworker_attachment_trigger() returns trigger
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set lock_timeout = '250ms'
+as $$
+#variable_conflict use_column
+declare
+    v_messages uuid[];
+    v_error text;
+begin
+    if current_setting('tgworker.writing', true) = 'on' then
+        return null; -- what the worker fetched is not to be sent
+    end if;
+    begin
+        if tg_op = 'INSERT' then
+            with added as (
+                insert into public.tgworker_attachments (attachment_id, message_id)
+                select c.id, c.message_id
+                from (select k.id, k.message_id, row_number() over () as n from changed k) c
+                where c.message_id is not null and not exists (
+                    select from public.messages m where m.id = c.message_id and m.direction = 'inbound')
+                order by c.n
+                on conflict (attachment_id) do update set message_id = excluded.message_id, n = excluded.n
+                returning message_id
+            )
+            select array_agg(distinct a.message_id) into v_messages from added a;
+        elsif tg_op = 'DELETE' then
+            with gone as (
+                delete from public.tgworker_attachments t using changed c where t.attachment_id = c.id
+                returning t.message_id
+            )
+            select array_agg(distinct g.message_id) into v_messages from gone g;
+        else
+            v_messages := array[old.message_id, new.message_id];
+            if (new.id, new.message_id) is distinct from (old.id, old.message_id) then
+                delete from public.tgworker_attachments t where t.attachment_id = old.id;
+                insert into public.tgworker_attachments (attachment_id, message_id)
+                select new.id, new.message_id where new.message_id is not null and not exists (
+                    select from public.messages m where m.id = new.message_id and m.direction = 'inbound')
+                on conflict (attachment_id) do update set message_id = excluded.message_id, n = excluded.n;
+            end if;
+        end if;
+        insert into public.tgworker_touched (conversation_id, integration_account_id, message_id)
+        select o.conversation_id, o.integration_account_id, o.message_id
+        from public.tgworker_outbox o
+        where o.message_id = any (v_messages) and (o.settled_at is null or o.state = 'sent');
+        return null;
+    exception when others then
+        v_error := sqlstate || ' ' || sqlerrm;
+    end;
+    begin
+        if tg_op <> 'UPDATE' then
+            v_messages := array(select distinct c.message_id from changed c where c.message_id is not null);
+        end if;
+        insert into public.tgworker_trigger_errors (message_id, conversation_id, trigger_name, error)
+        select m.id, m.conversation_id, tg_name, v_error
+        from public.messages m where m.id = any (v_messages) and m.direction = 'outbound';
+    exception when others then
+        null; -- the sweep compares everything now and then
+    end;
+    return null;
+end $$;
+
+create or replace trigger tgworker_attachment_linked after insert on public.attachments
+referencing new table as changed for each statement execute function public.tgworker_attachment_trigger();
+
+create or replace trigger tgworker_attachment_removed after delete on public.attachments
+referencing old table as changed for each statement execute function public.tgworker_attachment_trigger();
+
+create or replace trigger tgworker_attachment_moved after update of id, message_id, owner_id on public.attachments
+for each row
+when ((old.id, old.message_id, old.owner_id) is distinct from (new.id, new.message_id, new.owner_id))
+execute function public.tgworker_attachment_trigger();
 
 -- An account that goes away: noted; its rows end with the next claim, the rest of what is ours with the next sweeps.
 create or replace function public.tgworker_account_trigger() returns trigger

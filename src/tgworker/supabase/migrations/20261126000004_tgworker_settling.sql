@@ -73,16 +73,51 @@ create or replace function public.tgworker_merge(
     p_first uuid, p_second uuid, p_scope uuid, p_telegram_id bigint, p_chat_id bigint) returns void
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
+declare
+    v_writing text := coalesce(current_setting('tgworker.writing', true), '');
 begin
     update public.tgworker_message_keys set message_id = p_first
     where scope = p_scope and telegram_id = p_telegram_id and chat_id = p_chat_id;
-    update public.attachments set message_id = p_first where message_id = p_second;
+    perform set_config('tgworker.writing', 'on', true); -- (undone with the rest, should it fail)
+    -- Its files are those that were sent. What was fetched of them meanwhile goes.
+    update public.attachments set message_id = p_first
+    where message_id = p_second and not exists (select from public.attachments a where a.message_id = p_first);
+    perform set_config('tgworker.writing', v_writing, true);
     update public.message_events set message_id = p_first where message_id = p_second;
     delete from public.messages where id = p_second;
 exception when integrity_constraint_violation then
     -- A table of the application that we do not know refers to the second one. It is shown twice, and sent once.
     update public.tgworker_message_keys set message_id = p_first
     where scope = p_scope and telegram_id = p_telegram_id and chat_id = p_chat_id;
+end $$;
+
+-- Says of those of these messages that were sent whether an attachment was linked that their claim did not know of.
+create or replace function public.tgworker_tell_late(p_messages uuid[]) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    -- (Asked first, for all of them: hardly any has attachments.)
+    if not exists (select from unnest(p_messages) k (id) cross join lateral (
+        select from public.tgworker_attachments t where t.message_id = k.id limit 1) t)
+    then
+        return;
+    end if;
+    with told as (
+        update public.tgworker_outbox o
+        set late_file = true, error = 'an attachment was linked after it was sent'
+        where o.message_id = any (p_messages) and o.state = 'sent' and not o.late_file and exists (
+            select from public.messages m
+            join public.tgworker_attachments t on t.message_id = m.id
+            join public.attachments a on a.id = t.attachment_id and a.message_id = m.id and a.owner_id = m.owner_id
+            where m.id = o.message_id
+                and not coalesce(o.files, '[]') @> jsonb_build_array(jsonb_build_object('id', a.id)))
+        returning o.message_id, o.integration_account_id, o.worker_id
+    )
+    insert into public.tgworker_events (id, worker_id, integration_account_id, kind, detail)
+    select gen_random_uuid(), coalesce(t.worker_id, ''), t.integration_account_id, 'attachment_late',
+        jsonb_build_object('message_id', t.message_id)
+    from told t;
 end $$;
 
 -- Writes what became of rows of the outbox. Whoever learns something (a settle, an update that carries a random_id, a
@@ -156,6 +191,7 @@ begin
         order by 1, 2, 3
         on conflict do nothing;
     end if;
+    perform public.tgworker_tell_late(v_settled);
     perform public.tgworker_write_messages(v_settled);
     perform public.tgworker_relane(v_conversations);
 end $$;
@@ -200,11 +236,11 @@ $$;
 -- The first half of OutboxStore.turn
 --
 -- p_items  [{"message_id", "claim", "part", "parts", "outcome", "to", "chat_id", "telegram_id", "sent_at",
---            "retry_after_s", "reason"}]
+--            "more", "retry_after_s", "reason"}]
 --          claim and part as tgworker_claim gave them; parts: how many there are, null where nobody has counted them
 --          (after a part that was sent the next one is claimed, and the row is settled with its last); outcome one of
 --          sent, deferred, refused, unknown, unsure, released, unresolved; to and chat_id: whom the attempt was addressed to, chat_id
---          if it was known
+--          if it was known; more: [[random_id, telegram_id]] of the parts that were sent together with it
 -- answer   {"settled": [message_id], "stale": [message_id]}
 --
 -- stale: claimed again since then, settled already, or its account's lease has another token: nothing was written.
@@ -219,6 +255,7 @@ declare
     v_messages uuid[];
     v_rows public.tgworker_verdict[];
     v_settled uuid[];
+    v_learned record;
 begin
     v_messages := array(select distinct (i ->> 'message_id')::uuid from jsonb_array_elements(p_items) i);
     -- While we write, nobody else becomes the holder; in this order everywhere, so that nobody waits in a circle.
@@ -230,12 +267,10 @@ begin
     where l.conversation_id in (
         select o.conversation_id from public.tgworker_outbox o where o.message_id = any (v_messages))
     order by l.conversation_id for update;
-    if exists (select from jsonb_array_elements(p_items) i where (i ->> 'parts')::integer > 1) then
-        update public.tgworker_outbox o set parts = i.parts
-        from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, parts integer)
-        where o.message_id = i.message_id and o.claim = i.claim and o.state = 'sending' and i.parts > 1
-            and o.parts is distinct from i.parts;
-    end if;
+    update public.tgworker_outbox o set parts = i.parts
+    from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, parts integer)
+    where o.message_id = i.message_id and o.claim = i.claim and o.state = 'sending' and i.parts >= 1
+        and o.parts is distinct from i.parts;
     if exists (select from jsonb_array_elements(p_items) i where i ->> 'outcome' = 'unresolved') then
         update public.tgworker_outbox o set recipient = lower(i."to")
         from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, outcome text, "to" text)
@@ -274,6 +309,19 @@ begin
         )::public.tgworker_verdict order by c.seq)
     into v_settled, v_rows from counted c;
     perform public.tgworker_apply(v_rows, v_now);
+    if p_items @? '$[*].more[*]' then
+        -- What else the request made: the same as Telegram's word of their random ids.
+        for v_learned in
+            select o.integration_account_id as account, jsonb_agg(p.pair) as pairs
+            from jsonb_to_recordset(p_items) i (message_id uuid, outcome text, more jsonb)
+            join public.tgworker_outbox o on o.message_id = i.message_id
+            cross join lateral jsonb_array_elements(i.more) p (pair)
+            where i.outcome = 'sent' and jsonb_typeof(i.more) = 'array' and o.message_id = any (v_settled)
+            group by 1
+        loop
+            perform public.tgworker_store_messages(v_learned.account, null, null, '[]', v_learned.pairs, false);
+        end loop;
+    end if;
     return jsonb_build_object(
         'settled', to_jsonb(coalesce(v_settled, '{}')),
         'stale', (select coalesce(jsonb_agg(k.id), '[]') from unnest(v_messages) k (id)
@@ -284,6 +332,14 @@ end $$;
 create or replace function public.tgworker_retry_delay_s(p_attempts integer) returns double precision
 language sql immutable set search_path = pg_catalog, public, pg_temp
 as $$ select least(60.0, 2.0 ^ least(p_attempts - 1, 6)) $$;
+
+-- Whether a row may have sent more texts than its own. (Telegram counts two of some characters.)
+create or replace function public.tgworker_has_texts(p_long_text text, p_files jsonb, p_caption_limit integer)
+returns boolean
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select p_long_text is not null and (p_files is null or 2 * char_length(p_long_text) > coalesce(p_caption_limit, 0))
+$$;
 
 -- DoubtStore.owned
 --
@@ -312,13 +368,13 @@ begin
                 or exists (select from public.tgworker_outbox o where o.message_id = k.message_id))),
         'rivals', exists (
             select from (
-                select o.message_id, o.long_text from public.tgworker_outbox o
+                select o.message_id, o.long_text, o.files, o.caption_limit from public.tgworker_outbox o
                 where o.integration_account_id = p_account and o.awaiting_id and o.chat_id = p_chat
                 union all
-                select o.message_id, o.long_text from public.tgworker_outbox o
+                select o.message_id, o.long_text, o.files, o.caption_limit from public.tgworker_outbox o
                 where o.integration_account_id = p_account and o.chat_id = p_chat and o.doubt_since is not null
                 union all
-                select o.message_id, o.long_text
+                select o.message_id, o.long_text, o.files, o.caption_limit
                 from public.tgworker_lanes l join public.tgworker_outbox o on o.seq = l.head_seq
                 where l.integration_account_id = p_account and l.fence is not null and o.chat_id = p_chat
             ) r
@@ -326,8 +382,11 @@ begin
             join public.messages own on own.id = p_message
             join public.tgworker_outbox mine on mine.message_id = p_message
             where r.message_id <> p_message
-                -- (What takes several messages has more texts than one.)
-                and (own.text = other.text or mine.long_text is not null or r.long_text is not null)));
+                -- (What takes several messages has more texts than one, unless it is files with a caption. Of two that
+                -- carry files nobody knows which is which.)
+                and (own.text = other.text or (mine.files is not null and r.files is not null)
+                    or public.tgworker_has_texts(mine.long_text, mine.files, mine.caption_limit)
+                    or public.tgworker_has_texts(r.long_text, r.files, r.caption_limit))));
 end $$;
 
 commit;

@@ -203,12 +203,13 @@ begin
         update public.tgworker_trigger_errors e set repaired_at = clock_timestamp()
         from open where e.n = open.n
     ), touched as (
-        insert into public.tgworker_touched (conversation_id)
-        select distinct open.conversation_id from open where open.conversation_id is not null
+        insert into public.tgworker_touched (conversation_id, message_id)
+        select distinct open.conversation_id, open.message_id from open where open.conversation_id is not null
     )
     select array_agg(open.message_id order by open.n), array_agg(open.seq order by open.n)
     into v_messages, v_seqs from open;
     perform public.tgworker_follow(v_messages, false, null, v_seqs);
+    perform public.tgworker_record_attachments(v_messages);
 end $$;
 
 -- Adds to what a conversation, whose row is locked, shows as unread, and shows its latest message.
@@ -239,6 +240,8 @@ declare
     v_woken uuid[];
     v_rows public.tgworker_verdict[];
     v_taken bigint := 0;
+    v_carrying uuid[]; -- messages whose attachments changed
+    v_unrecorded uuid[];
 begin
     select
         exists (select from public.tgworker_touched) as touched,
@@ -276,9 +279,22 @@ begin
         with taken as (
             delete from public.tgworker_touched t where t.n in (
                 select k.n from public.tgworker_touched k order by k.n limit v_limit for update skip locked)
-            returning t.conversation_id
+            returning t.conversation_id, t.message_id, t.is_unrecorded
         )
-        select array_agg(distinct t.conversation_id), count(*) into v_conversations, v_taken from taken t;
+        select array_agg(distinct t.conversation_id), count(*),
+            array_agg(distinct t.message_id) filter (where t.message_id is not null),
+            array_agg(distinct t.message_id) filter (where t.is_unrecorded)
+        into v_conversations, v_taken, v_carrying, v_unrecorded from taken t;
+        perform public.tgworker_record_attachments(v_unrecorded);
+    end if;
+    if v_carrying is not null then
+        -- The next claim counts them again.
+        update public.tgworker_outbox o set files_until = null
+        where o.seq in (
+            select k.seq from public.tgworker_outbox k
+            where k.message_id = any (v_carrying) and k.files_until is not null and k.state = 'waiting'
+            for update skip locked);
+        perform public.tgworker_tell_late(v_carrying);
     end if;
     perform public.tgworker_relane(v_woken || v_conversations);
     if v_work.expired then
@@ -344,6 +360,64 @@ begin
     end;
 end $$;
 
+-- Telegram's idempotency key: a function of message and part, the same in every attempt.
+create or replace function public.tgworker_random_id(p_message uuid, p_part integer) returns bigint
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select ('x' || left(encode(sha256(convert_to('tgworker:' || p_message || ':' || p_part, 'UTF8')), 'hex'), 16))
+        ::bit(64)::bigint
+$$;
+
+-- Whether a message of this type is nothing without a file.
+create or replace function public.tgworker_is_file_type(p_type text) returns boolean
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$ select coalesce(p_type not in ('text', '') and p_type not like 'service\_%', false) $$;
+
+-- Whether a row that may carry files waits for them (wait_until), ends without them (error alone), or goes with what is
+-- there (neither).
+--
+-- p_asked   raw_payload.telegram.attachments, as the application wrote it; what is no number from 1 to 100 says nothing
+-- p_linked  how many there are
+-- p_since   when it was filed
+create or replace function public.tgworker_judge_files(p_asked jsonb, p_linked integer, p_since timestamptz,
+    p_now timestamptz, p_wait_s double precision, out wait_until timestamptz, out error text)
+language plpgsql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+declare
+    v_most constant integer := 100;
+    v_asked_wait_s constant integer := 600;
+    -- So often they are counted again, should nobody have told that one came.
+    v_again constant interval := '15 s';
+    v_since timestamptz := least(p_since, p_now); -- (a clock that was put back)
+    v_asked integer;
+    v_until timestamptz;
+begin
+    if p_linked > v_most then
+        error := format('it has %s attachments: %s is the most', p_linked, v_most);
+        return;
+    end if;
+    if jsonb_typeof(p_asked) = 'number' and p_asked::text ~ '^([1-9]\d?|100)$' then
+        v_asked := p_asked;
+        v_until := v_since + make_interval(secs => v_asked_wait_s);
+        if p_linked >= v_asked then
+            return;
+        elsif p_now < v_until then
+            wait_until := least(v_until, p_now + v_again);
+            error := format('waits for its attachments: %s of %s', p_linked, v_asked);
+        else
+            error := format('%s of %s attachments came within %s s', p_linked, v_asked, v_asked_wait_s);
+        end if;
+        return;
+    end if;
+    v_until := v_since + make_interval(secs => p_wait_s);
+    if p_now < v_until then
+        wait_until := v_until;
+        error := 'waits for its attachments';
+    elsif p_linked = 0 then
+        error := format('no attachment came within %s s', p_wait_s);
+    end if;
+end $$;
+
 -- The second half of OutboxStore.turn
 --
 -- p_holder  who holds the accounts' leases
@@ -351,13 +425,21 @@ end $$;
 -- p_known   message ids that this worker has in hand. What is claimed under its leases and not known (the answer was
 --           lost, or the worker crashed) and what is claimed under an older token is handed over again.
 -- p_text_limit  UTF-16 code units in one message: what is longer is sent in parts
+-- p_caption_limit  the same under a file
+-- p_attachments_wait_s  so long after it was filed a row waits for attachments of which it does not say how many come
 -- answer    {"attempts": [{"message_id", "account", "conversation_id", "to", "peer", "text", "parse_mode",
---            "text_limit", "part", "parts", "known_id", "expires_in_s", "random_id", "number", "claim", "doubt"}],
+--            "text_limit", "part", "parts", "known_id", "expires_in_s", "random_id", "number", "claim", "doubt",
+--            "message_type", "files": [{"id", "bucket", "path", "file_name", "mime_type", "byte_size"}],
+--            "caption_limit", "more_random_ids"}],
 --            "withdrawn": [message_id], "lost": [account], "more": bool}
 --
 -- text_limit, and of a longer text also text and parse_mode, are what the first claim committed: a repeat has the same
 -- parts. part: which of them is next; parts: how many there are, null while nobody has counted them; known_id: Telegram's
 -- id of that part, if an update has told it already.
+--
+-- files: what it carries, in the order in which it was linked, as the first claim committed it; each is a part, from part
+-- 0 on. more_random_ids: of the files that follow this part's. A row waits for its files at the head of its conversation;
+-- one that gets none is dead-lettered. Only attachments of the message's owner count.
 --
 -- expires_in_s: so long after the claim it may begin to be sent, null: for ever. withdrawn: those of p_known that somebody
 -- has cancelled while nothing of them had left: settle them as released, and they end.
@@ -369,7 +451,8 @@ end $$;
 -- lease has run out or has another token now: stop them. more: the application has written more than one call takes
 -- in; claim again at once. Safe to repeat: what the lost answer held is handed over again, since it is not known.
 create or replace function public.tgworker_claim(
-    p_holder uuid, p_slots jsonb, p_known uuid[] default '{}', p_text_limit integer default 4096) returns jsonb
+    p_holder uuid, p_slots jsonb, p_known uuid[] default '{}', p_text_limit integer default 4096,
+    p_caption_limit integer default 1024, p_attachments_wait_s double precision default 3) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 -- Every step is a handful of probes of an index, whatever the statistics say, or said when the plan was made; and
 -- planning again for each claim would cost more than the claim.
@@ -393,6 +476,7 @@ declare
     v_verdicts public.tgworker_verdict[];
     v_judged bigint[];
     v_stray uuid[];
+    v_waiting uuid[]; -- lanes whose heads wait for their attachments
     v_withdrawn uuid[] := '{}';
     v_more boolean;
 begin
@@ -465,7 +549,9 @@ begin
             select o.* from public.tgworker_outbox o where o.seq = any (v_seqs) for update of o skip locked
         ), rows as materialized (
             select o.seq, o.message_id, o.conversation_id, o.attempts, o.state, o.expires_at, o.part, o.parts,
-                o.text_limit, o.parse_mode, o.long_text, k.telegram_id as known_id,
+                o.text_limit, o.parse_mode, o.long_text, o.files, k.telegram_id as known_id,
+                coalesce(o.filed_at, o.created_at) as filed_at,
+                m.message_type, m.raw_payload #> '{telegram,attachments}' as asked_files, linked.files as linked,
                 o.part > 0 or k.telegram_id is not null as has_begun,
                 -- (Telegram has a part whose id is known; whether it is the last one the worker will say.)
                 case when k.telegram_id is null then
@@ -490,6 +576,18 @@ begin
                 where t.message_id = o.message_id and t.part = o.part limit 1
             ) k on true
             left join public.messages m on m.id = o.message_id
+            -- (A probe of an index of ours that finds nothing, where there are no files.)
+            left join lateral (
+                select jsonb_agg(jsonb_build_object('id', f.id, 'bucket', coalesce(f.storage_bucket, ''),
+                    'path', coalesce(f.storage_path, ''), 'file_name', f.file_name, 'mime_type', f.mime_type,
+                    'byte_size', f.byte_size) order by t.n) as files
+                from public.tgworker_attachments t
+                cross join lateral (
+                    select a.* from public.attachments a
+                    where a.id = t.attachment_id and a.message_id = m.id and a.owner_id = m.owner_id offset 0
+                ) f
+                where t.message_id = m.id
+            ) linked on true
             left join public.conversations c on c.id = o.conversation_id
             left join public.contact_identities own
                 on own.id = c.primary_identity_id and own.type = 'telegram_user'
@@ -498,22 +596,35 @@ begin
             select r.*,
                 case when r.recipient ~ '^-?[0-9]{1,18}$' then r.recipient::bigint
                     when r.recipient ~ '^[@+]' then public.tgworker_chat_of(r.account, r.recipient) end as chat_id,
-                -- Telegram's idempotency key: a function of message and part, the same in every attempt.
-                ('x' || left(encode(sha256(convert_to(
-                    'tgworker:' || r.message_id || ':' || r.part, 'UTF8')), 'hex'), 16))
-                    ::bit(64)::bigint as random_id,
                 case
                     when not r.wanted then null
                     -- The message went away, or is somebody else's now, while it was in flight.
                     when r.external_id is null or r.external_id not like 'local-%' then 'cancelled'
                     when r.expires_at <= v_now and not r.has_begun and r.doubt is null then 'expired'
                     when r.recipient is null then case when r.doubt is null then 'dead' else 'unsure' end
+                    when f.wait_until is not null then 'wait'
+                    when f.error is not null then 'dead'
                     else 'sending'
                 end as verdict,
+                f.wait_until, f.error as wrong_files,
+                case when r.doubt is null and not r.has_begun then r.linked else r.files end as carried,
                 -- Nothing of it can have left: its parts are made of what the application says now.
                 r.doubt is null and not r.has_begun as is_new,
-                public.tgworker_is_long(r.text, r.asked_mode, p_text_limit) as is_long
+                r.linked is not null or public.tgworker_is_long(r.text, r.asked_mode, p_text_limit) as is_long
             from rows r
+            left join lateral (
+                select j.wait_until, j.error
+                from public.tgworker_judge_files(r.asked_files, coalesce(jsonb_array_length(r.linked), 0), r.filed_at,
+                    v_now, p_attachments_wait_s) j
+                where r.wanted and r.doubt is null and not r.has_begun
+                    and (r.linked is not null or public.tgworker_is_file_type(r.message_type)
+                        or jsonb_typeof(r.asked_files) = 'number' and r.asked_files::text ~ '^([1-9]\d?|100)$')
+            ) f on true
+        ), waiting as (
+            update public.tgworker_outbox o
+            set state = 'waiting', not_before = null, files_until = j.wait_until, error = j.wrong_files
+            from judged j where o.seq = j.seq and j.verdict = 'wait'
+            returning o.conversation_id
         ), claimed as (
             update public.tgworker_outbox o
             set state = 'sending', attempts = o.attempts + 1, fence = j.fence,
@@ -523,6 +634,11 @@ begin
                 text_limit = case when j.is_new then p_text_limit else coalesce(o.text_limit, p_text_limit) end,
                 parse_mode = case when j.is_new then j.asked_mode else o.parse_mode end,
                 long_text = case when not j.is_new then o.long_text when j.is_long then j.text end,
+                files = j.carried,
+                caption_limit = case when j.carried is null then null when j.is_new then p_caption_limit
+                    else coalesce(o.caption_limit, p_caption_limit) end,
+                files_until = null,
+                error = case when o.error like 'waits for its attachments%' then null else o.error end,
                 worker_id = (select h.worker_id from held h where h.account = j.account),
                 chat_top_id = case when j.doubt is not null then o.chat_top_id else coalesce((
                     select k.telegram_id from public.tgworker_message_keys k
@@ -533,15 +649,19 @@ begin
             where o.seq = j.seq and j.verdict = 'sending'
             returning o.seq, o.message_id, o.integration_account_id as account, o.conversation_id, j.recipient,
                 to_jsonb(p) - 'integration_account_id' as peer, coalesce(o.long_text, j.text) as text, o.parse_mode,
-                o.text_limit, o.part, o.parts, j.known_id,
+                o.text_limit, o.part, o.parts, j.known_id, j.message_type, o.files,
+                coalesce(o.caption_limit, p_caption_limit) as caption_limit,
                 case when not j.has_begun then extract(epoch from o.expires_at - v_now)::double precision end
-                    as expires_in_s, o.attempts, o.claim, o.fence, j.random_id,
+                    as expires_in_s, o.attempts, o.claim, o.fence, public.tgworker_random_id(o.message_id, o.part) as random_id,
                 case when j.doubt is not null then jsonb_build_object(
                     'age_s', extract(epoch from v_now - j.doubt), 'top_id', coalesce(o.chat_top_id, 0),
                     'expired', j.expires_at is not null and j.expires_at <= v_now and not j.has_begun) end as doubt
         ), parts as (
             insert into public.tgworker_outbox_parts (message_id, part, random_id)
             select c.message_id, c.part, c.random_id from claimed c
+            union all
+            select c.message_id, k.part, public.tgworker_random_id(c.message_id, k.part)
+            from claimed c cross join generate_series(c.part + 1, jsonb_array_length(c.files) - 1) k (part)
             on conflict do nothing
         ), lanes as (
             update public.tgworker_lanes l
@@ -554,20 +674,26 @@ begin
                     'text', coalesce(c.text, ''), 'parse_mode', c.parse_mode, 'text_limit', c.text_limit,
                     'part', c.part, 'parts', c.parts, 'known_id', c.known_id,
                     'expires_in_s', c.expires_in_s, 'random_id', c.random_id,
-                    'number', c.attempts, 'claim', c.claim, 'doubt', c.doubt) order by c.seq)
+                    'number', c.attempts, 'claim', c.claim, 'doubt', c.doubt, 'message_type', c.message_type,
+                    'files', coalesce(c.files, '[]'), 'caption_limit', c.caption_limit,
+                    'more_random_ids', case when c.files is null then '[]'::jsonb else (
+                        select coalesce(jsonb_agg(public.tgworker_random_id(c.message_id, k.part) order by k.part), '[]')
+                        from generate_series(c.part + 1, jsonb_array_length(c.files) - 1) k (part)) end
+                    ) order by c.seq)
                 from claimed c),
             (select array_agg(c.account) from claimed c),
             (select array_agg((j.seq, 0, j.verdict, null, null, null, null,
                     case j.verdict when 'cancelled' then 'withdrawn by the application'
                         when 'expired' then 'it was not sent in time'
-                        when 'dead' then 'its conversation has no Telegram identity'
+                        when 'dead' then coalesce(j.wrong_files, 'its conversation has no Telegram identity')
                         else 'nobody knows whether Telegram has it, and its conversation has no Telegram identity now'
                     end,
                     j.state = 'sending', false)::public.tgworker_verdict)
-                from judged j where j.verdict <> 'sending'),
+                from judged j where j.verdict not in ('sending', 'wait')),
             (select array_agg(j.lane) from judged j where not j.wanted),
+            (select array_agg(w.conversation_id) from waiting w),
             (select array_agg(j.seq) from judged j)
-        into v_some, v_taken, v_verdicts, v_stray, v_judged;
+        into v_some, v_taken, v_verdicts, v_stray, v_waiting, v_judged;
 
         v_attempts := v_attempts || coalesce(v_some, '[]');
         if cardinality(v_seqs) > coalesce(cardinality(v_judged), 0) then
@@ -576,9 +702,9 @@ begin
             where l.head_seq = any (v_seqs) and l.head_seq <> all (coalesce(v_judged, '{}')) and l.fence is null
                 and l.integration_account_id = any (v_accounts);
         end if;
-        perform public.tgworker_relane(v_stray);
-        exit when v_verdicts is null and (v_stray is null or v_round > 1);
-        -- What ended has made room for the next of its conversation.
+        perform public.tgworker_relane(v_stray || v_waiting);
+        exit when v_verdicts is null and v_waiting is null and (v_stray is null or v_round > 1);
+        -- What ended has made room for the next of its conversation; what waits has taken no slot.
         perform public.tgworker_apply(v_verdicts, v_now);
         select array_agg(a.account), array_agg(a.fence), array_agg(a.free)
         into v_accounts, v_fences, v_free

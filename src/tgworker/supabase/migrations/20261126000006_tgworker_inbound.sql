@@ -235,8 +235,11 @@ begin
             cross join lateral (
                 select k.text from public.messages k where k.id = o.message_id offset 0
             ) m
+            -- (A file without a caption may be any.)
             join unnest(v_in) i on i.outgoing and i.chat_id = o.chat_id and i.text = m.text
                 and i.telegram_id > coalesce(o.chat_top_id, 0)
+                and case when o.files is null then i.message_type = 'text'
+                    else i.message_type <> 'text' and i.text <> '' end
             left join lateral (
                 select true as is_known from public.tgworker_message_keys k
                 where k.scope = p_account and k.telegram_id = i.telegram_id and k.chat_id = i.chat_id offset 0
@@ -731,7 +734,7 @@ end $$;
 -- DoubtStore.unnamed
 --
 -- answer  [{"message_id", "conversation_id", "peer", "text", "parse_mode", "text_limit", "random_id", "number", "claim",
---          "top_id"}]
+--          "top_id", "message_type", "files", "caption_limit"}]
 --
 -- What Telegram has under an id that nobody knows, the oldest first; each is handed out three times at most. top_id: the
 -- newest message of the chat that was known when it was sent. Raises 409 `lease_lost`.
@@ -757,7 +760,9 @@ begin
     select coalesce(jsonb_agg(jsonb_build_object('message_id', o.message_id, 'conversation_id', o.conversation_id,
         'peer', to_jsonb(p) - 'integration_account_id', 'text', coalesce(o.long_text, m.text, ''),
         'parse_mode', o.parse_mode, 'text_limit', coalesce(o.text_limit, 4096), 'random_id', k.random_id,
-        'number', o.attempts, 'claim', coalesce(o.claim, 0), 'top_id', coalesce(o.chat_top_id, 0))
+        'number', o.attempts, 'claim', coalesce(o.claim, 0), 'top_id', coalesce(o.chat_top_id, 0),
+        'message_type', m.message_type, 'files', coalesce(o.files, '[]'),
+        'caption_limit', coalesce(o.caption_limit, 1024))
         order by o.seq), '[]')
     into v_answer
     from looked o

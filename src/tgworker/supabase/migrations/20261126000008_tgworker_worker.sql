@@ -179,7 +179,7 @@ $$;
 -- p_heartbeat  {"worker", "incarnation", "seq", "status", "loops"}, see tgworker_heartbeat; null: none
 -- p_leases     see tgworker_renew_leases; null: none
 -- p_settled    p_items of tgworker_settle; null: none
--- p_slots, p_known, p_text_limit  see tgworker_claim, which comes last; null: no claim
+-- p_slots, p_known, p_text_limit, p_caption_limit, p_attachments_wait_s  see tgworker_claim, which comes last; null: no claim
 -- answer       {"now", "heartbeat": {"written"} or null, "leases": {…} or null, "settled": {…} or null,
 --               "claim": {…} or null, "error": {"code", "message"} or null}
 --
@@ -191,7 +191,8 @@ $$;
 create or replace function public.tgworker_tick(
     p_holder uuid, p_heartbeat jsonb default null, p_leases jsonb default null, p_ttl_s integer default 30,
     p_settled jsonb default null, p_slots jsonb default null, p_known uuid[] default '{}',
-    p_text_limit integer default 4096) returns jsonb
+    p_text_limit integer default 4096, p_caption_limit integer default 1024,
+    p_attachments_wait_s double precision default 3) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 declare
@@ -222,7 +223,8 @@ begin
     end if;
     if jsonb_typeof(p_slots) = 'array' then
         begin
-            v_claim := public.tgworker_claim(p_holder, p_slots, p_known, p_text_limit);
+            v_claim := public.tgworker_claim(p_holder, p_slots, p_known, p_text_limit, p_caption_limit,
+                p_attachments_wait_s);
         exception
             when transaction_rollback then
                 raise;

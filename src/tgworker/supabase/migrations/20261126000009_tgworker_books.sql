@@ -226,7 +226,9 @@ $$;
 -- OutboxBook.enqueue: does what the application does when a person sends messages to one chat, in their order.
 --
 -- p_to        a Telegram id (marked), @username, + and a phone number, or a conversation's uuid
--- p_messages  [{"id", "text"}], ids made by the caller: safe to repeat
+-- p_messages  [{"id", "text", "message_type", "files": [{"id", "bucket", "path", "file_name", "mime_type",
+--             "byte_size"}]}], ids made by the caller: safe to repeat; files become rows of `attachments`, in their order.
+--             Without a type it is `text`.
 -- answer      {"conversation_id"}
 --
 -- Raises 410 `account_gone`, 422 `recipient_unknown`.
@@ -283,11 +285,26 @@ begin
         end if;
     end if;
     insert into public.messages (id, owner_id, conversation_id, integration_account_id, identity_id, channel, direction,
-        text, message_type, sent_at, external_message_id)
-    select m.id, v_owned.owner, v_conversation, p_account, v_identity, 'telegram', 'outbound', m.text, 'text',
-        public.tgworker_now(), 'local-' || m.id
-    from rows from (jsonb_to_recordset(p_messages) as (id uuid, text text)) with ordinality m (id, text, n)
+        text, message_type, sent_at, external_message_id, raw_payload)
+    select m.id, v_owned.owner, v_conversation, p_account, v_identity, 'telegram', 'outbound', m.text,
+        coalesce(m.message_type, 'text'), public.tgworker_now(), 'local-' || m.id,
+        case when jsonb_typeof(m.files) = 'array' then jsonb_build_object(
+            'telegram', jsonb_build_object('attachments', jsonb_array_length(m.files))) end
+    from rows from (jsonb_to_recordset(p_messages) as (id uuid, text text, message_type text, files jsonb))
+        with ordinality m (id, text, message_type, files, n)
     order by m.n
+    on conflict (id) do nothing;
+    insert into public.attachments (id, owner_id, message_id, storage_bucket, storage_path, file_name, mime_type,
+        byte_size)
+    select f.id, v_owned.owner, m.id, f.bucket, f.path, f.file_name, f.mime_type, f.byte_size
+    from jsonb_to_recordset(p_messages) m (id uuid, files jsonb)
+    cross join lateral rows from (jsonb_to_recordset(
+        case when jsonb_typeof(m.files) = 'array' then m.files else '[]' end) as (id uuid, bucket text, path text,
+            file_name text, mime_type text, byte_size bigint))
+        with ordinality f (id, bucket, path, file_name, mime_type, byte_size, n)
+    where exists (select from public.messages k
+        where k.id = m.id and k.owner_id = v_owned.owner and k.conversation_id = v_conversation)
+    order by m.id, f.n
     on conflict (id) do nothing;
     return jsonb_build_object('conversation_id', v_conversation);
 end $$;
@@ -299,6 +316,12 @@ as $$
         'account', p.integration_account_id, 'seq', p.seq, 'state', p.state, 'attempts', p.attempts,
         'created_at', p.created_at, 'not_before', p.not_before, 'expires_at', p.expires_at, 'error', p.error,
         'part', p.part, 'parts', p.parts, 'cancel_asked_at', p.cancel_asked_at,
+        'bytes_done', p.bytes_done, 'bytes_total', p.bytes_total,
+        'files', case when p.attempts > 0 then coalesce(jsonb_array_length(p.files), 0) else (
+            select count(*) from public.messages m
+            join public.tgworker_attachments t on t.message_id = m.id
+            join public.attachments a on a.id = t.attachment_id and a.message_id = m.id and a.owner_id = m.owner_id
+            where m.id = p.message_id) end,
         'telegram_id', (select k.telegram_id from public.tgworker_outbox_parts k
             where k.message_id = p.message_id and k.part = 0))
 $$;
@@ -307,7 +330,7 @@ $$;
 --
 -- p_ids   message ids, as text: what is no uuid is not known
 -- answer  [{"message_id", "conversation_id", "account", "seq", "state", "attempts", "created_at", "not_before",
---          "expires_at", "error", "part", "parts", "cancel_asked_at", "telegram_id"}]; rows that the outbox does not know are missing
+--          "expires_at", "error", "part", "parts", "cancel_asked_at", "telegram_id", "files", "bytes_done", "bytes_total"}]; rows that the outbox does not know are missing
 create or replace function public.tgworker_outcomes(p_ids text[]) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, public, pg_temp
 as $$
@@ -323,7 +346,7 @@ end $$;
 
 -- OutboxBook.list_outbox
 --
--- p_states  null: everything that is not sent
+-- p_states  null: everything that is not sent, and what was sent before all of its attachments were linked
 -- p_after   the last seq of the page before; null for the first
 -- answer    as tgworker_outcomes, the oldest first
 create or replace function public.tgworker_list_outbox(
@@ -354,6 +377,9 @@ as $$
                     where w.state = 'sent' and c.state = 'sent' and (p_after is null or c.seq > p_after)
                     order by c.seq limit p_limit)
             ) s
+            union
+            select d.seq from public.tgworker_outbox d
+            where p_states is null and d.late_file and d.state = 'sent' and (p_after is null or d.seq > p_after)
         )
         order by o.seq limit p_limit
     ) k
@@ -426,7 +452,8 @@ begin
     with again as (
         update public.tgworker_outbox o
         set state = 'waiting', error = null, not_before = null, expires_at = null, doubt_since = null, attempts = 0,
-            settled_at = null, cancel_asked_at = null
+            settled_at = null, cancel_asked_at = null, filed_at = public.tgworker_now(), files_until = null,
+            late_file = false
         from public.messages m
         where o.message_id = any (p_ids) and m.id = o.message_id
             and m.direction = 'outbound' and m.channel = 'telegram'
@@ -441,6 +468,17 @@ begin
     perform public.tgworker_relane(v_conversations);
     return public.tgworker_states(p_ids);
 end $$;
+
+-- OutgoingMediaStore.record_progress
+--
+-- p_claim  of the attempt; nothing is written if it is not the newest
+create or replace function public.tgworker_record_progress(
+    p_message uuid, p_claim bigint, p_done bigint, p_total bigint) returns void
+language sql set search_path = pg_catalog, public, pg_temp
+as $$
+    update public.tgworker_outbox set bytes_done = p_done, bytes_total = p_total
+    where message_id = p_message and claim = p_claim and state = 'sending'
+$$;
 
 -- What Telegram and the database agree on, in the order in which it was stored; for the demo and for tests.
 --

@@ -269,6 +269,30 @@ begin
                 limit p_limit);
             perform public.tgworker_write_messages(v_ids);
             v_repaired := v_repaired + cardinality(v_ids);
+            -- Attachments of pending messages.
+            v_ids := array(
+                select distinct o.message_id
+                from public.tgworker_outbox o join public.attachments a on a.message_id = o.message_id
+                where o.settled_at is null and not exists (select from public.tgworker_attachments t
+                    where t.attachment_id = a.id and t.message_id = a.message_id)
+                limit p_limit);
+            perform public.tgworker_record_attachments(v_ids);
+            update public.tgworker_outbox o set files_until = null
+            where o.message_id = any (v_ids) and o.files_until is not null;
+            insert into public.tgworker_touched (conversation_id, integration_account_id)
+            select distinct o.conversation_id, o.integration_account_id
+            from public.tgworker_outbox o where o.message_id = any (v_ids);
+            v_repaired := v_repaired + cardinality(v_ids);
+            -- Those that came too late, at the very moment when their message was claimed.
+            perform public.tgworker_tell_late(array(
+                select distinct o.message_id
+                from public.tgworker_attachments t join public.tgworker_outbox o on o.message_id = t.message_id
+                where o.state = 'sent' and not o.late_file and not coalesce(o.files, '[]')
+                    @> jsonb_build_array(jsonb_build_object('id', t.attachment_id))
+                limit p_limit));
+            delete from public.tgworker_attachments t where t.attachment_id = any (array(
+                select k.attachment_id from public.tgworker_attachments k
+                where not exists (select from public.attachments a where a.id = k.attachment_id) limit p_limit));
         exception when query_canceled then
             -- The statement timeout: too long a table for this walk. It is not begun again every minute.
             v_compared := false;

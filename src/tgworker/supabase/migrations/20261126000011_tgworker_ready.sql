@@ -14,6 +14,7 @@ as $$
         ('conversations', 'primary_identity_id', 'conversations_identity', '(primary_identity_id)'),
         ('contact_identities', 'value', 'identities_value', '(owner_id, type, value)'),
         ('messages', 'conversation_id', 'messages_conversation', '(conversation_id, sent_at)'),
+        ('attachments', 'message_id', 'attachments_message', '(message_id)'),
         ('sync_history_jobs', 'integration_account_id', 'history_jobs_open',
             '(integration_account_id) where status in (''pending'', ''processing'')'),
         ('message_jobs', 'integration_account_id', 'message_jobs_open',
@@ -104,6 +105,14 @@ with pending as (
 )
 insert into public.tgworker_touched (conversation_id, integration_account_id)
 select distinct conversation_id, integration_account_id from queued;
+
+-- And their attachments.
+insert into public.tgworker_attachments (attachment_id, message_id)
+select a.id, a.message_id
+from public.attachments a join public.tgworker_outbox o on o.message_id = a.message_id
+where o.settled_at is null
+order by a.id
+on conflict do nothing;
 
 notify pgrst, 'reload schema';
 
