@@ -1,25 +1,30 @@
-"""Files of a message in Supabase's Storage: what ``send --file`` puts there, and that it takes it back."""
+"""``send --file`` on Supabase: what it puts into Storage and the tables, and that it takes it back."""
 
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import trio
 
+from cli.cli_kit import TEXT, Shell
+from stack_kit import Database
 from supabase.storage_world import StorageWorld, open_storage_world
 from tgworker.app.books import Books
 from tgworker.cli import _posting
 from tgworker.cli._attachments import local_files
 from tgworker.cli._posting import Letter, post
 from tgworker.cli._progress import Progress
+from tgworker.devstack import Stack
 from tgworker.embedded import DataFolder, HeartbeatFile, open_store
 from tgworker.embedded.errors import RecipientUnknown
 from tgworker.messaging.file_store import file_pieces
 from tgworker.messaging.media import FileKind
-from tgworker.messaging.models import MessageId
-from tgworker.supabase import KeyRefused
+from tgworker.messaging.models import MessageId, Secret
+from tgworker.messaging.places import Place
+from tgworker.supabase import Holder, KeyRefused, SupabaseLeases, SupabaseStore, open_rest, open_storage
 
 OWNER = "00000000-0000-0000-0000-00000000000a"
 BUCKET = "outgoing-files"
@@ -106,3 +111,41 @@ async def test_what_is_cancelled_in_the_middle_leaves_no_object(
         assert len(read) == 2
         assert stored(folder) == []
         assert rows(folder) == []
+
+
+async def test_the_whole_command_on_a_project(
+    stack: Stack,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shell = Shell(tmp_path, monkeypatch, capsys)
+    shell.set(SUPABASE_URL=stack.url, SUPABASE_SERVICE_ROLE_KEY=stack.keys.secret)
+    key = Secret(stack.keys.secret)
+    async with open_rest(stack.url, key) as rest:
+        leases = SupabaseLeases(rest, Holder(uuid4(), 1, "nobody"), clock=trio.current_time)
+        account = await SupabaseStore(rest, leases).add_account("alice", OWNER, "", user_id=1)
+    files = {"a.jpg": (b"\xff\xd8\xff\xe0" + bytes(700_000), "image/jpeg"), "b.pdf": (PDF, "application/pdf")}
+    for name, (content, _) in files.items():
+        await trio.Path(tmp_path / name).write_bytes(content)
+    options = [word for name in files for word in ("--file", name)]
+    send = ("send", "--account", "alice", "--json", *options)
+    done = await shell.along(*send, "--to", "5", "--text", TEXT)
+    assert (done.code, done.complaints) == (0, [])
+    assert (done.last["enqueued"], done.last["files"]) == (1, 2)
+    (listed,) = (await shell.along("outbox", "list", "--json")).rows
+    assert [listed["message_id"]] == done.last["message_ids"]
+    assert (listed["account_id"], listed["state"], listed["files"]) == (account, "waiting", 2)
+    assert await database.sql("select text, message_type from messages") == f"{TEXT}|photo"
+    stored = (await database.sql("select file_name, storage_bucket, storage_path from attachments")).split()
+    assert sorted(row.partition("|")[0] for row in stored) == sorted(files)
+    async with open_storage(stack.url, key) as storage:
+        for name, bucket, path in (row.split("|") for row in stored):
+            async with storage.download(Place(bucket, path)) as download:
+                assert (b"".join([piece async for piece in download]), download.content_type) == files[name]
+    (await shell.along(*send, "--to", "nobody")).refused(2, "'nobody' is no recipient")
+    assert await database.sql("select count(*) from messages") == "1"
+    assert await database.sql("select count(*) from attachments") == "2"
+    shell.set(SUPABASE_SERVICE_ROLE_KEY=stack.keys.anon)
+    (await shell.along(*send, "--to", "5")).refused(2, "SUPABASE_SERVICE_ROLE_KEY")
