@@ -12,9 +12,12 @@ from tgworker.telegram.quiet_log import QuietLogger
 
 NEEDED = {
     "client": (
-        "_authorized _borrowed_senders _call _keepalive_loop _log _mb_entity_cache "
-        "_message_box _on_login _preprocess_updates _save_states_and_entities _sender _update_loop "
-        "_updates_error _updates_handle _updates_queue"
+        "_authorized _borrowed_senders _call _connection _init_request _keepalive_loop _local_addr _log "
+        "_mb_entity_cache _message_box _on_login _preprocess_updates _proxy _save_states_and_entities "
+        "_sender _update_loop _updates_error _updates_handle _updates_queue _use_ipv6"
+    ),
+    "client._init_request": (
+        "api_id app_version device_model lang_code proxy system_lang_code system_version"
     ),
     "client._sender": (
         "_connection _disconnect _handle_new_session_created _pending_ack _pending_state _process_message "
