@@ -214,25 +214,42 @@ class EmbeddedStore:
     ) -> Turn:
         """See `tgworker.messaging.store_ports.OutboxStore`. Costs next to nothing while nothing changes.
 
-        A transaction for what is settled, which need not survive a power failure, and one for the claim.
+        One transaction: much of what it costs is its commit. What is settled need not survive a power failure
+        (it is asked again, under the claim that survived), but a claim has to. A claim that fails is undone
+        alone; so a worker that was superseded may still say what became of its attempts.
         """
-        if settled:
-            await self._settle(settled)
-        return await self._claim(slots, known, text_limit, caption_limit) if slots or known else Turn(())
-
-    async def _settle(self, settled: Sequence[Settled]) -> None:
+        if not settled:
+            return await self._claim(slots, known, text_limit, caption_limit) if slots or known else Turn(())
         now = self._now()
+        failures: list[Exception] = []
 
-        def work(connection: sqlite3.Connection) -> None:
-            settling.begin(connection)
-            settling.stage_settled(connection, settled, now)
-            settling.apply(connection, now)
-            for item in settled:
-                if isinstance(item.outcome, Sent) and item.outcome.more:
-                    recognising.learn(connection, item.attempt.account_id, item.outcome.more, now)
+        def work(connection: sqlite3.Connection) -> Turn:
+            self._settle(connection, settled, now)
+            if not (slots or known):
+                return Turn(())
+            connection.execute("savepoint claim")
+            try:
+                self._check_fence(connection)
+                return self._claimed(connection, slots, known, now, text_limit, caption_limit)
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below, once the rest is committed
+                connection.execute("rollback to claim")
+                failures.append(error)
+                return Turn(())
 
-        # What a power failure takes away of this is asked again, under the claim that it did not take.
-        await self._database.write(work, durable=False)
+        turn = await self._database.write(work, durable=bool(slots))
+        if failures:
+            raise failures[0]
+        return turn
+
+    def _settle(self, connection: sqlite3.Connection, settled: Sequence[Settled], now: datetime) -> None:
+        settling.begin(connection)
+        settling.stage_settled(connection, settled, now)
+        settling.apply(connection, now)
+        for item in settled:
+            if isinstance(item.outcome, Sent) and item.outcome.more:
+                recognising.learn(connection, item.attempt.account_id, item.outcome.more, now)
 
     async def _claim(
         self,
@@ -242,18 +259,27 @@ class EmbeddedStore:
         caption_limit: int,
     ) -> Turn:
         now = self._now()
-
-        def claim(connection: sqlite3.Connection) -> Turn:
-            attempts = self._claims.claim(
-                connection, slots, known, now, text_limit=text_limit, caption_limit=caption_limit
-            )
-            return Turn(attempts, deciding.withdrawn(connection, known))
-
         claimed = await self._database.write_unless(
             lambda connection: self._claims.nothing_new(connection, slots, known, now),
-            self._fenced(claim),
+            self._fenced(
+                lambda connection: self._claimed(connection, slots, known, now, text_limit, caption_limit)
+            ),
         )
         return claimed or Turn(())
+
+    def _claimed(
+        self,
+        connection: sqlite3.Connection,
+        slots: Mapping[AccountId, int],
+        known: Collection[MessageId],
+        now: datetime,
+        text_limit: int,
+        caption_limit: int,
+    ) -> Turn:
+        attempts = self._claims.claim(
+            connection, slots, known, now, text_limit=text_limit, caption_limit=caption_limit
+        )
+        return Turn(attempts, deciding.withdrawn(connection, known))
 
     def watch(self, *, every_s: float) -> FileWatch:
         """The early wake-up: sees what other processes write, and rows whose time has come.
@@ -599,14 +625,17 @@ class EmbeddedStore:
         """``work``, if no newer worker has opened the store."""
 
         def fenced(connection: sqlite3.Connection) -> T:
-            current = connection.execute(_FENCE).fetchone()[0]
-            if current != self._fence:
-                raise StoreSuperseded(
-                    f"{self._database.path} belongs to a newer worker (fence {current}, not {self._fence})"
-                )
+            self._check_fence(connection)
             return work(connection)
 
         return fenced
+
+    def _check_fence(self, connection: sqlite3.Connection) -> None:
+        current = connection.execute(_FENCE).fetchone()[0]
+        if current != self._fence:
+            raise StoreSuperseded(
+                f"{self._database.path} belongs to a newer worker (fence {current}, not {self._fence})"
+            )
 
 
 def _save_peers(connection: sqlite3.Connection, account_id: AccountId, some: Sequence[Peer]) -> None:
