@@ -72,7 +72,6 @@ class LineCrew:
             nursery.cancel_scope.cancel(reason=f"account {self.account_id} lost its line")
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(end_with, connection.wait_lost, name="line")
             nursery.start_soon(
                 end_with, partial(keep_alive, self.pulse, connection, desk, context.limits), name="keepalive"
             )
@@ -82,7 +81,6 @@ class LineCrew:
                 is_known = trio.Event()
                 nursery.start_soon(end_with, partial(self._introduce, is_known), name="introduction")
                 nursery.start_soon(self._begin_sending, is_known, name="introduction's bound")
-            nursery.start_soon(desk.run_parked, name="parked")
             nursery.start_soon(
                 end_with,
                 partial(
@@ -152,6 +150,7 @@ class LineCrew:
                 )
 
             nursery.start_soon(run_senders, desk, context.in_flight, send, name="senders")
+            await end_with(connection.wait_lost)
         # Several parts may notice in the same step. Telegram's final no explains the others.
         return unless_refused(next((one for one in endings if isinstance(one, AccountRefused)), endings[0]))
 

@@ -14,6 +14,8 @@ Take = Callable[[], Awaitable[Attempt | None]]
 async def run_senders(desk: Desk, most: int, sender: Callable[[Take], Awaitable[None]]) -> None:
     """Run senders until cancelled; one always waits for work, as long as fewer than ``most`` are busy.
 
+    Attempts that are parked at the desk are queued again for them at their time.
+
     Args:
         desk: Where attempts come from.
         most: How many there are at most: to so many chats is sent at the same time.
@@ -23,7 +25,7 @@ async def run_senders(desk: Desk, most: int, sender: Callable[[Take], Awaitable[
     """
     async with trio.open_nursery() as nursery:
         _Crew(desk, most, sender, nursery).grow()
-        await trio.sleep_forever()
+        await desk.run_parked()
 
 
 class _Crew:
