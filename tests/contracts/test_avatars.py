@@ -9,9 +9,6 @@ from contracts.store_kit import OTHER_OWNER, OWNER, Inbox, batch, inbound, user
 from tgworker.messaging.incoming_files import Fetched, FetchLater, FetchOutcome, NotFetched, WantedAvatar
 from tgworker.messaging.models import Peer, PeerKind
 
-# (What the SQL of Supabase does not do yet.)
-pytestmark = pytest.mark.parametrize("open_store_kit", ["embedded"], indirect=True)
-
 FETCHED = Fetched("media", "avatars/9.jpg", "9.jpg", "image/jpeg", 20_000)
 PHOTO = 5_400_000_000_000_000_001
 OTHER_PHOTO = -5_400_000_000_000_000_002

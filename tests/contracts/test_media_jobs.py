@@ -10,11 +10,8 @@ from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, batch, inbound
 from tgworker.messaging.incoming_files import Fetched, FetchLater, FetchOutcome, IncomingFile, NotFetched
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import FileFacts, FileKind
-from tgworker.messaging.models import MessageId
+from tgworker.messaging.models import Gap, MessageId
 from tgworker.messaging.outcomes import Sent, Settled
-
-# (What the SQL of Supabase does not do yet.)
-pytestmark = pytest.mark.parametrize("open_store_kit", ["embedded"], indirect=True)
 
 PHOTO = FileFacts(FileKind.PHOTO, 70_000, "image/jpeg", width=1280, height=720)
 VIDEO = FileFacts(FileKind.VIDEO, 5_000_000_000, "video/mp4", "holiday 🏖.mp4", 12.5, 640, 480)
@@ -46,13 +43,16 @@ def row(inbox: Inbox, message_id: MessageId) -> Mapping[str, Any]:
     return found
 
 
-async def history(inbox: Inbox, *messages: Any, known_top: int | None = None) -> None:
+async def history(inbox: Inbox, *messages: Any, fills_gap: bool = False) -> None:
     """Messages that a history job found."""
-    inbox.kit.app.insert(
-        "sync_history_jobs", owner_id=OWNER, integration_account_id=inbox.account, telegram_id="500"
-    )
+    if fills_gap:
+        await inbox.store.ingest(inbox.account, batch(gaps=[Gap(500, None)]))
+    else:
+        inbox.kit.app.insert(
+            "sync_history_jobs", owner_id=OWNER, integration_account_id=inbox.account, telegram_id="500"
+        )
     (job,) = await inbox.store.claim_history([inbox.account], known=())
-    await inbox.store.save_history(replace(job, known_top=known_top), messages, [])
+    await inbox.store.save_history(job, messages, [])
     await inbox.store.finish_history(job.id)
 
 
@@ -102,7 +102,9 @@ async def test_what_fills_a_gap_is_no_history(inbox: Inbox) -> None:
     """Nobody has seen it yet: it comes as what is new."""
     await inbox.store.ingest(inbox.account, batch(inbound(500, 5, file=PHOTO)))
     later = START.replace(hour=20)
-    await history(inbox, inbound(500, 4, file=PHOTO), inbound(500, 6, file=PHOTO, sent_at=later), known_top=5)
+    await history(
+        inbox, inbound(500, 4, file=PHOTO), inbound(500, 6, file=PHOTO, sent_at=later), fills_gap=True
+    )
     assert await wanted_ids(inbox) == [6, 5, 4]
 
 

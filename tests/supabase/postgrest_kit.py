@@ -12,6 +12,7 @@ import psycopg
 from contracts.store_kit import Calendar
 from supabase_schema.rpc_kit import Ids, PostgresApplication, open_database
 from tgworker.devstack import Binaries, Cluster, Folders, Postgrest, open_postgrest, project_keys
+from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
@@ -101,6 +102,10 @@ class GreedyStore(SupabaseStore):
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         await self.take([account_id])
         return await super().ingest(account_id, batch)
+
+    async def finish_file(self, account_id: AccountId, file: IncomingFile, outcome: FetchOutcome) -> None:
+        await self.take([account_id])
+        await super().finish_file(account_id, file, outcome)
 
     async def record_introduced(self, account_id: AccountId) -> None:
         await self.take([account_id])

@@ -11,8 +11,16 @@ import msgspec
 import trio
 
 from tgworker.embedded import EmbeddedStore
+from tgworker.messaging.incoming_files import (
+    Fetched,
+    FetchLater,
+    FetchOutcome,
+    IncomingFile,
+    NotFetched,
+    WantedAvatar,
+)
 from tgworker.messaging.limits import Retention
-from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, FileKind
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     AccountId,
@@ -275,6 +283,31 @@ class ScriptedFunctions:
         stored = UpdateBatch(batch.messages, batch.peers, batch.sent_ids, batch.position, gaps)
         return {"new": await self._store.ingest(p_account, stored)}
 
+    async def tgworker_wanted_files(self, *, p_account: AccountId, p_limit: int) -> object:
+        return msgspec.to_builtins(list(await self._store.wanted_files(p_account, limit=p_limit)))
+
+    async def tgworker_finish_file(
+        self, *, p_account: AccountId, p_fence: int, p_message: MessageId, p_outcome: Json
+    ) -> None:
+        assert p_fence == FENCE
+        outcome = _fetched(p_outcome)
+        file = IncomingFile(p_message, "", 0, 0, FileFacts(FileKind.DOCUMENT, 0), _tries(p_outcome))
+        await self._store.finish_file(p_account, file, outcome)
+
+    async def tgworker_wanted_avatars(self, *, p_account: AccountId, p_limit: int) -> object:
+        return msgspec.to_builtins(list(await self._store.wanted_avatars(p_account, limit=p_limit)))
+
+    async def tgworker_finish_avatar(
+        self, *, p_account: AccountId, p_fence: int, p_chat: int, p_photo: int, p_outcome: Json
+    ) -> None:
+        assert p_fence == FENCE
+        owner = next(each.owner_id for each in await self._store.active_accounts() if each.id == p_account)
+        avatar = WantedAvatar(p_chat, p_photo, owner, _tries(p_outcome))
+        outcome = _fetched(
+            {"bucket": "", "path": "", "file_name": "", "mime_type": "", "byte_size": 0, **p_outcome}
+        )
+        await self._store.finish_avatar(p_account, avatar, outcome, url=p_outcome.get("url"))
+
     # Jobs
 
     async def tgworker_count_pending(self) -> object:
@@ -346,6 +379,25 @@ def _found(item: Json) -> Peer | Refused | Deferred:
             return Refused(item["reason"])
         case "deferred":
             return Deferred(item["retry_after_s"], item["reason"])
+        case other:
+            raise LookupError(other)
+
+
+def _tries(item: Json) -> int:
+    """How many attempts failed before one that counts, or none that does."""
+    return int(item.get("tries", 0))
+
+
+def _fetched(item: Json) -> FetchOutcome:
+    match item["outcome"]:
+        case "fetched":
+            names = ("bucket", "path", "file_name", "mime_type", "byte_size")
+            return Fetched(**{name: item[name] for name in names})
+        case "later":
+            # (They are counted by who asks.)
+            return FetchLater(item["retry_after_s"], item["reason"], counts=False)
+        case "unwanted" | "failed":
+            return NotFetched(item["reason"], unwanted=item["outcome"] == "unwanted")
         case other:
             raise LookupError(other)
 

@@ -11,8 +11,16 @@ import psycopg
 from psycopg import sql
 
 from tgworker.messaging.books import one_caption
+from tgworker.messaging.incoming_files import (
+    Fetched,
+    FetchLater,
+    FetchOutcome,
+    IncomingFile,
+    NotFetched,
+    WantedAvatar,
+)
 from tgworker.messaging.limits import Retention
-from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
+from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, FileKind, OutgoingFile
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     Account,
@@ -282,6 +290,37 @@ class RpcStore:
         assert answer["new"] == len(answer["messages"])
         return int(answer["new"])
 
+    # MediaStore
+
+    async def wanted_files(self, account_id: AccountId, *, limit: int = 100) -> Sequence[IncomingFile]:
+        rows = self.rpc("tgworker_wanted_files", p_account=account_id, p_limit=limit)
+        return [_file(row) for row in rows]
+
+    async def finish_file(self, account_id: AccountId, file: IncomingFile, outcome: FetchOutcome) -> None:
+        self.rpc(
+            "tgworker_finish_file",
+            p_account=account_id,
+            p_fence=self._fence(account_id),
+            p_message=file.message_id,
+            p_outcome=_fetched(outcome, file.tries),
+        )
+
+    async def wanted_avatars(self, account_id: AccountId, *, limit: int = 100) -> Sequence[WantedAvatar]:
+        rows = self.rpc("tgworker_wanted_avatars", p_account=account_id, p_limit=limit)
+        return [WantedAvatar(**row) for row in rows]
+
+    async def finish_avatar(
+        self, account_id: AccountId, avatar: WantedAvatar, outcome: FetchOutcome, *, url: str | None = None
+    ) -> None:
+        self.rpc(
+            "tgworker_finish_avatar",
+            p_account=account_id,
+            p_fence=self._fence(account_id),
+            p_chat=avatar.chat_id,
+            p_photo=avatar.photo_id,
+            p_outcome={**_fetched(outcome, avatar.tries), "url": url},
+        )
+
     # RecipientStore
 
     async def recipients(self, account_id: AccountId, *, limit: int = 1000) -> Recipients:
@@ -547,7 +586,33 @@ def storable(text: str) -> str:
 
 def _message(message: ChatMessage) -> dict[str, Any]:
     row = asdict(message)
+    if message.file is not None:
+        facts = asdict(message.file)
+        row["file"] = {name: storable(it) if isinstance(it, str) else it for name, it in facts.items()}
     return {**row, "text": storable(message.text), "sent_at": message.sent_at.isoformat()}
+
+
+def _file(row: Mapping[str, Any]) -> IncomingFile:
+    facts: dict[str, Any] = {**row["facts"], "kind": FileKind(row["facts"]["kind"])}
+    values: dict[str, Any] = {**row, "facts": FileFacts(**facts)}
+    return IncomingFile(**values)
+
+
+def _fetched(outcome: FetchOutcome, tries: int) -> dict[str, Any]:
+    match outcome:
+        case Fetched():
+            return {"outcome": "fetched", **asdict(outcome)}
+        case NotFetched(reason, unwanted):
+            return {"outcome": "unwanted" if unwanted else "failed", "reason": reason}
+        case FetchLater(retry_after_s, reason, counts):
+            return {
+                "outcome": "later",
+                "retry_after_s": retry_after_s,
+                "reason": reason,
+                "tries": tries + counts,
+            }
+        case _:
+            assert_never(outcome)
 
 
 def _settled(item: Settled) -> dict[str, Any]:

@@ -30,6 +30,7 @@ STORES = (
     store_ports.PendingStore,
     store_ports.HeartbeatWriter,
     media_ports.OutgoingMediaStore,
+    media_ports.MediaStore,
     books.AccountBook,
     books.OutboxBook,
     books.HeartbeatReader,

@@ -1,6 +1,7 @@
 """What functions of the database take and give: as msgspec reads it, and as the messaging core means it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ class PeerRow(Row):
     phone: str | None = None
     is_self: bool = False
     is_contact: bool = False
+    photo_id: int | None = None
 
     def peer(self) -> Peer:
         """As the messaging core has it."""
@@ -42,6 +44,7 @@ class PeerRow(Row):
             phone=self.phone,
             is_self=self.is_self,
             is_contact=self.is_contact,
+            photo_id=self.photo_id,
         )
 
 
@@ -102,6 +105,7 @@ def peers_json(peers: Iterable[Peer]) -> Sequence[Mapping[str, object]]:
             "phone": peer.phone.lstrip("+") if peer.phone else None,
             "is_self": peer.is_self,
             "is_contact": peer.is_contact,
+            "photo_id": peer.photo_id,
         }
         for peer in peers
     ]
@@ -134,6 +138,7 @@ def messages_json(messages: Iterable[ChatMessage]) -> Sequence[Mapping[str, obje
             "message_type": message.message_type,
             "sent_at": message.sent_at,
             "raw_payload": kept_json(message.raw_payload),
+            "file": None if message.file is None else kept_json(asdict(message.file)),
         }
         for message in messages
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
+from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
@@ -34,7 +35,7 @@ from tgworker.supabase.books import Outbox
 from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
-from tgworker.supabase.media import OutgoingMedia
+from tgworker.supabase.media import IncomingMedia, OutgoingMedia
 from tgworker.supabase.owning import Doubts
 from tgworker.supabase.recipients import AccountRecipients
 from tgworker.supabase.rest import Rest
@@ -52,8 +53,8 @@ class _Swept(Row):
 class SupabaseStore:
     """One project's store.
 
-    Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `DoubtStore`, `WaitStore`,
-    `HistoryStore`, `JobStore`, `PendingStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
+    Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `MediaStore`, `DoubtStore`,
+    `WaitStore`, `HistoryStore`, `JobStore`, `PendingStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
     outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
@@ -74,6 +75,7 @@ class SupabaseStore:
         self._leases = leases
         self._attachments_wait_s = attachments_wait_s
         self._outgoing_media = OutgoingMedia(rest)
+        self._incoming_media = IncomingMedia(rest, leases)
         self._accounts = Accounts(rest, leases)
         self._inbox = Inbox(rest, leases)
         self._doubts = Doubts(rest, leases)
@@ -161,6 +163,26 @@ class SupabaseStore:
     async def ingest(self, account_id: AccountId, batch: UpdateBatch) -> int:
         """See `tgworker.messaging.store_ports.InboundStore`."""
         return await self._inbox.ingest(account_id, batch)
+
+    # MediaStore
+
+    async def wanted_files(self, account_id: AccountId, *, limit: int = 100) -> Sequence[IncomingFile]:
+        """See `tgworker.messaging.media_ports.MediaStore`."""
+        return await self._incoming_media.wanted_files(account_id, limit=limit)
+
+    async def finish_file(self, account_id: AccountId, file: IncomingFile, outcome: FetchOutcome) -> None:
+        """See `tgworker.messaging.media_ports.MediaStore`."""
+        await self._incoming_media.finish_file(account_id, file, outcome)
+
+    async def wanted_avatars(self, account_id: AccountId, *, limit: int = 100) -> Sequence[WantedAvatar]:
+        """See `tgworker.messaging.media_ports.MediaStore`."""
+        return await self._incoming_media.wanted_avatars(account_id, limit=limit)
+
+    async def finish_avatar(
+        self, account_id: AccountId, avatar: WantedAvatar, outcome: FetchOutcome, *, url: str | None = None
+    ) -> None:
+        """See `tgworker.messaging.media_ports.MediaStore`."""
+        await self._incoming_media.finish_avatar(account_id, avatar, outcome, url=url)
 
     # RecipientStore
 

@@ -57,8 +57,15 @@ create table if not exists public.tgworker_peers (
     phone text,
     is_self boolean not null default false,
     is_contact boolean not null default false,
+    photo_id bigint, -- of the newest photo that Telegram told of
+    avatar_id bigint, -- of the photo that was fetched
+    avatar_tries integer not null default 0, -- so often the newest one could not be fetched
+    avatar_not_before timestamptz,
     primary key (integration_account_id, chat_id)
 );
+create index if not exists tgworker_peers_avatars
+    on public.tgworker_peers (integration_account_id, avatar_tries, chat_id)
+    where photo_id is not null and photo_id is distinct from avatar_id and avatar_tries < 5;
 create index if not exists tgworker_peers_username on public.tgworker_peers (integration_account_id, lower(username))
     where username is not null;
 create index if not exists tgworker_peers_phone on public.tgworker_peers (integration_account_id, phone)
@@ -114,6 +121,26 @@ create table if not exists public.tgworker_message_keys (
 create index if not exists tgworker_message_keys_chat
     on public.tgworker_message_keys (scope, chat_id, telegram_id);
 create index if not exists tgworker_message_keys_message on public.tgworker_message_keys (message_id);
+
+-- Files of stored messages that are to be fetched from Telegram: filed with their messages, in the same transaction.
+create table if not exists public.tgworker_files (
+    message_id uuid primary key,
+    integration_account_id uuid not null,
+    chat_id bigint not null, -- marked
+    telegram_id bigint not null,
+    facts jsonb not null, -- what was said of the file when the message came
+    sent_at timestamptz not null,
+    is_history boolean not null, -- a history had it: it comes after what is new
+    state text not null default 'pending' check (state in ('pending', 'done', 'unwanted', 'failed')),
+    tries integer not null default 0, -- so many failed
+    not_before timestamptz,
+    error text,
+    settled_at timestamptz
+);
+create index if not exists tgworker_files_wanted
+    on public.tgworker_files (integration_account_id, is_history, sent_at desc, telegram_id desc)
+    where state = 'pending';
+create index if not exists tgworker_files_settled on public.tgworker_files (settled_at) where settled_at is not null;
 
 create sequence if not exists public.tgworker_claim_tokens;
 
@@ -340,7 +367,7 @@ begin
     if to_regtype('public.tgworker_incoming') is null then
         create type public.tgworker_incoming as (
             n integer, chat_id bigint, telegram_id bigint, sender_id bigint, outgoing boolean, text text,
-            message_type text, sent_at timestamptz, raw_payload jsonb, message_id uuid);
+            message_type text, sent_at timestamptz, raw_payload jsonb, message_id uuid, file jsonb);
     end if;
 end $$;
 

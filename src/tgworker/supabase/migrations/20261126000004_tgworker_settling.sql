@@ -84,6 +84,7 @@ begin
     where message_id = p_second and not exists (select from public.attachments a where a.message_id = p_first);
     perform set_config('tgworker.writing', v_writing, true);
     update public.message_events set message_id = p_first where message_id = p_second;
+    delete from public.tgworker_files where message_id = p_second;
     delete from public.messages where id = p_second;
 exception when integrity_constraint_violation then
     -- A table of the application that we do not know refers to the second one. It is shown twice, and sent once.
@@ -225,12 +226,17 @@ end $$;
 
 -- A peer as JSON:
 -- {"chat_id", "kind", "access_hash", "first_name", "last_name", "title", "username", "phone", "is_self",
---  "is_contact"}
+--  "is_contact", "photo_id"}
+create or replace function public.tgworker_peer_json(p public.tgworker_peers) returns jsonb
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select to_jsonb(p) - '{integration_account_id,avatar_id,avatar_tries,avatar_not_before}'::text[]
+$$;
+
 create or replace function public.tgworker_peer(p_account uuid, p_chat bigint) returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
-    select to_jsonb(p) - 'integration_account_id'
-    from public.tgworker_peers p where p.integration_account_id = p_account and p.chat_id = p_chat
+    select public.tgworker_peer_json(p) from public.tgworker_peers p where p.integration_account_id = p_account and p.chat_id = p_chat
 $$;
 
 -- The first half of OutboxStore.turn

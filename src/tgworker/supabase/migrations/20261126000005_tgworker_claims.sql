@@ -362,16 +362,12 @@ end $$;
 
 -- Telegram's idempotency key: a function of message and part, the same in every attempt.
 create or replace function public.tgworker_random_id(p_message uuid, p_part integer) returns bigint
-language sql immutable set search_path = pg_catalog, public, pg_temp
+language plpgsql immutable set search_path = pg_catalog, public, pg_temp
 as $$
-    select ('x' || left(encode(sha256(convert_to('tgworker:' || p_message || ':' || p_part, 'UTF8')), 'hex'), 16))
-        ::bit(64)::bigint
-$$;
-
--- Whether a message of this type is nothing without a file.
-create or replace function public.tgworker_is_file_type(p_type text) returns boolean
-language sql immutable set search_path = pg_catalog, public, pg_temp
-as $$ select coalesce(p_type not in ('text', '') and p_type not like 'service\_%', false) $$;
+begin
+    return ('x' || left(encode(sha256(convert_to('tgworker:' || p_message || ':' || p_part, 'UTF8')), 'hex'), 16))
+        ::bit(64)::bigint;
+end $$;
 
 -- Whether a row that may carry files waits for them (wait_until), ends without them (error alone), or goes with what is
 -- there (neither).
@@ -596,6 +592,10 @@ begin
             select r.*,
                 case when r.recipient ~ '^-?[0-9]{1,18}$' then r.recipient::bigint
                     when r.recipient ~ '^[@+]' then public.tgworker_chat_of(r.account, r.recipient) end as chat_id,
+                -- (As in tgworker_random_id, which costs more.)
+                ('x' || left(encode(sha256(convert_to(
+                    'tgworker:' || r.message_id || ':' || r.part, 'UTF8')), 'hex'), 16))
+                    ::bit(64)::bigint as random_id,
                 case
                     when not r.wanted then null
                     -- The message went away, or is somebody else's now, while it was in flight.
@@ -617,7 +617,8 @@ begin
                 from public.tgworker_judge_files(r.asked_files, coalesce(jsonb_array_length(r.linked), 0), r.filed_at,
                     v_now, p_attachments_wait_s) j
                 where r.wanted and r.doubt is null and not r.has_begun
-                    and (r.linked is not null or public.tgworker_is_file_type(r.message_type)
+                    -- (The types without which a message is nothing without a file.)
+                    and (r.linked is not null or r.message_type not in ('text', '') and r.message_type not like 'service\_%'
                         or jsonb_typeof(r.asked_files) = 'number' and r.asked_files::text ~ '^([1-9]\d?|100)$')
             ) f on true
         ), waiting as (
@@ -648,11 +649,11 @@ begin
                 on p.integration_account_id = j.account and p.chat_id = j.chat_id
             where o.seq = j.seq and j.verdict = 'sending'
             returning o.seq, o.message_id, o.integration_account_id as account, o.conversation_id, j.recipient,
-                to_jsonb(p) - 'integration_account_id' as peer, coalesce(o.long_text, j.text) as text, o.parse_mode,
+                to_jsonb(p) - '{integration_account_id,avatar_id,avatar_tries,avatar_not_before}'::text[] as peer, coalesce(o.long_text, j.text) as text, o.parse_mode,
                 o.text_limit, o.part, o.parts, j.known_id, j.message_type, o.files,
                 coalesce(o.caption_limit, p_caption_limit) as caption_limit,
                 case when not j.has_begun then extract(epoch from o.expires_at - v_now)::double precision end
-                    as expires_in_s, o.attempts, o.claim, o.fence, public.tgworker_random_id(o.message_id, o.part) as random_id,
+                    as expires_in_s, o.attempts, o.claim, o.fence, j.random_id,
                 case when j.doubt is not null then jsonb_build_object(
                     'age_s', extract(epoch from v_now - j.doubt), 'top_id', coalesce(o.chat_top_id, 0),
                     'expired', j.expires_at is not null and j.expires_at <= v_now and not j.has_begun) end as doubt

@@ -38,16 +38,16 @@ begin
     with given as (
         select distinct on (p.chat_id) p.chat_id, p.kind, p.access_hash, p.first_name, p.last_name, p.title,
             p.username, ltrim(p.phone, '+') as phone, coalesce(p.is_self, false) as is_self,
-            coalesce(p.is_contact, false) as is_contact
+            coalesce(p.is_contact, false) as is_contact, p.photo_id
         from rows from (jsonb_to_recordset(p_peers) as (chat_id bigint, kind text, access_hash bigint,
             first_name text, last_name text, title text, username text, phone text, is_self boolean,
-            is_contact boolean))
+            is_contact boolean, photo_id bigint))
             with ordinality p (chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self,
-                is_contact, n)
+                is_contact, photo_id, n)
         order by p.chat_id, p.n desc
     ), kept as (
         insert into public.tgworker_peers as k (integration_account_id, chat_id, kind, access_hash, first_name,
-            last_name, title, username, phone, is_self, is_contact)
+            last_name, title, username, phone, is_self, is_contact, photo_id)
         select p_account, g.* from given g
         on conflict (integration_account_id, chat_id) do update set
             kind = excluded.kind,
@@ -62,10 +62,15 @@ begin
                     is not null as named) n),
             phone = coalesce(excluded.phone, k.phone),
             is_self = excluded.is_self,
-            is_contact = excluded.is_contact
+            is_contact = excluded.is_contact,
+            photo_id = coalesce(excluded.photo_id, k.photo_id),
+            -- Another photo is tried anew, at once.
+            avatar_tries = case when excluded.photo_id <> k.photo_id then 0 else k.avatar_tries end,
+            avatar_not_before = case when excluded.photo_id <> k.photo_id then null else k.avatar_not_before end
         where (excluded.access_hash is not null and excluded.access_hash is distinct from k.access_hash)
             or excluded.kind <> k.kind or excluded.is_self <> k.is_self
             or excluded.is_contact <> k.is_contact
+            or (excluded.photo_id is not null and excluded.photo_id is distinct from k.photo_id)
             or (excluded.phone is not null and excluded.phone is distinct from k.phone)
             or (coalesce(excluded.first_name, excluded.last_name, excluded.title, excluded.username) is not null
                 and (excluded.first_name, excluded.last_name, excluded.title, excluded.username)
@@ -200,12 +205,12 @@ begin
     -- Each gets an id that grows with time: a UUID of version 7 (RFC 9562), with its number in the batch.
     select array_agg((m.n, m.chat_id, m.telegram_id, m.sender_id, coalesce(m.outgoing, false), m.text,
         coalesce(m.message_type, 'text'), m.sent_at, m.raw_payload,
-        v_moment || lpad(to_hex(m.n % 4096), 3, '0') || substr(gen_random_uuid()::text, 19)
+        v_moment || lpad(to_hex(m.n % 4096), 3, '0') || substr(gen_random_uuid()::text, 19), m.file
         )::public.tgworker_incoming order by m.n)
     into v_in
     from rows from (jsonb_to_recordset(p_messages) as (chat_id bigint, telegram_id bigint, sender_id bigint,
-        outgoing boolean, text text, message_type text, sent_at timestamptz, raw_payload jsonb))
-        with ordinality m (chat_id, telegram_id, sender_id, outgoing, text, message_type, sent_at, raw_payload, n);
+        outgoing boolean, text text, message_type text, sent_at timestamptz, raw_payload jsonb, file jsonb))
+        with ordinality m (chat_id, telegram_id, sender_id, outgoing, text, message_type, sent_at, raw_payload, file, n);
 
     if p_sent_ids <> '[]' or exists (select from unnest(v_in) i where i.outgoing) then
         -- Telegram tells under which id it has a message that we sent: the same as an answer to the send. Or it said
@@ -359,6 +364,13 @@ begin
         end if;
     end if;
 
+    -- What they carry is to be fetched.
+    insert into public.tgworker_files (message_id, integration_account_id, chat_id, telegram_id, facts, sent_at,
+        is_history)
+    select i.message_id, p_account, i.chat_id, i.telegram_id, i.file, coalesce(i.sent_at, v_now), not p_unread
+    from unnest(v_in) i where jsonb_typeof(i.file) = 'object' order by i.n
+    on conflict do nothing;
+
     v_free := array(select c.id from public.conversations c where c.id = any (v_conversations) order by 1
         for no key update skip locked);
     with counts as materialized (
@@ -484,7 +496,7 @@ begin
     -- A batch whose answer was lost may be committed together with its repeat: one after the other.
     perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('gaps ' || p_account));
     -- As if a message of the owner's had come from there: what makes contacts and conversations.
-    select array_agg((1, g.chat_id, null, null, true, '', 'text', null, null, gen_random_uuid()
+    select array_agg((1, g.chat_id, null, null, true, '', 'text', null, null, gen_random_uuid(), null
         )::public.tgworker_incoming)
     into v_in
     from (
@@ -575,9 +587,9 @@ end $$;
 --
 -- p_fence   the token of the account's lease
 -- p_batch   {"messages": [{"chat_id", "telegram_id", "sender_id", "outgoing", "text", "message_type", "sent_at",
---            "raw_payload"}],
+--            "raw_payload", "file": {"kind", "size", "mime_type", "file_name", "duration_s", "width", "height"} or null}],
 --            "peers": [{"chat_id", "kind", "access_hash", "first_name", "last_name", "title", "username", "phone",
---            "is_self", "is_contact"}],
+--            "is_self", "is_contact", "photo_id"}],
 --            "sent_ids": [[random_id, telegram_id]],
 --            "position": {"pts", "qts", "date", "seq", "channels": {channel_id: pts}} or null,
 --            "gaps": [[chat_id, top_id or null]]}: chats that the log did not tell everything of: a history job is
@@ -691,6 +703,15 @@ begin
     if v_rows = v_limit then
         return '{"more": true}';
     end if;
+    -- What its messages carry is another user's to fetch.
+    update public.tgworker_files set state = 'failed', error = 'its account is another Telegram user''s now',
+        not_before = null, settled_at = public.tgworker_now()
+    where message_id = any (array(select message_id from public.tgworker_files
+        where integration_account_id = p_account and state = 'pending' limit v_limit));
+    get diagnostics v_rows = row_count;
+    if v_rows = v_limit then
+        return '{"more": true}';
+    end if;
     delete from public.tgworker_names where integration_account_id = p_account;
     delete from public.tgworker_waits where integration_account_id = p_account;
     delete from public.tgworker_channel_positions where integration_account_id = p_account;
@@ -708,8 +729,8 @@ create or replace function public.tgworker_peers_of(
     p_account uuid, p_after bigint default null, p_limit integer default 10000) returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
-    select coalesce(jsonb_agg(to_jsonb(k) - 'integration_account_id' order by k.chat_id), '[]') from (
-        select * from public.tgworker_peers p
+    select coalesce(jsonb_agg(public.tgworker_peer_json(k.p) order by (k.p).chat_id), '[]') from (
+        select p from public.tgworker_peers p
         where p.integration_account_id = p_account and (p.access_hash is not null or p.kind = 'chat')
             and (p_after is null or p.chat_id > p_after)
         order by p.chat_id limit p_limit
@@ -758,7 +779,7 @@ begin
         returning o.*
     )
     select coalesce(jsonb_agg(jsonb_build_object('message_id', o.message_id, 'conversation_id', o.conversation_id,
-        'peer', to_jsonb(p) - 'integration_account_id', 'text', coalesce(o.long_text, m.text, ''),
+        'peer', public.tgworker_peer_json(p), 'text', coalesce(o.long_text, m.text, ''),
         'parse_mode', o.parse_mode, 'text_limit', coalesce(o.text_limit, 4096), 'random_id', k.random_id,
         'number', o.attempts, 'claim', coalesce(o.claim, 0), 'top_id', coalesce(o.chat_top_id, 0),
         'message_type', m.message_type, 'files', coalesce(o.files, '[]'),
@@ -988,6 +1009,155 @@ begin
         v_written := v_written + 1;
     end loop;
     return jsonb_build_object('written', v_written);
+end $$;
+
+-- MediaStore.wanted_files
+--
+-- answer  [{"message_id", "owner_id", "chat_id", "telegram_id", "facts", "tries"}]: files that may be fetched now, those of
+--         the newest messages first, and history after them; facts: as they came with the message
+create or replace function public.tgworker_wanted_files(p_account uuid, p_limit integer default 100) returns jsonb
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+as $$
+declare
+    v_now timestamptz := public.tgworker_now();
+begin
+    return (
+        select coalesce(jsonb_agg(jsonb_build_object('message_id', k.message_id, 'owner_id', k.owner_id,
+            'chat_id', k.chat_id, 'telegram_id', k.telegram_id, 'facts', k.facts, 'tries', k.tries)
+            order by k.is_history, k.sent_at desc, k.telegram_id desc), '[]')
+        from (
+            select f.*, m.owner_id
+            from public.tgworker_files f join public.messages m on m.id = f.message_id
+            where f.integration_account_id = p_account and f.state = 'pending'
+                and (f.not_before is null or f.not_before <= v_now)
+            order by f.is_history, f.sent_at desc, f.telegram_id desc limit p_limit
+        ) k);
+end $$;
+
+-- The id of the attachment that is made for a message that was received: a UUID of version 8 (RFC 9562).
+create or replace function public.tgworker_attachment_id(p_message uuid) returns uuid
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select overlay(overlay(left(encode(sha256(convert_to('tgworker:attachment:' || p_message, 'UTF8')), 'hex'), 32)
+        placing '8' from 13) placing '8' from 17)::uuid
+$$;
+
+-- MediaStore.finish_file
+--
+-- p_outcome  {"outcome": "fetched", "bucket", "path", "file_name", "mime_type", "byte_size"}: it has its attachment;
+--            {"outcome": "unwanted" or "failed", "reason"}; or {"outcome": "later", "retry_after_s", "tries", "reason"}
+--            with the number of attempts that have failed by then
+--
+-- Nothing is written for a file that is not pending any more. Waits for the application for a second at most. Raises 409
+-- `lease_lost`.
+create or replace function public.tgworker_finish_file(
+    p_account uuid, p_fence bigint, p_message uuid, p_outcome jsonb) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp set lock_timeout = '1s'
+as $$
+declare
+    v_now timestamptz := public.tgworker_now();
+    v_outcome text := p_outcome ->> 'outcome';
+    v_writing text := current_setting('tgworker.writing', true);
+begin
+    if v_outcome is null or v_outcome not in ('fetched', 'unwanted', 'failed', 'later') then
+        perform public.tgworker_fail(400, 'bad_request', format('%s is no outcome of a file', p_outcome -> 'outcome'));
+    end if;
+    perform public.tgworker_check_fence(p_account, p_fence);
+    update public.tgworker_files f
+    set state = case v_outcome when 'fetched' then 'done' when 'later' then 'pending' else v_outcome end,
+        error = p_outcome ->> 'reason',
+        tries = case v_outcome when 'later' then (p_outcome ->> 'tries')::integer else f.tries end,
+        not_before = case v_outcome when 'later'
+            then v_now + make_interval(secs => (p_outcome ->> 'retry_after_s')::double precision) end,
+        settled_at = case when v_outcome <> 'later' then v_now end
+    where f.message_id = p_message and f.integration_account_id = p_account and f.state = 'pending';
+    if not found or v_outcome <> 'fetched' then
+        return;
+    end if;
+    perform set_config('tgworker.writing', 'on', true);
+    insert into public.attachments as a (id, owner_id, message_id, storage_bucket, storage_path, file_name, mime_type,
+        byte_size)
+    select public.tgworker_attachment_id(m.id), m.owner_id, m.id, p_outcome ->> 'bucket', p_outcome ->> 'path',
+        p_outcome ->> 'file_name', p_outcome ->> 'mime_type', (p_outcome ->> 'byte_size')::bigint
+    from public.messages m where m.id = p_message
+    on conflict (id) do update set storage_bucket = excluded.storage_bucket, storage_path = excluded.storage_path,
+        file_name = excluded.file_name, mime_type = excluded.mime_type, byte_size = excluded.byte_size
+    where a.message_id = excluded.message_id and a.owner_id = excluded.owner_id;
+    perform set_config('tgworker.writing', coalesce(v_writing, ''), true);
+end $$;
+
+-- MediaStore.wanted_avatars
+--
+-- answer  [{"chat_id", "photo_id", "owner_id", "tries"}]: photos of contacts and groups that may be fetched now
+create or replace function public.tgworker_wanted_avatars(p_account uuid, p_limit integer default 100) returns jsonb
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+as $$
+declare
+    v_now timestamptz := public.tgworker_now();
+begin
+    return (
+        select coalesce(jsonb_agg(jsonb_build_object('chat_id', k.chat_id, 'photo_id', k.photo_id,
+            'owner_id', k.owner_id, 'tries', k.avatar_tries) order by k.avatar_tries, k.chat_id), '[]')
+        from (
+            select p.chat_id, p.photo_id, p.avatar_tries, a.owner_id
+            from public.integration_accounts a
+            join public.tgworker_peers p on p.integration_account_id = a.id
+            where a.id = p_account and p.integration_account_id = p_account
+                and p.photo_id is not null and p.photo_id is distinct from p.avatar_id and p.avatar_tries < 5
+                and (p.avatar_not_before is null or p.avatar_not_before <= v_now)
+                and exists (select from public.contact_identities i
+                    where i.owner_id = a.owner_id and i.type = 'telegram_user' and i.value = p.chat_id::text)
+            order by p.avatar_tries, p.chat_id limit p_limit
+        ) k);
+end $$;
+
+-- MediaStore.finish_avatar
+--
+-- p_outcome  {"outcome": "fetched", "url": where it can be seen, or null}, which becomes `avatar_url` in the contact's
+--            metadata; {"outcome": "failed"}: until there is another photo; or {"outcome": "later", "retry_after_s", "tries"}
+--
+-- Nothing is written where there is another photo meanwhile. What was fetched is there for all accounts of its owner. Waits
+-- for the application for a second at most. Raises 409 `lease_lost`, 410 `account_gone`.
+create or replace function public.tgworker_finish_avatar(
+    p_account uuid, p_fence bigint, p_chat bigint, p_photo bigint, p_outcome jsonb) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp set lock_timeout = '1s'
+as $$
+declare
+    v_outcome text := p_outcome ->> 'outcome';
+    v_owner uuid;
+begin
+    if v_outcome is null or v_outcome not in ('fetched', 'failed', 'later') then
+        perform public.tgworker_fail(400, 'bad_request', format('%s is no outcome of a photo', p_outcome -> 'outcome'));
+    end if;
+    perform public.tgworker_check_fence(p_account, p_fence);
+    select o.owner into v_owner from public.tgworker_owner(p_account) o;
+    if v_outcome <> 'fetched' then
+        update public.tgworker_peers p
+        set avatar_tries = case v_outcome when 'failed' then 5 else (p_outcome ->> 'tries')::integer end,
+            avatar_not_before = case v_outcome when 'later' then public.tgworker_now()
+                + make_interval(secs => (p_outcome ->> 'retry_after_s')::double precision) end
+        where p.integration_account_id = p_account and p.chat_id = p_chat and p.photo_id = p_photo
+            and p.avatar_id is distinct from p_photo;
+        return;
+    end if;
+    perform 1 from public.tgworker_peers p
+    where p.integration_account_id in (select a.id from public.integration_accounts a where a.owner_id = v_owner)
+        and p.chat_id = p_chat
+    order by p.integration_account_id for update;
+    update public.tgworker_peers p set avatar_id = p_photo, avatar_tries = 0, avatar_not_before = null
+    where p.integration_account_id in (select a.id from public.integration_accounts a where a.owner_id = v_owner)
+        and p.chat_id = p_chat and p.photo_id = p_photo and p.avatar_id is distinct from p_photo;
+    if found and p_outcome ->> 'url' is not null then
+        update public.contact_identities i
+        set metadata = coalesce(nullif(i.metadata, 'null'), '{}')
+            || jsonb_build_object('avatar_url', p_outcome -> 'url')
+        where i.owner_id = v_owner and i.type = 'telegram_user' and i.value = p_chat::text
+            and jsonb_typeof(coalesce(nullif(i.metadata, 'null'), '{}')) = 'object';
+    end if;
 end $$;
 
 commit;

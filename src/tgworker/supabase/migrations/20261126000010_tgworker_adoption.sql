@@ -290,6 +290,9 @@ begin
                 where o.state = 'sent' and not o.late_file and not coalesce(o.files, '[]')
                     @> jsonb_build_array(jsonb_build_object('id', t.attachment_id))
                 limit p_limit));
+            delete from public.tgworker_files f where f.message_id = any (array(
+                select k.message_id from public.tgworker_files k
+                where not exists (select from public.messages m where m.id = k.message_id) limit p_limit));
             delete from public.tgworker_attachments t where t.attachment_id = any (array(
                 select k.attachment_id from public.tgworker_attachments k
                 where not exists (select from public.attachments a where a.id = k.attachment_id) limit p_limit));
@@ -315,6 +318,7 @@ as $$
 #variable_conflict use_column
 declare
     v_old constant timestamptz := p_now - make_interval(days => p_days);
+    v_old_failed constant timestamptz := p_now - make_interval(days => p_failed_days);
     v_due bigint[];
     v_rows bigint;
     v_all bigint := 0;
@@ -325,7 +329,7 @@ begin
         order by k.settled_at limit p_limit for update skip locked
     ) || array(
         select k.seq from public.tgworker_outbox k
-        where k.state in ('dead', 'unsure') and k.settled_at < p_now - make_interval(days => p_failed_days)
+        where k.state in ('dead', 'unsure') and k.settled_at < v_old_failed
         order by k.settled_at limit p_limit for update skip locked
     );
     if cardinality(v_due) > 0 then
@@ -340,6 +344,13 @@ begin
         )
         select count(*) into v_all from old;
     end if;
+    delete from public.tgworker_files f where f.message_id in (
+        select k.message_id from public.tgworker_files k
+        where k.settled_at < greatest(v_old, v_old_failed)
+            and k.settled_at < case k.state when 'failed' then v_old_failed else v_old end
+        order by k.settled_at limit p_limit for update skip locked);
+    get diagnostics v_rows = row_count;
+    v_all := v_all + v_rows;
     delete from public.tgworker_events e where e.id in (
         select k.id from public.tgworker_events k where k.at < v_old order by k.at limit p_limit);
     get diagnostics v_rows = row_count;
@@ -376,7 +387,7 @@ declare
     v_all bigint := 0;
 begin
     foreach v_table in array array['tgworker_peers', 'tgworker_names', 'tgworker_channel_positions',
-        'tgworker_positions', 'tgworker_waits', 'tgworker_job_claims', 'tgworker_gap_jobs', 'tgworker_leases',
+        'tgworker_positions', 'tgworker_waits', 'tgworker_files', 'tgworker_job_claims', 'tgworker_gap_jobs', 'tgworker_leases',
         'tgworker_accounts']
     loop
         execute format('delete from public.%1$I where ctid = any (array(
