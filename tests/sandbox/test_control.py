@@ -27,6 +27,7 @@ from tgworker.sandbox import (
     open_control,
     open_sandbox,
 )
+from tgworker.sandbox.control_files import SentFile
 from tgworker.sandbox.control_messages import MAX_LINE_BYTES, MAX_PAGE
 from tgworker.sandbox.lines import LineReader
 
@@ -248,6 +249,40 @@ async def test_switches_and_statistics(controlled: Sandbox) -> None:
             statistics = await control.statistics()
         assert statistics.requests == {"updates.getState": 1}
         assert (statistics.connections, statistics.open) == (1, 1)
+
+
+async def test_a_gibibyte_is_sent_by_its_number(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    async with controlling(controlled) as control:
+        (sent,) = await control.send_files(alice, bob, SentFile(kind="document", made=1 << 30, name="a.bin"))
+        assert controlled.files.of(bob, alice, sent.recipient_message_id).size == 1 << 30
+        (small,) = await control.send_files(alice, bob, SentFile(kind="voice", made=3 << 20))
+        digest = await control.file_of(bob, alice, small.recipient_message_id)
+        again = await control.file_of(alice, bob, small.sender_message_id)
+        assert (digest.size, digest.sha256) == (3 << 20, again.sha256)
+        for wrong in (
+            SentFile(kind="document", made=(1 << 30) + 1),
+            SentFile(kind="voice", made=1, duration_s=1 << 31),
+            SentFile(kind="document", data="nonsense!"),
+        ):
+            with pytest.raises(ControlRefused, match=r"made is|duration_s is|data is base64"):
+                await control.send_files(alice, bob, wrong)
+
+
+async def test_a_bug_of_the_sandbox_is_told_and_ends_nothing(
+    controlled: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def statistics() -> float:
+        return 1 / len(controlled.limits.methods)
+
+    monkeypatch.setattr(controlled, "statistics", statistics)
+    async with controlling(controlled) as control:
+        with pytest.raises(ControlRefused, match=r"a bug: ZeroDivisionError in test_control\.py:\d+$"):
+            await control.statistics()
+        monkeypatch.setattr(controlled, "statistics", lambda: object())  # what JSON cannot say
+        with pytest.raises(ControlRefused, match="a bug: TypeError"):
+            await control.statistics()
+        assert (await control.add_user()).id == controlled.users[-1].id
 
 
 async def test_stop_answers_and_ends_it_all(controlled: Sandbox) -> None:

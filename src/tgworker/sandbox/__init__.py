@@ -22,7 +22,7 @@ The rooms within, highest first::
     protocol rivals            MTProto's own messages; two connections with one key
     membership                 who is in which group or channel
     post channel_post          messages in mailboxes, and in channels
-    files media phone_files    files: their parts, what messages carry, and users who send them
+    files media phone_files    files: parts and contents, what messages carry, users who send them
     telling *views             who is told, and what he sees
     cloud                      all that is remembered: accounts mailbox groups channels auth_keys faults
 

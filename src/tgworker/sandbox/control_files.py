@@ -1,11 +1,11 @@
 """The part of the control connection's language that is about files."""
 
 import base64
-from random import Random
 from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
+from tgworker.sandbox.contents import MadeContent
 from tgworker.sandbox.control_command import Command
 from tgworker.sandbox.errors import SandboxError
 from tgworker.sandbox.phone_files import Kind, PhoneFile
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tgworker.sandbox.sandbox import Sandbox
 
 MAX_MADE_BYTES = 1 << 30
+MAX_DURATION_S = (1 << 31) - 1
+"""Telegram has 32 bits for it."""
 
 
 class SentFile(Command, tag="file"):
@@ -41,8 +43,10 @@ class SentFile(Command, tag="file"):
         """The file. Raises SandboxError if its bytes make no sense."""
         if not 0 <= self.made <= MAX_MADE_BYTES:
             raise SandboxError(f"made is 0 to {MAX_MADE_BYTES}")
+        if not 0 <= self.duration_s <= MAX_DURATION_S:
+            raise SandboxError(f"duration_s is 0 to {MAX_DURATION_S}")
         try:
-            data = made_bytes(self.made) if self.made else base64.b64decode(self.data, validate=True)
+            data = MadeContent(self.made) if self.made else base64.b64decode(self.data, validate=True)
         except ValueError:
             raise SandboxError("data is base64") from None
         return PhoneFile(self.kind, data, self.name, self.mime_type, self.caption, self.duration_s)
@@ -94,11 +98,6 @@ class ForgetParts(Command, tag="forget_parts"):
 
 
 FileCommand = SendFiles | SetPhoto | ReadFile | ExpireReferences | ForgetParts
-
-
-def made_bytes(size: int) -> bytes:
-    """So many bytes that look like nothing, the same for the same number."""
-    return Random(size).randbytes(size)
 
 
 def obey_file_command(sandbox: "Sandbox", command: FileCommand) -> Any:

@@ -3,78 +3,20 @@
 Source: https://core.telegram.org/api/files
 """
 
-import os
 import struct
-import tempfile
-import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import md5, sha256
 from random import Random
-from typing import Any, Protocol
 
+from tgworker.sandbox.contents import Content
 from tgworker.sandbox.errors import RequestRefused
+from tgworker.sandbox.file_parts import MAX_PARTS, BigParts, SmallParts, check_part
 
-MAX_PART_BYTES = 512 * 1024
-PART_UNIT_BYTES = 1024
-MAX_PARTS = 4000
-MAX_SMALL_BYTES = 10 * 1024 * 1024
-"""A file that is longer comes by ``upload.saveBigFilePart``."""
+MAX_UNFINISHED = 50
+"""So many files of a user are on their way in at a time: what comes beyond them drops the one that has waited
+longest for a part. (Telegram drops them by time: from minutes to hours.)"""
 
 _REFERENCE = struct.Struct("<qq")
-
-
-class Content(Protocol):
-    """The bytes of a file."""
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        ...
-
-    def read(self, offset: int, limit: int) -> bytes:
-        """Some of them."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class HeldContent:
-    """Bytes in memory."""
-
-    data: bytes = field(repr=False)
-
-    @property
-    def size(self) -> int:
-        """See `Content`."""
-        return len(self.data)
-
-    def read(self, offset: int, limit: int) -> bytes:
-        """See `Content`."""
-        return self.data[offset : offset + limit]
-
-
-class SpooledContent:
-    """Bytes in a file without a name: it is gone with whoever holds this.
-
-    Attributes:
-        size: How many there are, once all are there.
-    """
-
-    def __init__(self) -> None:
-        with tempfile.TemporaryFile() as file:
-            self._descriptor = os.dup(file.fileno())
-        weakref.finalize(self, os.close, self._descriptor)
-        self.size = 0
-
-    def read(self, offset: int, limit: int) -> bytes:
-        """See `Content`."""
-        return os.pread(self._descriptor, limit, offset)
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Put some in their place."""
-        while data:
-            written = os.pwrite(self._descriptor, data, offset)
-            offset, data = offset + written, data[written:]
 
 
 @dataclass(eq=False, slots=True)
@@ -106,61 +48,13 @@ class StoredFile:
         return digest.hexdigest()
 
 
-class _Small:
-    """Parts of a file of at most 10 MB."""
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A file that came in, and how."""
 
-    def __init__(self) -> None:
-        self._parts: dict[int, bytes] = {}
-
-    def add(self, number: int, data: bytes, _total: int) -> None:
-        self._parts[number] = data
-
-    def forget(self, numbers: frozenset[int] | None) -> None:
-        for number in list(self._parts) if numbers is None else numbers:
-            self._parts.pop(number, None)
-
-    def whole(self, parts: int) -> Content:
-        _check_there(parts, self._parts)
-        pieces = [self._parts[number] for number in range(parts)]
-        _check_sizes([len(piece) for piece in pieces])
-        data = b"".join(pieces)
-        if len(data) > MAX_SMALL_BYTES:
-            raise RequestRefused(400, "FILE_PARTS_INVALID")
-        return HeldContent(data)
-
-
-class _Big:
-    """Parts of a longer one, on the disk."""
-
-    def __init__(self) -> None:
-        self._content = SpooledContent()
-        self._sizes: dict[int, int] = {}
-        self._total = 0
-        self._last = b""  # where it goes the others say
-
-    def add(self, number: int, data: bytes, total: int) -> None:
-        if self._total and total != self._total:
-            raise RequestRefused(400, "FILE_PARTS_INVALID")
-        self._total = total
-        self._sizes[number] = len(data)
-        if number == total - 1:
-            self._last = data
-        else:
-            self._content.write(number * len(data), data)
-
-    def forget(self, numbers: frozenset[int] | None) -> None:
-        for number in list(self._sizes) if numbers is None else numbers:
-            self._sizes.pop(number, None)
-
-    def whole(self, parts: int) -> Content:
-        if parts != self._total:
-            raise RequestRefused(400, "FILE_PARTS_INVALID")
-        _check_there(parts, self._sizes)
-        sizes = [self._sizes[number] for number in range(parts)]
-        _check_sizes(sizes)
-        self._content.write((parts - 1) * sizes[0], self._last)
-        self._content.size = sum(sizes)
-        return self._content
+    file: StoredFile
+    parts: int
+    big: bool
 
 
 class FileShelf:
@@ -175,13 +69,13 @@ class FileShelf:
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self._arriving: dict[tuple[int, int], _Small | _Big] = {}
-        self._whole: dict[tuple[int, int], StoredFile] = {}
+        self._arriving: dict[int, dict[int, SmallParts | BigParts]] = {}  # by user; last touched, last
+        self._taken: dict[tuple[int, int], _Taken] = {}
         self._files: dict[int, StoredFile] = {}
         self.generation = 1
 
     def add_part(self, user_id: int, file_id: int, number: int, data: bytes, total: int | None) -> None:
-        """A part of a file comes in.
+        """A part of a file comes in; one that comes late for a file that was taken changes nothing.
 
         Args:
             user_id: Whose.
@@ -193,25 +87,21 @@ class FileShelf:
         Raises:
             RequestRefused: There is no such part.
         """
-        if not data:
-            raise RequestRefused(400, "FILE_PART_EMPTY")
-        if len(data) > MAX_PART_BYTES:
-            raise RequestRefused(400, "FILE_PART_TOO_BIG")
-        if not 0 <= number < MAX_PARTS or (total is not None and number >= total):
-            raise RequestRefused(400, "FILE_PART_INVALID")
-        if total is not None and not 0 < total <= MAX_PARTS:
-            raise RequestRefused(400, "FILE_PARTS_INVALID")
-        is_last = total is None or number == total - 1
-        if not is_last and (len(data) % PART_UNIT_BYTES or MAX_PART_BYTES % len(data)):
-            raise RequestRefused(400, "FILE_PART_SIZE_INVALID")
-        key = (user_id, file_id)
-        parts = self._arriving.get(key)
-        if parts is None or isinstance(parts, _Small) is not (total is None):
-            parts = self._arriving[key] = _Small() if total is None else _Big()
-            self._whole.pop(key, None)
+        check_part(number, data, total)
+        if (user_id, file_id) in self._taken:
+            return
+        arriving = self._arriving.setdefault(user_id, {})
+        parts = arriving.pop(file_id, None)
+        if parts is None or isinstance(parts, SmallParts) is not (total is None):
+            parts = SmallParts() if total is None else BigParts()
+        arriving[file_id] = parts
+        if len(arriving) > MAX_UNFINISHED:
+            del arriving[next(iter(arriving))]
         parts.add(number, data, total or 0)
 
-    def take(self, user_id: int, file_id: int, parts: int, checksum: str, dc_id: int) -> StoredFile:
+    def take(
+        self, user_id: int, file_id: int, parts: int, checksum: str, dc_id: int, *, big: bool
+    ) -> StoredFile:
         """Make a file of what came in; the same one if it is asked for again.
 
         Args:
@@ -220,23 +110,30 @@ class FileShelf:
             parts: How many parts he says it has.
             checksum: The MD5 of its bytes; empty: he does not say.
             dc_id: Where it will lie.
+            big: Whether he says that it came by ``upload.saveBigFilePart``.
 
         Raises:
-            RequestRefused: It is not all there.
+            RequestRefused: It is not all there, or not what he says.
         """
-        key = (user_id, file_id)
-        if key in self._whole:
-            return self._whole[key]
         if not 0 < parts <= MAX_PARTS:
             raise RequestRefused(400, "FILE_PARTS_INVALID")
-        arriving = self._arriving.get(key)
-        if arriving is None:
+        taken = self._taken.get((user_id, file_id))
+        if taken is not None:
+            if (parts, big) != (taken.parts, taken.big):
+                raise RequestRefused(400, "FILE_PARTS_INVALID")
+            _check_sum(taken.file.content, checksum)
+            return taken.file
+        arriving = self._arriving.get(user_id, {})
+        there = arriving.get(file_id)
+        if there is None:
             raise RequestRefused(400, "FILE_PART_0_MISSING")
-        content = arriving.whole(parts)
-        if checksum and md5(content.read(0, content.size), usedforsecurity=False).hexdigest() != checksum:
-            raise RequestRefused(400, "MD5_CHECKSUM_INVALID")
-        file = self._whole[key] = self.keep(content, dc_id)
-        del self._arriving[key]
+        if isinstance(there, BigParts) is not big:
+            raise RequestRefused(400, "FILE_PARTS_INVALID")
+        content = there.whole(parts)
+        _check_sum(content, checksum)
+        file = self.keep(content, dc_id)
+        self._taken[user_id, file_id] = _Taken(file, parts, big)
+        del arriving[file_id]
         return file
 
     def keep(self, content: Content, dc_id: int) -> StoredFile:
@@ -247,8 +144,9 @@ class FileShelf:
 
     def forget_parts(self, numbers: frozenset[int] | None = None) -> None:
         """Lose parts of files that no message carries yet: these of each, or all."""
-        for parts in self._arriving.values():
-            parts.forget(numbers)
+        for arriving in self._arriving.values():
+            for parts in arriving.values():
+                parts.forget(numbers)
 
     def reference(self, file: StoredFile) -> bytes:
         """What must be said to get it, as long as it is good.
@@ -278,16 +176,6 @@ class FileShelf:
         return file
 
 
-def _check_there(parts: int, there: Mapping[int, Any]) -> None:
-    for number in range(parts):
-        if number not in there:
-            raise RequestRefused(400, f"FILE_PART_{number}_MISSING")
-
-
-def _check_sizes(sizes: list[int]) -> None:
-    """All parts but the last are of one length, which divides 512 KiB."""
-    first = sizes[0]
-    if any(size != first for size in sizes[:-1]) or sizes[-1] > first:
-        raise RequestRefused(400, "FILE_PART_SIZE_CHANGED")
-    if len(sizes) > 1 and (first % PART_UNIT_BYTES or MAX_PART_BYTES % first):
-        raise RequestRefused(400, "FILE_PART_SIZE_INVALID")
+def _check_sum(content: Content, checksum: str) -> None:
+    if checksum and md5(content.read(0, content.size), usedforsecurity=False).hexdigest() != checksum:
+        raise RequestRefused(400, "MD5_CHECKSUM_INVALID")

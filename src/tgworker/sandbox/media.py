@@ -7,10 +7,20 @@ from typing import Any, NamedTuple
 
 from telethon.tl import types
 
+from tgworker.sandbox.contents import Content
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.files import FileShelf, StoredFile
 
 MAX_PHOTO_BYTES = 10 * 1024 * 1024
+MAX_PHOTO_SIDES = 10_000
+"""Width and height together, in pixels (https://core.telegram.org/bots/api#sendphoto)."""
+
+MAX_PHOTO_RATIO = 20
+"""Of the longer side to the other one (the same)."""
+
+HEAD_BYTES = 64 * 1024
+"""So much of a picture tells how large it is."""
+
 LARGEST = "y"
 """The size of photos that is as they came; there is no other."""
 
@@ -122,15 +132,22 @@ def family_of(media: Media) -> str | None:
             return None
 
 
-def picture_size(head: bytes) -> Size:
-    """How large a picture is.
-
-    Args:
-        head: Its first bytes.
+def photo_size(content: Content) -> Size:
+    """How large a photo is.
 
     Raises:
-        RequestRefused: They are no picture that Telegram takes as a photo.
+        RequestRefused: Telegram takes no such file as a photo.
     """
+    if content.size > MAX_PHOTO_BYTES:
+        raise RequestRefused(400, "PHOTO_SAVE_FILE_INVALID")
+    size = _picture_size(content.read(0, HEAD_BYTES))
+    if sum(size) > MAX_PHOTO_SIDES or not 0 < max(size) <= MAX_PHOTO_RATIO * min(size):
+        raise RequestRefused(400, "PHOTO_INVALID_DIMENSIONS")
+    return size
+
+
+def _picture_size(head: bytes) -> Size:
+    """How large a picture is that begins so. Raises RequestRefused if that is no picture."""
     if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
         return Size(*struct.unpack(">II", head[16:24]))
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":

@@ -12,9 +12,10 @@ from tgworker.sandbox.addressing import check_may_write, history_of
 from tgworker.sandbox.channel_post import publish
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.contents import Content, HeldContent
 from tgworker.sandbox.errors import RequestRefused, SandboxError
-from tgworker.sandbox.files import HeldContent, StoredFile
-from tgworker.sandbox.media import DocumentMedia, Media, OtherMedia, PhotoMedia, family_of, picture_size
+from tgworker.sandbox.files import StoredFile
+from tgworker.sandbox.media import DocumentMedia, Media, OtherMedia, PhotoMedia, family_of, photo_size
 from tgworker.sandbox.room import Room
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.values import SentText
@@ -28,7 +29,7 @@ class PhoneFile:
 
     Attributes:
         kind: What it is sent as.
-        data: Its bytes.
+        data: Its bytes; those that are not in memory as a `Content`.
         name: What it is called; empty: it has no name.
         mime_type: What it is said to be.
         caption: What stands under it.
@@ -36,11 +37,15 @@ class PhoneFile:
     """
 
     kind: Kind
-    data: bytes = field(repr=False)
+    data: bytes | Content = field(repr=False)
     name: str = ""
     mime_type: str = "application/octet-stream"
     caption: str = field(default="", repr=False)
     duration_s: int = 1
+
+    def content(self) -> Content:
+        """Its bytes."""
+        return HeldContent(self.data) if isinstance(self.data, bytes) else self.data
 
 
 class PhoneFiles:
@@ -104,11 +109,12 @@ def _send_files(cloud: Cloud, sender: Account, room: Room, files: Sequence[Phone
 
 def _set_photo(cloud: Cloud, room: Room, data: bytes) -> int:
     """Give a user, group or channel a photo; returns its id."""
+    content = HeldContent(data)
     try:
-        picture_size(data)
+        photo_size(content)
     except RequestRefused as refusal:
         raise SandboxError(f"this is no photo: {refusal.message}") from None
-    room.photo = cloud.files.keep(HeldContent(data), cloud.behaviour.media_dc or cloud.dc_id)
+    room.photo = cloud.files.keep(content, cloud.behaviour.media_dc or cloud.dc_id)
     cloud.directory.looks.clear()
     return room.photo.id
 
@@ -138,11 +144,13 @@ def _post(
 
 
 def _media(cloud: Cloud, sender: Account, file: PhoneFile) -> Media:
-    if not file.data:
+    content = file.content()
+    if not content.size:
         raise RequestRefused(400, "FILE_PARTS_INVALID")
-    stored = cloud.files.keep(HeldContent(file.data), cloud.behaviour.media_dc or sender.dc_id)
-    if file.kind == "photo":
-        return PhotoMedia(cloud.files, stored, cloud.now(), picture_size(file.data))
+    size = photo_size(content) if file.kind == "photo" else None
+    stored = cloud.files.keep(content, cloud.behaviour.media_dc or sender.dc_id)
+    if size is not None:
+        return PhotoMedia(cloud.files, stored, cloud.now(), size)
     media = DocumentMedia(cloud.files, stored, cloud.now(), file.mime_type, tuple(_attributes(file)))
     return cloud.documents.setdefault(stored.id, media)
 

@@ -11,22 +11,12 @@ from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.files import StoredFile
 from tgworker.sandbox.letters import Letter
-from tgworker.sandbox.media import (
-    MAX_PHOTO_BYTES,
-    DocumentMedia,
-    Media,
-    OtherMedia,
-    PhotoMedia,
-    family_of,
-    picture_size,
-)
+from tgworker.sandbox.media import DocumentMedia, Media, OtherMedia, PhotoMedia, family_of, photo_size
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.requests.messages import known_send, new_messages, repeat, sent_letter
 from tgworker.sandbox.room import Room
 
 MAX_ALBUM = 10
-HEAD_BYTES = 64 * 1024
-"""So much of a picture tells how large it is."""
 
 
 def send_media(call: Call, request: Any) -> Answer:
@@ -124,16 +114,14 @@ def _media(call: Call, asked: Any) -> Media:
     match asked:
         case types.InputMediaUploadedPhoto():
             file = _uploaded(call, asked.file)
-            if file.size > MAX_PHOTO_BYTES:
-                raise RequestRefused(400, "PHOTO_INVALID_DIMENSIONS")
-            return PhotoMedia(shelf, file, now, picture_size(file.content.read(0, HEAD_BYTES)))
+            return PhotoMedia(shelf, file, now, photo_size(file.content))
         case types.InputMediaUploadedDocument():
             file, attributes = _uploaded(call, asked.file), tuple(asked.attributes)
             media = DocumentMedia(shelf, file, now, asked.mime_type, attributes)
             return call.cloud.documents.setdefault(file.id, media)
         case types.InputMediaPhoto():
             file = _known(call, asked.id)
-            return PhotoMedia(shelf, file, now, picture_size(file.content.read(0, HEAD_BYTES)))
+            return PhotoMedia(shelf, file, now, photo_size(file.content))
         case types.InputMediaDocument():
             file = _known(call, asked.id)
             return call.cloud.documents[file.id]
@@ -175,12 +163,12 @@ def _uploaded(call: Call, asked: Any) -> StoredFile:
     dc_id = call.cloud.behaviour.media_dc or call.me.dc_id
     match asked:
         case types.InputFile():
-            checksum = asked.md5_checksum
+            checksum, big = asked.md5_checksum, False
         case types.InputFileBig():
-            checksum = ""
+            checksum, big = "", True
         case _:
             raise RequestRefused(400, "FILE_PARTS_INVALID")
-    return call.cloud.files.take(call.me.id, asked.id, asked.parts, checksum, dc_id)
+    return call.cloud.files.take(call.me.id, asked.id, asked.parts, checksum, dc_id, big=big)
 
 
 def _point(asked: Any) -> Any:
