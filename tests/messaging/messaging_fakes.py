@@ -24,6 +24,7 @@ from tgworker.messaging.events import Event, Report
 from tgworker.messaging.formatted import Entity, EntityKind, FormattedText
 from tgworker.messaging.gate import Gate, Standing
 from tgworker.messaging.hearing import Heard, Told
+from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.models import (
@@ -353,6 +354,11 @@ class FakeStore:
         self.belongings = Owned(frozenset(), rivals=False)
         self.without_id: list[Sequence[Attempt]] = []
         self.named: list[tuple[float, MessageId, int, int]] = []
+        self.progress: list[tuple[float, int, int]] = []
+        self.files: dict[MessageId, IncomingFile] = {}
+        self.fetched: list[tuple[float, MessageId, FetchOutcome]] = []
+        self.avatars: dict[int, WantedAvatar] = {}
+        self.pictured: list[tuple[int, FetchOutcome, str | None]] = []
 
         self.whom = Recipients(introduced=True, sought=())
         self.introduced_at: list[float] = []
@@ -414,6 +420,32 @@ class FakeStore:
             return self.left.popleft() if self.left else []
 
         return await self.weather.face("record_recipients", work)
+
+    async def record_progress(self, attempt: Attempt, done: int, total: int) -> None:
+        now = trio.current_time()
+        await self.weather.face("record_progress", lambda: self.progress.append((now, done, total)))
+
+    async def wanted_files(self, account_id: AccountId, *, limit: int = 100) -> Sequence[IncomingFile]:
+        return await self.weather.face("wanted_files", lambda: tuple(self.files.values())[:limit])
+
+    async def finish_file(self, account_id: AccountId, file: IncomingFile, outcome: FetchOutcome) -> None:
+        def work() -> None:
+            self.fetched.append((trio.current_time(), file.message_id, outcome))
+            self.files.pop(file.message_id, None)
+
+        await self.weather.face("finish_file", work)
+
+    async def wanted_avatars(self, account_id: AccountId, *, limit: int = 100) -> Sequence[WantedAvatar]:
+        return await self.weather.face("wanted_avatars", lambda: tuple(self.avatars.values())[:limit])
+
+    async def finish_avatar(
+        self, account_id: AccountId, avatar: WantedAvatar, outcome: FetchOutcome, *, url: str | None = None
+    ) -> None:
+        def work() -> None:
+            self.pictured.append((avatar.chat_id, outcome, url))
+            self.avatars.pop(avatar.chat_id, None)
+
+        await self.weather.face("finish_avatar", work)
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
         return await self.weather.face("waits", lambda: tuple(self.stored_waits))

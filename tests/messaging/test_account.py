@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import pairwise
+from random import Random
 
 import pytest
 import trio
 import trio.testing
 
+from file_fakes import no_fetching, no_preparer
 from messaging.messaging_fakes import (
     ANNA,
     ME,
@@ -41,6 +43,7 @@ from tgworker.messaging.models import Account, AccountState, Doubt, Position, Re
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Released, Unknown, Unresolved
 from tgworker.messaging.pacing import PUBLISHED, SEND, UNPACED, Rates, Scope, StoredWait
 from tgworker.messaging.stagger import Stagger
+from tgworker.messaging.uploads import Uploads
 
 REFUSED = AccountRefused(AccountState.BANNED, "USER_DEACTIVATED_BAN: ask Telegram")
 
@@ -116,6 +119,9 @@ async def child(
         flood_delays=lambda n: 60.0 * n,
         store_delays=growing,
         report=here.report,
+        preparer=no_preparer(),
+        uploads=Uploads(Random(1)),
+        fetching=no_fetching(),
         in_flight=in_flight,
         stagger=stagger or Stagger(0),
         rates=rates,

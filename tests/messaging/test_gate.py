@@ -11,6 +11,7 @@ import trio
 import trio.lowlevel
 import trio.testing
 
+from file_fakes import no_sender
 from messaging.messaging_fakes import (
     ANNA,
     FakeStore,
@@ -111,6 +112,7 @@ async def stage(
                         limits=Limits(),
                         report=report,
                         format_text=format_text,
+                        files=no_sender(line, gate, store),
                     )
                 )
             await trio.testing.wait_all_tasks_blocked()

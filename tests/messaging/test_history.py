@@ -157,6 +157,7 @@ async def reader(connection: ScriptedConnection | None = None) -> AsyncGenerator
             report=report,
             now=lambda: NOW,
             ring=lambda: room.rings.append(trio.current_time()),
+            tell_files=lambda: None,
         )
 
         async def run() -> None:

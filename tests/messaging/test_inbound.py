@@ -36,6 +36,7 @@ async def ingesting(
                 limits=Limits(),
                 outage=outage,
                 report=report,
+                ring=lambda: None,
             )
         )
         yield send
@@ -147,6 +148,7 @@ async def test_the_loop_returns_when_the_channel_ends_and_has_committed_all_of_i
         limits=Limits(),
         outage=Outage(RecordingPulse(), Reports(), growing),
         report=Reports(),
+        ring=lambda: None,
     )
     assert parts(store) == [([0, 1, 2], 2)]
 

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from file_fakes import no_sender
 from messaging.messaging_fakes import (
     ANNA,
     PEER,
@@ -87,6 +88,7 @@ async def stage(senders: int = 1, *, rates: Rates = UNPACED) -> AsyncGenerator[S
                         limits=Limits(),
                         report=report,
                         format_text=format_text,
+                        files=no_sender(line, gate, store),
                     )
                 )
             await trio.testing.wait_all_tasks_blocked()

@@ -359,6 +359,21 @@ MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
         },
     ),
     (
+        messaging.FileFetched(ACCOUNT, MessageId("m-1"), "voice", "left", 0, 0.5, "it is too large"),
+        {
+            "level": "warning",
+            "event": "file fetched",
+            "account": "a-1",
+            "operation": "fetch",
+            "message": "m-1",
+            "kind": "voice",
+            "outcome": "left",
+            "size": 0,
+            "duration_s": 0.5,
+            "reason": "it is too large",
+        },
+    ),
+    (
         messaging.HistoryMissed(ACCOUNT, chats=2),
         {
             "level": "warning",

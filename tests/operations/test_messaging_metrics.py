@@ -33,6 +33,10 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
             ("tgworker_history_jobs_total", "completed"): 1,
         },
     ),
+    (
+        events.FileFetched(ACCOUNT, MESSAGE, "photo", "fetched", 70_000, 0.5),
+        {("tgworker_files_total", "fetched"): 1, ("tgworker_file_bytes_total",): 70_000},
+    ),
     (events.HistoryMissed(ACCOUNT, chats=4), {("tgworker_missed_chats_total",): 4}),
     (
         events.RecipientSought(ACCOUNT, "contacts.resolveUsername", "found", 0.1),

@@ -97,6 +97,9 @@ def test_every_variable_is_read() -> None:
         "TGWORKER_FREEZE_AFTER_S": "8",
         "TGWORKER_ATTACHMENTS_BUCKET": "media",
         "TGWORKER_AVATARS_BUCKET": "faces",
+        "TGWORKER_MEDIA_KINDS": "photo, voice",
+        "TGWORKER_MEDIA_MAX_MB": "50",
+        "TGWORKER_AVATARS": "0",
         "TGWORKER_ATTACHMENTS_WAIT_S": "0",
         "TGWORKER_RETENTION_DAYS": "7",
         "TGWORKER_RETENTION_FAILED_DAYS": "36500",
@@ -210,6 +213,16 @@ def test_all_problems_come_at_once_and_each_names_its_remedy() -> None:
         ("TGWORKER_HEARTBEAT_S", "0.0", "is not above 0"),
         ("TGWORKER_ATTACHMENTS_BUCKET", "a/b", "is no name that a bucket can have"),
         ("TGWORKER_AVATARS_BUCKET", "sign", "is no name that a bucket can have"),
+        (
+            "TGWORKER_MEDIA_KINDS",
+            "photo,film",
+            (
+                "is neither all nor none, nor kinds of files (animation, audio, document, photo, sticker, "
+                "video, video_note, voice)"
+            ),
+        ),
+        ("TGWORKER_MEDIA_MAX_MB", "4001", "is too large a number"),
+        ("TGWORKER_AVATARS", "perhaps", "is neither 1 nor 0"),
         ("TGWORKER_ATTACHMENTS_WAIT_S", "-1", "is below 0"),
         ("TGWORKER_ATTACHMENTS_WAIT_S", "601", "is too large a number"),
         ("TGWORKER_FREEZE_AFTER_S", "ten", "is not a number"),

@@ -20,6 +20,7 @@ from uuid import UUID
 import psycopg
 import trio
 
+from file_fakes import no_sender
 from supabase.judge import Judge, JudgedLine
 from supabase_schema.rpc_kit import migrations
 from tgworker.app.supabase import boot_s
@@ -212,6 +213,7 @@ class Crowd:
                 tell=lambda _standing: None,
                 now=utc_now,
             )
+            line = JudgedLine(self.judge)
             with dispatch.open_desk(account) as desk:
                 async with trio.open_nursery() as nursery:
                     for _ in range(SENDERS):
@@ -221,11 +223,12 @@ class Crowd:
                                 lone_pulse(),
                                 desk=desk,
                                 gate=gate,
-                                connection=JudgedLine(self.judge),
+                                connection=line,
                                 store=store,
                                 limits=LIMITS,
                                 report=lambda _event: None,
                                 format_text=lambda text, _mode: FormattedText(text),
+                                files=no_sender(line, gate, store),
                             )
                         )
                     nursery.start_soon(

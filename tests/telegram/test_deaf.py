@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from file_fakes import no_fetching, no_preparer
 from messaging.messaging_fakes import FakeStore, RecordingPulse, Reports
 from telegram.telegram_world import World, open_world, receive_texts
 from tgworker.messaging.account import run_account
@@ -19,6 +21,7 @@ from tgworker.messaging.history_desk import HistoryDesks
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.listening import ClientDeaf
 from tgworker.messaging.models import AccountId, Secret
+from tgworker.messaging.uploads import Uploads
 from tgworker.sandbox import Fault
 from tgworker.telegram.comparing import CHANNELS_EVERY
 from tgworker.telegram.inbox import CAPACITY
@@ -199,6 +202,9 @@ class Held:
             flood_delays=lambda _: 60.0,
             store_delays=lambda _: 1.0,
             report=self.report,
+            preparer=no_preparer(),
+            uploads=Uploads(Random(1)),
+            fetching=no_fetching(),
             ears=Ears(),
             renew=renew,
         )

@@ -14,7 +14,7 @@ from telegram.telegram_world import World, open_world, receive_until
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.media_ports import ReferenceExpired, RemoteFile
 from tgworker.messaging.models import Peer, PeerKind
-from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
 from tgworker.sandbox import Fault, PhoneFile
 from tgworker.telegram.connection import TelethonConnection
 
@@ -175,8 +175,10 @@ async def test_messages_without_a_file_and_of_other_chats_are_none(
         peer = Peer(world.id(1), PeerKind.USER)
         found = await line.find_files(peer, [text, elsewhere.sender_message_id, number, 999])
         assert not isinstance(found, Deferred | Refused)
-        assert found.keys() == {text, number}
         assert found[text] == Refused("Telegram has the file no more")
+        gone = Refused("Telegram has the message no more")
+        assert [found[elsewhere.sender_message_id], found[999]] == [gone, gone]
+        assert isinstance(found[number], RemoteFile)
 
 
 async def test_files_of_channels_are_found_by_what_the_account_knows_of_the_channel(
@@ -229,3 +231,65 @@ async def test_what_has_no_file_is_represented_faithfully(autojump_clock: MockCl
             ("contact", {"phone": "1555", "first_name": "Ann", "last_name": "Lee", "user_id": None}),
         ]
         assert [each.file for each in page.messages] == [None] * 3
+
+
+# ------------------------------------------------ what a file's trouble is not
+
+
+async def test_several_waits_at_once_are_one(autojump_clock: MockClock, world: World) -> None:
+    async with file_of(world, sent(world)) as (line, file):
+        world.sandbox.faults.set(Fault("flood_wait", GET, seconds=30, count=4))
+        waits: list[Deferred] = []
+        came = b""
+        async with line.download(file) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Deferred):
+                    waits.append(piece)
+                    await trio.sleep(piece.retry_after_s)
+                else:
+                    assert isinstance(piece, bytes)
+                    came += piece
+        assert came == DATA
+        assert waits == [Deferred(30, "FLOOD_WAIT_30", HoldsUp.ROW)]
+        assert trio.current_time() == 30
+
+
+async def test_a_no_of_another_data_centre_is_no_no_to_the_account(
+    autojump_clock: MockClock, world: World
+) -> None:
+    world.sandbox.behave(media_dc=4)
+    number = sent(world)
+    method = "auth.importAuthorization"
+    async with file_of(world, number) as (line, file):
+        world.sandbox.faults.set(Fault("rpc_error", method, code=401, message="AUTH_KEY_INVALID", count=1))
+        came = b""
+        async with line.download(file) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Deferred):
+                    await trio.sleep(piece.retry_after_s)
+                else:
+                    assert isinstance(piece, bytes)
+                    came += piece
+        assert came == DATA
+        with trio.move_on_after(3) as scope:
+            await line.wait_lost()
+        assert scope.cancelled_caught
+
+
+async def test_who_is_sent_in_circles_gives_up(autojump_clock: MockClock, world: World) -> None:
+    async with file_of(world, sent(world)) as (line, file):
+        world.sandbox.faults.set(Fault("rpc_error", GET, code=303, message="FILE_MIGRATE_4", count=200))
+        async with line.download(file) as pieces:
+            assert [piece async for piece in pieces] == [Refused("FILE_MIGRATE_4")]
+        world.sandbox.faults.clear()
+
+
+async def test_a_slow_reader_keeps_its_line(autojump_clock: MockClock, world: World) -> None:
+    world.sandbox.behave(media_dc=4)
+    async with file_of(world, sent(world)) as (line, file):
+        async with line.download(file) as pieces:
+            async for _ in pieces:
+                await trio.sleep(61)
+        assert world.sandbox.statistics().handshakes == 1
+        await trio.sleep(130)
+        assert world.sandbox.statistics().open == 1  # and afterwards it is closed

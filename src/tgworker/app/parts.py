@@ -6,10 +6,13 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
+import trio
+
 from tgworker.messaging.accounts import Hold
 from tgworker.messaging.events import Report
 from tgworker.messaging.file_store import FileStore
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.media_rules import MediaRules
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.pace import PaceLimits
 from tgworker.messaging.pacing import PUBLISHED, Rates
@@ -27,6 +30,7 @@ from tgworker.messaging.store_ports import (
     PendingStore,
     Sweeper,
 )
+from tgworker.messaging.transcoding import Transcoder
 from tgworker.supervision import (
     Backoff,
     Canary,
@@ -38,6 +42,7 @@ from tgworker.supervision import (
     task_stacks,
 )
 from tgworker.supervision.systemd import Systemd
+from tgworker.transcoding.transcoder import PyAvTranscoder
 
 LINE_BACKOFF = Backoff(initial_s=0.5, factor=2, cap_s=60)
 """Between two lines of one account: Telegram floods whoever knocks too often."""
@@ -54,6 +59,9 @@ STORE_BACKOFF = Backoff(initial_s=0.1, factor=2, cap_s=0.5)
 RESTART_BACKOFF = Backoff()
 """Between two incarnations of a child: supervision's own."""
 
+
+CONVERTERS = 2
+"""Files that are looked into at a time, each in a process of its own."""
 
 NO_SYSTEMD = Systemd()
 """Nobody is told when the worker is ready, well, or stopping."""
@@ -106,6 +114,10 @@ class Parts:
         stall_after_s: Silence after which a loop counts as hung, seconds.
         store: Accounts, outbox, inbox.
         files: Where attachments and avatars are kept.
+        attachments_bucket: The bucket of files that arrive, and of attachments whose row names none.
+        avatars_bucket: The bucket of photos of people and groups.
+        media: Which files that arrive are fetched.
+        transcoder: Looks into files, and makes voice notes.
         telegram: Opens lines.
         vault: Decrypts sessions.
         heartbeats: Where heartbeats go.
@@ -146,6 +158,10 @@ class Parts:
     heartbeats: Sequence[HeartbeatWriter]
     rng: Random
     report: Report
+    attachments_bucket: str = "attachments"
+    avatars_bucket: str = "avatars"
+    media: MediaRules = field(default_factory=MediaRules)
+    transcoder: Transcoder = field(default_factory=lambda: PyAvTranscoder(trio.CapacityLimiter(CONVERTERS)))
     leases: Leases | None = None
     wakeup: WakeUp | None = None
     pace: PaceLimits | None = None

@@ -1,6 +1,7 @@
 """The nursery tree of a worker, readable in one function, and the handle of a running one."""
 
 import os
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Event, HeartbeatMissed, MessagesUnsure, StoreUnavailable
+from tgworker.messaging.fetching import AT_ONCE, FetchPlan
 from tgworker.messaging.hearing import Ears
 from tgworker.messaging.heartbeat import run_heartbeat, worker_status
 from tgworker.messaging.history import run_history
@@ -30,9 +32,12 @@ from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatu
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
 from tgworker.messaging.pending import run_pending
+from tgworker.messaging.preparing import Preparer
+from tgworker.messaging.spool import Spool
 from tgworker.messaging.stagger import Stagger
 from tgworker.messaging.store_ports import HeartbeatWriter
 from tgworker.messaging.sweeping import run_sweep
+from tgworker.messaging.uploads import Uploads
 from tgworker.messaging.wakeup import run_wakeup
 from tgworker.operations.probes import WorkerFacts
 from tgworker.operations.status_socket import serve_status
@@ -54,6 +59,9 @@ from tgworker.supervision.systemd import NotifySystemd
 
 CRITICAL = ("root.heartbeat", "root.outbound", "root.account", "root.accounts")
 """Children without which the worker is of no use: systemd's watchdog is fed only while they are well."""
+
+SPOOL = "spool"
+"""Where in the data folder files are on their way between Telegram and where they are kept."""
 
 FAREWELL_S = 2.0
 """Once the tree has stopped: seconds for settling what is left, and as many for the last heartbeat."""
@@ -79,6 +87,7 @@ class Worker:
         self._supervisor: Supervisor | None = None
         self._store_delays = _delays(STORE_BACKOFF, parts.rng)
         self._ears = Ears()
+        self._spool = Spool(parts.data_dir / SPOOL)
         self.accounts = SupervisedAccounts(
             AccountContext(
                 telegram=parts.telegram,
@@ -93,6 +102,22 @@ class Worker:
                 rates=parts.rates,
                 store_delays=self._store_delays,
                 report=self._report,
+                preparer=Preparer(
+                    parts.files,
+                    parts.transcoder,
+                    bucket=parts.attachments_bucket,
+                    spool=self._spool.folder,
+                    limits=parts.limits,
+                ),
+                uploads=Uploads(parts.rng),
+                fetching=FetchPlan(
+                    files=parts.files,
+                    spool=self._spool,
+                    bucket=parts.attachments_bucket,
+                    avatars_bucket=parts.avatars_bucket,
+                    rules=parts.media,
+                    turns=trio.CapacityLimiter(AT_ONCE),
+                ),
                 ears=self._ears,
                 renew=parts.renew,
             ),
@@ -253,6 +278,7 @@ class Worker:
         Leaving it stops the tree in order, settles what came back last, and writes ``offline``.
         """
         parts = self.parts
+        self._spool.prepare(time.time())
         try:
             async with open_supervisor(
                 self.tree(),

@@ -7,14 +7,17 @@ from datetime import datetime
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.events import Report
+from tgworker.messaging.fetching import FetchPlan
 from tgworker.messaging.hearing import Ears
 from tgworker.messaging.history_desk import HistoryDesks
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import Telegram, Vault
+from tgworker.messaging.preparing import Preparer
 from tgworker.messaging.stagger import Stagger
 from tgworker.messaging.store_ports import AccountChildStore
+from tgworker.messaging.uploads import Uploads
 from tgworker.messaging.values import utc_now
 
 
@@ -33,6 +36,9 @@ class AccountContext:
         flood_delays: Backoff while Telegram takes no connections from here: a class of its own, in minutes.
         store_delays: Backoff while the store is away.
         report: Hears what happens.
+        preparer: Looks at files before they are sent.
+        uploads: What accounts have brought to Telegram of files that no message carries yet.
+        fetching: Where files go that arrive.
         in_flight: To how many chats one account sends at the same time.
         stagger: When the next line may be made: lines of many accounts are not made in one step.
         rates: How fast each account may send.
@@ -51,6 +57,9 @@ class AccountContext:
     flood_delays: Delays
     store_delays: Delays
     report: Report
+    preparer: Preparer
+    uploads: Uploads
+    fetching: FetchPlan
     in_flight: int = 20
     stagger: Stagger = field(default_factory=lambda: Stagger(0))
     rates: Rates = PUBLISHED

@@ -31,6 +31,7 @@ class Flight:
         self.started_at = started_at
         self.expires_at = expires_at
         self.withdrawn = False
+        self.carries_files = False
         self.parked_until: float | None = None
         self.outcome: Outcome = Released("it was cut off before anything was sent")
 
@@ -127,6 +128,11 @@ class Desk:
     def busy_since(self) -> float:
         """When the oldest flight started, on trio's clock; infinity with nothing in flight."""
         return min((flight.started_at for flight in self._flights.values()), default=math.inf)
+
+    @property
+    def carries_files(self) -> bool:
+        """Whether files are on their way: what is asked meanwhile waits behind their bytes."""
+        return any(flight.carries_files for flight in self._flights.values())
 
     @property
     def unnamed_news(self) -> trio.Event:

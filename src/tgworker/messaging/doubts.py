@@ -8,14 +8,17 @@ formatting, that stands for no other row, and that is the only one. Without it t
 person.
 """
 
+from collections.abc import Awaitable, Callable
+
 from tgworker.messaging.bounded import within
 from tgworker.messaging.errors import StoreAway, TelegramAway
-from tgworker.messaging.formatted import FormattedText
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Attempt, Doubt, Look, Owned, Peer
 from tgworker.messaging.outcomes import Deferred, Refused, Released, Sent, Unknown, Unsure
-from tgworker.messaging.ports import Connection, Pulse
+from tgworker.messaging.ports import Pulse
 from tgworker.messaging.store_ports import DoubtStore
+
+Ask = Callable[[int], Awaitable[Look | Deferred | Refused]]
 
 EXPIRED = "its time ran out while nobody knew whether Telegram has it"
 
@@ -68,17 +71,16 @@ def found(look: Look, owned: Owned, why: str, missing: Refused | None = None) ->
         return Unsure(f"{why}, and the chat's history shows {len(copies)} that it could be")
     if owned.rivals:
         return Unsure(f"{why}, and what the chat's history shows could be another message with that text")
-    return Sent(copies[0].telegram_id, copies[0].sent_at)
+    return Sent(copies[0].telegram_id, copies[0].sent_at, copies[0].more)
 
 
 async def look_for(
     pulse: Pulse,
     attempt: Attempt,
     peer: Peer,
-    part: FormattedText,
+    ask: Ask,
     why: str,
     *,
-    connection: Connection,
     store: DoubtStore,
     limits: Limits,
     missing: Refused | None = None,
@@ -89,9 +91,8 @@ async def look_for(
         pulse: The caller's pulse.
         attempt: With its doubt.
         peer: The chat.
-        part: What those attempts sent.
+        ask: Asks Telegram for what those attempts would have made, under ids above the one it is given.
         why: Why it is looked for.
-        connection: The account's line.
         store: Knows what other messages are.
         limits: The deadlines: ``send_s`` for the look as a whole, and the database's.
         missing: See `found`.
@@ -103,7 +104,7 @@ async def look_for(
     look: Look | Deferred | Refused | None = None
     try:
         with pulse.deadline("telegram.history", limits.send_s):
-            look = await connection.look_for(peer, part.text, above=top_id, entities=part.entities)
+            look = await ask(top_id)
         match look:
             case None:
                 return Unknown(f"no answer within {limits.send_s:g} s to what the chat's history shows")

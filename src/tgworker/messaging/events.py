@@ -127,6 +127,19 @@ class HistoryRead:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFetched:
+    """A file of a message was ``fetched`` and kept, is tried again ``later``, or is ``left``, and why."""
+
+    account: AccountId
+    message: MessageId
+    kind: str
+    outcome: str
+    size: int
+    duration_s: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatWritten:
     """A heartbeat was committed by one of its writers."""
 
@@ -172,6 +185,7 @@ Event = (
     | HistoryMissed
     | AccountDeaf
     | HistoryRead
+    | FileFetched
     | HeartbeatWritten
     | HeartbeatMissed
     | JobsWaiting
@@ -191,6 +205,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     HistoryMissed,
     AccountDeaf,
     HistoryRead,
+    FileFetched,
     HeartbeatWritten,
     HeartbeatMissed,
     JobsWaiting,

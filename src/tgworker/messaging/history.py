@@ -92,6 +92,7 @@ class HistoryReader:
         report: Hears of jobs that ended.
         now: The calendar, aware, for what is too old.
         ring: Tells who hands out jobs that there is room for one.
+        tell_files: Tells who fetches files that there are some.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class HistoryReader:
         report: Report,
         now: Callable[[], datetime],
         ring: Callable[[], None],
+        tell_files: Callable[[], None],
     ) -> None:
         self._pulse = pulse
         self._desk = desk
@@ -120,6 +122,7 @@ class HistoryReader:
         self._report = report
         self._now = now
         self._ring = ring
+        self._tell_files = tell_files
 
     async def run(self) -> NoReturn:
         """Read until cancelled, or until the line breaks (`TelegramAway`).
@@ -149,6 +152,8 @@ class HistoryReader:
                 break
             page = page.younger_than(self._now() - OLDEST)
             added = await self._save(job, reading, page)
+            if any(message.file for message in page.messages):
+                self._tell_files()
             reading, new = turned(job, reading, page), new + added
         error = None if refusal is None else refusal.reason
         await self._outage.insist(

@@ -4,7 +4,7 @@ Telegram is the write-ahead log: a batch that was not committed comes again from
 loop may be cut off anywhere and loses nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -29,10 +29,12 @@ async def run_inbound(
     limits: Limits,
     outage: Outage,
     report: Report,
+    ring: Callable[[], None],
 ) -> None:
     """Commit what arrives, in order; returns when the channel is closed.
 
-    While the store is away the batch in hand is repeated and the bounded channel fills: Telegram waits.
+    While the store is away the batch in hand is repeated and the bounded channel fills: Telegram waits. Once
+    files, or people with photos, are committed, ``ring`` tells who fetches them.
     """
     held: UpdateBatch | None = None
     while True:
@@ -50,6 +52,8 @@ async def run_inbound(
             if piece.messages:
                 took_s = trio.current_time() - started_at
                 report(Ingested(account_id, len(piece.messages), new, took_s))
+            if any(message.file for message in piece.messages) or any(peer.photo_id for peer in piece.peers):
+                ring()
             if piece.gaps:
                 report(HistoryMissed(account_id, len(piece.gaps)))
 

@@ -10,6 +10,8 @@ from tgworker.messaging.account_context import AccountContext
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.desk import Desk
 from tgworker.messaging.errors import AccountRefused, TelegramAway
+from tgworker.messaging.fetching import Bell, Fetcher
+from tgworker.messaging.file_sending import FileSender
 from tgworker.messaging.gate import Gate
 from tgworker.messaging.history import HistoryReader
 from tgworker.messaging.history_desk import HistoryDesk
@@ -61,7 +63,7 @@ class LineCrew:
 
     async def run(self, *, introduced: bool) -> TelegramAway:
         """Run everything that needs the line, until one part says that the line is lost."""
-        context, connection, desk = self.context, self.connection, self.desk
+        context, connection, desk, bell = self.context, self.connection, self.desk, Bell()
         endings: list[TelegramAway | AccountRefused] = []
 
         async def end_with(lost: Callable[[], Awaitable[str]]) -> None:
@@ -104,9 +106,22 @@ class LineCrew:
                     limits=context.limits,
                     outage=self.inbound_outage,
                     report=context.report,
+                    ring=bell.ring,
                 ),
                 name="inbound",
             )
+            fetcher = Fetcher(
+                self.side,
+                account_id=self.account_id,
+                plan=context.fetching,
+                connection=connection,
+                store=context.store,
+                limits=context.limits,
+                outage=self.new_outage(),
+                report=context.report,
+                bell=bell,
+            )
+            nursery.start_soon(end_with, fetcher.run, name="files")
             history = HistoryReader(
                 self.side,
                 desk=self.histories,
@@ -119,6 +134,7 @@ class LineCrew:
                 report=context.report,
                 now=context.now,
                 ring=context.histories.ring,
+                tell_files=bell.ring,
             )
             nursery.start_soon(end_with, history.run, name="history")
             nursery.start_soon(
@@ -136,6 +152,16 @@ class LineCrew:
                 name="naming",
             )
 
+            files = FileSender(
+                connection=connection,
+                gate=self.gate,
+                store=context.store,
+                limits=context.limits,
+                preparer=context.preparer,
+                uploads=context.uploads,
+                can_park=lambda: desk.can_park,
+            )
+
             async def send(take: Take) -> None:
                 await run_sender(
                     self.side,
@@ -146,6 +172,7 @@ class LineCrew:
                     limits=context.limits,
                     report=context.report,
                     format_text=context.telegram.format_text,
+                    files=files,
                     take=take,
                 )
 

@@ -14,7 +14,7 @@ from tgworker.messaging.doubts import look_for
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Attempt, Copy
 from tgworker.messaging.outcomes import Deferred, Refused, Sent
-from tgworker.messaging.planning import Format, parts_of
+from tgworker.messaging.planning import FilePart, Format, parts_of
 from tgworker.messaging.ports import Connection, Pulse
 from tgworker.messaging.store_ports import DoubtStore
 
@@ -68,13 +68,16 @@ async def _name(
     outage: Outage,
     format_text: Format,
 ) -> None:
-    parts = parts_of(attempt.text, attempt.parse_mode, attempt.text_limit, format_text)
+    parts = parts_of(attempt, format_text)
     peer = attempt.peer
     if peer is None or isinstance(parts, Refused) or attempt.part >= len(parts):
         return  # the application has written something else there since
     part = parts[attempt.part]
+    if isinstance(part, FilePart):
+        return  # what of a file can be looked for is known to who prepares it, and to nobody here
+    ask = partial(connection.look_for, peer, part.text, entities=part.entities)
     outcome = await look_for(
-        pulse, attempt, peer, part, "it was sent", connection=connection, store=store, limits=limits
+        pulse, attempt, peer, lambda above: ask(above=above), "it was sent", store=store, limits=limits
     )
     if isinstance(outcome, Sent) and outcome.telegram_id is not None and outcome.sent_at is not None:
         copy = Copy(outcome.telegram_id, outcome.sent_at)

@@ -8,6 +8,7 @@ import trio
 from tgworker.messaging.desk import Desk, Flight
 from tgworker.messaging.doubts import look_for, must_look, unsendable, why_looked
 from tgworker.messaging.events import Report, SendFinished
+from tgworker.messaging.file_sending import FileSender
 from tgworker.messaging.gate import Gate, Parked
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.outcomes import (
@@ -20,7 +21,7 @@ from tgworker.messaging.outcomes import (
     reason_of,
 )
 from tgworker.messaging.pacing import Go
-from tgworker.messaging.planning import Format, parts_of
+from tgworker.messaging.planning import FilePart, Format, parts_of
 from tgworker.messaging.ports import Connection, Pulse
 from tgworker.messaging.senders import Take
 from tgworker.messaging.store_ports import DoubtStore
@@ -38,6 +39,7 @@ async def run_sender(
     limits: Limits,
     report: Report,
     format_text: Format,
+    files: FileSender,
     take: Take | None = None,
 ) -> None:
     """Send what the desk holds, one attempt at a time, until ``take`` has nothing for it.
@@ -46,7 +48,8 @@ async def run_sender(
     order holds however many there are, and a chat that waits delays no other. What may not leave yet is not
     sent: the gate says what becomes of it.
 
-    Of a long text the part that the attempt names is sent; the next one is an attempt of its own.
+    Of a long text the part that the attempt names is sent; the next one is an attempt of its own. So it is
+    with files, but for those of one album, which go together.
 
     Without ``take`` it takes from the desk, and returns never.
 
@@ -55,7 +58,7 @@ async def run_sender(
     take = take or desk.take
     while (attempt := await take()) is not None:
         with desk.fly(attempt) as flight:
-            outcome = await _send(pulse, flight, gate, connection, store, limits, format_text)
+            outcome = await _send(pulse, flight, gate, connection, store, limits, format_text, files)
             if isinstance(outcome, Parked):
                 flight.park(outcome.until)
                 continue
@@ -82,11 +85,12 @@ async def _send(
     store: DoubtStore,
     limits: Limits,
     format_text: Format,
+    files: FileSender,
 ) -> Outcome | Parked:
     attempt = flight.attempt
     # A cancellation that came while the attempt was handed over must not put it in doubt.
     await trio.lowlevel.checkpoint_if_cancelled()
-    parts = parts_of(attempt.text, attempt.parse_mode, attempt.text_limit, format_text)
+    parts = parts_of(attempt, format_text)
     if isinstance(parts, Refused):
         return unsendable(attempt, parts)
     flight.attempt = attempt = replace(attempt, parts=len(parts))  # the settle says whether this was the last
@@ -98,7 +102,12 @@ async def _send(
     if (wait := gate.closed()) is not None:
         return Released(wait.reason)
     part = parts[attempt.part]
-    looked = partial(look_for, pulse, attempt, peer, part, connection=connection, store=store, limits=limits)
+    if isinstance(part, FilePart):
+        return await files.send(pulse, flight, peer, parts)
+    ask = partial(connection.look_for, peer, part.text, entities=part.entities)
+    looked = partial(
+        look_for, pulse, attempt, peer, lambda above: ask(above=above), store=store, limits=limits
+    )
     if attempt.doubt is not None and must_look(attempt.doubt, limits.repeat_window_s):
         return await looked(why_looked(attempt.doubt))
     admitted = await gate.admit(pulse, attempt, peer)

@@ -4,8 +4,9 @@ The same text, formatting and limit always give the same parts: what is sent aga
 part that was sent before.
 """
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tgworker.messaging.clusters import is_torn, narrow, wide
 from tgworker.messaging.formatted import Entity, FormattedText, code_units
@@ -32,8 +33,13 @@ _PLACES = (
 _SPACE = re.compile(r"\s*")
 
 
-def split(whole: FormattedText, limit: int) -> tuple[FormattedText, ...]:
+def split(whole: FormattedText, limit: int, *, first: int | None = None) -> tuple[FormattedText, ...]:
     """Cut a text into parts of at most ``limit`` UTF-16 code units.
+
+    Args:
+        whole: The text.
+        limit: How long a part may be.
+        first: How long the first one may be, where that is less or more: it stands under a file.
 
     Parts are cut between paragraphs, else lines, else sentences, else words, as long as that leaves them at
     least half full, else between any two characters; outside of formatting where there is such a place.
@@ -44,17 +50,21 @@ def split(whole: FormattedText, limit: int) -> tuple[FormattedText, ...]:
     Raises:
         ValueError: ``limit`` is below `SMALLEST_LIMIT`.
     """
-    if limit < SMALLEST_LIMIT:
-        raise ValueError(f"parts of {limit} are too small: {SMALLEST_LIMIT} or more")
+    first = limit if first is None else first
+    if min(limit, first) < SMALLEST_LIMIT:
+        raise ValueError(f"parts of {min(limit, first)} are too small: {SMALLEST_LIMIT} or more")
     units = wide(whole.text)
-    if len(units) <= limit and len(whole.entities) <= MOST_ENTITIES:
+    if len(units) <= first and len(whole.entities) <= MOST_ENTITIES:
         return (whole,)
-    return tuple(_part(units, begin, end, whole.entities) for begin, end in _stretches(units, whole, limit))
+    stretches = _stretches(units, whole, itertools.chain((first,), itertools.repeat(limit)))
+    return tuple(_part(units, begin, end, whole.entities) for begin, end in stretches)
 
 
-def _stretches(units: str, whole: FormattedText, limit: int) -> Iterator[tuple[int, int]]:
+def _stretches(units: str, whole: FormattedText, limits: Iterable[int]) -> Iterator[tuple[int, int]]:
     begin, last = _skip_space(units, 0), len(units.rstrip())
-    while begin < last:
+    for limit in limits:
+        if begin >= last:
+            return
         room = _room(begin, limit, whole.entities)
         end = last if last - begin <= room else _cut(units, begin, room, whole.entities)
         yield begin, begin + len(units[begin:end].rstrip())

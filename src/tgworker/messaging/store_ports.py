@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
+from tgworker.messaging.media_ports import MediaStore, OutgoingMediaStore
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     Account,
@@ -298,7 +299,15 @@ class HistoryQueue(Protocol):
 
 
 class AccountChildStore(
-    AccountStore, InboundStore, DoubtStore, RecipientStore, WaitStore, HistoryStore, Protocol
+    AccountStore,
+    InboundStore,
+    DoubtStore,
+    RecipientStore,
+    WaitStore,
+    HistoryStore,
+    OutgoingMediaStore,
+    MediaStore,
+    Protocol,
 ):
     """What one account's child needs of a store."""
 

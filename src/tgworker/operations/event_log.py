@@ -228,6 +228,8 @@ def messaging_level(event: messaging.Event) -> Level:
             return "debug"
         case messaging.RecipientSought():
             return "info" if event.outcome == "found" else "warning"
+        case messaging.FileFetched():
+            return "info" if event.outcome == "fetched" else "warning"
         case messaging.HistoryRead() | messaging.AccountIntroduced():
             return "info" if event.error is None else "warning"
         case messaging.StoreBack() | messaging.JobsWaiting():
@@ -254,6 +256,8 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
             fields["operation"] = "send"
         case messaging.HistoryRead():
             fields["operation"] = "history"
+        case messaging.FileFetched():
+            fields["operation"] = "fetch"
         case messaging.RecipientSought() | messaging.AccountIntroduced():
             fields["operation"] = "resolve"
         case messaging.Ingested() | messaging.HistoryMissed():

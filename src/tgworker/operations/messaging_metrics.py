@@ -83,6 +83,15 @@ class MessagingMetrics:
             ["result"],
             known=[("completed",), ("failed",)],
         )
+        self._files = Counter(
+            "tgworker_files_total",
+            "Files of messages that were to be fetched, by what became of them.",
+            ["outcome"],
+            known=[("fetched",), ("later",), ("left",)],
+        )
+        self._file_bytes = Counter(
+            "tgworker_file_bytes_total", "Bytes of files that were fetched from Telegram and kept."
+        )
         self._written = Counter(
             "tgworker_heartbeats_written_total", "Heartbeats that were committed, by writer.", ["writer"]
         )
@@ -118,6 +127,8 @@ class MessagingMetrics:
             self._deaf,
             self._history,
             self._history_jobs,
+            self._files,
+            self._file_bytes,
             self._written,
             self._missed,
             self._failed,
@@ -150,6 +161,9 @@ class MessagingMetrics:
                 self._history.add("new", by=event.new)
                 self._history.add("known", by=event.messages - event.new)
                 self._history_jobs.add("completed" if event.error is None else "failed")
+            case events.FileFetched():
+                self._files.add(event.outcome)
+                self._file_bytes.add(by=event.size)
             case events.HeartbeatWritten():
                 self._written.add(self._writers.of(event.writer))
             case events.HeartbeatMissed():

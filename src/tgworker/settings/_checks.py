@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from environs import ValidationError
 
+from tgworker.messaging.media import FileKind
 from tgworker.messaging.places import PlaceInvalid, check_bucket
 
 FERNET_KEY_BYTES = 32
@@ -28,6 +29,18 @@ def bucket(value: str) -> None:
         check_bucket(value.strip())
     except PlaceInvalid:
         raise ValidationError("is no name that a bucket can have") from None
+
+
+def file_kinds(value: str) -> None:
+    """Kinds of files, ``all`` or ``none``."""
+    known = {kind.value for kind in FileKind}
+    if value.strip() not in ("all", "none") and not set(words(value)) <= known:
+        raise ValidationError(f"is neither all nor none, nor kinds of files ({', '.join(sorted(known))})")
+
+
+def words(value: str) -> list[str]:
+    """What stands between commas."""
+    return [word.strip() for word in value.split(",")]
 
 
 def header_word(value: str) -> None:

@@ -8,6 +8,8 @@ from typing import Literal
 from environs import ValidationError
 
 from tgworker.messaging.limits import Limits, Retention
+from tgworker.messaging.media import FileKind
+from tgworker.messaging.media_rules import MediaRules
 from tgworker.messaging.models import Secret
 from tgworker.settings import _checks as checks
 from tgworker.settings._dotenv import read_dotenv
@@ -37,6 +39,9 @@ MOST_DAYS = 36_500
 """A century: more is a slip of the keyboard, and beyond what calendars subtract."""
 MOST_WAIT_S = 600
 """As long as a message waits that says how many attachments it has."""
+
+MOST_MEDIA_MB = 4000
+"""As much as Telegram takes from those who pay."""
 DEFAULT_DC = 2
 """The data centre that new Telegram clients begin with."""
 
@@ -75,6 +80,7 @@ def load_settings(
         worker_id=reader.text("TGWORKER_WORKER_ID", "telegram-main", checks.short_name),
         attachments_bucket=reader.text("TGWORKER_ATTACHMENTS_BUCKET", "attachments", checks.bucket),
         avatars_bucket=reader.text("TGWORKER_AVATARS_BUCKET", "avatars", checks.bucket),
+        media=_media(reader),
         limits=replace(
             limits,
             repeat_window_s=reader.seconds("TGWORKER_REPEAT_WINDOW_S", limits.repeat_window_s),
@@ -107,6 +113,22 @@ def load_settings(
     if problems:
         raise SettingsError(tuple(problems))
     return settings
+
+
+def _media(reader: Reader) -> MediaRules:
+    kinds = reader.text("TGWORKER_MEDIA_KINDS", "all", checks.file_kinds)
+    match kinds:
+        case "all" | "":  # (empty after a problem)
+            wanted = frozenset(FileKind)
+        case "none":
+            wanted = frozenset[FileKind]()
+        case _:
+            wanted = frozenset(FileKind(word) for word in checks.words(kinds))
+    return MediaRules(
+        kinds=wanted,
+        most_bytes=reader.whole("TGWORKER_MEDIA_MAX_MB", 2000, MOST_MEDIA_MB) * 1_000_000,
+        avatars=reader.flag("TGWORKER_AVATARS", default=True),
+    )
 
 
 def _telegram(reader: Reader) -> TelegramSettings:

@@ -69,9 +69,9 @@ class Reader:
         """A number of seconds from 0 on."""
         return self._read(name, lambda: self._env.float(name, default, validate=_from_zero(most)), default)
 
-    def flag(self, name: str) -> bool:
-        """Yes or no; no by default."""
-        return self._read(name, lambda: self._env.bool(name, default=False), fallback=False)
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Yes or no."""
+        return self._read(name, lambda: self._env.bool(name, default=default), fallback=default)
 
     def choice(self, name: str, default: ChoiceT) -> ChoiceT:
         """One of the default's kind."""

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.media_rules import MediaRules
 from tgworker.messaging.models import Secret
 
 
@@ -140,6 +141,7 @@ class Settings:
         worker_id: The key of the heartbeat row.
         attachments_bucket: Where files that arrive are kept.
         avatars_bucket: Where photos of contacts and groups are kept.
+        media: Which files that arrive are fetched.
         limits: The deadlines.
         stall_after_s: Silence after which a loop is taken for hung.
         freeze_after_s: Silence after which the interpreter is taken for frozen.
@@ -161,6 +163,7 @@ class Settings:
     worker_id: str
     attachments_bucket: str
     avatars_bucket: str
+    media: MediaRules
     limits: Limits
     stall_after_s: float
     freeze_after_s: float

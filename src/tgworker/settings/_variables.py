@@ -99,6 +99,13 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("TGWORKER_AVATARS_BUCKET", "avatars",
              "The same for photos of contacts and groups",
              "give a bucket's name, for example avatars"),
+    Variable("TGWORKER_MEDIA_KINDS", "all",
+             "What is fetched of what arrives: `photo`, `video`, `video_note`, `animation`, `audio`, "
+             "`voice`, `sticker`, `document`, separated by commas; or `all`, or `none`",
+             "give all, none, or kinds separated by commas, for example photo,voice"),
+    Variable("TGWORKER_MEDIA_MAX_MB", "2000", "Files that are longer are not fetched, in millions of bytes",
+             "give a whole number from 1 to 4000, for example 50"),
+    Variable("TGWORKER_AVATARS", "1", "0: photos of contacts and groups are not fetched", "give 1 or 0"),
     Variable("TGWORKER_ATTACHMENTS_WAIT_S", "3",
              "After a message was written that does not say how many attachments it has: so long it waits "
              "for them, if its type or one of them says that it carries files",

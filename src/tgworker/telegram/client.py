@@ -140,10 +140,14 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         try:
             return await invoke_aio(self._sender if sender is None else sender, request)
         except RPCError as error:
-            refusal = account_refusal(error)
-            if refusal is not None:
-                self._hooks.on_refused(refusal)
+            self.hear_refusal(error)
             raise
+
+    def hear_refusal(self, error: RPCError) -> None:
+        """Tell the hooks if an answer to the account's own line was a final no to the account."""
+        refusal = account_refusal(error)
+        if refusal is not None:
+            self._hooks.on_refused(refusal)
 
     async def _difference_aio(self, sender: Any, request: Any) -> Any:
         """One attempt; the box asks again at its time, and Telethon goes on with other logs meanwhile."""

@@ -13,7 +13,7 @@ from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.file_facts import Location
 from tgworker.telegram.file_lines import FileLines
-from tgworker.telegram.rpc_errors import error_name, question_outcome
+from tgworker.telegram.rpc_errors import error_name, file_outcome
 from tgworker.telegram.uploading import Cross
 
 PIECE_BYTES = 512 * 1024
@@ -22,6 +22,9 @@ PIECE_BYTES = 512 * 1024
 
 AHEAD = 4
 """So many pieces are asked for at a time."""
+
+MOST_MOVES = 3
+"""So often Telegram may send a reader to another data centre."""
 
 FAR_AGAIN_S = 5.0
 """The line to another data centre was lost: a new one is made after this."""
@@ -47,7 +50,10 @@ class LineDownload:
         self._size = file.facts.size or None
         self._next = begin - begin % PIECE_BYTES
         self._skip = begin % PIECE_BYTES
-        self._asked: deque[tuple[int, asyncio.Future[Any] | None]] = deque()
+        self._asked: deque[tuple[int, asyncio.Future[Any] | None, int]] = deque()
+        self._waits = 0
+        self._moves = 0
+        self._line: Any = None
         self._over = False
 
     def __aiter__(self) -> "LineDownload":
@@ -67,9 +73,7 @@ class LineDownload:
     def forget(self) -> None:
         """Nobody wants what is on its way."""
         self._over = True
-        for _, future in self._asked:
-            if future is not None:
-                future.cancel()
+        self._cancel()
         self._asked.clear()
 
     async def _next_aio(self) -> bytes | Deferred | ReferenceExpired | Refused | None:
@@ -83,37 +87,57 @@ class LineDownload:
             if self._lines.is_home(self._dc_id):
                 raise
             reason = error_name(error)
-        self._lines.drop(self._dc_id)
+        self._lines.drop(self._dc_id, self._line)
         self._start_over_at(self._dc_id)
         return Deferred(FAR_AGAIN_S, f"data centre {self._dc_id}: {reason}")
 
     async def _get_aio(self) -> bytes | Deferred | ReferenceExpired | Refused | None:
         while True:
-            sender = await self._lines.line_aio(self._dc_id)
-            self._ask_ahead(sender)
+            self._line = await self._lines.line_aio(self._dc_id)
+            self._ask_ahead(self._line)
             if not self._asked:
                 return None
-            offset, future = self._asked[0]
+            offset, future, waits = self._asked[0]
             assert future is not None
             await asyncio.wait((future,))
             if future.cancelled():
-                self._asked[0] = (offset, None)
+                self._asked[0] = (offset, None, self._waits)
                 continue
             error = future.exception()
             if isinstance(error, RPCError):
-                name = error_name(error)
-                self._asked[0] = (offset, None)
-                moved = re.fullmatch(r"FILE_MIGRATE_(\d+)", name)
-                if moved is not None:
-                    self._start_over_at(int(moved[1]))
+                self._asked[0] = (offset, None, self._waits)
+                said = self._said(error, is_old=waits < self._waits)
+                if said is None:
                     continue
-                if name.startswith("FILE_REFERENCE_"):
-                    return ReferenceExpired()
-                return question_outcome(error)
+                return said
             if error is not None:
                 raise error
             self._asked.popleft()
             return self._taken(offset, future.result())
+
+    def _said(self, error: RPCError, *, is_old: bool) -> Deferred | ReferenceExpired | Refused | None:
+        """What an error says; ``None``: to ask again, at once.
+
+        Raises:
+            RPCError: The account itself was refused, or the key that it has there.
+        """
+        self._lines.hear_refusal(self._dc_id, error)
+        name = error_name(error)
+        moved = re.fullmatch(r"FILE_MIGRATE_(\d+)", name)
+        if moved is not None:
+            self._moves += 1
+            if self._moves > MOST_MOVES:
+                return Refused(name)
+            self._start_over_at(int(moved[1]))
+            return None
+        if name.startswith("FILE_REFERENCE_"):
+            return ReferenceExpired()
+        said = file_outcome(error)
+        if isinstance(said, Deferred):
+            if is_old:  # asked before the last wait: that one is over
+                return None
+            self._waits += 1
+        return said
 
     def _taken(self, offset: int, answer: Any) -> bytes | Refused | None:
         if not isinstance(answer, types.upload.File):
@@ -121,21 +145,19 @@ class LineDownload:
         data: bytes = answer.bytes
         if len(data) < PIECE_BYTES:  # the end, whatever its size was said to be
             self._size = offset + len(data)
-            for _, future in self._asked:
-                if future is not None:
-                    future.cancel()
+            self._cancel()
             self._asked.clear()
         skip, self._skip = self._skip, 0
         return data[skip:] or None
 
     def _ask_ahead(self, sender: Any) -> None:
-        for index, (offset, future) in enumerate(self._asked):
+        for index, (offset, future, _) in enumerate(self._asked):
             if future is None:
-                self._asked[index] = (offset, self._ask(sender, offset))
+                self._asked[index] = (offset, self._ask(sender, offset), self._waits)
         while len(self._asked) < AHEAD and (self._size is None or self._next < self._size):
             if self._size is None and self._asked:
                 return  # how long it is, is not known: one after the other
-            self._asked.append((self._next, self._ask(sender, self._next)))
+            self._asked.append((self._next, self._ask(sender, self._next), self._waits))
             self._next += PIECE_BYTES
 
     def _ask(self, sender: Any, offset: int) -> "asyncio.Future[Any]":
@@ -145,7 +167,11 @@ class LineDownload:
 
     def _start_over_at(self, dc_id: int) -> None:
         self._dc_id = dc_id
-        for index, (offset, future) in enumerate(self._asked):
+        self._cancel()
+        for index, (offset, _, _) in enumerate(self._asked):
+            self._asked[index] = (offset, None, self._waits)
+
+    def _cancel(self) -> None:
+        for _, future, _ in self._asked:
             if future is not None:
                 future.cancel()
-            self._asked[index] = (offset, None)

@@ -7,14 +7,17 @@ Another data centre gets a key of its own, and the login by ``auth.exportAuthori
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
+from telethon.errors import RPCError
 from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
 
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient
+from tgworker.telegram.invoke import invoke_aio
 from tgworker.telegram.line import LineSender
 
 IDLE_S = 60.0
@@ -33,6 +36,7 @@ class FileLines:
         self._home: Any = client.session
         self._making: dict[int, asyncio.Lock] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._users = 0
 
     async def line_aio(self, dc_id: int) -> LineSender:
         """A line to a data centre that holds files.
@@ -82,7 +86,8 @@ class FileLines:
             )
             ticket: Any = await client.ask_aio(functions.auth.ExportAuthorizationRequest(dc_id))
             login = functions.auth.ImportAuthorizationRequest(ticket.id, ticket.bytes)
-            await client.ask_aio(_introduced(client, login), sender=sender)
+            # (What is said there is said of that key alone: it is no no to the account.)
+            await invoke_aio(sender, _introduced(client, login))
         except BaseException as error:
             sender.lose(None)
             if isinstance(error, OSError) and not isinstance(error, LineLost):
@@ -100,19 +105,42 @@ class FileLines:
         """Whether a data centre is the account's own: its line is the account's."""
         return dc_id == self.home
 
-    def drop(self, dc_id: int) -> None:
-        """Close a line to another data centre, which is of no use any more."""
-        if not self.is_home(dc_id):
+    def drop(self, dc_id: int, line: LineSender) -> None:
+        """Close a line to another data centre, which is of no use any more, unless there is a newer one."""
+        _, current = self._client._borrowed_senders.get(dc_id, (None, None))
+        if current is line and not self.is_home(dc_id):
             self._close(dc_id)
+
+    def hear_refusal(self, dc_id: int, error: RPCError) -> None:
+        """An answer may have been a final no to the account, if it came over the account's own line."""
+        if self.is_home(dc_id):
+            self._client.hear_refusal(error)
+
+    @contextmanager
+    def in_use(self) -> Generator[None]:
+        """Keep every line while the block runs, whoever is slow to ask the next question."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
 
     def _keep(self, dc_id: int) -> None:
         timer = self._timers.pop(dc_id, None)
         if timer is not None:
             timer.cancel()
-        self._timers[dc_id] = asyncio.get_running_loop().call_later(IDLE_S, self._close, dc_id)
+        self._timers[dc_id] = asyncio.get_running_loop().call_later(IDLE_S, self._close_idle, dc_id)
+
+    def _close_idle(self, dc_id: int) -> None:
+        if self._users:
+            self._keep(dc_id)
+        else:
+            self._close(dc_id)
 
     def _close(self, dc_id: int) -> None:
-        self._timers.pop(dc_id, None)
+        timer = self._timers.pop(dc_id, None)
+        if timer is not None:
+            timer.cancel()
         _, sender = self._client._borrowed_senders.pop(dc_id, (None, None))
         if sender is not None:
             sender.lose(None)

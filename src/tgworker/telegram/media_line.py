@@ -19,7 +19,7 @@ from tgworker.telegram.file_lines import FileLines
 from tgworker.telegram.looking import look_for_media_aio
 from tgworker.telegram.media_sending import MediaSender
 from tgworker.telegram.peers import bare_id, input_peer, marked_id
-from tgworker.telegram.rpc_errors import question_outcome
+from tgworker.telegram.rpc_errors import file_outcome
 from tgworker.telegram.sending import Sender
 from tgworker.telegram.uploading import Cross, LineUpload
 
@@ -62,10 +62,11 @@ class MediaLine:
     async def download(self, file: RemoteFile, begin: int) -> AsyncGenerator[LineDownload]:
         """See the port."""
         download = LineDownload(self._lines, self._cross, file, begin)
-        try:
-            yield download
-        finally:
-            download.forget()
+        with self._lines.in_use():
+            try:
+                yield download
+            finally:
+                download.forget()
 
     async def send_aio(
         self, peer: Peer, messages: Sequence[MediaMessage], log_at: Position
@@ -99,8 +100,10 @@ class MediaLine:
         try:
             answer: Any = await self._client.ask_aio(request)
         except RPCError as error:
-            return question_outcome(error)
-        found: dict[int, RemoteFile | Refused] = {}
+            return file_outcome(error)
+        found: dict[int, RemoteFile | Refused] = dict.fromkeys(
+            telegram_ids[:MOST_MESSAGES], Refused("Telegram has the message no more")
+        )
         for message in getattr(answer, "messages", ()):
             if isinstance(message, types.Message) and marked_id(message.peer_id) == peer.chat_id:
                 found[message.id] = _remote(message.media)

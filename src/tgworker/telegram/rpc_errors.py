@@ -139,6 +139,16 @@ def question_outcome(error: errors.RPCError) -> Deferred | Refused:
     return Deferred(RETRY_AFTER_TROUBLE_S, name) if is_passing(error) else Refused(name)
 
 
+def file_outcome(error: errors.RPCError) -> Deferred | Refused:
+    """The same of a part of a file: a wait for it holds up nothing else.
+
+    Raises:
+        errors.RPCError: The same one, where it is a final no to the account.
+    """
+    said = question_outcome(error)
+    return Deferred(said.retry_after_s, said.reason) if isinstance(said, Deferred) else said
+
+
 def send_outcome(error: errors.RPCError) -> Deferred | Refused | Released | Unknown:
     """What became of a message that Telegram answered with an error (other than ``RANDOM_ID_DUPLICATE``).
 

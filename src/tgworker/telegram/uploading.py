@@ -14,7 +14,7 @@ from telethon.tl import functions, types
 from tgworker.messaging.media import PartialUpload
 from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.client import AccountClient
-from tgworker.telegram.rpc_errors import question_outcome
+from tgworker.telegram.rpc_errors import file_outcome
 
 AT_ONCE = 4
 """Parts on their way: 2 MiB. More brought nothing over the loopback, and nearly fills a line of 300 Mbit/s
@@ -50,8 +50,9 @@ class LineUpload:
         self._client = client
         self._cross = cross
         self._file = file
-        self._flying: dict[asyncio.Future[Any], tuple[int, bytes]] = {}
+        self._flying: dict[asyncio.Future[Any], tuple[int, bytes, int]] = {}
         self._again: dict[int, bytes] = {}
+        self._waits = 0
 
     async def send(self, number: int, data: bytes) -> Deferred | Refused | None:
         """See the port."""
@@ -93,7 +94,7 @@ class LineUpload:
             request = functions.upload.SaveBigFilePartRequest(file.file_id, number, file.parts, data)
         else:
             request = functions.upload.SaveFilePartRequest(file.file_id, number, data)
-        self._flying[self._client._sender.send(request)] = (number, data)
+        self._flying[self._client._sender.send(request)] = (number, data, self._waits)
 
     def _settled(self) -> Deferred | Refused | None:
         """Take note of the parts whose answers are there; the worst that was said.
@@ -104,7 +105,7 @@ class LineUpload:
         """
         worst: Deferred | Refused | None = None
         for future in [future for future in self._flying if future.done()]:
-            number, data = self._flying.pop(future)
+            number, data, waits = self._flying.pop(future)
             if future.cancelled():
                 self._again[number] = data
                 continue
@@ -112,11 +113,14 @@ class LineUpload:
             if error is None:
                 self._file.acknowledged.add(number)
             elif isinstance(error, RPCError):
+                self._client.hear_refusal(error)
                 self._again[number] = data
-                said = question_outcome(error)
-                worst = said if worst is None or isinstance(said, Refused) else worst
+                said = file_outcome(error)
+                if isinstance(said, Refused) or (worst is None and waits == self._waits):
+                    worst = said
             else:
                 raise error
+        self._waits += isinstance(worst, Deferred)
         return worst
 
 
