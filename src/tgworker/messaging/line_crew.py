@@ -66,9 +66,12 @@ class LineCrew:
         context, connection, desk, bell = self.context, self.connection, self.desk, Bell()
         endings: list[TelegramAway | AccountRefused] = []
 
-        async def end_with(lost: Callable[[], Awaitable[str]]) -> None:
+        async def end_with(lost: Callable[[], Awaitable[str | None]]) -> None:
             try:
-                endings.append(TelegramAway(await lost()))
+                reason = await lost()
+                if reason is None:
+                    return  # it is done, and the line goes on without it
+                endings.append(TelegramAway(reason))
             except (TelegramAway, AccountRefused) as ending:
                 endings.append(ending)
             nursery.cancel_scope.cancel(reason=f"account {self.account_id} lost its line")
@@ -181,7 +184,7 @@ class LineCrew:
         # Several parts may notice in the same step. Telegram's final no explains the others.
         return unless_refused(next((one for one in endings if isinstance(one, AccountRefused)), endings[0]))
 
-    async def _introduce(self, introduced: trio.Event) -> str:
+    async def _introduce(self, introduced: trio.Event) -> None:
         """Read whom the account knows, and say so."""
         context = self.context
         await introduce(
@@ -196,8 +199,6 @@ class LineCrew:
             ring=context.dispatch.ring,
         )
         introduced.set()
-        await trio.sleep_forever()  # it is no reason for the line to end
-        raise AssertionError
 
     async def _begin_sending(self, introduced: trio.Event) -> None:
         """Let senders begin once the account is introduced, or has been at it for long."""
