@@ -29,6 +29,7 @@ from tgworker.sandbox import (
 )
 from tgworker.sandbox.control_files import SentFile
 from tgworker.sandbox.control_messages import MAX_LINE_BYTES, MAX_PAGE
+from tgworker.sandbox.control_things import AnyThing, Contact, Place, Poll, Venue
 from tgworker.sandbox.lines import LineReader
 
 GET_STATE = functions.updates.GetStateRequest()
@@ -267,6 +268,29 @@ async def test_a_gibibyte_is_sent_by_its_number(controlled: Sandbox) -> None:
         ):
             with pytest.raises(ControlRefused, match=r"made is|duration_s is|data is base64"):
                 await control.send_files(alice, bob, wrong)
+
+
+async def test_what_has_no_file_is_sent_and_refused(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    async with controlling(controlled) as control:
+        sent = await control.send_other(alice, bob, Place(latitude=90, longitude=-180))
+        assert (await control.chats(bob))[0].last_id == sent.recipient_message_id
+        channel = await control.create_channel(alice, [bob], "News", broadcast=True)
+        poll = Poll(question="which?", answers=("a", "b"))
+        await control.send_other(alice, channel.peer, poll)
+        with pytest.raises(ControlRefused, match="CHAT_ADMIN_REQUIRED"):
+            await control.send_other(bob, channel.peer, poll)
+        wrongs: list[tuple[AnyThing, str]] = [
+            (Place(latitude=90.1, longitude=0), "`float` <= 90"),
+            (Venue(latitude=0, longitude=-181, title="Bar", address=""), "`float` >= -180"),
+            (Poll(question="", answers=("a", "b")), "length >= 1"),
+            (Poll(question="which?", answers=("a",)), "length >= 2"),
+            (Contact(phone="1555", first_name="Ann", user=7), "no user 7"),
+        ]
+        for wrong, why in wrongs:
+            with pytest.raises(ControlRefused, match=why):
+                await control.send_other(alice, bob, wrong)
+        assert len(await control.chat(bob, alice)) == 1
 
 
 async def test_a_bug_of_the_sandbox_is_told_and_ends_nothing(

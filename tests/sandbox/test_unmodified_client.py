@@ -359,5 +359,17 @@ def test_files_of_every_kind_go_up_and_come_down(report: Report) -> None:
             "limit": "LimitInvalidError",
         },
         "centres": [True, True, True, True],
-        "phone": [[True, True], 5000, True, True],
+        "phone": [
+            [True, True],
+            5000,
+            True,
+            True,
+            [
+                ["1555", "Ann", True],
+                [[52.5, -13.4], [52.5, -13.4]],
+                ["Bar", "Street 1"],
+                ["which?", ["a", "b"]],
+                [True, True, True],
+            ],
+        ],
     }

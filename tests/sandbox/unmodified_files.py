@@ -177,6 +177,7 @@ async def _phone(world: World) -> Any:
     photo = await world.control(cmd="set_photo", peer=bob["id"], data=picture)
     async with world.of(0) as client:
         ids = [each["recipient_message_id"] for each in [*album["sent"], *voice["sent"]]]
+        things = await _things(world, client)
         messages = await client.get_messages(await client.get_input_entity(bob["username"]), ids=ids)
         who = await client.get_entity(bob["username"])
         return [
@@ -184,7 +185,33 @@ async def _phone(world: World) -> Any:
             messages[2].voice.size,
             who.photo.photo_id == photo["photo"],
             await client.download_profile_photo(who, bytes) == PICTURE,
+            things,
         ]
+
+
+async def _things(world: World, client: Any) -> Any:
+    """Contacts, places, venues and polls of users without a client."""
+    alice, bob = world.users[:2]
+    place = {"latitude": 52.5, "longitude": -13.4}
+    ids = []
+    for what in (
+        {"kind": "contact", "phone": "1555", "first_name": "Ann", "user": bob["id"]},
+        {"kind": "place", **place},
+        {"kind": "venue", "title": "Bar", "address": "Street 1", **place},
+        {"kind": "poll", "question": "which?", "answers": ["a", "b"], "multiple": True},
+        {"kind": "poll", "question": "which?", "answers": ["a", "b"], "quiz": True},
+    ):
+        sent = await world.control(cmd="send_other", sender=bob["id"], recipient=alice["id"], what=what)
+        ids.append(sent["recipient_message_id"])
+    messages = await client.get_messages(await client.get_input_entity(bob["username"]), ids=ids)
+    contact, point, venue, poll, quiz = (each.media for each in messages)
+    return [
+        [contact.phone_number, contact.first_name, contact.user_id == bob["id"]],
+        [(each.geo.lat, each.geo.long) for each in (point, venue)],
+        [venue.title, venue.address],
+        [poll.poll.question.text, [each.text.text for each in poll.poll.answers]],
+        [poll.poll.multiple_choice, quiz.poll.quiz, poll.poll.id != quiz.poll.id],
+    ]
 
 
 def _new_message() -> Any:

@@ -58,6 +58,7 @@ from tgworker.sandbox.control_rooms import (
     RemoveMember,
     obey_room_command,
 )
+from tgworker.sandbox.control_things import SendOther, obey_thing_command
 from tgworker.sandbox.errors import SandboxError
 from tgworker.sandbox.lines import LineReader, LineTooLong
 
@@ -128,6 +129,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return obey_phone_command(sandbox, command)
         case SendFiles() | SetPhoto() | ReadFile() | ExpireReferences() | ForgetParts():
             return obey_file_command(sandbox, command)
+        case SendOther():
+            return obey_thing_command(sandbox, command)
         case ReadChat():
             return _chat_page(sandbox, command)
         case ReadChats():

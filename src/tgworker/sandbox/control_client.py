@@ -53,6 +53,7 @@ from tgworker.sandbox.control_rooms import (
     RemoveMember,
     RoomList,
 )
+from tgworker.sandbox.control_things import AnyThing, SendOther
 from tgworker.sandbox.errors import ControlLost, ControlRefused
 from tgworker.sandbox.faults import ActiveFault, Fault
 from tgworker.sandbox.formatting import Formatting
@@ -128,6 +129,10 @@ class SandboxControl:
         """Send a file as a user, or several as an album."""
         command = SendFiles(sender=sender_id, recipient=recipient_id, files=files)
         return (await self._ask(command, dict[str, list[SentText]]))["sent"]
+
+    async def send_other(self, sender_id: int, recipient_id: int, what: AnyThing) -> SentText:
+        """Send a contact, place, venue or poll as a user."""
+        return await self._ask(SendOther(sender=sender_id, recipient=recipient_id, what=what), SentText)
 
     async def set_photo(self, peer: int, data: bytes) -> int:
         """Give a user, group or channel a photo; returns its id."""

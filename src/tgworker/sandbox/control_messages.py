@@ -16,6 +16,7 @@ from tgworker.sandbox.control_files import FileCommand
 from tgworker.sandbox.control_limits import Limit, SetSlowmode
 from tgworker.sandbox.control_phone import PhoneCommand
 from tgworker.sandbox.control_rooms import RoomCommand
+from tgworker.sandbox.control_things import SendOther
 from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault, Heals
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation
 
@@ -189,6 +190,7 @@ AnyCommand = (
     | ListFaults
     | PhoneCommand
     | FileCommand
+    | SendOther
     | ReadChat
     | ReadChats
     | AddUser

@@ -71,9 +71,22 @@ class PhoneFiles:
         return _send_files(self._cloud, sender, room, files)
 
     def send_other(self, sender_id: int, recipient_id: int, what: Any) -> SentText:
-        """Send what has no file, as a TL object: ``messageMediaContact``, ``…Geo``, ``…Venue``, ``…Poll``."""
+        """Send what has no file, as a TL object: ``messageMediaContact``, ``…Geo``, ``…Venue``, ``…Poll``.
+
+        Raises:
+            UnknownUser, UnknownPeer: There is no such user, group or channel.
+            SandboxError: It cannot be sent.
+        """
         sender, room = self._cloud.directory.get(sender_id), self._rooms.find(recipient_id)
+        try:
+            check_may_write(sender, room)
+        except RequestRefused as refusal:
+            raise SandboxError(f"this cannot be sent: {refusal.message}") from None
         return _post(self._cloud, sender, room, OtherMedia(what), post.Content("", ()), None)
+
+    def new_id(self) -> int:
+        """A number that nothing else has: polls have one."""
+        return self._cloud.rng.getrandbits(62)
 
     def set_photo(self, peer: int, data: bytes) -> int:
         """Give a user, group or channel a photo; returns its id."""
