@@ -16,7 +16,9 @@ from contracts.store_kit import batch, inbound, user
 from stack_kit import Database
 from tgworker.devstack import Fault, Stack
 from tgworker.messaging.errors import StoreAway, StoreFault
+from tgworker.messaging.incoming_files import Fetched
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.media import FileFacts, FileKind
 from tgworker.messaging.models import (
     AccountState,
     Copy,
@@ -81,15 +83,24 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         await again(leases.renew)
         await again(lambda: store.record_account(account, AccountState.ONLINE, last_error=None, user_id=1))
         await again(lambda: store.record_synced([account]))
-        await again(lambda: store.save_peers(account, [user(500)]))
-        assert await again(lambda: store.peers(account)) == [user(500)]
+        await again(lambda: store.save_peers(account, [user(500, photo_id=9)]))
+        assert await again(lambda: store.peers(account)) == [user(500, photo_id=9)]
 
         position = Position(7, 1, 2, 3, {9: 4})
-        some = batch(inbound(500, 70, "one"), inbound(500, 71, "two"), position=position)
+        photo = FileFacts(FileKind.PHOTO, 7, "image/jpeg")
+        some = batch(inbound(500, 70, "one", file=photo), inbound(500, 71, "two"), position=position)
         await again(lambda: store.ingest(account, some))
         assert await again(lambda: store.position(account)) == position
         found = await again(lambda: store.find_messages(account, [70, 71, 72], chat_id=None))
         assert sorted(found) == [(500, 70), (500, 71)]
+
+        fetched = Fetched("media", "a", "a.jpg", "image/jpeg", 7)
+        (file,) = await again(lambda: store.wanted_files(account))
+        await again(lambda: store.finish_file(account, file, fetched))
+        assert await again(lambda: store.wanted_files(account)) == []
+        (avatar,) = await again(lambda: store.wanted_avatars(account))
+        await again(lambda: store.finish_avatar(account, avatar, fetched, url="https://a"))
+        assert await again(lambda: store.wanted_avatars(account)) == []
 
         wait = StoredWait(Scope(ScopeKind.METHOD, "messages.sendMessage"), 60, "FLOOD_WAIT_60")
         await again(lambda: store.save_waits(account, [wait]))
@@ -98,6 +109,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         messages = await again(lambda: store.enqueue(account, "500", ["hello", "you"]))
         assert await again(lambda: LongPoll(rest, wait_s=1).wait([account]))
         (attempt,) = (await again(lambda: store.turn((), {account: 5}, known=()))).attempts
+        await again(lambda: store.record_progress(attempt, 1, 2))
         # And once more where it settles, too.
         stack.faults.set(Fault("lose_answer", path="/rest/v1/rpc/tgworker_tick", count=LOST))
         outcome = Settled(attempt, Sent(72))
@@ -166,9 +178,10 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
     counts = (
         "select (select count(*) from messages), (select count(*) from conversations),"
         " (select max(unread_count) from conversations), (select messages_synced from sync_history_jobs),"
-        " (select count(*) from integration_accounts), (select count(*) from tgworker_outbox)"
+        " (select count(*) from integration_accounts), (select count(*) from tgworker_outbox),"
+        " (select count(*) from attachments), (select max(bytes_total) from tgworker_outbox)"
     )
-    assert await database.sql(counts) == "6|2|2|1|1|3"
+    assert await database.sql(counts) == "6|2|2|1|1|3|1|2"
     # Each function lost as many answers as it was to lose: a fault that is over is not listed any more.
     assert [each.fault.path for each in stack.faults.listing()] == []
     assert stack.faults.hits() == {"lose_answer": LOST * (len(functions()) + 1)}

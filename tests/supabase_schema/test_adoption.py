@@ -300,7 +300,9 @@ def test_messages_of_the_old_worker_are_not_stored_again(adopted: World) -> None
     adopt(adopted)
     process = adopted.worker()
     process.acquire(ACCOUNT)
-    old = [inbound(500, 70), inbound(500, 71, "sent", outgoing=True, sender_id=1), inbound(500, 72, "new")]
+    facts: dict[str, Any] = {"file": {"kind": "photo", "size": 7}}
+    sent = inbound(500, 71, "sent", outgoing=True, sender_id=1, **facts)
+    old = [inbound(500, 70, **facts), sent, inbound(500, 72, "new", **facts)]
     answer = process.rpc(
         "tgworker_save_history",
         p_account=ACCOUNT,
@@ -309,10 +311,34 @@ def test_messages_of_the_old_worker_are_not_stored_again(adopted: World) -> None
         p_messages=Json(old),
     )
     assert [found["telegram_id"] for found in answer["messages"]] == [72]
+    files = process.rpc("tgworker_wanted_files", p_account=ACCOUNT)
+    assert [file["telegram_id"] for file in files] == [72], "the old worker has seen to the others"
     # Old duplicates stay what they are; the first of them is the one that edits and deletes mean.
     assert adopted.one("select count(*) from messages where external_message_id = '70'") == 2
     key = adopted.one("select message_id from tgworker_message_keys where telegram_id = 70")
     assert key == "0d000000-0000-4000-8000-000000000001"
+
+
+def test_attachments_that_were_linked_before_the_migrations_are_sent(before: World) -> None:
+    first, owner = "0e000000-0000-4000-8000-000000000004", OWNER
+    for path in ("a", "b"):
+        before.sql(
+            "insert into attachments (id, owner_id, message_id, storage_bucket, storage_path)"
+            " values (%s, %s, %s, 'media', %s)",
+            before.new_id(),
+            owner,
+            first,
+            path,
+        )
+    migrate(before)
+    adopt(before)
+    process = before.worker()
+    process.acquire(ACCOUNT)
+    (attempt,) = [attempt for attempt in process.claim() if attempt["text"] == "first"]
+    assert [file["path"] for file in attempt["files"]] == ["a", "b"]
+    before.sql("insert into attachments (owner_id, message_id) values (%s, %s)", owner, first)
+    process.settle(attempt, "sent", telegram_id=5, parts=2)
+    assert before.state(first) == "waiting", "the second file is a part of its own"
 
 
 def test_dirty_contacts_and_counts_are_lived_with(adopted: World) -> None:

@@ -9,6 +9,10 @@ import pytest
 from supabase_schema.rpc_store import Json, RpcError
 from supabase_schema.world import OWNER, Process, World, inbound, settled
 
+FACTS = {"kind": "photo", "size": 7, "mime_type": "image/jpeg"}
+FETCHED = {"outcome": "fetched", "bucket": "media", "path": "a", "file_name": "a", "mime_type": "image/jpeg"}
+LATER = {"outcome": "later", "retry_after_s": 60, "tries": 1, "reason": "no answer"}
+
 
 class Stage:
     """A world with something in every state, and a process that knows it."""
@@ -18,7 +22,9 @@ class Stage:
         self.account = world.account()
         self.process = world.worker()
         self.process.acquire(self.account)
-        self.process.ingest(self.account, inbound(500, 1), peers=[{"chat_id": 500, "kind": "user"}])
+        peers = [{"chat_id": 500, "kind": "user", "photo_id": 9}]
+        self.process.ingest(self.account, inbound(500, 1, file=FACTS), peers=peers)
+        self.file: str = self.process.rpc("tgworker_wanted_files", p_account=self.account)[0]["message_id"]
         self.chats = [world.chat(str(600 + number)) for number in range(8)]
         texts = ("sent", "deferred", "refused", "unknown", "released")
         self.messages = {
@@ -61,6 +67,21 @@ class Stage:
         )
         return self.process.rpc("tgworker_settle", p_items=items)
 
+    def finish_file(self, outcome: dict[str, Any]) -> Any:
+        return self.process.rpc(
+            "tgworker_finish_file", p_account=self.account, p_fence=1, p_message=self.file, p_outcome=outcome
+        )
+
+    def finish_avatar(self, outcome: dict[str, Any]) -> Any:
+        return self.process.rpc(
+            "tgworker_finish_avatar",
+            p_account=self.account,
+            p_fence=1,
+            p_chat=500,
+            p_photo=9,
+            p_outcome={**outcome, "url": "https://a"},
+        )
+
 
 CALLS: dict[str, Callable[[Stage], Any]] = {
     "ingest": Stage.ingest,
@@ -81,6 +102,23 @@ CALLS: dict[str, Callable[[Stage], Any]] = {
         p_to="@Somebody",
         p_messages=Json({"id": row, "text": f"t{row}"} for row in s.ids),
     ),
+    "enqueue_files": lambda s: s.process.rpc(
+        "tgworker_enqueue",
+        p_account=s.account,
+        p_to="@Somebody",
+        p_messages=Json([{"id": s.ids[0], "text": "", "files": [{"id": row, "path": row} for row in s.ids]}]),
+    ),
+    "record_progress": lambda s: s.process.rpc(
+        "tgworker_record_progress",
+        p_message=s.attempts["sent"]["message_id"],
+        p_claim=s.attempts["sent"]["claim"],
+        p_done=1,
+        p_total=2,
+    ),
+    "finish_file": lambda s: s.finish_file(FETCHED),
+    "finish_file_later": lambda s: s.finish_file(LATER),
+    "finish_avatar": lambda s: s.finish_avatar(FETCHED),
+    "finish_avatar_later": lambda s: s.finish_avatar(LATER),
     "add_account": lambda s: s.process.rpc(
         "tgworker_add_account", p_id=s.ids[0], p_name="bob", p_owner=OWNER, p_secrets="t", p_user_id=9
     ),
