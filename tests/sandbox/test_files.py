@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from telethon.extensions import BinaryReader
 from telethon.tl import functions, types
+from telethon.tl.core import RpcResult
 
 from sandbox.mini_client import MiniClient, RpcFailure, open_mini, peer
 from sandbox.unmodified_files import PICTURE
@@ -20,6 +22,7 @@ from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.file_parts import MAX_PART_BYTES, MAX_SMALL_BYTES
 from tgworker.sandbox.files import MAX_UNFINISHED, FileShelf
 from tgworker.sandbox.media import MAX_PHOTO_BYTES
+from tgworker.sandbox.packing import rpc_result
 from tgworker.sandbox.sandbox import Sandbox
 
 
@@ -171,6 +174,14 @@ def test_a_gibibyte_is_made_in_flat_memory() -> None:
     assert (len({piece[:8] for piece in ends}), {len(piece) for piece in ends}) == (4, {1 << 20})
     assert len(last) == 5
     assert peak < 16 << 20
+
+
+def test_pieces_of_files_are_not_compressed_and_other_long_answers_are() -> None:
+    piece = bytes(types.upload.File(types.storage.FileUnknown(), 0, bytes(1 << 19)))
+    answer = rpc_result(7, piece).body
+    assert answer.endswith(piece)
+    assert RpcResult.from_reader(BinaryReader(answer[4:])).body == piece
+    assert len(rpc_result(7, bytes(1 << 19)).body) < 1 << 10
 
 
 @pytest.mark.parametrize(
