@@ -30,7 +30,7 @@ from tgworker.messaging.values import new_id
 from tgworker.sandbox import Fault, PhoneFile
 from tgworker.supervision import Backoff
 from transcoding.transcoding_inputs import make_film, make_sound
-from worker.worker_world import Ground, World, open_ground
+from worker.worker_world import OWNER, Ground, World, open_ground
 
 LONG = Random(4).randbytes(3 * 1024 * 1024 + 77)
 
@@ -307,6 +307,9 @@ async def test_every_kind_that_arrives_is_kept(ground: Ground) -> None:
             file.kind for file in sent
         )
         assert list((world.folder / "spool").iterdir()) == []
+        paths = [Path(str(row["storage_path"])) for row in rows(world, "attachments")]
+        assert {path.parent for path in paths} == {Path(OWNER) / world.account}
+        assert {path.stem for path in paths} == {str(row["id"]) for row in rows(world, "messages")}
 
 
 async def test_the_text_is_there_before_its_file(ground: Ground) -> None:

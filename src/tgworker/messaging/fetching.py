@@ -276,7 +276,7 @@ class Fetcher:
             mime_type = served_type(facts.mime_type, await collected.read(HEAD_BYTES))
         place = Place(
             self._plan.bucket,
-            f"{file.owner_id}/{self._account_id}/{file.message_id}{extension_of(mime_type)}",
+            f"{file.owner_id}/{self._account_id}/{file.message_id}.{extension_of(mime_type)}",
         )
         said = await self._keep(place, partial(file_pieces, Path(path)), facts.size, mime_type)
         if isinstance(said, NotFetched | FetchLater):
