@@ -36,7 +36,7 @@ LIMITS = Limits(
 )
 """Nothing but what a scenario is about happens in the short life of this worker."""
 
-OTHERS = ("recorder", "history", "jobs")
+OTHERS = ("recorder", "history", "jobs", "files")
 """Tasks that look at something else when a worker starts."""
 
 

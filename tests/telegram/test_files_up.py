@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from random import Random
+from typing import Any
 
 import pytest
 import trio
@@ -269,3 +270,25 @@ async def test_a_final_no_to_the_account_is_told_whatever_it_answers(
             await bring(line, begun(b"x"), b"x")
         with pytest.raises(AccountRefused, match="SESSION_REVOKED"):
             await line.wait_lost()
+
+
+async def test_parts_of_files_are_not_compressed_and_long_texts_are(
+    autojump_clock: MockClock, world: World
+) -> None:
+    data = bytes(3 * PART_BYTES)  # nothing is compressed as well as this
+    async with world.online(0) as line:
+        sent: list[int] = []
+        client: Any = line._client
+        connection = client._sender._connection
+        send = connection.send
+
+        async def counted(packet: bytes) -> None:
+            sent.append(len(packet))
+            await send(packet)
+
+        connection.send = counted
+        assert await bring(line, begun(data), data) is None
+        assert sum(sent) > len(data)
+        sent.clear()
+        await line.send_text(await world.peer(line, 1), "x" * 4000, random_id=1)
+        assert sum(sent) < 2000

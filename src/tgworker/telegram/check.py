@@ -21,9 +21,11 @@ NEEDED = {
     ),
     "client._sender": (
         "_connection _disconnect _handle_new_session_created _pending_ack _pending_state _process_message "
-        "_recv_loop_handle _send_loop_handle _send_queue _start_reconnect _try_connect _user_connected"
+        "_loggers _recv_loop_handle _send_loop_handle _send_queue _start_reconnect _state _try_connect "
+        "_user_connected auth_key"
     ),
-    "client._sender._send_queue": "_deque _ready",
+    "client._sender._send_queue": "_deque _ready _state",
+    "client._sender._state": "_get_new_msg_id _get_seq_no",
     "client._message_box": (
         "end_get_diff getting_diff_for load map possible_gaps reset_deadlines session_state "
         "try_begin_get_diff try_set_channel_state"
@@ -50,6 +52,7 @@ SIGNATURES = {
     "client._sender._try_connect": ("attempt",),
     "client._sender._process_message": ("message",),
     "client._sender._handle_new_session_created": ("message",),
+    "client._sender._state.write_data_as_message": ("buffer", "data", "content_related", "after_id"),
     "client._message_box.check_deadlines": (),
     "client._message_box.end_get_diff": ("entry",),
     "client._message_box.get_difference": (),

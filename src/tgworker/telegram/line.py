@@ -14,6 +14,7 @@ from telethon.network.requeststate import RequestState
 from telethon.tl.functions import PingRequest
 
 from tgworker.telegram.books import Answer, NeverSent, fail_all
+from tgworker.telegram.line_state import LineState
 
 NOT_OURS = "the account's lease has run out"
 
@@ -72,6 +73,7 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         super().__init__(
             auth_key, loggers=loggers, retries=0, delay=0, auto_reconnect=False, updates_queue=updates_queue
         )
+        self._state = self._send_queue._state = LineState(self.auth_key, loggers=self._loggers)
         self._on_heard = on_heard
         self._on_lost = on_lost
         self._permit = permit
