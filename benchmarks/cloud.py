@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, final
@@ -42,6 +42,7 @@ class Cloud:
     users: list[CloudUser]
     _process: trio.Process
     _rest: bytes = b""
+    _asking: trio.Lock = field(default_factory=trio.Lock)
 
     async def burst(self, sender: CloudUser, recipient: CloudUser, messages: int) -> None:
         """Send so many messages, as fast as the sandbox can."""
@@ -59,6 +60,24 @@ class Cloud:
             await trio.sleep(LOOK_EVERY_S)
             delivered = await self.delivered() >= count
 
+    async def send_made(self, sender: CloudUser, recipient: CloudUser, size: int) -> int:
+        """Send a document of so many bytes; returns the message's id as its recipient has it."""
+        message_id: int = await self._ask(do="send_made", sender=sender.id, recipient=recipient.id, size=size)
+        return message_id
+
+    async def digest(self, user: CloudUser, peer: CloudUser, message_id: int) -> str:
+        """The SHA-256, in hex, of the file of a message as ``user`` has it."""
+        digest: str = await self._ask(do="digest", user=user.id, peer=peer.id, message=message_id)
+        return digest
+
+    async def wait_arrival(self, user: CloudUser, peer: CloudUser, text: str) -> float:
+        """Wait until ``user`` has a text from ``peer``; returns when that was, by `time.perf_counter`.
+
+        Whoever asks something else meanwhile waits, too. (All processes of a machine have the same clock.)
+        """
+        at_s: float = await self._ask(do="arrival", user=user.id, peer=peer.id, text=text)
+        return at_s
+
     async def blackhole(self, user: CloudUser) -> None:
         """Nothing goes in or out for this user any more."""
         await self._ask(do="fault", action="blackhole", method="raw", user=user.id)
@@ -69,8 +88,9 @@ class Cloud:
 
     async def _ask(self, **command: object) -> Any:
         assert self._process.stdin is not None
-        await self._process.stdin.send_all(json.dumps(command).encode() + b"\n")
-        return json.loads(await self._line())
+        async with self._asking:
+            await self._process.stdin.send_all(json.dumps(command).encode() + b"\n")
+            return json.loads(await self._line())
 
     async def _line(self) -> bytes:
         assert self._process.stdout is not None

@@ -6,14 +6,19 @@ The `sandbox` command's own control connection costs a round trip for each messa
 import json
 import sys
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import trio
 
-from tgworker.sandbox import Fault, Sandbox, open_sandbox
+from tgworker.sandbox import Fault, PhoneFile, Sandbox, open_sandbox
+from tgworker.sandbox.contents import MadeContent
 
 AT_ONCE = 50
 """Messages of a burst that are sent in one step; between two steps clients are served."""
+
+LOOK_EVERY_S = 0.001
+"""So often it is looked whether a text is there: the sandbox tells nobody."""
 
 
 async def serve(users: int, *, strangers: bool) -> None:
@@ -41,6 +46,13 @@ async def obey(sandbox: Sandbox, command: dict[str, Any]) -> object:
                     await trio.lowlevel.checkpoint()
         case {"do": "delivered"}:
             return sandbox.statistics().delivered
+        case {"do": "send_made", "sender": sender, "recipient": recipient, "size": size}:
+            file = PhoneFile("document", MadeContent(size), "made.bin")
+            return sandbox.files.send(sender, recipient, file)[0].recipient_message_id
+        case {"do": "digest", "user": user, "peer": peer, "message": message}:
+            return sandbox.files.of(user, peer, message).sha256()
+        case {"do": "arrival", "user": user, "peer": peer, "text": text}:
+            return await arrival(sandbox, user, peer, text)
         case {"do": "fault", "action": action, "method": method, "user": user}:
             return sandbox.faults.set(Fault(action, method=method, user=user))
         case {"do": "clear"}:
@@ -48,6 +60,17 @@ async def obey(sandbox: Sandbox, command: dict[str, Any]) -> object:
         case _:
             raise ValueError(f"what is {command}?")
     return None
+
+
+async def arrival(sandbox: Sandbox, user: int, peer: int, text: str) -> float:
+    """When a user has a text, by this machine's clock."""
+    seen = 0
+    while True:
+        for line in sandbox.chat(user, peer, after=seen):
+            if line.text == text:
+                return perf_counter()
+            seen = line.id
+        await trio.sleep(LOOK_EVERY_S)
 
 
 def say(answer: object) -> None:

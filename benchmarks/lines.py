@@ -165,6 +165,27 @@ LINES: tuple[Line, ...] = (
         module="benchmarks.receiving",
     ),
     Line(
+        id="upload_vs_bare",
+        what="a long file from its row to settled, embedded store ÷ a bare upload",
+        unit="ratio",
+        goal=at_least(0.8),
+        module="benchmarks.media",
+    ),
+    Line(
+        id="download_vs_bare",
+        what="a long file that comes in, until it is kept ÷ a bare download to a file",
+        unit="ratio",
+        goal=at_least(0.8),
+        module="benchmarks.media",
+    ),
+    Line(
+        id="media_rss_mb",
+        what="by how much the worker's resident memory grows meanwhile",
+        unit="MiB",
+        goal=at_most(32.0),
+        module="benchmarks.media",
+    ),
+    Line(
         id="account_restart_ms",
         what="an account crashes → it is online again, without backoff",
         unit="ms",

@@ -1,13 +1,11 @@
 """What an account costs that does nothing, with hundreds of them in one process."""
 
-from pathlib import Path
-
 import trio
 
 from benchmarks.cloud import Cloud, CloudUser, open_cloud
 from benchmarks.line import Effort, Measured
 from benchmarks.pairs import rounded
-from benchmarks.processes import cpu_s
+from benchmarks.processes import cpu_s, resident_kb
 from benchmarks.service import open_service
 
 SETTLED_S = 10.0
@@ -37,9 +35,4 @@ async def _idle(cloud: Cloud, users: list[CloudUser], window_s: float) -> tuple[
         before_s, began_s = cpu_s(process.pid), trio.current_time()
         await trio.sleep(window_s)
         used_s = cpu_s(process.pid) - before_s
-        return _resident_kb(process.pid), 100 * used_s / (trio.current_time() - began_s)
-
-
-def _resident_kb(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+        return resident_kb(process.pid), 100 * used_s / (trio.current_time() - began_s)

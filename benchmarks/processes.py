@@ -36,3 +36,14 @@ def worker_environment(data: Path, key: Secret, *, server: str, dc: int, pem: Pa
         "TGWORKER_LOG_FORMAT": "json",
         "TGWORKER_STATUS_BIND": "off",
     }
+
+
+def resident_kb(pid: int, what: str = "VmRSS") -> int:
+    """Resident memory of a process, KiB: what it has now, or ``VmHWM``, the most it had (proc(5), status)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith(f"{what}:")).split()[1])
+
+
+def forget_peak(pid: int) -> None:
+    """From now on ``VmHWM`` is the most that a process had since now (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
