@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import pytest
 import trio
@@ -407,3 +408,43 @@ async def test_what_people_look_like_is_kept_once(ground: Ground) -> None:
         world.sandbox.send_text(world.peer.id, world.me.id, "again")
         await trio.sleep(0.3)
         assert world.sandbox.statistics().requests["upload.getFile"] == asked
+
+
+# ---------------------------------------------------------------- what does not take the account along
+
+
+class Breaking:
+    """A file store whose uploads meet a bug, or a disk that is full."""
+
+    def __init__(self, files: FileStore, error: Exception) -> None:
+        self._files = files
+        self._error = error
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._files, name)
+
+    async def upload(self, *_: object, **__: object) -> object:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (KeyError("x"), "a bug, report it: KeyError"),
+        (OSError(28, "No space left on device"), "the spool cannot be written: No space left on device"),
+    ],
+    ids=["a bug", "a full disk"],
+)
+async def test_a_file_that_cannot_be_kept_leaves_the_account_alone(
+    ground: Ground, error: Exception, reason: str
+) -> None:
+    ground.rewire = lambda parts: replace(parts, files=cast("FileStore", Breaking(parts.files, error)))
+    async with working(ground) as world:
+        world.sandbox.files.send(world.peer.id, world.me.id, PhoneFile("photo", PICTURE))
+        (event,) = await fetched(world)
+        assert (event.outcome, event.reason) == ("later", reason)
+        world.sandbox.send_text(world.peer.id, world.me.id, "hi")
+        with trio.fail_after(5):
+            while len(rows(world, "messages")) < 2:
+                await trio.sleep(0.01)
+        assert not world.seen(AccountChanged)  # it is online all the while

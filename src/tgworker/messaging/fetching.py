@@ -228,13 +228,23 @@ class Fetcher:
             case Refused():
                 outcome = NotFetched(remote.reason)
             case RemoteFile():
-                objection = self._plan.rules.objection(remote.facts)
-                if objection is None:
-                    outcome = await self._bring(file, remote)
-                else:
-                    outcome = NotFetched(objection, unwanted=True)
+                outcome = await self._fetched(file, remote)
         outcome = _given_up(outcome, file.tries)
         await self._finish(file, outcome, began_s)
+
+    async def _fetched(self, file: IncomingFile, remote: RemoteFile) -> FetchOutcome:
+        """Fetch a file; whatever is wrong with it, or with the disk, the account's messages go on."""
+        objection = self._plan.rules.objection(remote.facts)
+        if objection is not None:
+            return NotFetched(objection, unwanted=True)
+        try:
+            return await self._bring(file, remote)
+        except TelegramAway:
+            raise
+        except OSError as error:
+            return FetchLater(PAUSE_S, f"the spool cannot be written: {error.strerror}", counts=False)
+        except Exception as error:  # noqa: BLE001 - a bug that this file meets; it is tried again, and given up
+            return FetchLater(PAUSE_S, f"a bug, report it: {type(error).__name__}")
 
     async def _finish(self, file: IncomingFile, outcome: FetchOutcome, began_s: float | None = None) -> None:
         call = partial(self._store.finish_file, self._account_id, file, outcome)

@@ -128,6 +128,9 @@ class FileSender:
                 return Deferred(_pause_s(attempt), f"a file cannot be read now: {away}")
             except TelegramAway as away:
                 return Released(str(away))
+            except OSError as error:
+                reason = f"a file cannot be copied to the spool: {error.strerror}"
+                return Deferred(_pause_s(attempt), reason)
             finally:
                 flight.carries_files = False
 
