@@ -19,6 +19,7 @@ from worker.processes import Town, last_object, open_town
 PROMISED_BY_THE_DEMO = {
     *("ok", "sent", "received", "lost", "duplicated", "out_of_order"),
     *("five_messages_s", "send_p50_ms", "send_p99_ms"),
+    *("files_sent", "files_received", "files_wrong"),
     *("hangs_injected", "hangs_recovered", "crashes_injected", "crashes_recovered"),
     *("outages_injected", "outages_recovered", "heartbeats", "heartbeat_max_gap_s", "seconds"),
 }
@@ -133,6 +134,7 @@ def test_the_demo_finds_nothing_wrong_and_says_so_in_its_last_line(shell: Shell)
     assert set(found) == set(SHAPES["demo"])
     assert (done.code, found["ok"]) == (0, True), done.err
     assert found["lost"] == found["duplicated"] == found["out_of_order"] == found["unexpected"] == 0
+    assert (found["files_sent"], found["files_received"], found["files_wrong"]) == (5, 5, 0)
     assert found["sent"] > 100
     assert found["received"] > 100
     assert found["five_messages_s"] < 10
@@ -155,6 +157,7 @@ def test_the_demo_on_the_local_stack_survives_the_death_of_postgrest_too(
     assert set(found) == set(SHAPES["demo"])
     assert (done.code, found["ok"]) == (0, True), done.err
     assert found["lost"] == found["duplicated"] == found["out_of_order"] == found["unexpected"] == 0
+    assert (found["files_sent"], found["files_received"], found["files_wrong"]) == (5, 5, 0)
     assert found["sent"] > 100
     assert found["received"] > 100
     assert found["seconds"] < 60

@@ -4,6 +4,7 @@ Lowest last::
 
     story     what happens, act by act
     stage     the sandbox, the worker, and the traffic between them
+    courier   the files among it; parcels, recording, ogg: what they are, and whether they are whole
     ground    the store that they stand on; stack_ground: Supabase's
     watch     everything that happened, and waiting for it
     view      how it is shown
@@ -49,7 +50,8 @@ def demo(
     """Run the worker against the sandbox, break it three times, and count what arrived.
 
     Everything lives in a temporary folder; no setting is read from the environment. The exit code is 0 only
-    if nothing was lost, doubled or out of order, and every fault was recovered from.
+    if nothing was lost, doubled or out of order, no byte of a file differs, and every fault was recovered
+    from.
 
     Args:
         supabase: On a local Supabase (see 'dev-stack') in place of SQLite files; PostgREST is killed, too.
@@ -121,6 +123,7 @@ def _summary(figures: Figures) -> str:
     return (
         f"{verdict}: {figures.sent} sent, {figures.received} received, {figures.lost} lost,"
         f" {figures.duplicated} duplicated, {figures.out_of_order} out of order;"
+        f" files: {figures.files_sent} sent, {figures.files_received} received, {figures.files_wrong} wrong;"
         f" recovered from {figures.hangs_recovered} of {figures.hangs_injected} hangs,"
         f" {figures.crashes_recovered} of {figures.crashes_injected} crashes,"
         f" {figures.outages_recovered} of {figures.outages_injected} outages, in {figures.seconds:.0f} s"

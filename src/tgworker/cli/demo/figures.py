@@ -19,13 +19,17 @@ class Figures:
     """The demo's result; the object that ``--json`` prints.
 
     Attributes:
-        ok: Nothing lost, doubled or out of order, and everything injected was recovered from.
+        ok: Nothing lost, doubled or out of order, no byte of a file different, and everything injected was
+            recovered from.
         sent: Messages that were given to be sent and arrived at the other side.
         received: Messages that were sent to the accounts and arrived in the store.
         lost: Given and not arrived, both ways.
         duplicated: Copies beyond the first, both ways.
         out_of_order: Arrived after one that was given later, both ways.
         unexpected: Arrived and never given, both ways.
+        files_sent: Files that were given to be sent and arrived at the other side, whole and in their place.
+        files_received: Files that were sent to an account and are kept the same way.
+        files_wrong: Missing, different, misplaced, or there and never given, both ways.
         five_messages_s: From the first of five rows inserted in a row to Telegram's answer to the fifth.
         send_p50_ms: Row inserted to Telegram's answer, median, of messages that no injected fault touched.
         send_p99_ms: The same, 99th percentile.
@@ -47,6 +51,9 @@ class Figures:
     duplicated: int
     out_of_order: int
     unexpected: int
+    files_sent: int
+    files_received: int
+    files_wrong: int
     five_messages_s: float | None
     send_p50_ms: float | None
     send_p99_ms: float | None

@@ -1,14 +1,19 @@
 """What the demo's stage stands on: a store that is open, the application beside it, and what can die."""
 
-from collections.abc import AsyncGenerator, Sequence
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
+
+import trio
 
 from tgworker.app.parts import OpenStore
 from tgworker.embedded import DataFolder, HeartbeatFile, open_files, open_store
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, MessageId
 
 LIMITS = Limits(
@@ -38,7 +43,15 @@ class Application(Protocol):
         """See `tgworker.messaging.books.AccountBook`."""
         ...
 
-    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+    async def enqueue(
+        self,
+        account_id: AccountId,
+        to: str,
+        texts: Sequence[str],
+        *,
+        files: Sequence[OutgoingFile] = (),
+        kind: FileKind = FileKind.DOCUMENT,
+    ) -> Sequence[MessageId]:
         """See `tgworker.messaging.books.OutboxBook`; waits while the store is away."""
         ...
 
@@ -47,6 +60,33 @@ class Application(Protocol):
     ) -> Sequence[tuple[int, str]]:
         """``(chat_id, text)`` of everything, in the order of Telegram's ids."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A row of ``attachments``, and what its message says.
+
+    Attributes:
+        text: What stands under the file.
+        kind: ``messages.message_type``.
+        album: Whether Telegram put the message into a group.
+        bucket: Where the file lies.
+        path: The same.
+        mime_type: What it is.
+        byte_size: How long it is.
+    """
+
+    text: str = field(repr=False)
+    kind: str
+    album: bool
+    bucket: str
+    path: str = field(repr=False)
+    mime_type: str
+    byte_size: int
+
+
+Attachments = Callable[[AccountId, int], Awaitable[Sequence[KeptFile]]]
+"""The files that came to an account in a chat, in the order of Telegram's ids."""
 
 
 class Server(Protocol):
@@ -68,11 +108,13 @@ class Ground:
     Attributes:
         opened: What the worker works with.
         application: What the demo writes and reads with, apart from the worker.
+        attachments: Reads the rows of files, likewise.
         rest: What can be killed between the two; ``None``: there is no server.
     """
 
     opened: OpenStore
     application: Application
+    attachments: Attachments
     rest: Server | None = None
 
 
@@ -86,4 +128,31 @@ async def open_embedded_ground(folder: Path) -> AsyncGenerator[Ground]:
         closing(HeartbeatFile(data.heartbeats)) as heartbeats,
     ):
         async with open_files(data, as_worker=True) as files:
-            yield Ground(OpenStore(store, files, store.incarnation, LIMITS, (heartbeats,)), store)
+            yield Ground(
+                OpenStore(store, files, store.incarnation, LIMITS, (heartbeats,)),
+                store,
+                partial(_attachments, data.database),
+            )
+
+
+_KEPT: Final = """
+select coalesce(m.text, ''), m.message_type, m.raw_payload ->> 'grouped_id' is not null,
+    a.storage_bucket, a.storage_path, a.mime_type, a.byte_size
+from attachments a
+join messages m on m.id = a.message_id
+join tgworker_message_keys k on k.message_id = m.id
+where m.integration_account_id = ? and k.chat_id = ? and m.direction = 'inbound'
+order by k.telegram_id
+"""
+
+
+async def _attachments(database: Path, account_id: AccountId, chat_id: int) -> Sequence[KeptFile]:
+    def read() -> Sequence[KeptFile]:
+        with closing(sqlite3.connect(database)) as connection:
+            rows = connection.execute(_KEPT, (account_id, chat_id)).fetchall()
+        return [
+            KeptFile(text, kind, bool(album), bucket, path, mime_type, size)
+            for text, kind, album, bucket, path, mime_type, size in rows
+        ]
+
+    return await trio.to_thread.run_sync(read)

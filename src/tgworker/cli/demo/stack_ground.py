@@ -1,21 +1,24 @@
 """The Supabase store on the local stack. Imported only where it is asked for: httpx costs 0.2 s."""
 
+import json
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import trio
 
 from tgworker.app.supabase import open_supabase, open_supabase_books
-from tgworker.cli.demo.ground import LIMITS, Ground
+from tgworker.cli.demo.ground import LIMITS, Ground, KeptFile
 from tgworker.cli.demo.watch import Watch
 from tgworker.cli.dev_stack import MIGRATIONS
-from tgworker.devstack import Binaries, open_stack
+from tgworker.devstack import Binaries, Stack, open_stack
 from tgworker.messaging.errors import StoreAway
+from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.values import new_id
 from tgworker.settings import load_settings
@@ -47,12 +50,20 @@ class PatientApplication:
         """See `tgworker.cli.demo.ground.Application`."""
         return await self._store.add_account(name, owner_id, secrets_encrypted, user_id=user_id, phone=phone)
 
-    async def enqueue(self, account_id: AccountId, to: str, texts: Sequence[str]) -> Sequence[MessageId]:
+    async def enqueue(
+        self,
+        account_id: AccountId,
+        to: str,
+        texts: Sequence[str],
+        *,
+        files: Sequence[OutgoingFile] = (),
+        kind: FileKind = FileKind.DOCUMENT,
+    ) -> Sequence[MessageId]:
         """See `tgworker.cli.demo.ground.Application`."""
-        ids = [MessageId(new_id()) for _ in texts]
+        ids = [MessageId(new_id()) for _ in range(1 if files else len(texts))]
         while True:
             try:
-                return await self._store.enqueue(account_id, to, texts, ids=ids)
+                return await self._store.enqueue(account_id, to, texts, files=files, kind=kind, ids=ids)
             except StoreAway:
                 await trio.sleep(AGAIN_S)
 
@@ -98,4 +109,27 @@ async def open_stack_ground(
             open_supabase_books(settings) as (store, _),
         ):
             limits = replace(LIMITS, jobs_every_s=opened.limits.jobs_every_s)
-            yield Ground(replace(opened, limits=limits), PatientApplication(store), stack.postgrest)
+            yield Ground(
+                replace(opened, limits=limits),
+                PatientApplication(store),
+                partial(_attachments, stack),
+                stack.postgrest,
+            )
+
+
+_KEPT: Final = """
+select coalesce(json_agg(json_build_array(
+    coalesce(m.text, ''), m.message_type, m.raw_payload ->> 'grouped_id' is not null,
+    a.storage_bucket, a.storage_path, a.mime_type, a.byte_size
+) order by k.telegram_id), '[]')
+from attachments a
+join messages m on m.id = a.message_id
+join tgworker_message_keys k on k.message_id = m.id
+where m.integration_account_id = '{account_id}' and k.chat_id = {chat_id} and m.direction = 'inbound'
+"""
+
+
+async def _attachments(stack: Stack, account_id: AccountId, chat_id: int) -> Sequence[KeptFile]:
+    sql = _KEPT.format(account_id=UUID(account_id), chat_id=int(chat_id))
+    rows = json.loads(await stack.postgresql.run_sql(sql, database=stack.database))
+    return [KeptFile(*row) for row in rows]

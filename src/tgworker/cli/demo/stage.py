@@ -12,6 +12,7 @@ import trio
 from tgworker.app.parts import Parts
 from tgworker.app.telegram import make_telegram
 from tgworker.app.worker import Worker
+from tgworker.cli.demo.courier import Courier
 from tgworker.cli.demo.ground import Ground
 from tgworker.cli.demo.ledger import Count, compare_chats
 from tgworker.cli.demo.view import Scene
@@ -61,7 +62,8 @@ class Stage:
         self.worker = worker
         self.watch = watch
         self.accounts = accounts
-        self.partners = sandbox.users[len(accounts) :]
+        *self.partners, friend = sandbox.users[len(accounts) :]
+        self.courier = Courier(sandbox, ground, accounts[0].id, accounts[0].user, friend)
         self._sandbox = sandbox
         self._application = ground.application
         self._rest = ground.rest
@@ -213,6 +215,8 @@ class Stage:
         received: dict[tuple[int, int], list[str]] = {}
         for account in self.accounts:
             for chat_id, text in await self._application.transcript(account.id, direction="inbound"):
+                if chat_id == self.courier.friend.id:
+                    continue  # files: the courier counts them
                 received.setdefault((account.user.id, chat_id), []).append(text)
         return compare_chats(self._outbound, sent), compare_chats(self._inbound, received)
 
@@ -228,7 +232,7 @@ async def open_stage(folder: Path, ground: Ground, rng: random.Random, watch: Wa
         watch: Hears of everything.
     """
     opened = ground.opened
-    async with open_sandbox(users=2 + PARTNERS) as sandbox:
+    async with open_sandbox(users=2 + PARTNERS + 1) as sandbox:
         saboteur = Saboteur()
         vault = FernetVault([new_key()])
         accounts = [

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 import trio
 
 from tgworker.cli.demo.figures import Figures, Span, longest_gap, percentile, untouched
+from tgworker.cli.demo.parcels import Delivery
 from tgworker.cli.demo.stage import Actor, Stage
 from tgworker.cli.demo.view import LiveView, PlainView, Scene
 from tgworker.cli.demo.watch import Happening
 from tgworker.devstack import DevStackError
+from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import AccountChanged, HeartbeatWritten, StoreBack
 from tgworker.messaging.models import AccountState
 from tgworker.sandbox import SandboxUser
@@ -22,6 +24,10 @@ GIVE_EVERY_S = 0.05
 CALM_S = 3.0
 BLACK_HOLE_S = 4.0
 REST_AWAY_S = 3.0
+EXCHANGES = 2
+"""Of files: out and in."""
+FILES_WITHIN_S = 15.0
+"""Each way; they need about a second."""
 RECOVER_WITHIN_S = 15.0
 """A fault that is not cured within this time counts as not recovered."""
 FINISH_WITHIN_S = 20.0
@@ -48,12 +54,14 @@ class Story:
         self._crashes = self._crashes_cured = 0
         self._outages = self._outages_cured = 0
         self._five_s: float | None = None
+        self._exchanged = 0
 
     async def tell(self) -> Figures:
         """Tell it from start to end; returns what was found."""
         started_at = trio.current_time()
         await self._online()
         await self._five_messages()
+        await self._files()
         async with self._traffic():
             await self._calm("messages both ways over several chats")
             self._hangs += 1
@@ -90,6 +98,27 @@ class Story:
             self._view.tell(f"five messages are with Telegram after {self._five_s * 1000:.0f} ms")
         else:
             self._view.tell("five messages were NOT sent within 10 s")
+
+    async def _files(self) -> None:
+        self._act("files both ways: a photo, a voice note, an album of three")
+        courier = self._stage.courier
+        await self._in_time("sent", courier.send_all)
+        await self._in_time("received", courier.receive_all)
+
+    async def _in_time(self, done: str, exchange: Callable[[], Awaitable[str]]) -> None:
+        """One way. At the end it is counted once more: what comes again then is seen, too."""
+        started_at = trio.current_time()
+        why = f"not within {FILES_WITHIN_S:g} s"
+        with trio.move_on_after(FILES_WITHIN_S):
+            try:
+                said = await exchange()
+            except StoreAway as away:
+                why = str(away)
+            else:
+                self._exchanged += 1
+                self._view.tell(f"{done} after {trio.current_time() - started_at:.1f} s: {said}")
+                return
+        self._view.tell(f"NOT {done}: {why}")
 
     async def _calm(self, title: str) -> None:
         self._act(title)
@@ -195,6 +224,13 @@ class Story:
         await self._stage.wait_all_arrived(within_s=FINISH_WITHIN_S)
         out, inn = await self._stage.counts()
         both = out + inn
+        sent = self._stage.courier.delivered()
+        try:
+            kept = await self._stage.courier.kept()
+        except StoreAway as away:
+            self._view.tell(f"the files cannot be counted: {away}")
+            self._exchanged, kept = 0, Delivery()
+        files = sent.clean and kept.clean and self._exchanged == EXCHANGES
         notes = self._stage.watch.notes
         beats = [noted.at_s for noted in notes if isinstance(noted.event, HeartbeatWritten)]
         calm_s = untouched(self._stage.sends(), self._faults)
@@ -204,13 +240,16 @@ class Story:
             and self._outages == self._outages_cured
         )
         return Figures(
-            ok=both.clean and cured and self._five_s is not None,
+            ok=both.clean and files and cured and self._five_s is not None,
             sent=out.arrived,
             received=inn.arrived,
             lost=both.lost,
             duplicated=both.duplicated,
             out_of_order=both.out_of_order,
             unexpected=both.unexpected,
+            files_sent=sent.whole,
+            files_received=kept.whole,
+            files_wrong=sent.wrong + kept.wrong,
             five_messages_s=_rounded(self._five_s),
             send_p50_ms=_milliseconds(percentile(calm_s, 0.5)),
             send_p99_ms=_milliseconds(percentile(calm_s, 0.99)),
