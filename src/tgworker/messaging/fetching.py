@@ -252,7 +252,8 @@ class Fetcher:
         if isinstance(outcome, FetchLater):
             self._due_s = min(self._due_s, trio.current_time() + outcome.retry_after_s)
         else:
-            await self._plan.spool.part(file.message_id, file.facts.size).unlink(missing_ok=True)
+            for path in (self._plan.spool.part, self._plan.spool.kept):
+                await path(file.message_id, file.facts.size).unlink(missing_ok=True)
         took_s = 0.0 if began_s is None else trio.current_time() - began_s
         kind, word, size, reason = file.facts.kind.value, "later", 0, None
         match outcome:
@@ -267,6 +268,9 @@ class Fetcher:
     async def _bring(self, file: IncomingFile, remote: RemoteFile) -> FetchOutcome:
         facts = remote.facts
         path = self._plan.spool.part(file.message_id, file.facts.size)
+        kept = self._plan.spool.kept(file.message_id, file.facts.size)
+        if await kept.exists():  # the line broke before its row was finished
+            await kept.rename(path)
         for _ in range(MOST_TRIES):
             ending = await download_to(self._pulse, remote, path, self._connection, self._limits)
             if ending is None:
@@ -291,6 +295,7 @@ class Fetcher:
         said = await self._keep(place, partial(file_pieces, Path(path)), facts.size, mime_type)
         if isinstance(said, NotFetched | FetchLater):
             return said
+        await path.rename(kept)
         name = harmless_name(facts.file_name, mime_type)
         return Fetched(place.bucket, place.path, name, mime_type, facts.size)
 

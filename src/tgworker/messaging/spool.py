@@ -26,8 +26,15 @@ class Spool:
         """Where a file of a message is collected; of another size it is another file."""
         return trio.Path(self.folder / f"{message_id}-{size}.part")
 
+    def kept(self, message_id: MessageId, size: int) -> trio.Path:
+        """Where it lies from when the file store has it until its row says so: a next process does without.
+
+        (It may find the row finished, and would not look for the file again.)
+        """
+        return self.part(message_id, size).with_suffix(".kept")
+
     def prepare(self, now_s: float) -> None:
-        """Make the folder; copies that an earlier process has left go, and what is older than `KEPT_S`.
+        """Make the folder. Of what an earlier process has left, only parts stay, for `KEPT_S`.
 
         It blocks, for a moment, before anything else runs.
 
