@@ -142,6 +142,9 @@ begin
                 then 'waiting' else s.state end,
             part = case when o.state = 'sending' and s.state = 'sent' and s.part + 1 < coalesce(o.parts, 1)
                 then s.part + 1 else o.part end,
+            -- (Those with more than one were counted before.)
+            parts = case when o.state = 'sending' and s.state = 'sent' then coalesce(o.parts, s.part + 1)
+                else o.parts end,
             not_before = s.not_before,
             error = case when o.part > 0 and s.state in ('unsure', 'dead', 'cancelled', 'expired')
                 then format('%s (%s of its %s parts were sent)', s.error, o.part, o.parts) else s.error end,
@@ -273,10 +276,12 @@ begin
     where l.conversation_id in (
         select o.conversation_id from public.tgworker_outbox o where o.message_id = any (v_messages))
     order by l.conversation_id for update;
-    update public.tgworker_outbox o set parts = i.parts
-    from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, parts integer)
-    where o.message_id = i.message_id and o.claim = i.claim and o.state = 'sending' and i.parts >= 1
-        and o.parts is distinct from i.parts;
+    if exists (select from jsonb_array_elements(p_items) i where (i ->> 'parts')::integer > 1) then
+        update public.tgworker_outbox o set parts = i.parts
+        from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, parts integer)
+        where o.message_id = i.message_id and o.claim = i.claim and o.state = 'sending' and i.parts > 1
+            and o.parts is distinct from i.parts;
+    end if;
     if exists (select from jsonb_array_elements(p_items) i where i ->> 'outcome' = 'unresolved') then
         update public.tgworker_outbox o set recipient = lower(i."to")
         from jsonb_to_recordset(p_items) i (message_id uuid, claim bigint, outcome text, "to" text)

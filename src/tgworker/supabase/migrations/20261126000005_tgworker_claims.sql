@@ -369,15 +369,40 @@ begin
         ::bit(64)::bigint;
 end $$;
 
--- Whether a row that may carry files waits for them (wait_until), ends without them (error alone), or goes with what is
--- there (neither).
+-- The attachments of a message that are its owner's, in the order in which they were linked, as tgworker_claim answers;
+-- null if there are none.
+create or replace function public.tgworker_linked_files(p_message uuid, p_owner uuid) returns jsonb
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    return (
+        select jsonb_agg(jsonb_build_object('id', a.id, 'bucket', coalesce(a.storage_bucket, ''),
+            'path', coalesce(a.storage_path, ''), 'file_name', a.file_name, 'mime_type', a.mime_type,
+            'byte_size', a.byte_size) order by t.n)
+        from public.tgworker_attachments t
+        join public.attachments a on a.id = t.attachment_id and a.message_id = p_message and a.owner_id = p_owner
+        where t.message_id = p_message);
+end $$;
+
+-- Those of the files that follow one that is a part of a message.
+create or replace function public.tgworker_more_random_ids(p_message uuid, p_part integer, p_files integer) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    return (
+        select coalesce(jsonb_agg(public.tgworker_random_id(p_message, k.part) order by k.part), '[]')
+        from generate_series(p_part + 1, p_files - 1) k (part));
+end $$;
+
+-- Whether a row that may carry files waits for them, {"until", "error"}, ends without them, {"error"}, or goes with what is
+-- there, null.
 --
 -- p_asked   raw_payload.telegram.attachments, as the application wrote it; what is no number from 1 to 100 says nothing
 -- p_linked  how many there are
 -- p_since   when it was filed
 create or replace function public.tgworker_judge_files(p_asked jsonb, p_linked integer, p_since timestamptz,
-    p_now timestamptz, p_wait_s double precision, out wait_until timestamptz, out error text)
-language plpgsql immutable set search_path = pg_catalog, public, pg_temp
+    p_now timestamptz, p_wait_s double precision) returns jsonb
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
 as $$
 declare
     v_most constant integer := 100;
@@ -389,29 +414,27 @@ declare
     v_until timestamptz;
 begin
     if p_linked > v_most then
-        error := format('it has %s attachments: %s is the most', p_linked, v_most);
-        return;
+        return jsonb_build_object('error', format('it has %s attachments: %s is the most', p_linked, v_most));
     end if;
     if jsonb_typeof(p_asked) = 'number' and p_asked::text ~ '^([1-9]\d?|100)$' then
         v_asked := p_asked;
         v_until := v_since + make_interval(secs => v_asked_wait_s);
         if p_linked >= v_asked then
-            return;
+            return null;
         elsif p_now < v_until then
-            wait_until := least(v_until, p_now + v_again);
-            error := format('waits for its attachments: %s of %s', p_linked, v_asked);
-        else
-            error := format('%s of %s attachments came within %s s', p_linked, v_asked, v_asked_wait_s);
+            return jsonb_build_object('until', least(v_until, p_now + v_again),
+                'error', format('waits for its attachments: %s of %s', p_linked, v_asked));
         end if;
-        return;
+        return jsonb_build_object('error',
+            format('%s of %s attachments came within %s s', p_linked, v_asked, v_asked_wait_s));
     end if;
     v_until := v_since + make_interval(secs => p_wait_s);
     if p_now < v_until then
-        wait_until := v_until;
-        error := 'waits for its attachments';
+        return jsonb_build_object('until', v_until, 'error', 'waits for its attachments');
     elsif p_linked = 0 then
-        error := format('no attachment came within %s s', p_wait_s);
+        return jsonb_build_object('error', format('no attachment came within %s s', p_wait_s));
     end if;
+    return null;
 end $$;
 
 -- The second half of OutboxStore.turn
@@ -472,7 +495,7 @@ declare
     v_verdicts public.tgworker_verdict[];
     v_judged bigint[];
     v_stray uuid[];
-    v_waiting uuid[]; -- lanes whose heads wait for their attachments
+    v_waits jsonb; -- rows that wait for their attachments
     v_withdrawn uuid[] := '{}';
     v_more boolean;
 begin
@@ -547,7 +570,10 @@ begin
             select o.seq, o.message_id, o.conversation_id, o.attempts, o.state, o.expires_at, o.part, o.parts,
                 o.text_limit, o.parse_mode, o.long_text, o.files, k.telegram_id as known_id,
                 coalesce(o.filed_at, o.created_at) as filed_at,
-                m.message_type, m.raw_payload #> '{telegram,attachments}' as asked_files, linked.files as linked,
+                m.message_type, m.raw_payload #> '{telegram,attachments}' as asked_files,
+                -- (A probe of an index of ours that finds nothing, where there are no files.)
+                case when exists (select from public.tgworker_attachments t where t.message_id = m.id)
+                    then public.tgworker_linked_files(m.id, m.owner_id) end as linked,
                 o.part > 0 or k.telegram_id is not null as has_begun,
                 -- (Telegram has a part whose id is known; whether it is the last one the worker will say.)
                 case when k.telegram_id is null then
@@ -572,18 +598,6 @@ begin
                 where t.message_id = o.message_id and t.part = o.part limit 1
             ) k on true
             left join public.messages m on m.id = o.message_id
-            -- (A probe of an index of ours that finds nothing, where there are no files.)
-            left join lateral (
-                select jsonb_agg(jsonb_build_object('id', f.id, 'bucket', coalesce(f.storage_bucket, ''),
-                    'path', coalesce(f.storage_path, ''), 'file_name', f.file_name, 'mime_type', f.mime_type,
-                    'byte_size', f.byte_size) order by t.n) as files
-                from public.tgworker_attachments t
-                cross join lateral (
-                    select a.* from public.attachments a
-                    where a.id = t.attachment_id and a.message_id = m.id and a.owner_id = m.owner_id offset 0
-                ) f
-                where t.message_id = m.id
-            ) linked on true
             left join public.conversations c on c.id = o.conversation_id
             left join public.contact_identities own
                 on own.id = c.primary_identity_id and own.type = 'telegram_user'
@@ -602,30 +616,21 @@ begin
                     when r.external_id is null or r.external_id not like 'local-%' then 'cancelled'
                     when r.expires_at <= v_now and not r.has_begun and r.doubt is null then 'expired'
                     when r.recipient is null then case when r.doubt is null then 'dead' else 'unsure' end
-                    when f.wait_until is not null then 'wait'
-                    when f.error is not null then 'dead'
+                    when f.missing is not null then case when f.missing ? 'until' then 'wait' else 'dead' end
                     else 'sending'
                 end as verdict,
-                f.wait_until, f.error as wrong_files,
+                f.missing,
                 case when r.doubt is null and not r.has_begun then r.linked else r.files end as carried,
                 -- Nothing of it can have left: its parts are made of what the application says now.
                 r.doubt is null and not r.has_begun as is_new,
                 r.linked is not null or public.tgworker_is_long(r.text, r.asked_mode, p_text_limit) as is_long
             from rows r
-            left join lateral (
-                select j.wait_until, j.error
-                from public.tgworker_judge_files(r.asked_files, coalesce(jsonb_array_length(r.linked), 0), r.filed_at,
-                    v_now, p_attachments_wait_s) j
-                where r.wanted and r.doubt is null and not r.has_begun
-                    -- (The types without which a message is nothing without a file.)
+            cross join lateral (select case when r.wanted and r.doubt is null and not r.has_begun
+                    -- (A message of a type that is neither of these is nothing without a file.)
                     and (r.linked is not null or r.message_type not in ('text', '') and r.message_type not like 'service\_%'
                         or jsonb_typeof(r.asked_files) = 'number' and r.asked_files::text ~ '^([1-9]\d?|100)$')
-            ) f on true
-        ), waiting as (
-            update public.tgworker_outbox o
-            set state = 'waiting', not_before = null, files_until = j.wait_until, error = j.wrong_files
-            from judged j where o.seq = j.seq and j.verdict = 'wait'
-            returning o.conversation_id
+                then public.tgworker_judge_files(r.asked_files, coalesce(jsonb_array_length(r.linked), 0), r.filed_at,
+                    v_now, p_attachments_wait_s) end as missing offset 0) f
         ), claimed as (
             update public.tgworker_outbox o
             set state = 'sending', attempts = o.attempts + 1, fence = j.fence,
@@ -660,9 +665,6 @@ begin
         ), parts as (
             insert into public.tgworker_outbox_parts (message_id, part, random_id)
             select c.message_id, c.part, c.random_id from claimed c
-            union all
-            select c.message_id, k.part, public.tgworker_random_id(c.message_id, k.part)
-            from claimed c cross join generate_series(c.part + 1, jsonb_array_length(c.files) - 1) k (part)
             on conflict do nothing
         ), lanes as (
             update public.tgworker_lanes l
@@ -677,24 +679,38 @@ begin
                     'expires_in_s', c.expires_in_s, 'random_id', c.random_id,
                     'number', c.attempts, 'claim', c.claim, 'doubt', c.doubt, 'message_type', c.message_type,
                     'files', coalesce(c.files, '[]'), 'caption_limit', c.caption_limit,
-                    'more_random_ids', case when c.files is null then '[]'::jsonb else (
-                        select coalesce(jsonb_agg(public.tgworker_random_id(c.message_id, k.part) order by k.part), '[]')
-                        from generate_series(c.part + 1, jsonb_array_length(c.files) - 1) k (part)) end
+                    'more_random_ids', case when c.files is null then '[]'::jsonb
+                        else public.tgworker_more_random_ids(c.message_id, c.part, jsonb_array_length(c.files)) end
                     ) order by c.seq)
                 from claimed c),
             (select array_agg(c.account) from claimed c),
             (select array_agg((j.seq, 0, j.verdict, null, null, null, null,
                     case j.verdict when 'cancelled' then 'withdrawn by the application'
                         when 'expired' then 'it was not sent in time'
-                        when 'dead' then coalesce(j.wrong_files, 'its conversation has no Telegram identity')
+                        when 'dead' then coalesce(j.missing ->> 'error', 'its conversation has no Telegram identity')
                         else 'nobody knows whether Telegram has it, and its conversation has no Telegram identity now'
                     end,
                     j.state = 'sending', false)::public.tgworker_verdict)
                 from judged j where j.verdict not in ('sending', 'wait')),
             (select array_agg(j.lane) from judged j where not j.wanted),
-            (select array_agg(w.conversation_id) from waiting w),
+            (select jsonb_agg(jsonb_build_object('seq', j.seq, 'lane', j.lane, 'missing', j.missing))
+                from judged j where j.verdict = 'wait'),
             (select array_agg(j.seq) from judged j)
-        into v_some, v_taken, v_verdicts, v_stray, v_waiting, v_judged;
+        into v_some, v_taken, v_verdicts, v_stray, v_waits, v_judged;
+        if v_waits is not null then
+            update public.tgworker_outbox o
+            set state = 'waiting', not_before = null, files_until = (w.missing ->> 'until')::timestamptz,
+                error = w.missing ->> 'error'
+            from jsonb_to_recordset(v_waits) w (seq bigint, missing jsonb) where o.seq = w.seq;
+            select v_stray || array_agg(w.lane) into v_stray from jsonb_to_recordset(v_waits) w (lane uuid);
+        end if;
+        if v_some @? '$[*].more_random_ids[*]' then
+            insert into public.tgworker_outbox_parts (message_id, part, random_id)
+            select a.message_id, a.part + k.n, k.id::bigint
+            from jsonb_to_recordset(v_some) a (message_id uuid, part integer, more_random_ids jsonb)
+            cross join lateral jsonb_array_elements_text(a.more_random_ids) with ordinality k (id, n)
+            on conflict do nothing;
+        end if;
 
         v_attempts := v_attempts || coalesce(v_some, '[]');
         if cardinality(v_seqs) > coalesce(cardinality(v_judged), 0) then
@@ -703,8 +719,8 @@ begin
             where l.head_seq = any (v_seqs) and l.head_seq <> all (coalesce(v_judged, '{}')) and l.fence is null
                 and l.integration_account_id = any (v_accounts);
         end if;
-        perform public.tgworker_relane(v_stray || v_waiting);
-        exit when v_verdicts is null and v_waiting is null and (v_stray is null or v_round > 1);
+        perform public.tgworker_relane(v_stray);
+        exit when v_verdicts is null and v_waits is null and (v_stray is null or v_round > 1);
         -- What ended has made room for the next of its conversation; what waits has taken no slot.
         perform public.tgworker_apply(v_verdicts, v_now);
         select array_agg(a.account), array_agg(a.fence), array_agg(a.free)
