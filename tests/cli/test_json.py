@@ -13,6 +13,8 @@ import pytest
 
 from cli.cli_kit import Shell, fields
 from cli.json_shapes import SHAPES
+from tgworker.cli.demo import courier, story
+from tgworker.cli.demo.parcels import digest, picture
 from tgworker.devstack import Binaries
 from worker.processes import Town, last_object, open_town
 
@@ -139,6 +141,24 @@ def test_the_demo_finds_nothing_wrong_and_says_so_in_its_last_line(shell: Shell)
     assert found["received"] > 100
     assert found["five_messages_s"] < 10
     assert found["seconds"] < 60
+    for kind in ("hangs", "crashes", "outages"):
+        assert found[f"{kind}_injected"] == found[f"{kind}_recovered"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_the_demo_fails_if_a_byte_of_one_file_differs(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What should be there is another picture: the same as if another one were there."""
+    monkeypatch.setattr(courier, "digest", lambda data: digest(data[:-1] if data == picture(120) else data))
+    monkeypatch.setattr(story, "FILES_WITHIN_S", 1.0)
+    monkeypatch.setattr(story, "CALM_S", 0.1)
+    done = shell("demo", "--json", "--seed", "1")
+    found = json.loads(done.out)
+    assert (done.code, found["ok"]) == (1, False)
+    assert (found["files_sent"], found["files_received"], found["files_wrong"]) == (5, 4, 1)
+    assert "NOT received: not within 1 s" in done.err
+    # and nothing else is the matter
+    assert found["lost"] == found["duplicated"] == found["out_of_order"] == found["unexpected"] == 0
     for kind in ("hangs", "crashes", "outages"):
         assert found[f"{kind}_injected"] == found[f"{kind}_recovered"] == 1
 
