@@ -288,6 +288,9 @@ async def _write(pieces: AsyncIterator[bytes], size: int, steps: Steps, writing:
         came += len(piece)
         if came > size:
             return came
+        if not gathered and len(piece) >= PIECE_BYTES:
+            await steps.take(partial(writing.write, piece))  # as it is: there is nothing to gather
+            continue
         gathered += piece
         if len(gathered) >= PIECE_BYTES:
             await steps.take(partial(writing.write, bytes(gathered)))
