@@ -265,6 +265,27 @@ async def test_whatever_breaks_a_file_is_kept_once(scene: Scene) -> None:
     assert world.sandbox.faults.hits() == {"drop": 1, "rpc_error": 1}
 
 
+async def test_a_file_that_was_kept_is_not_fetched_again_when_the_line_breaks_before_its_row(
+    scene: Scene,
+) -> None:
+    world = scene.world
+    world.stack.faults.set(Broken("error", "/rest/v1/rpc/tgworker_finish_file", status=503))
+    scene.tell(PhoneFile("document", LONG, "a.bin"))
+    with trio.fail_after(20):
+        while not world.stack.faults.hits():
+            await trio.sleep(0.02)
+    asked = world.sandbox.statistics().requests["upload.getFile"]
+    world.sandbox.drop_connections(world.me.id)
+    with trio.fail_after(20):
+        while world.worker.dispatch.online():
+            await trio.sleep(0.001)
+    world.stack.faults.clear()
+    (row,) = await scene.wait_rows(1)
+    assert await scene.content(row) == digest(LONG)
+    assert world.sandbox.statistics().requests["upload.getFile"] == asked
+    await scene.wait_spool_empty()
+
+
 async def test_what_a_person_looks_like_is_kept_where_everybody_sees_it(scene: Scene) -> None:
     query = "select metadata from contact_identities where metadata ? 'avatar_url'"
     scene.world.sandbox.files.set_photo(scene.peer, PICTURE)
