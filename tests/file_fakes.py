@@ -1,6 +1,6 @@
 """Stand-ins for what moves files, where a test has none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from random import Random
@@ -14,9 +14,16 @@ from tgworker.messaging.file_store import Content, Reading, UploadOutcome
 from tgworker.messaging.gate import Gate
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.media import PartialUpload
-from tgworker.messaging.media_ports import MediaMessage, RemoteFile
+from tgworker.messaging.media_ports import (
+    MediaMessage,
+    PartsForgotten,
+    ReferenceExpired,
+    RemoteFile,
+    Upload,
+)
 from tgworker.messaging.media_rules import MediaRules
 from tgworker.messaging.models import Look, Peer
+from tgworker.messaging.outcomes import Deferred, Outcome, Refused
 from tgworker.messaging.places import Place
 from tgworker.messaging.ports import Connection
 from tgworker.messaging.preparing import Preparer
@@ -27,22 +34,28 @@ from tgworker.messaging.uploads import Uploads
 class NoFiles:
     """The part of a connection that moves files, where nobody asks for one."""
 
-    def upload(self, file: PartialUpload) -> NoReturn:
+    def upload(self, file: PartialUpload) -> Upload:
         raise AssertionError(f"nobody sends files here, and one of {file.size} bytes came")
 
-    async def send_media(self, peer: Peer, messages: Sequence[MediaMessage]) -> NoReturn:
+    async def send_media(self, peer: Peer, messages: Sequence[MediaMessage]) -> Outcome | PartsForgotten:
         raise AssertionError(f"nobody sends files here, and {len(messages)} went to {peer.chat_id}")
 
-    async def look_for_media(self, peer: Peer, messages: Sequence[MediaMessage], *, above: int) -> Look:
+    async def look_for_media(
+        self, peer: Peer, messages: Sequence[MediaMessage], *, above: int
+    ) -> Look | Deferred | Refused:
         raise AssertionError(f"nobody sends files here, and one was looked for above {above}")
 
-    async def find_files(self, peer: Peer, telegram_ids: Sequence[int]) -> Mapping[int, RemoteFile]:
+    async def find_files(
+        self, peer: Peer, telegram_ids: Sequence[int]
+    ) -> Mapping[int, RemoteFile | Refused] | Deferred | Refused:
         raise AssertionError(f"there are no files here, and {telegram_ids} were looked up")
 
-    async def find_avatar(self, peer: Peer, photo_id: int) -> RemoteFile:
+    async def find_avatar(self, peer: Peer, photo_id: int) -> RemoteFile | Deferred | Refused:
         raise AssertionError(f"there are no photos here, and {photo_id} was looked up")
 
-    def download(self, file: RemoteFile, *, begin: int = 0) -> AbstractAsyncContextManager[NoReturn]:
+    def download(
+        self, file: RemoteFile, *, begin: int = 0
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes | Deferred | ReferenceExpired | Refused]]:
         raise AssertionError(f"there are no files here, and {file.facts.size} bytes were asked for")
 
 

@@ -216,7 +216,7 @@ class Weather:
         self.calls: list[tuple[float, str]] = []
 
     def will(self, operation: str, *happenings: str) -> None:
-        """``ok``, ``away`` (says so at once), ``hang`` (no answer), ``lost`` (done, but no answer)."""
+        """``ok``, ``away`` (at once), ``hang`` (no answer), ``slow`` (20 s), ``lost`` (done, unsaid)."""
         self._scripts.setdefault(operation, deque()).extend(happenings)
 
     def times(self, operation: str) -> list[float]:
@@ -231,6 +231,8 @@ class Weather:
                 raise StoreAway("it is away")
             case "hang":
                 await trio.sleep_forever()
+            case "slow":
+                await trio.sleep(20)
             case "lost":
                 work()
                 await trio.sleep_forever()

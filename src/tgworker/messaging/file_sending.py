@@ -133,6 +133,8 @@ class FileSender:
                 return Deferred(_pause_s(attempt), reason)
             finally:
                 flight.carries_files = False
+                for part in range(len(parts)):
+                    self._uploads.put_back(attempt, part)
 
     # ---------------------------------------------------------------- before
 
@@ -153,7 +155,9 @@ class FileSender:
                 )
                 return replace(prepared, reason=where + prepared.reason)
             facts = prepared.facts
-            upload = self._uploads.of(attempt, part, facts.size, facts.file_name or "file")
+            upload = self._uploads.of(
+                attempt, part, facts.size, facts.file_name or "file", version=prepared.version
+            )
             message = MediaMessage(upload, facts, one.caption, random_id, prepared.waveform)
             loads.append(_Load(part, prepared, upload, message))
         # What files turn out to be may divide an album.
@@ -171,9 +175,13 @@ class FileSender:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show_progress, pulse, flight.attempt, loads, name="progress")
             try:
-                return await self._send(pulse, flight, peer, loads)
-            finally:
-                nursery.cancel_scope.cancel(reason="the files are through")
+                said: Outcome | Parked | Exception = await self._send(pulse, flight, peer, loads)
+            except (ObjectMissing, ObjectChanged, StoreAway, TelegramAway) as error:
+                said = error  # raised in here it would come out in a group
+            nursery.cancel_scope.cancel(reason="the files are through")
+        if isinstance(said, Exception):
+            raise said
+        return said
 
     async def _send(
         self, pulse: Pulse, flight: Flight, peer: Peer, loads: Sequence[_Load]

@@ -43,11 +43,13 @@ class Prepared:
     Attributes:
         facts: What it is sent as.
         source: Its bytes; of ``facts.size``.
+        version: Which bytes these are: with others of the same length no upload goes on.
         waveform: Of a voice note.
     """
 
     facts: FileFacts
     source: Source
+    version: str | None
     waveform: bytes | None = field(default=None, repr=False)
 
 
@@ -135,7 +137,7 @@ class Preparer:
             return await self._voice(pulse, stored, facts, path)
         if kind in INSPECTED and stored.size <= INSPECTED_BYTES:
             return await self._inspected(pulse, stored, facts, path)
-        return Prepared(facts, stored)
+        return Prepared(facts, stored, stored.etag)
 
     async def _look(self, place: Place) -> tuple[StoredFile, bytes]:
         async with self._files.download(place) as download:
@@ -157,7 +159,8 @@ class Preparer:
             return Unfit(f"it cannot be made a voice note: {made.reason}", may_pass=made.may_pass)
         size = (await trio.Path(target).stat()).st_size
         voice = replace(facts, size=size, mime_type="audio/ogg", duration_s=made.duration_s)
-        return Prepared(voice, LocalFile(target, size), made.waveform)
+        # No two conversions are the same bytes: Ogg numbers its streams at random (RFC 3533, 6).
+        return Prepared(voice, LocalFile(target, size), path.stem, made.waveform)
 
     async def _inspected(
         self, pulse: Pulse, stored: StoredFile, facts: FileFacts, path: Path
@@ -166,7 +169,7 @@ class Preparer:
         await self._copy(pulse, stored, path)
         seen = await self._transcoder.inspect(path, deadline_s=self._limits.media_s)
         facts = replace(facts, duration_s=seen.duration_s, width=seen.width, height=seen.height)
-        return Prepared(facts, LocalFile(path, facts.size))
+        return Prepared(facts, LocalFile(path, facts.size), stored.etag)
 
     async def _copy(self, pulse: Pulse, stored: StoredFile, path: Path) -> None:
         async with stored.read(0) as pieces, await trio.open_file(path, "xb") as file:
