@@ -136,6 +136,20 @@ async def test_a_line_that_only_speaks_and_never_answers_is_noticed_while_work_w
         nursery.cancel_scope.cancel()
 
 
+async def test_while_files_are_on_their_way_a_ping_may_wait_behind_their_parts(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with kept() as here:
+        here.line.silent = True
+        here.dispatch.hand_over([attempt("a film")])
+        with here.desk.fly(await here.desk.take()) as flight:
+            flight.carries_files = True
+            await trio.sleep(70)
+        assert here.over == [(64, "no answer to a ping within 60 s")]
+        (ping,) = here.pulse.named("telegram.ping")
+        assert (ping.opened_at, ping.limit_s) == (4, 60)
+
+
 async def test_a_line_that_breaks_under_the_ping_raises(autojump_clock: trio.testing.MockClock) -> None:
     with Dispatch().open_desk(ANNA) as desk:
         line = ScriptedConnection()
