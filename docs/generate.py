@@ -37,9 +37,7 @@ LIBRARY: tuple[ModuleType, ...] = (
     tgworker.supervision.systemd,
 )
 
-WITHOUT_EFFECT = {
-    "TGWORKER_DEADLINE_MEDIA_S": "no files are sent or received yet",
-}
+WITHOUT_EFFECT: dict[str, str] = {}
 """Variables that are read and checked, and change nothing yet."""
 
 METRICS_TEXT = """

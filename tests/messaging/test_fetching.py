@@ -59,6 +59,9 @@ class Stage:
         self.store.files[one.message_id] = one
         self.line.remote[number] = REMOTE
 
+    def collected(self) -> list[Path]:
+        return list(self.spool.iterdir())
+
     def outcomes(self) -> list[tuple[float, FetchOutcome]]:
         return [(at, outcome) for at, _, outcome in self.store.fetched]
 
@@ -114,7 +117,7 @@ async def test_what_is_wanted_is_kept_and_its_copy_goes(
     assert isinstance(outcome, Fetched)
     assert at == 0
     assert stage.files.there[outcome.bucket, outcome.path] == CONTENT
-    assert list(tmp_path.iterdir()) == []
+    assert stage.collected() == []
     (event,) = stage.report.of(FileFetched)
     assert event.outcome == "fetched"
 
@@ -146,7 +149,7 @@ async def test_pauses_double_and_end_after_five_tries(
         await trio.sleep(70)
     assert stage.outcomes() == [(60, outcome)]
     # What came is kept while it is tried again, and goes with the last try.
-    assert len(list(tmp_path.iterdir())) == isinstance(outcome, FetchLater)
+    assert len(stage.collected()) == isinstance(outcome, FetchLater)
 
 
 async def test_what_is_due_is_asked_for_then_and_goes_on(
@@ -206,7 +209,8 @@ async def test_a_message_that_is_gone_and_a_kind_that_is_not_wanted_are_left(
     del stage.line.remote[1]
     async with fetching(stage, MediaRules(kinds=frozenset())):
         await trio.sleep(1)
-    gone, unwanted = (outcome for _, outcome in stage.outcomes())
+    said = {name: outcome for _, name, outcome in stage.store.fetched}
+    gone, unwanted = said[MessageId("m1")], said[MessageId("m2")]
     assert gone == NotFetched("Telegram has the message no more")
     assert isinstance(unwanted, NotFetched)
     assert unwanted.unwanted
@@ -249,7 +253,7 @@ async def test_what_the_file_store_will_not_have_is_left(
     async with fetching(stage):
         await trio.sleep(1)
     assert stage.outcomes() == [(0, NotFetched("it is too large: raise the limit"))]
-    assert list(tmp_path.iterdir()) == []
+    assert stage.collected() == []
 
 
 async def test_a_lost_line_ends_it_and_what_came_is_gone_on_with(
