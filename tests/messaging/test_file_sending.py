@@ -204,6 +204,18 @@ async def test_a_file_store_that_is_away_puts_it_back(
     assert await stage.send(with_files("a", number=2)) == (0, SENT)
 
 
+async def test_an_outage_of_the_file_store_is_asked_about_every_30_s_and_never_given_up(
+    stage: Stage, autojump_clock: trio.testing.MockClock
+) -> None:
+    stage.files.weather.will("download", *["away"] * 11)
+    waits: list[float] = []
+    for number in range(1, 12):
+        _, outcome = await stage.send(with_files("a", number=number))
+        assert isinstance(outcome, Deferred)
+        waits.append(outcome.retry_after_s)
+    assert waits == [5, 10, 20, *[30] * 8]
+
+
 async def test_a_file_store_that_breaks_off_under_an_upload_puts_it_back(
     stage: Stage, autojump_clock: trio.testing.MockClock
 ) -> None:

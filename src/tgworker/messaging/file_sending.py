@@ -43,6 +43,9 @@ PAUSE_S = 5.0
 LONGEST_PAUSE_S = 600.0
 """Between two tries, doubling."""
 
+LONGEST_OUTAGE_S = 30.0
+"""The file store is away: that is no fault of the file, and is over sooner."""
+
 FORGOTTEN = 3
 """So often parts are sent again that Telegram has forgotten, in one attempt."""
 
@@ -125,7 +128,8 @@ class FileSender:
                 self._forget(attempt, parts)
                 return _unfit(attempt, Unfit(str(error), may_pass=True))
             except StoreAway as away:
-                return Deferred(_pause_s(attempt), f"a file cannot be read now: {away}")
+                wait_s = min(_pause_s(attempt), LONGEST_OUTAGE_S)
+                return Deferred(wait_s, f"a file cannot be read now: {away}")
             except TelegramAway as away:
                 return Released(str(away))
             except OSError as error:
