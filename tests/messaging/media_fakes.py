@@ -75,7 +75,7 @@ class ScriptedUpload:
         if said is None and line.lag_s:
             line.owed.append(number)
         elif said is None:
-            self.file.acknowledged.add(number)
+            self.file.acknowledge(number, trio.current_time())
             if line.keeps:
                 line.kept.setdefault(self.file.file_id, {})[number] = data
         return said
@@ -83,8 +83,11 @@ class ScriptedUpload:
     async def finish(self) -> Deferred | Refused | None:
         self.line.finished_at.append(trio.current_time())
         while self.line.owed:
-            await trio.sleep(self.line.lag_s)
-            self.file.acknowledged.add(self.line.owed.pop(0))
+            since = max(self.file.moved_at_s, self.line.finished_at[0])
+            await trio.sleep_until(since + self.line.lag_s)
+            if len(self.line.owed) <= self.line.never:
+                await trio.sleep_forever()
+            self.file.acknowledge(self.line.owed.pop(0), trio.current_time())
         return await _happens(self.line.finishes.popleft() if self.line.finishes else 0)
 
 
@@ -95,6 +98,7 @@ class MediaLine(ScriptedConnection):
         parts: What becomes of the next parts.
         part_takes_s: What becomes of all others.
         lag_s: So long each part is acknowledged behind the one before, once all were handed over; 0: at once.
+        never: So many of the last parts are never acknowledged then.
         finishes: What becomes of the next calls of `Upload.finish`.
         keeps: Whether it keeps what parts hold.
         posts: What becomes of the next messages with files; ``None`` hangs.
@@ -107,6 +111,7 @@ class MediaLine(ScriptedConnection):
     def __init__(self) -> None:
         super().__init__()
         self.parts: deque[Happening] = deque()
+        self.never = 0
         self.part_takes_s = 0.0
         self.finishes: deque[Happening] = deque()
         self.lag_s = 0.0

@@ -169,9 +169,17 @@ async def test_what_moves_at_the_end_puts_the_deadline_off(autojump_clock: trio.
     line, source = MediaLine(), Source()
     line.lag_s = 59
     file = begun(source, 0, 1)
-    assert await go_on(line, file, source) == (119, None)
+    assert await go_on(line, file, source) == (118, None)
     assert line.finished_at == [0, 60]
     assert file.bytes_done == len(CONTENT)
+
+
+async def test_silence_is_counted_from_what_moved_last(autojump_clock: trio.testing.MockClock) -> None:
+    line, source = MediaLine(), Source()
+    line.lag_s, line.never = 45, 1
+    file = begun(source, 0, 1)
+    assert await go_on(line, file, source) == (105, Stuck("nothing of it moved for 60 s"))
+    assert line.finished_at == [0, 60]
 
 
 async def test_a_store_that_does_not_go_on_is_away(autojump_clock: trio.testing.MockClock) -> None:

@@ -1,5 +1,6 @@
 """Files that messages carry, as values."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -84,13 +85,20 @@ class PartialUpload:
         file_id: Drawn by who sends it; names the file until a message carries it.
         size: In bytes, from 1.
         file_name: What Telegram is told.
-        acknowledged: Numbers of the parts that Telegram has.
+        acknowledged: Numbers of the parts that Telegram has; see `acknowledge`.
+        moved_at_s: When it took the last one, on trio's clock.
     """
 
     file_id: int
     size: int
     file_name: str = field(repr=False)
     acknowledged: set[int] = field(default_factory=set[int], repr=False)
+    moved_at_s: float = -math.inf
+
+    def acknowledge(self, number: int, now_s: float) -> None:
+        """Telegram has taken a part, at that time of trio's clock."""
+        self.acknowledged.add(number)
+        self.moved_at_s = now_s
 
     @property
     def parts(self) -> int:

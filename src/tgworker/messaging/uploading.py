@@ -103,15 +103,17 @@ async def _insist(
     call: Callable[[], Awaitable[Deferred | Refused | None]],
 ) -> Deferred | Refused | Stuck | None:
     """Call until it is done: again after short waits, and where something moved before the deadline."""
+    limit_s = media_s
     while True:
-        before = file.bytes_done
         said: Deferred | Refused | None = None
-        with pulse.deadline("telegram.upload", media_s) as deadline:
+        with pulse.deadline("telegram.upload", limit_s) as deadline:
             said = await call()
         if deadline.expired:
-            if file.bytes_done == before:
+            limit_s = file.moved_at_s + media_s - trio.current_time()
+            if limit_s <= 0:
                 return Stuck(f"nothing of it moved for {media_s:g} s")
         elif isinstance(said, Deferred) and said.retry_after_s <= LONGEST_WAIT_S:
             await trio.sleep(said.retry_after_s)
+            limit_s = media_s
         else:
             return said

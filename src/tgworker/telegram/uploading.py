@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+import trio
 from telethon.errors import RPCError
 from telethon.tl import functions, types
 
@@ -111,7 +112,7 @@ class LineUpload:
                 continue
             error = future.exception()
             if error is None:
-                self._file.acknowledged.add(number)
+                self._file.acknowledge(number, trio.current_time())
             elif isinstance(error, RPCError):
                 self._client.hear_refusal(error)
                 self._again[number] = data
