@@ -16,7 +16,6 @@ import trio.testing
 
 from cli.cli_kit import OWNER, TEXT, Ran, Shell
 from tgworker.cli import _posting, send
-from tgworker.cli._attachments import LARGEST_BYTES
 from tgworker.cli._errors import EXIT_INTERRUPTED
 from tgworker.cli._progress import IN_A_LOG_S, ON_A_TERMINAL_S, Progress
 from tgworker.embedded import DataFolder, EmbeddedFiles, EmbeddedStore, open_files
@@ -30,6 +29,7 @@ from tgworker.messaging.file_store import (
     Why,
     file_pieces,
 )
+from tgworker.messaging.media import LARGEST_BYTES
 from tgworker.messaging.models import MessageId
 from tgworker.messaging.places import Place
 from tgworker.messaging.records import OutboxState

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from cli.cli_kit import Shell
-from tgworker.cli._attachments import LARGEST_BYTES
 from tgworker.messaging.books import MOST_FILES
-from tgworker.messaging.media import FileKind
+from tgworker.messaging.media import LARGEST_BYTES, FileKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "send-files.md").read_text(encoding="utf-8")
 SHOWN = re.compile(r"^\$ python -m tgworker (.*)\n((?:(?!\$ |```).*\n)*)", re.MULTILINE)

@@ -9,17 +9,10 @@ from typing import Final
 
 from tgworker.cli._errors import Usage
 from tgworker.messaging.books import MOST_FILES
-from tgworker.messaging.content_types import bare_type, extension_of, served_type, type_of_name
+from tgworker.messaging.content_types import HEAD_BYTES, bare_type, extension_of, served_type, type_of_name
 from tgworker.messaging.file_kinds import claimed_kind, kind_of_type
 from tgworker.messaging.file_names import harmless_name
-from tgworker.messaging.media import PART_BYTES, FileKind, OutgoingFile
-
-LARGEST_BYTES: Final = 4000 * PART_BYTES
-"""As much as Telegram takes from who pays nothing (``upload_max_fileparts_default`` in
-https://core.telegram.org/api/config)."""
-
-HEAD_BYTES: Final = 4096
-"""So much of a file says what it is."""
+from tgworker.messaging.media import LARGEST_BYTES, FileKind, OutgoingFile
 
 _SHOWN_LETTERS: Final = 60
 _LONGEST_EXTENSION: Final = 16

@@ -10,6 +10,9 @@ from typing import Final
 UNKNOWN: Final = "application/octet-stream"
 """What browsers save, and do not show."""
 
+HEAD_BYTES: Final = 4096
+"""So much of a file tells what it is."""
+
 _EXTENSIONS: Final = {
     "image/jpeg": "jpg",
     "image/png": "png",

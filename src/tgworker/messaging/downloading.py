@@ -7,12 +7,10 @@ import trio
 
 from tgworker.messaging.incoming_files import FetchLater, NotFetched
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.media import LONGEST_WAIT_S
 from tgworker.messaging.media_ports import MediaConnection, ReferenceExpired, RemoteFile
 from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.messaging.ports import Pulse
-
-LONGEST_WAIT_S = 300.0
-"""A flood wait that is no longer is waited for where it came."""
 
 AGAIN_S = 30.0
 """After nothing came for too long."""

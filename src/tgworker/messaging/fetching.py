@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 import trio
 
 from tgworker.messaging.bounded import Outage
-from tgworker.messaging.content_types import extension_of, served_type
+from tgworker.messaging.content_types import HEAD_BYTES, extension_of, served_type
 from tgworker.messaging.downloading import download, download_to
 from tgworker.messaging.errors import StoreAway, TelegramAway
 from tgworker.messaging.events import FileFetched, Report
@@ -57,9 +57,6 @@ MOST_TRIES = 5
 
 LOOK_AGAIN_S = 600.0
 """So often it is asked what is wanted, though nobody said that there is news."""
-
-HEAD_BYTES = 4096
-"""So much of a file tells what it is."""
 
 AVATAR_BYTES = 5_000_000
 """A photo of a person or group that is longer is none."""

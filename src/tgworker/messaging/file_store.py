@@ -172,15 +172,18 @@ class FileStore(Protocol):
         ...
 
 
-async def file_pieces(path: Path) -> AsyncGenerator[bytes]:
+async def file_pieces(path: Path, begin: int = 0) -> AsyncGenerator[bytes]:
     """A file's content, for an upload: ``partial(file_pieces, path)``.
 
     Args:
         path: The file.
+        begin: The first byte that is wanted.
 
     Raises:
         OSError: It cannot be read.
     """
     async with await trio.open_file(path, "rb") as file:
+        if begin:
+            await file.seek(begin)
         while piece := await file.read(FILE_PIECE_BYTES):
             yield piece

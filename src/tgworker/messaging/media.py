@@ -11,6 +11,14 @@ MOST_IN_ALBUM: Final = 10
 PART_BYTES: Final = 512 * 1024
 """How long a part of a file is on its way up (https://core.telegram.org/api/files#uploading-files)."""
 
+LARGEST_BYTES: Final = 4000 * PART_BYTES
+"""As much as Telegram takes in one file from an account without Premium
+(https://core.telegram.org/api/config#upload-max-fileparts-default)."""
+
+LONGEST_WAIT_S: Final = 300.0
+"""A flood wait of a transfer that is no longer is waited for where it came, with everything in hand; after a
+longer one the transfer is put back, and goes on where it stopped."""
+
 DEFAULT_CAPTION_LIMIT: Final = 1024
 """UTF-16 code units under a file, while the server has not said otherwise
 (https://core.telegram.org/api/config#caption-length-limit-default)."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import trio
 
 from tgworker.messaging.bounded import within
-from tgworker.messaging.content_types import served_type
+from tgworker.messaging.content_types import HEAD_BYTES, served_type
 from tgworker.messaging.file_kinds import actual_kind, claimed_kind
 from tgworker.messaging.file_names import harmless_name
 from tgworker.messaging.file_store import BucketMissing, FileStore, ObjectChanged, ObjectMissing
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.media import PART_BYTES, FileFacts, FileKind, OutgoingFile
+from tgworker.messaging.media import LARGEST_BYTES, FileFacts, FileKind, OutgoingFile
 from tgworker.messaging.places import Place, PlaceInvalid
 from tgworker.messaging.ports import Pulse
 from tgworker.messaging.sources import LocalFile, StoredFile
@@ -21,17 +21,10 @@ from tgworker.messaging.transcoding import ConversionFailed, Transcoder
 from tgworker.messaging.uploading import Source
 from tgworker.messaging.values import new_id
 
-MOST_PARTS = 4000
-"""Parts of a file that Telegram takes from an account without Premium
-(https://core.telegram.org/api/config#upload-max-fileparts-default)."""
-
 INSPECTED_BYTES = 64 * 1024 * 1024
 """A film or song that is longer is sent without being looked into: for that it would have to be on the
 disk.
 """
-
-HEAD_BYTES = 4096
-"""So much of a file tells what it is."""
 
 INSPECTED = frozenset({FileKind.VIDEO, FileKind.VIDEO_NOTE, FileKind.ANIMATION, FileKind.AUDIO})
 
@@ -126,8 +119,8 @@ class Preparer:
             return Unfit(f"{error}: upload it, or correct its row in attachments", may_pass=True)
         if stored.size == 0:
             return Unfit("it is empty, and Telegram takes no empty files", may_pass=False)
-        if stored.size > MOST_PARTS * PART_BYTES:
-            most, size = MOST_PARTS * PART_BYTES / 1e9, stored.size / 1e9
+        if stored.size > LARGEST_BYTES:
+            most, size = LARGEST_BYTES / 1e9, stored.size / 1e9
             return Unfit(f"it has {size:.1f} GB, and Telegram takes at most {most:.1f}", may_pass=False)
         kind = actual_kind(claimed_kind(message_type, file), head, stored.size)
         mime_type = served_type(file.mime_type, head)

@@ -5,13 +5,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
-from tgworker.messaging.file_store import FileStore
+from tgworker.messaging.file_store import FileStore, file_pieces
 from tgworker.messaging.places import Place
-
-PIECE_BYTES = 256 * 1024
-"""What is read from a disk at a time, in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +52,5 @@ class LocalFile:
     @asynccontextmanager
     async def read(self, begin: int) -> AsyncGenerator[AsyncIterator[bytes]]:
         """See `tgworker.messaging.uploading.Source`."""
-        async with aclosing(_pieces(self.path, begin)) as pieces:
+        async with aclosing(file_pieces(self.path, begin)) as pieces:
             yield pieces
-
-
-async def _pieces(path: Path, begin: int) -> AsyncGenerator[bytes]:
-    async with await trio.open_file(path, "rb") as file:
-        await file.seek(begin)
-        while piece := await file.read(PIECE_BYTES):
-            yield piece

@@ -10,14 +10,10 @@ import trio
 
 from tgworker.messaging.bounded import within
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.media import PART_BYTES, PartialUpload
+from tgworker.messaging.media import LONGEST_WAIT_S, PART_BYTES, PartialUpload
 from tgworker.messaging.media_ports import MediaConnection
 from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.messaging.ports import Pulse
-
-LONGEST_WAIT_S = 300.0
-"""A flood wait that is no longer is waited for where it came, with everything in hand; after a longer one the
-message is put back, and goes on where it stopped."""
 
 
 @dataclass(frozen=True, slots=True)

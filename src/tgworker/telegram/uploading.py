@@ -6,7 +6,7 @@ So little is on its way at a time that a text waits for no more than that.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import trio
 from telethon.errors import RPCError
@@ -23,8 +23,6 @@ whose answers take 50 ms."""
 
 BIG_BYTES = 10 * 1024 * 1024
 """Longer files are sent by another method (https://core.telegram.org/api/files#uploading-files)."""
-
-T = TypeVar("T")
 
 
 class Cross(Protocol):
