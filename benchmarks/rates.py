@@ -17,8 +17,9 @@ from benchmarks.pairs import Pairs, in_us, interleave, quantile, rounded
 from benchmarks.stack import DevStack, migrations, open_dev_stack
 from benchmarks.the_plan import OWNER, Plan, plan_client
 from tgworker.app.supabase import boot_s
-from tgworker.messaging.models import AccountId, ChatMessage, Peer, PeerKind, Position, Secret, UpdateBatch
+from tgworker.messaging.models import AccountId, ChatMessage, Peer, PeerKind, Position, Secret
 from tgworker.messaging.outcomes import Sent, Settled
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase import Holder, SupabaseLeases, SupabaseStore, open_rest
 
 ACCOUNT = AccountId("00000000-0000-4000-8000-00000000aaaa")

@@ -11,12 +11,10 @@ from tgworker.messaging.models import (
     Attempt,
     ChatMessage,
     ConversationId,
-    Gap,
     MessageId,
     Peer,
     PeerKind,
     Position,
-    UpdateBatch,
 )
 from tgworker.messaging.outcomes import Sent, Settled
 from tgworker.messaging.store_ports import (
@@ -31,6 +29,7 @@ from tgworker.messaging.store_ports import (
     Sweeper,
     WaitStore,
 )
+from tgworker.messaging.update_batches import Gap, UpdateBatch
 
 OWNER = "0f000000-0000-4000-8000-000000000001"
 OTHER_OWNER = "0f000000-0000-4000-8000-000000000002"

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from contracts.store_kit import OWNER, Inbox, StoreKit, batch, inbound, user
-from tgworker.messaging.models import Gap, Peer, PeerKind, Position
+from tgworker.messaging.models import Peer, PeerKind, Position
+from tgworker.messaging.update_batches import Gap
 
 GROUP = -77
 CHANNEL = -1_000_000_000_555

@@ -1,7 +1,8 @@
 """Messages are counted by account in private chats and groups, by channel in channels: no key collides."""
 
 from contracts.store_kit import OTHER_OWNER, Inbox, StoreKit, batch, inbound, outgoing, user
-from tgworker.messaging.models import AccountState, Gap, Position
+from tgworker.messaging.models import AccountState, Position
+from tgworker.messaging.update_batches import Gap
 
 GROUP = -77
 SUPERGROUP = -1_000_000_000_077

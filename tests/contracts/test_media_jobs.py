@@ -10,8 +10,9 @@ from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, batch, inbound
 from tgworker.messaging.incoming_files import Fetched, FetchLater, FetchOutcome, IncomingFile, NotFetched
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import FileFacts, FileKind
-from tgworker.messaging.models import Gap, MessageId
+from tgworker.messaging.models import MessageId
 from tgworker.messaging.outcomes import Sent, Settled
+from tgworker.messaging.update_batches import Gap
 
 PHOTO = FileFacts(FileKind.PHOTO, 70_000, "image/jpeg", width=1280, height=720)
 VIDEO = FileFacts(FileKind.VIDEO, 5_000_000_000, "video/mp4", "holiday 🏖.mp4", 12.5, 640, 480)

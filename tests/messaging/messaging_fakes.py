@@ -49,11 +49,11 @@ from tgworker.messaging.models import (
     Position,
     Recipients,
     Secret,
-    UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unresolved, Unsure
 from tgworker.messaging.pacing import PUBLISHED, UNPACED, Rates, StoredWait
 from tgworker.messaging.store_ports import Turn
+from tgworker.messaging.update_batches import UpdateBatch
 
 ANNA = AccountId("anna")
 BERT = AccountId("bert")

@@ -16,7 +16,8 @@ from tgworker.messaging.bounded import Outage
 from tgworker.messaging.events import HistoryMissed, Ingested, StoreBack, StoreUnavailable
 from tgworker.messaging.inbound import MOST_MESSAGES, merged, pieces, run_inbound
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import Gap, Position, UpdateBatch
+from tgworker.messaging.models import Position
+from tgworker.messaging.update_batches import Gap, UpdateBatch
 
 
 @asynccontextmanager

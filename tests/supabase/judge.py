@@ -10,8 +10,9 @@ import trio
 from file_fakes import NoFiles
 from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
-from tgworker.messaging.models import HistoryPage, Look, Met, Peer, Position, UpdateBatch
+from tgworker.messaging.models import HistoryPage, Look, Met, Peer, Position
 from tgworker.messaging.outcomes import Deferred, Outcome, Sent, Unknown
+from tgworker.messaging.update_batches import UpdateBatch
 
 LOST_ANSWERS = 0.02
 LOST_SENDS = 0.01

@@ -24,11 +24,11 @@ from tgworker.messaging.models import (
     MessageJob,
     Peer,
     Secret,
-    UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.store_ports import Turn
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase import Holder, Rest, SupabaseLeases, SupabaseStore
 
 CLOCK = Path(__file__).with_name("postgrest_clock.sql")

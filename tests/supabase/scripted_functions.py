@@ -29,14 +29,12 @@ from tgworker.messaging.models import (
     ChatMessage,
     ConversationId,
     Copy,
-    Gap,
     HistoryJob,
     JobId,
     MessageId,
     MessageJob,
     Peer,
     Position,
-    UpdateBatch,
 )
 from tgworker.messaging.outcomes import (
     Deferred,
@@ -50,6 +48,7 @@ from tgworker.messaging.outcomes import (
     Unsure,
 )
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
+from tgworker.messaging.update_batches import Gap, UpdateBatch
 
 Json = dict[str, Any]
 

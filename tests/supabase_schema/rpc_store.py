@@ -41,7 +41,6 @@ from tgworker.messaging.models import (
     Position,
     Recipients,
     Sought,
-    UpdateBatch,
 )
 from tgworker.messaging.outcomes import (
     Deferred,
@@ -56,6 +55,7 @@ from tgworker.messaging.outcomes import (
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.store_ports import Turn
+from tgworker.messaging.update_batches import UpdateBatch
 
 LEASE_S = 300
 LINES_AT_ONCE = 500

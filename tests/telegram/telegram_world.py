@@ -11,15 +11,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from tgworker.messaging.models import (
-    Account,
-    AccountId,
-    ChatMessage,
-    Peer,
-    Position,
-    Secret,
-    UpdateBatch,
-)
+from tgworker.messaging.models import Account, AccountId, ChatMessage, Peer, Position, Secret
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.sandbox import Sandbox, open_sandbox
 from tgworker.telegram import (
     ServerOverride,

@@ -11,7 +11,8 @@ import trio
 import trio_asyncio
 
 from tgworker.messaging.inbound import merged
-from tgworker.messaging.models import ChatMessage, Peer, PeerKind, Position, UpdateBatch
+from tgworker.messaging.models import ChatMessage, Peer, PeerKind, Position
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.telegram.inbox import POSITION_QUIET_S, Inbox
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

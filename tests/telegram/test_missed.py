@@ -12,7 +12,8 @@ from telethon.tl import functions, types
 from trio.testing import MockClock
 
 from telegram.telegram_world import World, open_world, receive_texts
-from tgworker.messaging.models import Gap, Position
+from tgworker.messaging.models import Position
+from tgworker.messaging.update_batches import Gap
 from tgworker.sandbox import Fault
 from tgworker.telegram import DifferenceDelayed, TelethonConnection, UpdatesSkipped, dialogs
 from tgworker.telegram.missed import MARGIN

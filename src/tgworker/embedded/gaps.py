@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from tgworker.embedded.chats import make_chats
 from tgworker.embedded.values import new_id, to_json
-from tgworker.messaging.models import AccountId, Gap
+from tgworker.messaging.models import AccountId
+from tgworker.messaging.update_batches import Gap
 
 # One job that waits is enough for a chat, however many gaps it has: it begins at the newest message. One that
 # is being processed may have read past this gap already.

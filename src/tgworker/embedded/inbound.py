@@ -12,7 +12,8 @@ from tgworker.embedded.peers import save_peers
 from tgworker.embedded.recognising import recognise
 from tgworker.embedded.settling import PREVIEW_CHARACTERS
 from tgworker.embedded.values import iso, new_id, storable, to_json
-from tgworker.messaging.models import AccountId, ChatMessage, Peer, Position, UpdateBatch
+from tgworker.messaging.models import AccountId, ChatMessage, Peer, Position
+from tgworker.messaging.update_batches import UpdateBatch
 
 _INCOMING = """
 insert into temp.incoming (chat_id, telegram_id, sender_id, outgoing, text, message_type, sent_at,

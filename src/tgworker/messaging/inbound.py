@@ -13,8 +13,9 @@ import trio
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.events import HistoryMissed, Ingested, Report
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import AccountId, Peer, UpdateBatch
+from tgworker.messaging.models import AccountId, Peer
 from tgworker.messaging.store_ports import InboundStore
+from tgworker.messaging.update_batches import UpdateBatch
 
 MOST_MESSAGES = 500
 """A commit takes at most this many messages, so that one call stays far below its deadline (500 took 21 ms

@@ -12,18 +12,9 @@ import trio
 from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.media_ports import MediaConnection
-from tgworker.messaging.models import (
-    Account,
-    AccountId,
-    HistoryPage,
-    Look,
-    Met,
-    Peer,
-    Position,
-    Secret,
-    UpdateBatch,
-)
+from tgworker.messaging.models import Account, AccountId, HistoryPage, Look, Met, Peer, Position, Secret
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused
+from tgworker.messaging.update_batches import UpdateBatch
 
 
 class Deadline(Protocol):

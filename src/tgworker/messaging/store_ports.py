@@ -30,10 +30,10 @@ from tgworker.messaging.models import (
     Peer,
     Position,
     Recipients,
-    UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
+from tgworker.messaging.update_batches import UpdateBatch
 
 
 class AccountStore(Protocol):

@@ -3,15 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 
-from tgworker.messaging.models import (
-    AccountId,
-    ChatMessage,
-    HistoryJob,
-    MessageId,
-    Peer,
-    Position,
-    UpdateBatch,
-)
+from tgworker.messaging.models import AccountId, ChatMessage, HistoryJob, MessageId, Peer, Position
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest

@@ -23,12 +23,12 @@ from tgworker.messaging.models import (
     Peer,
     Position,
     Recipients,
-    UpdateBatch,
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.store_ports import Turn
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase.accounts import Accounts
 from tgworker.supabase.adoption import Adoption
 from tgworker.supabase.books import Outbox

@@ -6,7 +6,8 @@ from typing import Any
 
 from telethon.tl import types
 
-from tgworker.messaging.models import ChatMessage, Peer, Position, UpdateBatch
+from tgworker.messaging.models import ChatMessage, Peer, Position
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.telegram.messages import message_of, short_message_of
 from tgworker.telegram.peers import peers_of
 

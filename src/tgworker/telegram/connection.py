@@ -15,18 +15,9 @@ from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.media import PartialUpload
 from tgworker.messaging.media_ports import MediaMessage, PartsForgotten, RemoteFile
-from tgworker.messaging.models import (
-    AccountId,
-    AccountState,
-    HistoryPage,
-    Look,
-    Met,
-    Peer,
-    Position,
-    Secret,
-    UpdateBatch,
-)
+from tgworker.messaging.models import AccountId, AccountState, HistoryPage, Look, Met, Peer, Position, Secret
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.telegram.batches import position_of
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient, ClientHooks

@@ -6,7 +6,7 @@ from collections import deque
 import trio
 
 from tgworker.messaging.inbound import merged
-from tgworker.messaging.models import UpdateBatch
+from tgworker.messaging.update_batches import UpdateBatch
 
 CAPACITY = 500
 """Messages that wait here before the client is made to wait; also the most that one batch is merged to."""

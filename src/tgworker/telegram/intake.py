@@ -8,7 +8,8 @@ from typing import Any
 from telethon.errors import RPCError, TypeNotFoundError
 from telethon.tl import functions
 
-from tgworker.messaging.models import Gap, Peer, Position
+from tgworker.messaging.models import Peer, Position
+from tgworker.messaging.update_batches import Gap
 from tgworker.telegram.batches import batch_of, date_of, position_of, spoken_of
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient

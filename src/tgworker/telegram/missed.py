@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from tgworker.messaging.models import Gap, PeerKind, Position
+from tgworker.messaging.models import PeerKind, Position
+from tgworker.messaging.update_batches import Gap
 from tgworker.telegram.batches import date_of
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.dialogs import DialogPages, key_of, tops

@@ -1,0 +1,27 @@
+"""Who is online and who types: told often, worth little, and never in the way of messages."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+TYPING_FOR_S = 5.0
+"""So long somebody counts as typing after Telegram said so; clients repeat it every five seconds
+(https://core.telegram.org/method/messages.setTyping says six)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What is known of a contact just now; ``None`` leaves what was known before.
+
+    Attributes:
+        chat_id: The contact.
+        is_online: Whether he is online.
+        last_seen_at: When he was seen last, aware, UTC, as exactly as he lets Telegram say.
+        is_typing: Whether he types to this account.
+        typing_for_s: How long that counts, seconds from the write on.
+    """
+
+    chat_id: int
+    is_online: bool | None = None
+    last_seen_at: datetime | None = None
+    is_typing: bool | None = None
+    typing_for_s: float = TYPING_FOR_S
