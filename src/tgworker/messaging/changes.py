@@ -1,7 +1,7 @@
 """What the update log tells of messages that are stored already.
 
-Each is committed in the batch that brought it, in the log's order, after that batch's new messages. A change of
-a message that the store does not have changes nothing: a history that is read later has it as it is then.
+Each is committed in the batch that brought it, in the log's order, after that batch's new messages. A change
+of a message that the store does not have changes nothing: a history that is read later has it as it is then.
 """
 
 from collections.abc import Mapping
