@@ -36,7 +36,7 @@ async def test_it_announces_itself_in_one_line_and_serves_until_it_is_stopped(tm
     async with trio.open_nursery() as nursery:
 
         async def serve() -> None:
-            await run_sandbox(users=3, port=0, control_port=0, emit=emit, key_file=key_file)
+            await run_sandbox(users=3, two_step=1, port=0, control_port=0, emit=emit, key_file=key_file)
             lines.append("stopped")
 
         nursery.start_soon(serve)
@@ -45,7 +45,10 @@ async def test_it_announces_itself_in_one_line_and_serves_until_it_is_stopped(tm
         assert "\n" not in line
         facts = json.loads(line)
         assert set(facts) == {"server", "key_file", "dc", "control", "dcs", "users"}
-        assert [set(user) for user in facts["users"]] == [{"id", "phone", "username", "session"}] * 3
+        fields = {"id", "phone", "username", "session", "login_code", "password"}
+        assert [set(user) for user in facts["users"]] == [fields] * 3
+        assert [user["login_code"] for user in facts["users"]] == ["12345"] * 3
+        assert [user["password"] for user in facts["users"]] == ["open sesame 1001", None, None]
         assert [user["id"] for user in facts["users"]] == [1001, 1002, 1003]
         assert facts["dc"] == 2
         check_key_file(facts["key_file"])
@@ -98,6 +101,14 @@ async def test_a_senseless_number_of_users_is_refused(tmp_path: Path, users: int
         await run_sandbox(users=users, port=0, control_port=0, emit=print, key_file=tmp_path / "key.pem")
 
 
+@pytest.mark.parametrize("two_step", [-1, 3])
+async def test_a_senseless_number_of_passwords_is_refused(tmp_path: Path, two_step: int) -> None:
+    with pytest.raises(SandboxError, match=r"--two-step must be between 0 and --users \(2\)"):
+        await run_sandbox(
+            users=2, two_step=two_step, port=0, control_port=0, emit=print, key_file=tmp_path / "key.pem"
+        )
+
+
 @pytest.mark.parametrize("port", [-1, 65536])
 async def test_a_port_that_is_none_is_refused(port: int) -> None:
     with pytest.raises(SandboxError, match=f"--port must be between 0 and 65535, not {port}"):
@@ -133,11 +144,13 @@ def test_a_key_file_that_is_none_is_refused(tmp_path: Path, content: str) -> Non
 def test_secrets_are_in_no_repr(sandbox_user: SandboxUser) -> None:
     assert sandbox_user.session not in repr(sandbox_user)
     assert sandbox_user.phone not in repr(sandbox_user)
+    assert "12345" not in repr(sandbox_user)
+    assert "sesame" not in repr(sandbox_user)
 
 
 @pytest.fixture
 def sandbox_user() -> SandboxUser:
-    return SandboxUser(id=1001, phone="999661001", username="user1001", session="1secret")
+    return SandboxUser(1001, "999661001", "user1001", "1secret", login_code="12345", password="open sesame")
 
 
 async def test_a_seeded_sandbox_is_the_same_each_time(server_key: ServerKey) -> None:

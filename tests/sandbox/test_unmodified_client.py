@@ -190,7 +190,6 @@ def test_what_else_a_client_asks(report: Report) -> None:
         "nearest": 2,
         "config": [2, True, 4096],
         "app config": "AppConfig",
-        "resent": "SentCode",
         "not in the sandbox": "MethodInvalidError",
     }
 
@@ -372,4 +371,50 @@ def test_files_of_every_kind_go_up_and_come_down(report: Report) -> None:
                 [True, True, True],
             ],
         ],
+    }
+
+
+def test_a_two_step_password_is_asked_for_and_checked(report: Report) -> None:
+    assert report.scenes["two_step"] == {
+        "nobody": "AuthKeyUnregisteredError",
+        "code": "SessionPasswordNeededError",
+        "half": [2, None],  # his first session, and the half one
+        "hint": [True, "what opens?"],
+        "wrong": "PasswordHashInvalidError",
+        "stale": "SrpIdInvalidError",
+        "forged": "BadRequestError",
+        "in": True,
+        "own": True,
+        "given up": [2, "LoggedOut", 1],
+    }
+
+
+def test_codes_are_sent_again_cancelled_and_run_out(report: Report) -> None:
+    assert report.scenes["codes"] == {
+        "again": ["SentCodeTypeApp", "SentCodeTypeSms"],
+        "once more": "SendCodeUnavailableError",
+        "the first": "PhoneCodeExpiredError",
+        "empty": "PhoneCodeEmptyError",
+        "no hash": "PhoneCodeHashEmptyError",
+        "cancelled": True,
+        "after that": "PhoneCodeExpiredError",
+        "late": "PhoneCodeExpiredError",
+        "flood": "FloodWaitError",
+        "number": "PhoneNumberFloodError",
+    }
+
+
+def test_a_qr_code_logs_in_who_scans_it(report: Report) -> None:
+    assert report.scenes["qr_codes"] == {
+        "url": True,
+        "accepted": "Authorization",
+        "in": True,
+        "used": "AuthTokenInvalidError",
+        "not he": "AuthTokenExceptionError",
+        "scanned": True,
+        "password": True,
+        "moved": [True, 4],
+        "expired": "AuthTokenExpiredError",
+        "another": True,
+        "no such": "AuthTokenInvalidError",
     }

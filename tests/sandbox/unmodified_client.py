@@ -24,6 +24,7 @@ from telethon.tl import functions, types
 
 from sandbox.unmodified_centres import data_centres
 from sandbox.unmodified_files import files
+from sandbox.unmodified_logins import codes, qr_codes, two_step
 from sandbox.unmodified_people import acquaintances, archive
 from sandbox.unmodified_rooms import catching_up, channel_differences, channels, groups, migration
 from sandbox.unmodified_world import API, World, refusal
@@ -329,12 +330,10 @@ async def odds_and_ends(world: World) -> Any:
         nearest = await client(functions.help.GetNearestDcRequest())
         config = await client(functions.help.GetConfigRequest())
         app = await client(functions.help.GetAppConfigRequest(0))
-        resent = await client(functions.auth.ResendCodeRequest(world.users[0]["phone"], "x"))
         return {
             "nearest": nearest.nearest_dc,
             "config": [config.this_dc, config.dc_options[0].port == world.port, config.message_length_max],
             "app config": type(app).__name__,
-            "resent": type(resent).__name__,
             "not in the sandbox": await refusal(client(functions.help.GetSupportRequest())),
         }
 
@@ -357,6 +356,9 @@ SCENES = [
     archive,
     data_centres,
     files,
+    two_step,
+    codes,
+    qr_codes,
     deaths,
 ]
 

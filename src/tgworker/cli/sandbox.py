@@ -17,6 +17,7 @@ from tgworker.sandbox import SandboxError, run_sandbox
 def sandbox(
     *,
     users: int = 2,
+    two_step: int = 0,
     port: int = 0,
     control_port: int = 0,
     key_file: Path | None = None,
@@ -26,10 +27,12 @@ def sandbox(
     """Run a Telegram server on 127.0.0.1 that speaks the real protocol, until SIGTERM or Ctrl-C.
 
     One line of JSON says where it listens, where its public key and its control connection are, and who its
-    users are, each with a session that 'tgworker login --session -' takes.
+    users are: each with his phone, the code (and the two-step password) that 'tgworker login' asks for, and
+    a session that 'tgworker login --session -' takes.
 
     Args:
         users: How many users there are.
+        two_step: How many of them, the first ones, have a two-step password.
         port: TCP port; 0 for any.
         control_port: TCP port of the control connection (JSON lines); 0 for any.
         key_file: Where to write the public key; by default in a temporary folder that goes with the sandbox.
@@ -40,6 +43,7 @@ def sandbox(
         serve = partial(
             run_sandbox,
             users=users,
+            two_step=two_step,
             port=port,
             control_port=control_port,
             emit=partial(print, flush=True),

@@ -23,6 +23,7 @@ The rooms within, highest first::
     membership                 who is in which group or channel
     post channel_post          messages in mailboxes, and in channels
     files media phone_files    files: parts and contents, what messages carry, users who send them
+    two_step scanning          passwords, and QR codes: login_tokens
     telling *views             who is told, and what he sees
     cloud                      all that is remembered: accounts mailbox groups channels auth_keys faults
 

@@ -11,6 +11,7 @@ from tgworker.sandbox.contact_book import ContactBook
 from tgworker.sandbox.errors import RequestRefused, UnknownUser
 from tgworker.sandbox.files import StoredFile
 from tgworker.sandbox.mailbox import Mailbox
+from tgworker.sandbox.two_step import TwoStep
 
 FIRST_ID = 1001
 FIRST_PHONE = 999_661_001
@@ -39,6 +40,7 @@ class Account:
         banned: Whether Telegram has deactivated the account.
         lines: The connections that hear of its updates.
         photo: What others see of him.
+        two_step: His two-step password, if he has one.
         mailbox: What it holds.
     """
 
@@ -51,6 +53,7 @@ class Account:
     banned: bool = False
     lines: set[Line] = field(default_factory=set[Line], repr=False)
     photo: StoredFile | None = field(default=None, repr=False)
+    two_step: TwoStep | None = field(default=None, repr=False)
     mailbox: Mailbox = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

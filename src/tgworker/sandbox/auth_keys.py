@@ -28,6 +28,27 @@ class KeyUser(Protocol):
     session_id: int | None
     gone: trio.Event
 
+    def push_to_guest(self, body: bytes) -> None:
+        """Send an update to a client that nobody is logged in with. Never blocks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SentCode:
+    """A login code that is on its way.
+
+    Attributes:
+        phone: The digits of the number that it was sent to.
+        hash: What the client names it by.
+        until_s: When it is worth nothing any more, as the cloud's clock counts.
+        again: Whether it was sent a second time.
+    """
+
+    phone: str = field(repr=False)
+    hash: str = field(repr=False)
+    until_s: float
+    again: bool = False
+
 
 @dataclass(eq=False, slots=True)
 class Session:
@@ -56,6 +77,8 @@ class KeyRecord:
         dc_id: The data centre that it was made with: others do not know it.
         born: When it was made, as `Faults.moment` counts.
         user_id: Who is logged in with it.
+        half_user_id: Who would be, were it not for his two-step password.
+        code: The login code that was asked for with it.
         refusal: Why nothing works with it any more.
         user: The connection that last sent requests with it.
         sessions: The sessions under it, by id.
@@ -66,6 +89,8 @@ class KeyRecord:
     dc_id: int
     born: int = 0
     user_id: int | None = None
+    half_user_id: int | None = None
+    code: SentCode | None = field(default=None, repr=False)
     refusal: RequestRefused | None = None
     user: KeyUser | None = field(default=None, repr=False)
     sessions: OrderedDict[int, Session] = field(default_factory=OrderedDict[int, Session], repr=False)

@@ -26,6 +26,8 @@ class Behaviour:
         nearest_dc: The data centre for clients without an account: at any other a number that nobody has is
             ``NETWORK_MIGRATE_X``. ``None``: the first.
         login_code: What ``auth.signIn`` takes; digits.
+        login_code_lives_s: How long it takes it.
+        login_token_lives_s: How long the token of a QR code can be accepted.
         difference_limit: How many updates one answer of ``updates.getDifference`` holds; more come in slices.
         channel_difference_limit: The same for ``updates.getChannelDifference``.
         difference_remembers: Whoever is more than so many updates behind gets ``differenceTooLong``.
@@ -50,6 +52,8 @@ class Behaviour:
     duplicates: Literal["die", "live"] = "die"
     nearest_dc: int | None = None
     login_code: str = "12345"
+    login_code_lives_s: float = 300
+    login_token_lives_s: float = 30
     difference_limit: int = 1000
     channel_difference_limit: int = 100
     difference_remembers: int = 200_000
@@ -68,6 +72,8 @@ class Behaviour:
                 raise ValueError(f"{name} is {' or '.join(positions)}, not {getattr(self, name)}")
         if not self.login_code.isdecimal():
             raise ValueError("login_code is made of digits")
+        if self.login_code_lives_s <= 0 or self.login_token_lives_s <= 0:
+            raise ValueError("login_code_lives_s and login_token_lives_s must be above 0")
         if self.random_id_window_s is not None and self.random_id_window_s <= 0:
             raise ValueError("random_id_window_s must be above 0, or none")
         for name in _AT_LEAST_ONE:

@@ -28,7 +28,6 @@ _WRAPPERS = (
 
 _OF_GUESTS = (
     functions.auth.ExportAuthorizationRequest,
-    functions.auth.LogOutRequest,
     functions.upload.GetFileRequest,
 )
 """What is answered to a user whose home is another data centre; all else sends him there."""

@@ -15,6 +15,7 @@ from tgworker.sandbox.channels import Channels
 from tgworker.sandbox.faults import Faults
 from tgworker.sandbox.files import FileShelf
 from tgworker.sandbox.groups import Groups
+from tgworker.sandbox.login_tokens import LoginTokens
 from tgworker.sandbox.media import DocumentMedia
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Counts
@@ -40,6 +41,7 @@ class Cloud:
         groups: The basic groups.
         channels: The channels and supergroups.
         throttle: What comes too often.
+        login_tokens: What clients show as QR codes.
         files: What came in.
         documents: What was said of files that are no photos, by their ids.
         ports: Where its data centres listen, once they do, by number.
@@ -57,6 +59,7 @@ class Cloud:
     salt: int = field(init=False)
     directory: Directory = field(init=False)
     throttle: Throttle = field(init=False)
+    login_tokens: LoginTokens = field(init=False)
     files: FileShelf = field(init=False)
     documents: dict[int, DocumentMedia] = field(default_factory=dict[int, DocumentMedia], repr=False)
     groups: Groups = field(default_factory=Groups)
@@ -67,6 +70,7 @@ class Cloud:
         """Draw the secrets."""
         self.directory = Directory(self.rng.randbytes(16), self.dc_id)
         self.files = FileShelf(self.rng)
+        self.login_tokens = LoginTokens(self.rng)
         self.throttle = Throttle(self.clock, self.directory.contacts)
         self.turn_salt()
 

@@ -112,6 +112,17 @@ class Connection:
         ):
             self.send(Outgoing(body, answer=False))
 
+    def push_to_guest(self, body: bytes) -> None:
+        """See `auth_keys.KeyUser`."""
+        record = None if self._seat is None else self._seat.record
+        if (
+            self.wants_updates
+            and record is not None
+            and record.user_id is None
+            and self._cloud.faults.on_push(None, self._births) is None
+        ):
+            self.send(Outgoing(body, answer=False))
+
     def send(self, message: Outgoing) -> None:
         """Queue a message for the client, under the key and session that it uses now."""
         if self._seat is not None:

@@ -16,6 +16,7 @@ from tgworker.sandbox.control_files import (
     obey_file_command,
 )
 from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
+from tgworker.sandbox.control_login import CountLogins, Scan, SetPassword, obey_login_command
 from tgworker.sandbox.control_messages import (
     MAX_LINE_BYTES,
     MAX_PAGE,
@@ -149,6 +150,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
         case Part():
             sandbox.part(command.user, command.other)
             return {}
+        case SetPassword() | Scan() | CountLogins():
+            return obey_login_command(sandbox, command)
         case NewSession():
             return {"session": sandbox.new_session(command.user)}
         case DropConnections():

@@ -20,6 +20,7 @@ from tgworker.sandbox.control_files import (
     SetPhoto,
 )
 from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
+from tgworker.sandbox.control_login import CountLogins, Scan, SetPassword
 from tgworker.sandbox.control_messages import (
     AddUser,
     Answer,
@@ -188,6 +189,18 @@ class SandboxControl:
     async def new_session(self, user_id: int) -> str:
         """Log a user in on another device; returns the ``StringSession``."""
         return (await self._ask(NewSession(user=user_id), dict[str, str]))["session"]
+
+    async def set_password(self, user_id: int, password: str | None, *, hint: str = "") -> None:
+        """Give a user a two-step password, or none."""
+        await self._ask(SetPassword(user=user_id, password=password, hint=hint), dict[str, int])
+
+    async def scan(self, user_id: int, url: str) -> None:
+        """Let a user scan a QR code."""
+        await self._ask(Scan(user=user_id, url=url), dict[str, int])
+
+    async def logins(self, user_id: int) -> int:
+        """How many keys are logged in as a user, half-finished logins included."""
+        return (await self._ask(CountLogins(user=user_id), dict[str, int]))["logins"]
 
     async def create_group(self, creator_id: int, member_ids: Sequence[int], title: str) -> SandboxRoom:
         """Make a basic group."""

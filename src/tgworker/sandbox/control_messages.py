@@ -14,6 +14,7 @@ from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.control_command import Command
 from tgworker.sandbox.control_files import FileCommand
 from tgworker.sandbox.control_limits import Limit, SetSlowmode
+from tgworker.sandbox.control_login import LoginCommand
 from tgworker.sandbox.control_phone import PhoneCommand
 from tgworker.sandbox.control_rooms import RoomCommand
 from tgworker.sandbox.control_things import SendOther
@@ -90,7 +91,7 @@ class ReadChats(Command, tag="chats"):
 
 
 class AddUser(Command, tag="add_user"):
-    """A new user. Result: ``{"id", "phone", "username", "session"}``.
+    """A new user. Result: ``{"id", "phone", "username", "session", "login_code", "password"}``.
 
     Attributes:
         stranger: Whether he is nobody's contact; others are everybody's.
@@ -159,6 +160,8 @@ class Behave(Command, tag="behave"):
     duplicates: Literal["die", "live"] | UnsetType = UNSET
     nearest_dc: int | UnsetType | None = UNSET
     login_code: str | UnsetType = UNSET
+    login_code_lives_s: float | UnsetType = UNSET
+    login_token_lives_s: float | UnsetType = UNSET
     difference_limit: int | UnsetType = UNSET
     channel_difference_limit: int | UnsetType = UNSET
     difference_remembers: int | UnsetType = UNSET
@@ -197,6 +200,7 @@ AnyCommand = (
     | Befriend
     | Part
     | NewSession
+    | LoginCommand
     | DropConnections
     | ForgetSessions
     | MoveUser

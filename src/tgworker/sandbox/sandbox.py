@@ -19,8 +19,10 @@ from tgworker.sandbox.listening import HOST
 from tgworker.sandbox.phone_files import PhoneFiles
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.rooms import Rooms
+from tgworker.sandbox.scanning import scan
 from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.string_session import new_key, string_session
+from tgworker.sandbox.two_step import new_two_step
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
 
 
@@ -85,7 +87,8 @@ class Sandbox:
     @property
     def users(self) -> tuple[SandboxUser, ...]:
         """All users, in the order in which they were added."""
-        return tuple(self._users.values())
+        code = self.behaviour.login_code
+        return tuple(replace(user, login_code=code) for user in self._users.values())
 
     def behave(self, **switches: Any) -> None:
         """Turn switches of `Behaviour`, by name: ``behave(repeats="error")``."""
@@ -111,7 +114,8 @@ class Sandbox:
             premium: Whether he pays: longer captions, and no ``FLOOD_PREMIUM_WAIT``.
         """
         account = self._cloud.directory.add(stranger=stranger, premium=premium)
-        user = SandboxUser(account.id, account.phone, account.username, self.new_session(account.id))
+        session, code = self.new_session(account.id), self.behaviour.login_code
+        user = SandboxUser(account.id, account.phone, account.username, session, code)
         self._users[account.id] = user
         return user
 
@@ -148,6 +152,40 @@ class Sandbox:
         key, born = new_key(self._cloud.rng), self._cloud.faults.moment()
         self._cloud.keys.add(key, account.id, dc_id=account.dc_id, born=born)
         return string_session(account.dc_id, self.host, self._cloud.ports[account.dc_id], key)
+
+    def set_password(self, user_id: int, password: str | None, *, hint: str = "") -> None:
+        """Give a user a two-step password, or (``None``) none: logins from now on are asked for it.
+
+        Raises:
+            UnknownUser: There is no such user.
+            SandboxError: The password is empty.
+        """
+        account = self._cloud.directory.get(user_id)
+        if password == "":
+            raise SandboxError("a password has one character at least")
+        rng = self._cloud.rng
+        account.two_step = None if password is None else new_two_step(rng, password, hint)
+        self._users[user_id] = replace(self._users[user_id], password=password)
+
+    def scan(self, user_id: int, url: str) -> None:
+        """Let a user scan a QR code (``tg://login?token=…``): whoever shows it is logged in as he.
+
+        Raises:
+            UnknownUser: There is no such user.
+            SandboxError: It is no such code, or it cannot be accepted (any more).
+        """
+        scan(self._cloud, self._cloud.directory.get(user_id), url)
+
+    def logins(self, user_id: int) -> int:
+        """How many keys are logged in as a user and alive, half-finished logins included.
+
+        Raises:
+            UnknownUser: There is no such user.
+        """
+        self.check_users(user_id)
+        return sum(
+            user_id in (each.user_id, each.half_user_id) and each.refusal is None for each in self._cloud.keys
+        )
 
     def move_user(self, user_id: int, dc_id: int) -> None:
         """Let a user live in another data centre: at all others his clients get ``USER_MIGRATE_X``.

@@ -24,7 +24,7 @@ class Announcement(msgspec.Struct, frozen=True):
         dc: The data centre that it claims to be.
         control: ``host:port`` of the control connection.
         dcs: ``host:port`` of each of its data centres, by number.
-        users: Its users, each with a session that is logged in.
+        users: Its users, each with a session that is logged in, and what he would log in with.
     """
 
     server: str
@@ -38,6 +38,7 @@ class Announcement(msgspec.Struct, frozen=True):
 async def run_sandbox(
     *,
     users: int,
+    two_step: int = 0,
     port: int,
     control_port: int,
     emit: Callable[[str], None],
@@ -49,6 +50,7 @@ async def run_sandbox(
 
     Args:
         users: How many users it begins with.
+        two_step: How many of them, the first ones, have a two-step password.
         port: Where it listens; 0: anywhere.
         control_port: Where its control connection listens; 0: anywhere.
         emit: Gets one line of JSON, an `Announcement`, once the sandbox can be used.
@@ -64,9 +66,13 @@ async def run_sandbox(
     """
     if not 1 <= users <= MAX_USERS:
         raise SandboxError(f"--users must be between 1 and {MAX_USERS}, not {users}")
+    if not 0 <= two_step <= users:
+        raise SandboxError(f"--two-step must be between 0 and --users ({users}), not {two_step}")
     async with open_sandbox(
         users, port=port, control_port=control_port, more_dcs=more_dcs, behaviour=behaviour
     ) as sandbox:
+        for user in sandbox.users[:two_step]:
+            sandbox.set_password(user.id, f"open sesame {user.id}", hint="open what?")
         write_file(key_file, sandbox.public_key_pem.encode())
         emit(announcement(sandbox, key_file))
         await sandbox.stopped.wait()

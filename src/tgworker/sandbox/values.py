@@ -27,12 +27,16 @@ class SandboxUser:
         username: Without an at sign.
         session: A ``StringSession`` that is logged in as this user. A key like any other: use it in one
             connection at a time.
+        login_code: The code that he gets when somebody logs in with his number.
+        password: His two-step password; ``None``: he has none.
     """
 
     id: int
     phone: str = field(repr=False)
     username: str
     session: str = field(repr=False)
+    login_code: str = field(default="", repr=False)
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""The part of the control connection's language that is about logging in."""
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+from tgworker.sandbox.control_command import Command
+
+if TYPE_CHECKING:
+    from tgworker.sandbox.sandbox import Sandbox
+
+
+class SetPassword(Command, tag="set_password"):
+    """Give a user a two-step password; ``null``: none. Result: ``{}``."""
+
+    user: int
+    password: str | None
+    hint: str = ""
+
+
+class Scan(Command, tag="scan"):
+    """Let a user scan a QR code, ``tg://login?token=…``. Result: ``{}``."""
+
+    user: int
+    url: str
+
+
+class CountLogins(Command, tag="logins"):
+    """How many keys are logged in as a user, half-finished logins included. Result: ``{"logins"}``."""
+
+    user: int
+
+
+LoginCommand = SetPassword | Scan | CountLogins
+
+
+def obey_login_command(sandbox: "Sandbox", command: LoginCommand) -> Any:
+    """Carry out a command about logging in.
+
+    Raises:
+        SandboxError: It cannot be carried out; the text says why.
+    """
+    match command:
+        case SetPassword():
+            sandbox.set_password(command.user, command.password, hint=command.hint)
+            return {}
+        case Scan():
+            sandbox.scan(command.user, command.url)
+            return {}
+        case CountLogins():
+            return {"logins": sandbox.logins(command.user)}
+        case _:
+            assert_never(command)
