@@ -1,5 +1,6 @@
 """What arrives is committed in order, with its position, and never lost."""
 
+import itertools
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from messaging.messaging_fakes import ANNA, PEER, FakeStore, RecordingPulse, Reports, batch, growing
 from tgworker.messaging import inbound
 from tgworker.messaging.bounded import Outage
+from tgworker.messaging.changes import Change, Deleted, Pinned, Reacted, ReadByThem, ReadByUs
 from tgworker.messaging.events import HistoryMissed, Ingested, StoreBack, StoreUnavailable
-from tgworker.messaging.inbound import MOST_MESSAGES, merged, pieces, run_inbound
+from tgworker.messaging.inbound import MOST_MESSAGES, READ_WEIGHT, merged, pieces, run_inbound
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Position
 from tgworker.messaging.update_batches import Gap, UpdateBatch
@@ -196,6 +198,74 @@ def test_peers_and_sent_ids_come_before_the_messages_and_the_position_after_them
     first, second = pieces(whole, 2)
     assert (first.peers, first.sent_ids, first.position) == ((PEER,), ((5, 50),), None)
     assert (second.peers, second.sent_ids, second.position) == ((), (), Position(9, 0, 0, 0))
+
+
+def test_changes_of_merged_batches_keep_their_order() -> None:
+    read, reacted = ReadByThem(5, 1), Reacted(5, 1, {"+": 1})
+    earlier, later = (replace(batch(n), changes=(each,)) for n, each in ((1, read), (2, reacted)))
+    assert merged(earlier, later).changes == (read, reacted)
+
+
+def test_changes_follow_the_last_message_and_come_before_the_position() -> None:
+    changes = (Reacted(5, 1, {}), Reacted(5, 2, {}), Reacted(5, 3, {}))
+    whole = replace(batch(1, 2, 3, pts=9, peers=[PEER]), changes=changes)
+    assert [(len(piece.messages), len(piece.changes), piece.position) for piece in pieces(whole, 2)] == [
+        (2, 0, None),
+        (1, 1, None),
+        (0, 2, Position(9, 0, 0, 0)),
+    ]
+
+
+async def test_no_commit_takes_more_changes_than_its_deadline_bears() -> None:
+    store = FakeStore()
+    async with ingesting(store) as updates:
+        for pts in range(3):
+            changes = tuple(Reacted(5, 1000 * pts + n, {}) for n in range(300))
+            await updates.send(replace(batch(pts=pts), changes=changes))
+        reads = tuple(ReadByThem(chat, 1) for chat in range(60))
+        await updates.send(replace(batch(pts=4), changes=reads))
+        await trio.testing.wait_all_tasks_blocked()
+    assert [len(each.changes) for each in store.batches] == [300, 300, 300, 50, 10]
+    assert store.stored_position == Position(4, 0, 0, 0)
+
+
+IDS = st.lists(st.integers(1, 99), max_size=9).map(tuple)
+CHANGES = st.one_of(
+    st.builds(Deleted, st.just(None), IDS),
+    st.builds(Pinned, st.just(5), IDS, st.booleans()),
+    st.builds(Reacted, st.just(5), st.integers(1, 9), st.just({})),
+    st.builds(ReadByThem, st.just(5), st.integers(1, 9)),
+    st.builds(ReadByUs, st.just(5), st.integers(1, 9), st.just(0)),
+)
+
+
+def told(changes: Sequence[Change]) -> list[object]:
+    """What changes say, however it is spread over them."""
+    said: list[object] = []
+    for change in changes:
+        if isinstance(change, Deleted | Pinned):
+            said += [replace(change, telegram_ids=(one,)) for one in change.telegram_ids]
+        else:
+            said.append(change)
+    return said
+
+
+@settings(max_examples=200, deadline=None)
+@given(messages=st.integers(0, 9), changes=st.lists(CHANGES, max_size=8).map(tuple), most=st.integers(1, 14))
+def test_pieces_say_what_the_batch_says_in_its_order_and_none_is_too_large(
+    messages: int, changes: tuple[Change, ...], most: int
+) -> None:
+    whole = replace(batch(*range(messages), pts=9), changes=changes)
+    some = list(pieces(whole, most))
+    assert [one for piece in some for one in piece.messages] == list(whole.messages)
+    assert told([change for piece in some for change in piece.changes]) == told(changes)
+    assert [piece.position for piece in some] == [None] * (len(some) - 1) + [Position(9, 0, 0, 0)]
+    for earlier, piece in itertools.pairwise(some):
+        assert not (earlier.changes and piece.messages)
+    for piece in some:
+        reads = sum(isinstance(change, ReadByThem | ReadByUs) for change in piece.changes)
+        weight = len(piece.messages) + len(told(piece.changes)) + reads * (READ_WEIGHT - 1)
+        assert weight <= most or (len(piece.changes), len(piece.messages)) == (1, 0)
 
 
 SIZES = st.lists(st.integers(0, 7), max_size=12)

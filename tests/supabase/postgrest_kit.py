@@ -27,6 +27,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase import Holder, Rest, SupabaseLeases, SupabaseStore
@@ -120,6 +121,10 @@ class GreedyStore(SupabaseStore):
     async def save_waits(self, account_id: AccountId, waits: Sequence[StoredWait]) -> None:
         await self.take([account_id])
         await super().save_waits(account_id, waits)
+
+    async def record_presence(self, items: Mapping[AccountId, Sequence[Presence]]) -> None:
+        await self.take(items)
+        await super().record_presence(items)
 
     async def claim_history(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1

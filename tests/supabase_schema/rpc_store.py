@@ -53,6 +53,7 @@ from tgworker.messaging.outcomes import (
     Unsure,
 )
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.update_batches import UpdateBatch
@@ -350,6 +351,18 @@ class RpcStore:
         )
         return list(answers["left"])
 
+    # PresenceStore
+
+    async def record_presence(self, items: Mapping[AccountId, Sequence[Presence]]) -> None:
+        leases = self._leases(items)
+        self.rpc(
+            "tgworker_presence",
+            p_accounts=Json(
+                {**lease, "items": [_presence(item) for item in items[AccountId(lease["account"])]]}
+                for lease in leases
+            ),
+        )
+
     # WaitStore
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:
@@ -582,6 +595,11 @@ class RpcStore:
 def storable(text: str) -> str:
     """A text without what PostgreSQL does not keep."""
     return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _presence(item: Presence) -> dict[str, Any]:
+    seen = item.last_seen_at
+    return {**asdict(item), "last_seen_at": None if seen is None else seen.isoformat()}
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:

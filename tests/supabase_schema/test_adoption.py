@@ -360,9 +360,13 @@ def test_dirty_contacts_and_counts_are_lived_with(adopted: World) -> None:
     for _ in range(2):
         process.rpc(
             "tgworker_presence",
-            p_account=ACCOUNT,
-            p_fence=process.fences[ACCOUNT],
-            p_items=Json([{"chat_id": 500, "is_online": True}, {"chat_id": 501, "is_typing": True}]),
+            p_accounts=Json(
+                {
+                    **lease,
+                    "items": [{"chat_id": 500, "is_online": True}, {"chat_id": 501, "is_typing": True}],
+                }
+                for lease in process.leases()
+            ),
         )
     assert adopted.one("select count(*) from presence_status") == 2  # without a unique key
     # What is no object stays; a contact without metadata gets some.

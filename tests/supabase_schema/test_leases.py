@@ -105,12 +105,6 @@ WRITES: dict[str, Callable[[Process, str], Any]] = {
         p_fence=p.fences[a],
         p_waits=Json([{"kind": "chat", "key": "500", "left_s": 9, "reason": "SLOWMODE_WAIT_9"}]),
     ),
-    "presence": lambda p, a: p.rpc(
-        "tgworker_presence",
-        p_account=a,
-        p_fence=p.fences[a],
-        p_items=Json([{"chat_id": 1, "is_online": True}]),
-    ),
     "save_history": lambda p, a: p.rpc(
         "tgworker_save_history",
         p_account=a,

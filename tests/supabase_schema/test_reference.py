@@ -23,6 +23,7 @@ STORES = (
     store_ports.InboundStore,
     store_ports.DoubtStore,
     store_ports.RecipientStore,
+    store_ports.PresenceStore,
     store_ports.WaitStore,
     store_ports.HistoryQueue,
     store_ports.HistoryStore,

@@ -124,9 +124,10 @@ CALLS: dict[str, Callable[[Stage], Any]] = {
     ),
     "presence": lambda s: s.process.rpc(
         "tgworker_presence",
-        p_account=s.account,
-        p_fence=1,
-        p_items=Json([{"chat_id": 500, "is_online": True}, {"chat_id": 600, "is_typing": True}]),
+        p_accounts=Json(
+            {**lease, "items": [{"chat_id": 500, "is_online": True}, {"chat_id": 600, "is_typing": True}]}
+            for lease in s.process.leases()
+        ),
     ),
     "heartbeat": lambda s: s.process.rpc(
         "tgworker_heartbeat", p_worker="w", p_incarnation=1, p_seq=1, p_status="online"

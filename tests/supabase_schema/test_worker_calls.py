@@ -196,27 +196,37 @@ def test_with_many_accounts_work_is_found_as_well(world: World) -> None:
     assert [attempt["account"] for attempt in process.claim()] == [accounts[7]]
 
 
-def test_presence_is_kept_for_contacts_and_leaves_what_it_does_not_say(timed: World) -> None:
-    assert timed.calendar is not None
-    account, process = ready(timed)
-    process.ingest(account, inbound(500, 1))
+def test_presence_under_a_stale_token_is_not_written_and_fails_no_other(world: World) -> None:
+    account, process = ready(world)
+    other = world.account()
+    process.ingest(account, inbound(500, 1), inbound(501, 1))
+    told = [
+        {"account": account, "fence": 1, "items": [{"chat_id": 500, "is_online": True}]},
+        {"account": other, "fence": 7, "items": [{"chat_id": 501, "is_online": True}]},
+    ]
+    assert process.rpc("tgworker_presence", p_accounts=Json(told)) == {"written": 1, "lost": [other]}
+    assert world.one("select count(*) from presence_status") == 1
 
-    def say(*items: dict[str, Any]) -> int:
-        answer = process.rpc("tgworker_presence", p_account=account, p_fence=1, p_items=Json(items))
+
+def test_presence_waits_for_no_row_that_the_application_holds(world: World) -> None:
+    account, process = ready(world)
+    process.ingest(account, inbound(500, 1), inbound(501, 1))
+
+    def say(is_online: bool) -> int:
+        items = [{"chat_id": chat, "is_online": is_online} for chat in (500, 501)]
+        answer = process.rpc("tgworker_presence", p_accounts=Json([{**process.leases()[0], "items": items}]))
         return int(answer["written"])
 
-    assert say({"chat_id": 500, "is_typing": True}, {"chat_id": 999, "is_online": True}) == 1
-    (row,) = timed.sql("select * from presence_status")
-    assert (row["is_typing"], row["is_online"]) == (True, False)
-    assert (row["typing_expires_at"] - timed.calendar()).total_seconds() == 5
-    assert str(row["conversation_id"]) == timed.one("select id from conversations")
-    assert say({"chat_id": 500, "is_online": True}, {"chat_id": 500, "is_online": False}) == 1
-    (row,) = timed.sql("select * from presence_status")
-    assert (row["is_typing"], row["is_online"]) == (True, False)  # the last word counts, of each kind
-    say({"chat_id": 500, "is_typing": False, "last_seen_at": "2026-01-01T11:00:00Z"})
-    (row,) = timed.sql("select * from presence_status")
-    assert (row["is_typing"], row["typing_expires_at"]) == (False, None)
-    assert row["last_seen_at"].hour == 11
+    assert say(True) == 2
+    application = world.connect("postgres")
+    application.execute("begin")
+    application.execute(
+        "update presence_status set is_typing = true where contact_identity_id ="
+        " (select id from contact_identities where value = '500')"
+    )
+    assert say(False) == 1
+    application.execute("rollback")
+    assert say(False) == 2
 
 
 def test_the_sweep_forgets_what_is_old_in_small_steps(timed: World) -> None:

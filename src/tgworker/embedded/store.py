@@ -21,6 +21,7 @@ from tgworker.embedded import (
     listing,
     owning,
     peers,
+    presence,
     recipients,
     recognising,
     settling,
@@ -60,6 +61,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Sent, Settled
 from tgworker.messaging.pacing import StoredWait
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.update_batches import UpdateBatch
@@ -415,6 +417,16 @@ class EmbeddedStore:
         return await self._write(
             lambda connection: recipients.record_recipients(connection, account_id, found, now)
         )
+
+    # PresenceStore
+
+    async def record_presence(self, items: Mapping[AccountId, Sequence[Presence]]) -> None:
+        """See `tgworker.messaging.store_ports.PresenceStore`."""
+        now = self._now()
+        if any(items.values()):
+            await self._write(
+                lambda connection: presence.record_presence(connection, items, now), durable=False
+            )
 
     # WaitStore
 

@@ -4,13 +4,14 @@ Telegram is the write-ahead log: a batch that was not committed comes again from
 loop may be cut off anywhere and loses nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import trio
 
 from tgworker.messaging.bounded import Outage
+from tgworker.messaging.changes import Change, Deleted, Pinned, ReadByThem, ReadByUs
 from tgworker.messaging.events import HistoryMissed, Ingested, Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Peer
@@ -18,8 +19,11 @@ from tgworker.messaging.store_ports import InboundStore
 from tgworker.messaging.update_batches import UpdateBatch
 
 MOST_MESSAGES = 500
-"""A commit takes at most this many messages, so that one call stays far below its deadline (500 took 21 ms
-in PostgreSQL): one that could never end in time would be repeated for ever."""
+"""A commit takes at most this many messages, or what weighs as much, so that one call stays far below its
+deadline (500 took 21 ms in PostgreSQL): one that could never end in time would be repeated for ever."""
+
+READ_WEIGHT = 10
+"""What a read weighs: a store may have to look at a hundred messages for it."""
 
 
 async def run_inbound(
@@ -69,7 +73,7 @@ def _with_what_waits(
             later = updates.receive_nowait()
         except (trio.WouldBlock, trio.EndOfChannel):
             return batch, None
-        if len(batch.messages) + len(later.messages) > MOST_MESSAGES:
+        if _weight(batch) + _weight(later) > MOST_MESSAGES:
             return batch, later
         batch = merged(batch, later)
 
@@ -85,17 +89,57 @@ def merged(*batches: UpdateBatch) -> UpdateBatch:
         sent_ids=tuple(pair for batch in batches for pair in batch.sent_ids),
         position=next((batch.position for batch in reversed(batches) if batch.position is not None), None),
         gaps=tuple(gap for batch in batches for gap in batch.gaps),
+        changes=tuple(change for batch in batches for change in batch.changes),
     )
 
 
 def pieces(batch: UpdateBatch, most: int) -> Iterator[UpdateBatch]:
-    """A batch in parts of at most ``most`` messages, to be committed one after the other.
+    """A batch in parts of at most ``most`` messages, or changes of that weight, to be committed in turn.
 
     Peers and sent ids come first, because the messages need them; so do gaps, because what fills them has to
-    know what was stored before. The position comes last: it may only be stored after everything else.
+    know what was stored before. Changes follow the last message, in their order. The position comes last: it
+    may only be stored after everything else.
     """
     rest = batch
     while len(rest.messages) > most:
-        yield replace(rest, messages=rest.messages[:most], position=None)
+        yield replace(rest, messages=rest.messages[:most], changes=(), position=None)
         rest = replace(rest, messages=rest.messages[most:], peers=(), sent_ids=(), gaps=())
+    while _weight(rest) > most:
+        some, others = _cut(rest.changes, most - len(rest.messages), has_one=not rest.messages)
+        yield replace(rest, changes=some, position=None)
+        rest = replace(rest, messages=(), changes=others, peers=(), sent_ids=(), gaps=())
     yield rest
+
+
+def _weight(batch: UpdateBatch) -> int:
+    """How much there is to do for a batch, in messages."""
+    return len(batch.messages) + sum(map(_weight_of, batch.changes))
+
+
+def _weight_of(change: Change) -> int:
+    if isinstance(change, Deleted | Pinned):
+        return len(change.telegram_ids)
+    return READ_WEIGHT if isinstance(change, ReadByThem | ReadByUs) else 1
+
+
+def _cut(
+    changes: Sequence[Change], room: int, *, has_one: bool
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    """The first of these changes, as many as ``room`` has place for, and the others.
+
+    What names many messages is told in two parts. With ``has_one`` there is one at least: what is too large
+    for any room comes alone.
+    """
+    for number, change in enumerate(changes):
+        if (weight := _weight_of(change)) <= room:
+            room -= weight
+            continue
+        before, behind = tuple(changes[:number]), tuple(changes[number + 1 :])
+        if isinstance(change, Deleted | Pinned) and room > 0:
+            ids = change.telegram_ids
+            first, second = replace(change, telegram_ids=ids[:room]), replace(change, telegram_ids=ids[room:])
+            return (*before, first), (second, *behind)
+        if has_one and not before:
+            return (change,), behind
+        return before, (change, *behind)
+    return tuple(changes), ()

@@ -1,6 +1,6 @@
 """Who is online and who types: told often, worth little, and never in the way of messages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 TYPING_FOR_S = 5.0
@@ -16,8 +16,9 @@ class Presence:
         chat_id: The contact.
         is_online: Whether he is online.
         last_seen_at: When he was seen last, aware, UTC, as exactly as he lets Telegram say.
-        is_typing: Whether he types to this account.
+        is_typing: Whether he types.
         typing_for_s: How long that counts, seconds from the write on.
+        typing_in: The group that he types in; ``None``: he types to this account.
     """
 
     chat_id: int
@@ -25,3 +26,16 @@ class Presence:
     last_seen_at: datetime | None = None
     is_typing: bool | None = None
     typing_for_s: float = TYPING_FOR_S
+    typing_in: int | None = None
+
+    def followed_by(self, later: "Presence") -> "Presence":
+        """What is known once ``later``, of the same contact, is known too."""
+        typing = self if later.is_typing is None else later
+        return replace(
+            self,
+            is_online=self.is_online if later.is_online is None else later.is_online,
+            last_seen_at=self.last_seen_at if later.last_seen_at is None else later.last_seen_at,
+            is_typing=typing.is_typing,
+            typing_for_s=typing.typing_for_s,
+            typing_in=typing.typing_in,
+        )

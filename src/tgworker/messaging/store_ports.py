@@ -33,6 +33,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
 
 
@@ -201,6 +202,19 @@ class RecipientStore(Protocol):
 
         Returns:
             Names of which a row could not be written, because somebody held it: record them again.
+        """
+        ...
+
+
+class PresenceStore(Protocol):
+    """Who of an owner's contacts is online, and who types (``presence_status``)."""
+
+    async def record_presence(self, items: Mapping[AccountId, Sequence[Presence]]) -> None:
+        """Store what accounts were told, in one call for all of them; of each contact the last word counts.
+
+        People who are no contacts of an account's owner are left out. Accounts that are gone, or another
+        worker's, are passed over: they do not fail the others. Typing counts until
+        ``typing_expires_at``: nothing is written when that has passed.
         """
         ...
 

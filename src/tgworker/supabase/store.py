@@ -26,6 +26,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.update_batches import UpdateBatch
@@ -37,6 +38,7 @@ from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.media import IncomingMedia, OutgoingMedia
 from tgworker.supabase.owning import Doubts
+from tgworker.supabase.presence import AccountPresence
 from tgworker.supabase.recipients import AccountRecipients
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
@@ -54,7 +56,8 @@ class SupabaseStore:
     """One project's store.
 
     Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `MediaStore`, `DoubtStore`,
-    `WaitStore`, `HistoryStore`, `JobStore`, `PendingStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
+    `PresenceStore`, `WaitStore`, `HistoryStore`, `JobStore`, `PendingStore`, `Sweeper`, `AccountBook` and
+    `OutboxBook`.
 
     Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
     outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
@@ -80,6 +83,7 @@ class SupabaseStore:
         self._inbox = Inbox(rest, leases)
         self._doubts = Doubts(rest, leases)
         self._recipients = AccountRecipients(rest, leases)
+        self._presence = AccountPresence(rest, leases)
         self._waits = AccountWaits(rest, leases)
         self._jobs = Jobs(rest, leases)
         self._outbox = Outbox(rest)
@@ -199,6 +203,12 @@ class SupabaseStore:
     ) -> Collection[str]:
         """See `tgworker.messaging.store_ports.RecipientStore`."""
         return await self._recipients.record_recipients(account_id, found)
+
+    # PresenceStore
+
+    async def record_presence(self, items: Mapping[AccountId, Sequence[Presence]]) -> None:
+        """See `tgworker.messaging.store_ports.PresenceStore`."""
+        await self._presence.record_presence(items)
 
     # WaitStore
 

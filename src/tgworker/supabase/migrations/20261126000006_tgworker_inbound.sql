@@ -952,63 +952,109 @@ as $$
             and (m.direction = 'inbound' or m.external_message_id ~ '^([0-9]+$|sent-)'))
 $$;
 
--- Presence and typing, in bulk.
+-- PresenceStore.record_presence: who is online and who types, for all accounts of a worker at once
 --
--- p_items  [{"chat_id", "is_online", "last_seen_at", "is_typing", "typing_for_s"}], of users; a key that is missing or
---          null leaves what is known. typing_for_s: how long the typing counts, 5 s if nothing is said.
--- answer   {"written": count}; people who are no contacts of the owner are left out
+-- p_accounts  [{"account", "fence", "items": [{"chat_id", "is_online", "last_seen_at", "is_typing", "typing_for_s",
+--             "typing_in"}]}]: items of users, in their order; a key that is missing or null leaves what is known, and of
+--             each contact of an owner the last word counts, whichever account was told. typing_for_s: how long the
+--             typing counts, 5 s if nothing is said; typing_in: the group that it is in, if it is in one
+-- answer      {"written": count, "lost": [account]}; people who are no contacts of the owner are left out. lost: whose lease
+--             has another token now; nothing was written for them
 --
--- Raises 409 `lease_lost`, 410 `account_gone`.
-create or replace function public.tgworker_presence(p_account uuid, p_fence bigint, p_items jsonb) returns jsonb
+-- Waits for nobody: a row that the application holds just then stays as it is.
+create or replace function public.tgworker_presence(p_accounts jsonb) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := public.tgworker_now();
-    v_owned record;
-    v_item record;
-    v_written integer := 0;
+    v_held uuid[];
+    v_written bigint;
 begin
-    perform public.tgworker_check_fence(p_account, p_fence);
-    v_owned := public.tgworker_owner(p_account);
-    -- Whether the application's table has its unique key or not.
-    perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('presence ' || v_owned.owner));
-    for v_item in
-        select distinct on (k.id) k.id as identity_id, v.id as conversation_id, p.is_online, p.last_seen_at, p.is_typing,
-            v_now + make_interval(secs => coalesce(p.typing_for_s, 5)) as typing_until
-        from rows from (jsonb_to_recordset(p_items) as (chat_id bigint, is_online boolean, last_seen_at timestamptz,
-            is_typing boolean, typing_for_s double precision))
-            with ordinality p (chat_id, is_online, last_seen_at, is_typing, typing_for_s, n)
+    select coalesce(array_agg(k.id), '{}') into v_held from (
+        select l.integration_account_id as id
+        from public.tgworker_leases l
+        join jsonb_to_recordset(p_accounts) i (account uuid, fence bigint)
+            on i.account = l.integration_account_id and i.fence = l.fence
+        order by 1 for key share of l
+    ) k;
+    -- Whether the application's table has its unique key or not: one at a time for each owner.
+    perform pg_advisory_xact_lock(hashtext('tgworker'), o.key)
+    from (
+        select distinct hashtext('presence ' || a.owner_id) as key from public.integration_accounts a
+        where a.id = any (v_held) order by 1
+    ) o;
+    with told as (
+        select a.owner_id, k.id as identity_id, p.*, e.m
+        from rows from (jsonb_to_recordset(p_accounts) as (account uuid, items jsonb))
+            with ordinality e (account, items, m)
+        join public.integration_accounts a on a.id = e.account and a.id = any (v_held)
+        cross join lateral rows from (jsonb_to_recordset(e.items) as (chat_id bigint, is_online boolean,
+            last_seen_at timestamptz, is_typing boolean, typing_for_s double precision, typing_in bigint))
+            with ordinality p (chat_id, is_online, last_seen_at, is_typing, typing_for_s, typing_in, n)
         cross join lateral (
             select i.id from public.contact_identities i
-            where i.owner_id = v_owned.owner and i.type = 'telegram_user' and i.value = p.chat_id::text
+            where i.owner_id = a.owner_id and i.type = 'telegram_user' and i.value = p.chat_id::text
             order by i.id limit 1
         ) k
+    ), last_words as (
+        select t.owner_id, t.identity_id,
+            (array_agg(t.is_online order by t.m desc, t.n desc) filter (where t.is_online is not null))[1] as is_online,
+            (array_agg(t.last_seen_at order by t.m desc, t.n desc)
+                filter (where t.last_seen_at is not null))[1] as last_seen_at,
+            (array_agg(t.is_typing order by t.m desc, t.n desc) filter (where t.is_typing is not null))[1] as is_typing,
+            (array_agg(coalesce(t.typing_for_s, 5) order by t.m desc, t.n desc)
+                filter (where t.is_typing is not null))[1] as typing_for_s,
+            (array_agg(coalesce(t.typing_in, 0) order by t.m desc, t.n desc)
+                filter (where t.is_typing is not null))[1] as typing_in
+        from told t group by 1, 2
+    ), fresh as materialized (
+        select w.*, own.id as conversation_id,
+            case when w.is_typing then v_now + make_interval(secs => w.typing_for_s) end as typing_until,
+            -- Where he types now; who types no more is where one writes to him.
+            case when w.typing_in <> 0 and w.is_typing then coalesce(common.id, own.id)
+                when w.is_typing is not null then own.id end as typing_conversation_id
+        from last_words w
         left join lateral (
-            select c.id from public.conversations c where c.primary_identity_id = k.id and c.owner_id = v_owned.owner
+            select c.id from public.conversations c where c.primary_identity_id = w.identity_id and c.owner_id = w.owner_id
             order by c.last_message_at desc nulls last, c.id limit 1
-        ) v on true
-        order by k.id, p.n desc
-    loop
+        ) own on true
+        left join lateral (
+            select c.id from public.contact_identities i
+            join public.conversations c on c.primary_identity_id = i.id and c.owner_id = w.owner_id
+            where w.typing_in <> 0 and w.is_typing and i.owner_id = w.owner_id and i.type = 'telegram_user'
+                and i.value = w.typing_in::text
+            order by c.last_message_at desc nulls last, c.id limit 1
+        ) common on true
+    ), free as materialized (
+        select f.* from fresh f
+        join public.presence_status s on s.owner_id = f.owner_id and s.contact_identity_id = f.identity_id
+        for no key update of s skip locked
+    ), changed as (
         update public.presence_status s
-        set is_online = coalesce(v_item.is_online, s.is_online),
-            last_seen_at = coalesce(v_item.last_seen_at, s.last_seen_at),
-            is_typing = coalesce(v_item.is_typing, s.is_typing),
-            typing_expires_at = case when v_item.is_typing then v_item.typing_until
-                when not v_item.is_typing then null else s.typing_expires_at end,
-            conversation_id = coalesce(s.conversation_id, v_item.conversation_id),
+        set is_online = coalesce(f.is_online, s.is_online),
+            last_seen_at = coalesce(f.last_seen_at, s.last_seen_at),
+            is_typing = coalesce(f.is_typing, s.is_typing),
+            typing_expires_at = case when f.is_typing is null then s.typing_expires_at else f.typing_until end,
+            conversation_id = coalesce(f.typing_conversation_id, s.conversation_id, f.conversation_id),
             updated_at = v_now
-        where s.owner_id = v_owned.owner and s.contact_identity_id = v_item.identity_id;
-        if not found then
-            insert into public.presence_status (owner_id, contact_identity_id, conversation_id, is_typing, is_online,
-                last_seen_at, typing_expires_at, updated_at)
-            values (v_owned.owner, v_item.identity_id, v_item.conversation_id, coalesce(v_item.is_typing, false),
-                coalesce(v_item.is_online, false), v_item.last_seen_at,
-                case when v_item.is_typing then v_item.typing_until end, v_now);
-        end if;
-        v_written := v_written + 1;
-    end loop;
-    return jsonb_build_object('written', v_written);
+        from free f where s.owner_id = f.owner_id and s.contact_identity_id = f.identity_id
+        returning s.contact_identity_id as id
+    ), added as (
+        insert into public.presence_status (owner_id, contact_identity_id, conversation_id, is_typing, is_online,
+            last_seen_at, typing_expires_at, updated_at)
+        select f.owner_id, f.identity_id, coalesce(f.typing_conversation_id, f.conversation_id),
+            coalesce(f.is_typing, false), coalesce(f.is_online, false), f.last_seen_at, f.typing_until, v_now
+        from fresh f
+        where not exists (select from public.presence_status s
+            where s.owner_id = f.owner_id and s.contact_identity_id = f.identity_id)
+        on conflict do nothing
+        returning contact_identity_id as id
+    )
+    select count(distinct k.id) into v_written from (select id from changed union all select id from added) k;
+    return jsonb_build_object('written', v_written, 'lost', to_jsonb(array(
+        select distinct (i ->> 'account')::uuid from jsonb_array_elements(p_accounts) i
+        where (i ->> 'account')::uuid <> all (v_held))));
 end $$;
 
 -- MediaStore.wanted_files
