@@ -78,10 +78,24 @@ async def test_a_history_job_that_names_no_chat_fails_with_its_reason(inbox: Inb
     assert (failed["status"], failed["error_message"]) == ("failed", "the job names no chat")
 
 
-async def test_a_history_job_asks_for_no_more_than_500(inbox: Inbox) -> None:
+async def test_a_history_job_says_how_many_it_asks_for(inbox: Inbox) -> None:
+    history_job(inbox)
     history_job(inbox, limit_messages=100_000)
+    history_job(inbox, limit_messages=-5)
+    jobs = await inbox.store.claim_history([inbox.account], known=(), limit=3)
+    assert [job.limit_messages for job in jobs] == [100, 100_000, 0]
+
+
+async def test_a_history_job_counts_its_claims_since_its_last_page(kit: StoreKit, inbox: Inbox) -> None:
+    history_job(inbox)
     (job,) = await inbox.store.claim_history([inbox.account], known=())
-    assert job.limit_messages == 500
+    assert job.tries == 0
+    for tries in (1, 2):
+        (job,) = await inbox.store.claim_history([inbox.account], known=())
+        assert job.tries == tries
+    await inbox.store.save_history(job, [inbound(500, 60, "old")], [], below=60, seen=1)
+    (again,) = await kit.take_over().claim_history([inbox.account], known=())
+    assert again.tries == 1
 
 
 async def test_jobs_of_accounts_that_are_not_online_wait(kit: StoreKit, inbox: Inbox) -> None:

@@ -485,6 +485,7 @@ class FakeStore:
         *,
         below: int = 0,
         seen: int = 0,
+        total: int | None = None,
     ) -> int:
         return await self.weather.face("save_history", lambda: self._save(messages, peers, below, seen))
 

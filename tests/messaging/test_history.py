@@ -23,20 +23,25 @@ from messaging.messaging_fakes import (
     Weather,
     attempt,
     growing,
+    unpaced_gate,
 )
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.desk import Desk
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.events import HistoryRead, JobsWaiting
-from tgworker.messaging.history import HistoryReader, run_history
+from tgworker.messaging.gate import Gate
+from tgworker.messaging.history import run_history
 from tgworker.messaging.history_desk import HistoryDesk, HistoryDesks
+from tgworker.messaging.history_reader import METHOD, HistoryReader
 from tgworker.messaging.history_reading import PAGE, Reading, page_size, turned
-from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import AccountId, ChatMessage, HistoryJob, HistoryPage, JobId
-from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.messaging.limits import HistoryLimits, Limits
+from tgworker.messaging.models import AccountId, ChatMessage, HistoryJob, HistoryPage, JobId, Peer
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
+from tgworker.messaging.traffic import Traffic
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
+MOST = 500
 
 
 def job(name: str = "job", account: AccountId = ANNA, *, limit: int = 100) -> HistoryJob:
@@ -57,14 +62,14 @@ def chat(*ids: int, at: datetime = NOW) -> list[ChatMessage]:
 def read(one: HistoryJob, there: Sequence[int], stored: set[int]) -> tuple[set[int], int]:
     """What a job stores of a chat, and in how many pages."""
     stored, pages = set(stored), 0
-    reading = Reading.of(one)
+    reading = Reading.of(one, MOST)
     while not reading.done:
-        size = page_size(one, reading)
+        size = page_size(one, reading, MOST)
         assert 0 < size <= PAGE
         ids = sorted(each for each in there if not reading.below or each < reading.below)[-size:]
         found = HistoryPage(tuple(chat(*ids)), (), min(ids, default=None), max(ids, default=0))
         stored |= set(ids)
-        reading, pages = turned(one, reading, found), pages + 1
+        reading, pages = turned(one, reading, found, MOST), pages + 1
     return stored, pages
 
 
@@ -74,8 +79,12 @@ def test_a_job_reads_what_its_limit_says_and_no_more() -> None:
     assert read(job(limit=0), range(1, 31), set()) == (set(), 0)
 
 
+def test_a_job_is_granted_no_more_than_the_settings_say() -> None:
+    assert read(job(limit=100_000), range(1, 1001), set()) == (set(range(501, 1001)), 5)
+
+
 def test_a_job_goes_on_where_it_was() -> None:
-    assert Reading.of(replace(job(limit=250), below=801, seen=200)) == Reading(801, 200)
+    assert Reading.of(replace(job(limit=250), below=801, seen=200), MOST) == Reading(801, 200)
     resumed = read(replace(job(limit=250), below=801, seen=200), range(1, 1001), set())
     assert resumed == (set(range(751, 801)), 1)
 
@@ -118,7 +127,7 @@ def test_what_is_too_old_is_left_out_and_ends_it() -> None:
     both = HistoryPage((*old, *chat(3)), (), 1, 3)
     young = both.younger_than(NOW - timedelta(days=90))
     assert ([each.telegram_id for each in young.messages], young.is_last) == ([3], True)
-    assert turned(job(), Reading(0, 0), young).done
+    assert turned(job(), Reading(0, 0), young, MOST).done
     assert not HistoryPage((), (), 5, 9).younger_than(NOW).is_last  # deleted messages say nothing of age
 
 
@@ -132,6 +141,8 @@ class Room:
     desk: HistoryDesk
     sends: Desk
     report: Reports
+    traffic: Traffic
+    gate: Gate
     rings: list[float] = field(default_factory=list[float])
     ended: list[BaseException] = field(default_factory=list[BaseException])
 
@@ -141,17 +152,36 @@ class Room:
 
 
 @asynccontextmanager
-async def reader(connection: ScriptedConnection | None = None) -> AsyncGenerator[Room]:
-    dispatch, pulse, report = Dispatch(), RecordingPulse(), Reports()
+async def reader(
+    connection: ScriptedConnection | None = None, history: HistoryLimits | None = None
+) -> AsyncGenerator[Room]:
+    dispatch, pulse, report, store = Dispatch(), RecordingPulse(), Reports(), FakeStore()
+
+    async def find(to: str) -> Peer | Refused:
+        found = await room.connection.resolve(to)
+        assert not isinstance(found, Deferred)
+        return found
+
     with dispatch.open_desk(ANNA) as sends:
-        room = Room(connection or ScriptedConnection(), FakeStore(), HistoryDesk(), sends, report)
+        room = Room(
+            connection or ScriptedConnection(),
+            store,
+            HistoryDesk(),
+            sends,
+            report,
+            Traffic(),
+            unpaced_gate(store, report),
+        )
         task = HistoryReader(
             pulse,
             desk=room.desk,
             sends=sends,
+            traffic=room.traffic,
+            find=find,
+            gate=room.gate,
             connection=room.connection,
             store=room.store,
-            limits=Limits(),
+            limits=Limits(history=history or HistoryLimits()),
             delays=growing,
             outage=Outage(pulse, report, growing),
             report=report,
@@ -202,8 +232,9 @@ async def test_a_refusal_ends_the_job_with_its_reason(autojump_clock: trio.testi
         here.connection.page_script.append(Refused("CHANNEL_PRIVATE"))
         here.desk.hand_over(job())
         await trio.sleep(1)
-        assert here.store.finished == [("job", "CHANNEL_PRIVATE")]
-        assert here.report.of(HistoryRead)[0].error == "CHANNEL_PRIVATE"
+        words = "CHANNEL_PRIVATE: the account is not in this chat any more: join it again, then ask again"
+        assert here.store.finished == [("job", words)]
+        assert here.report.of(HistoryRead)[0].error == words
 
 
 async def test_who_cannot_be_found_ends_the_job_too(autojump_clock: trio.testing.MockClock) -> None:
@@ -223,7 +254,7 @@ async def test_a_line_that_breaks_leaves_the_job_to_the_next_one(
         here.desk.hand_over(job())
         await trio.sleep(1)
         assert [str(each) for each in here.ended] == ["the line broke"]
-        assert here.store.finished == []
+        assert (here.store.saves, here.store.finished) == ([], [])
         assert [each.id for each in here.desk.jobs] == ["job"]
 
 
@@ -242,6 +273,128 @@ async def test_what_is_being_sent_goes_first_for_five_seconds_at_most(
             here.desk.hand_over(job("next"))
             await trio.sleep(10)
             assert [at for at, below, _ in here.pages if below == 0] == [2, 7]
+
+
+async def test_the_next_page_is_fetched_while_one_is_stored_and_no_further(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(*range(1, 1001))
+        here.store.weather.will("save_history", "slow", "slow")
+        here.desk.hand_over(job(limit=500))
+        await trio.sleep(0.5)
+        assert [below for _, below, _ in here.pages] == [0, 901]  # the second waits until the first is stored
+        assert here.store.saves == []
+        await trio.sleep(60)
+        assert [below for _, below, _ in here.pages] == [0, 901, 801, 701, 601]
+        assert here.store.saves == [(901, 100), (801, 200), (701, 300), (601, 400), (501, 500)]
+        assert here.store.finished == [("job", None)]
+
+
+async def test_what_was_fetched_when_the_line_broke_is_stored_and_the_next_line_goes_on_below(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(*range(1, 301))
+        here.store.weather.will("save_history", "slow")
+        here.desk.hand_over(job(limit=300))
+        await trio.testing.wait_all_tasks_blocked()
+        here.connection.page_script.append(TelegramAway("the line broke"))
+        await trio.sleep(60)
+        assert [str(each) for each in here.ended] == ["the line broke"]
+        assert here.store.saves == [(201, 100), (101, 200)]
+        assert here.store.finished == []
+    async with reader() as later:
+        later.connection.chat = chat(*range(1, 301))
+        later.desk.hand_over(replace(job(limit=300), below=101, seen=200))
+        await trio.sleep(1)
+        assert later.store.saves == [(1, 300)]
+        assert later.store.finished == [("job", None)]
+
+
+async def test_limit_and_age_are_as_the_settings_say(autojump_clock: trio.testing.MockClock) -> None:
+    async with reader(history=HistoryLimits(most_messages=150, days=7)) as here:
+        old = chat(*range(1, 101), at=NOW - timedelta(days=8))
+        here.connection.chat = [*old, *chat(*range(101, 401))]
+        here.desk.hand_over(job(limit=10_000))
+        await trio.sleep(1)
+        assert sorted(here.store.history) == list(range(251, 401))
+        here.connection.chat = [*old, *chat(101, 102)]
+        here.desk.hand_over(job("old", limit=10_000))
+        await trio.sleep(1)
+        assert sorted(here.store.history) == [101, 102, *range(251, 401)]
+
+
+async def test_a_wait_that_telegram_announces_outlives_the_process(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(1)
+        here.connection.page_script.append(Deferred(300, "FLOOD_WAIT_300", HoldsUp.METHOD))
+        here.desk.hand_over(job())
+        await trio.sleep(100)
+        wait = here.gate.wait_of(METHOD)
+        assert wait is not None
+        assert (wait.until_s, wait.reason) == (300, "FLOOD_WAIT_300")
+        assert here.gate.closed() is None  # sends go on
+        await trio.sleep(205)
+        assert [at for at, _, _ in here.pages] == [0, 300, 300]
+    async with reader() as later:
+        later.connection.chat = chat(1)
+        later.gate.announced(METHOD, 50, "FLOOD_WAIT_50")  # as `Gate.recall` tells it
+        later.desk.hand_over(job())
+        await trio.sleep(60)
+        assert [round(at) for at, _, _ in later.pages] == [355, 355]
+
+
+async def test_trouble_without_end_fails_the_job_with_its_reason(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.page_script.extend([Deferred(5, "INTERNAL")] * 20)
+        here.desk.hand_over(job())
+        here.desk.hand_over(job("next"))
+        await trio.sleep(1000)
+        assert here.store.finished == [
+            ("job", "given up after 20 tries: INTERNAL; ask again later"),
+            ("next", None),
+        ]
+
+
+async def test_a_job_over_which_lines_are_lost_again_and_again_is_given_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.desk.hand_over(replace(job(), tries=10))
+        await trio.sleep(1)
+        assert here.pages == []
+        ((_, error),) = here.store.finished
+        assert error is not None
+        assert "10 times over the same page" in error
+
+
+async def test_a_job_that_meets_a_bug_fails_and_leaves_the_account_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(1)
+        here.connection.page_script.append(ValueError("some text of a person's"))
+        here.desk.hand_over(job())
+        here.desk.hand_over(job("next"))
+        await trio.sleep(1)
+        assert here.store.finished == [("job", "a bug, report it: ValueError"), ("next", None)]
+        assert here.ended == []
+
+
+async def test_what_comes_in_is_committed_first(autojump_clock: trio.testing.MockClock) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(1)
+        with here.traffic.committing():
+            here.desk.hand_over(job())
+            await trio.sleep(2)
+            assert here.pages == []
+        await trio.testing.wait_all_tasks_blocked()
+        assert here.pages[0][0] == 2
 
 
 async def test_a_store_that_is_away_repeats_the_page(autojump_clock: trio.testing.MockClock) -> None:

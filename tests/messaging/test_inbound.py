@@ -19,6 +19,7 @@ from tgworker.messaging.events import HistoryMissed, Ingested, StoreBack, StoreU
 from tgworker.messaging.inbound import MOST_MESSAGES, READ_WEIGHT, merged, pieces, run_inbound
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Position
+from tgworker.messaging.traffic import Traffic
 from tgworker.messaging.update_batches import Gap, UpdateBatch
 
 
@@ -40,6 +41,7 @@ async def ingesting(
                 outage=outage,
                 report=report,
                 ring=lambda: None,
+                traffic=Traffic(),
             )
         )
         yield send
@@ -152,6 +154,7 @@ async def test_the_loop_returns_when_the_channel_ends_and_has_committed_all_of_i
         outage=Outage(RecordingPulse(), Reports(), growing),
         report=Reports(),
         ring=lambda: None,
+        traffic=Traffic(),
     )
     assert parts(store) == [([0, 1, 2], 2)]
 

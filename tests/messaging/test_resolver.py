@@ -227,3 +227,42 @@ async def test_a_line_that_breaks_ends_it_and_over_the_next_one_it_goes_on() -> 
             nursery.cancel_scope.cancel()
         assert [to for _, to in line.resolved] == ["500"]
         assert [event.method for event in here.report.of(RecipientSought)] == [LISTS]
+
+
+async def test_a_history_finds_its_chat_within_the_same_budget_and_asks_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with stage(rate=Rate(600, 1)) as here:
+        here.resolver.want("@first")
+        await trio.testing.wait_all_tasks_blocked()
+        found = list[tuple[float, object]]()
+
+        async def find(to: str) -> None:
+            peer = await here.resolver.find(to)
+            found.append((trio.current_time(), peer))
+
+        async with trio.open_nursery() as nursery:
+            for to in ("@Second", "@second", "55"):
+                nursery.start_soon(find, to)
+        assert found == [(0, PEER), (600, PEER), (600, PEER)]  # an id is no name: it costs nothing
+        assert here.asked() == [(0, "@first"), (0, "55"), (600, "@second")]
+
+
+async def test_nobody_is_an_answer_to_a_history_too(autojump_clock: trio.testing.MockClock) -> None:
+    async with stage() as here:
+        here.line.resolves = NOBODY
+        assert await here.resolver.find("@nobody") == NOBODY
+        assert await here.resolver.find("@nobody") == NOBODY
+        assert len(here.asked()) == 1
+
+
+async def test_a_flood_of_names_does_not_lose_who_waits_for_one(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with stage() as here:
+        here.line.resolve_script.append(FLOODED)
+        with trio.move_on_after(DAY_S - 1):
+            await here.resolver.find("@late")
+            raise AssertionError("it was not to be found before")
+        assert await here.resolver.find("@late") == PEER
+        assert [at for at, _ in here.asked()] == [0, DAY_S]

@@ -101,6 +101,8 @@ def test_every_variable_is_read() -> None:
         "TGWORKER_MEDIA_MAX_MB": "50",
         "TGWORKER_AVATARS": "0",
         "TGWORKER_ATTACHMENTS_WAIT_S": "0",
+        "TGWORKER_HISTORY_MAX_MESSAGES": "1000000",
+        "TGWORKER_HISTORY_DAYS": "365",
         "TGWORKER_RETENTION_DAYS": "7",
         "TGWORKER_RETENTION_FAILED_DAYS": "36500",
         "TGWORKER_GIVE_UP": "1",

@@ -343,12 +343,14 @@ class ScriptedFunctions:
         p_peers: list[Json],
         p_below: int,
         p_seen: int,
+        p_total: int | None,
     ) -> object:
         job = self._histories[p_job]
         assert (p_account, p_fence) == (job.account_id, FENCE)
         messages = msgspec.convert(p_messages, list[ChatMessage])
         peers = msgspec.convert(p_peers, list[Peer])
-        return {"new": await self._store.save_history(job, messages, peers, below=p_below, seen=p_seen)}
+        new = await self._store.save_history(job, messages, peers, below=p_below, seen=p_seen, total=p_total)
+        return {"new": new}
 
     async def tgworker_finish_jobs(self, *, p_items: list[Json]) -> object:
         for item in p_items:

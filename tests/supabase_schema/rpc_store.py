@@ -453,6 +453,7 @@ class RpcStore:
                 known_top=job["known_top"],
                 below=job["below"],
                 seen=job["seen"],
+                tries=job["tries"],
             )
             for job in jobs
         ]
@@ -465,6 +466,7 @@ class RpcStore:
         *,
         below: int = 0,
         seen: int = 0,
+        total: int | None = None,
     ) -> int:
         answer = self.rpc(
             "tgworker_save_history",
@@ -475,6 +477,7 @@ class RpcStore:
             p_peers=Json(asdict(peer) for peer in peers),
             p_below=below,
             p_seen=seen,
+            p_total=total,
         )
         return int(answer["new"])
 

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from telegram.telegram_world import World, open_world
 from tgworker.messaging.models import HistoryPage, Peer, PeerKind
-from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
 from tgworker.sandbox import Fault
 
 
@@ -33,6 +33,7 @@ async def test_pages_go_backwards_and_each_is_oldest_first(world: World) -> None
             below = page.lowest_id
             pages.append(page)
     assert [len(page.messages) for page in pages] == [100, 100, 50]
+    assert pages[0].total == 250
     texts = [message.text for page in reversed(pages) for message in page.messages]
     assert texts == [f"m {number}" for number in range(250)]
     assert {message.outgoing for message in pages[0].messages} == {True, False}
@@ -44,7 +45,7 @@ async def test_what_telegram_says_instead_is_a_value(world: World) -> None:
     peer = Peer(world.sandbox.users[1].id, PeerKind.USER, access_hash=1)
     async with world.online(0) as line:
         world.sandbox.faults.set(Fault("flood_wait", method="messages.getHistory", seconds=9, count=1))
-        assert await line.history(peer, below=0, limit=10) == Deferred(9, "FLOOD_WAIT_9")
+        assert await line.history(peer, below=0, limit=10) == Deferred(9, "FLOOD_WAIT_9", HoldsUp.METHOD)
         world.sandbox.faults.set(
             Fault("rpc_error", method="messages.getHistory", code=400, message="CHANNEL_PRIVATE", count=1)
         )

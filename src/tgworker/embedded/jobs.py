@@ -11,9 +11,6 @@ from tgworker.messaging.models import AccountId, HistoryJob, JobId, MessageJob
 HISTORY = "sync_history_jobs"
 MESSAGE = "message_jobs"
 
-MOST_MESSAGES = 500
-"""A history job fetches at most so many, whatever it asks for."""
-
 # First what somebody held who is no more: claimed under an older fence, or under this one and forgotten.
 _OPEN = """
 select j.id from {table} j left join tgworker_job_claims c on c.job_id = j.id
@@ -25,13 +22,13 @@ order by j.status = 'pending', j.created_at, j.rowid limit :limit
 
 _CLAIM = """
 insert into tgworker_job_claims (job_id, fence) select value, :fence from json_each(:jobs) where true
-on conflict (job_id) do update set fence = excluded.fence
+on conflict (job_id) do update set fence = excluded.fence, tries = tries + 1
 """
 
 _HISTORY_ROWS = """
 select j.id, j.integration_account_id, coalesce(nullif(j.telegram_id, ''), i.value), j.is_group,
     j.limit_messages,
-    j.messages_synced, g.job_id is not null, g.known_top, k.below, k.seen
+    j.messages_synced, g.job_id is not null, g.known_top, k.below, k.seen, k.tries
 from json_each(?) picked cross join sync_history_jobs j on j.id = picked.value
 cross join tgworker_job_claims k on k.job_id = j.id
 left join tgworker_gap_jobs g on g.job_id = j.id
@@ -73,7 +70,7 @@ def claim_history(
     claimed: list[HistoryJob] = []
     picked = _claim(connection, HISTORY, fence, account_ids, known, limit)
     for row in connection.execute(_HISTORY_ROWS, (to_json(picked),)).fetchall():
-        job_id, account_id, to, is_group, limit_messages, synced, fills_gap, known_top, below, seen = row
+        job_id, account_id, to, is_group, limit_messages, synced, fills_gap, known_top, *come = row
         if to is None:
             finish(connection, HISTORY, JobId(job_id), "the job names no chat", now)
             continue
@@ -84,12 +81,13 @@ def claim_history(
                 to=to,
                 peer=find_peer(connection, AccountId(account_id), to),
                 is_group=bool(is_group),
-                limit_messages=max(0, min(limit_messages, MOST_MESSAGES)),
+                limit_messages=max(0, limit_messages),
                 messages_synced=synced,
                 fills_gap=bool(fills_gap),
                 known_top=known_top,
-                below=below,
-                seen=seen,
+                below=come[0],
+                seen=come[1],
+                tries=come[2],
             )
         )
     return claimed
@@ -120,13 +118,17 @@ def claim_jobs(
     ]
 
 
-def add_synced(connection: sqlite3.Connection, job_id: JobId, new: int, below: int, seen: int) -> None:
+def add_synced(
+    connection: sqlite3.Connection, job_id: JobId, new: int, *, below: int, seen: int, total: int | None
+) -> None:
     """Add to what a history job has found, and note how far it has come."""
     connection.execute(
         "update sync_history_jobs set messages_synced = messages_synced + ? where id = ?", (new, job_id)
     )
     connection.execute(
-        "update tgworker_job_claims set below = ?, seen = ? where job_id = ?", (below, seen, job_id)
+        "update tgworker_job_claims set below = ?, seen = ?, total = coalesce(?, total), tries = 0"
+        " where job_id = ?",
+        (below, seen, total, job_id),
     )
 
 

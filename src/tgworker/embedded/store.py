@@ -466,6 +466,7 @@ class EmbeddedStore:
         *,
         below: int = 0,
         seen: int = 0,
+        total: int | None = None,
     ) -> int:
         """See `tgworker.messaging.store_ports.HistoryStore`."""
         now = self._now()
@@ -474,7 +475,7 @@ class EmbeddedStore:
             new = inbound.store_history(
                 connection, job.account_id, messages, peers, now, unread_above=job.known_top
             )
-            jobs.add_synced(connection, job.id, new, below, seen)
+            jobs.add_synced(connection, job.id, new, below=below, seen=seen, total=total)
             return new
 
         return await self._write(work, durable=False)

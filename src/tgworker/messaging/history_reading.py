@@ -27,19 +27,27 @@ class Reading:
     done: bool = False
 
     @classmethod
-    def of(cls, job: HistoryJob) -> "Reading":
-        """Where a job that was claimed begins, or goes on."""
+    def of(cls, job: HistoryJob, most: int) -> "Reading":
+        """Where a job that was claimed begins, or goes on. ``most``: see `page_size`."""
         reading = cls(job.below, job.seen)
-        return replace(reading, done=page_size(job, reading) == 0)
+        return replace(reading, done=page_size(job, reading, most) == 0)
 
 
-def page_size(job: HistoryJob, reading: Reading) -> int:
-    """How many messages the next page may have; 0: none."""
-    return PAGE if job.fills_gap else max(0, min(PAGE, job.limit_messages - reading.seen))
+def page_size(job: HistoryJob, reading: Reading, most: int) -> int:
+    """How many messages the next page may have; 0: none.
+
+    Args:
+        job: The job.
+        reading: How far it has come.
+        most: So many messages a job is granted; one that fills a gap is granted all.
+    """
+    if job.fills_gap:
+        return PAGE
+    return max(0, min(PAGE, min(job.limit_messages, most) - reading.seen))
 
 
-def turned(job: HistoryJob, reading: Reading, page: HistoryPage) -> Reading:
-    """How far it is after a page was stored.
+def turned(job: HistoryJob, reading: Reading, page: HistoryPage, most: int) -> Reading:
+    """How far it is after a page was read.
 
     A gap is closed where the update log had come to before: not at the first message that is known, because
     another job may have stored a part of the history amid the gap.
@@ -48,4 +56,4 @@ def turned(job: HistoryJob, reading: Reading, page: HistoryPage) -> Reading:
         return replace(reading, done=True)
     after = Reading(page.lowest_id, reading.seen + len(page.messages))
     closed = job.known_top is not None and page.lowest_id <= job.known_top
-    return replace(after, done=page.is_last or closed or page_size(job, after) == 0)
+    return replace(after, done=page.is_last or closed or page_size(job, after, most) == 0)

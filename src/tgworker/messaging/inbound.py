@@ -16,6 +16,7 @@ from tgworker.messaging.events import HistoryMissed, Ingested, Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, Peer
 from tgworker.messaging.store_ports import InboundStore
+from tgworker.messaging.traffic import Traffic
 from tgworker.messaging.update_batches import UpdateBatch
 
 MOST_MESSAGES = 500
@@ -35,11 +36,13 @@ async def run_inbound(
     outage: Outage,
     report: Report,
     ring: Callable[[], None],
+    traffic: Traffic,
 ) -> None:
     """Commit what arrives, in order; returns when the channel is closed.
 
     While the store is away the batch in hand is repeated and the bounded channel fills: Telegram waits. Once
-    files, or people with photos, are committed, ``ring`` tells who fetches them.
+    files, or people with photos, are committed, ``ring`` tells who fetches them; ``traffic`` shows
+    what is being committed.
     """
     held: UpdateBatch | None = None
     while True:
@@ -51,9 +54,10 @@ async def run_inbound(
         batch, held = _with_what_waits(held, updates)
         for piece in pieces(batch, MOST_MESSAGES):
             started_at = trio.current_time()
-            new = await outage.insist(
-                "database.ingest", limits.database_s, partial(store.ingest, account_id, piece)
-            )
+            with traffic.committing():
+                new = await outage.insist(
+                    "database.ingest", limits.database_s, partial(store.ingest, account_id, piece)
+                )
             if piece.messages:
                 took_s = trio.current_time() - started_at
                 report(Ingested(account_id, len(piece.messages), new, took_s))

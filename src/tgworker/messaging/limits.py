@@ -17,6 +17,19 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLimits:
+    """How much of a chat's past is fetched.
+
+    Attributes:
+        most_messages: A job is granted no more, whatever it asks for, unless it fills a gap.
+        days: Nothing older is fetched.
+    """
+
+    most_messages: int = 500
+    days: int = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The deadlines of the plan, and the pace of the loops.
 
@@ -51,6 +64,7 @@ class Limits:
         hearing_settle_s: How long an update may be on its way.
         lease_renew_s: How often leases of accounts are renewed.
         lease_margin_s: So long before the end of its lease an account is disconnected.
+        history: How much of a chat's past is fetched.
         retention: What a sweep may remove.
     """
 
@@ -79,4 +93,5 @@ class Limits:
     hearing_settle_s: float = 10
     lease_renew_s: float = 15
     lease_margin_s: float = 10
+    history: HistoryLimits = HistoryLimits()
     retention: Retention = Retention()

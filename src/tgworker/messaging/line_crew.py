@@ -13,8 +13,8 @@ from tgworker.messaging.errors import AccountRefused, TelegramAway
 from tgworker.messaging.fetching import Bell, Fetcher
 from tgworker.messaging.file_sending import FileSender
 from tgworker.messaging.gate import Gate
-from tgworker.messaging.history import HistoryReader
 from tgworker.messaging.history_desk import HistoryDesk
+from tgworker.messaging.history_reader import HistoryReader
 from tgworker.messaging.inbound import run_inbound
 from tgworker.messaging.introducing import introduce
 from tgworker.messaging.keepalive import keep_alive
@@ -26,6 +26,7 @@ from tgworker.messaging.resolver import Resolver
 from tgworker.messaging.sender import run_sender
 from tgworker.messaging.senders import Take, run_senders
 from tgworker.messaging.side_pulse import SidePulse
+from tgworker.messaging.traffic import Traffic
 
 INTRODUCTION = "introduction"
 """Why senders wait at an account's first connect: whom it knows is being read."""
@@ -63,7 +64,8 @@ class LineCrew:
 
     async def run(self, *, introduced: bool) -> TelegramAway:
         """Run everything that needs the line, until one part says that the line is lost."""
-        context, connection, desk, bell = self.context, self.connection, self.desk, Bell()
+        context, connection, desk = self.context, self.connection, self.desk
+        bell, traffic = Bell(), Traffic()
         endings: list[TelegramAway | AccountRefused] = []
 
         async def end_with(lost: Callable[[], Awaitable[str | None]]) -> None:
@@ -110,6 +112,7 @@ class LineCrew:
                     outage=self.inbound_outage,
                     report=context.report,
                     ring=bell.ring,
+                    traffic=traffic,
                 ),
                 name="inbound",
             )
@@ -129,7 +132,10 @@ class LineCrew:
                 self.side,
                 desk=self.histories,
                 sends=desk,
+                traffic=traffic,
                 connection=connection,
+                find=self.resolver.find,
+                gate=self.gate,
                 store=context.store,
                 limits=context.limits,
                 delays=context.line_delays,

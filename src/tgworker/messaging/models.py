@@ -329,7 +329,7 @@ class HistoryJob:
         to: Whom the chat is with, as in `Attempt`.
         peer: The chat as this account may address it, if the store knows it.
         is_group: Whether the application takes it for a group.
-        limit_messages: At most so many messages.
+        limit_messages: So many messages are asked for; the worker grants no more than its settings say.
         messages_synced: So many were new so far (a job that is handed over again has some).
         fills_gap: The worker filed it, because the update log did not tell all that was missed here: it reads
             back, whatever its limit says, until it meets what is known.
@@ -337,6 +337,7 @@ class HistoryJob:
             when the gap was found; ``None`` if there was none.
         below: The history was read down to this id; 0: nothing was read yet.
         seen: So many messages were read so far.
+        tries: So often it was claimed again since its last page was stored.
     """
 
     id: JobId
@@ -350,6 +351,7 @@ class HistoryJob:
     known_top: int | None = None
     below: int = 0
     seen: int = 0
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +364,7 @@ class HistoryPage:
         lowest_id: Of everything on the page, deleted messages included; ``None`` if there was nothing.
         highest_id: The same, of the newest; 0 if there was nothing.
         is_last: Whether what comes before it is not wanted.
+        total: How many messages the chat has, if Telegram said so.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -369,6 +372,7 @@ class HistoryPage:
     lowest_id: int | None
     highest_id: int
     is_last: bool = False
+    total: int | None = None
 
     def younger_than(self, oldest: datetime) -> "HistoryPage":
         """The page without what is older; it is the last one if there was any."""

@@ -1,6 +1,7 @@
 """Finds whom rows in state ``resolving`` are for: one child of each account, beside its senders."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn
 
@@ -17,8 +18,20 @@ from tgworker.messaging.ports import Connection, Pulse
 from tgworker.messaging.seeking import METHODS, MOST_NAMES, Seeking, Turn, method_of
 from tgworker.messaging.store_ports import RecipientStore
 
+ASK_AGAIN_S = 60.0
+"""Who waits for a name asks again after this, in case there was no room for it among the others."""
+
 AGAIN_S = 1.0
 """The application holds a row just now: it is told again after this."""
+
+
+@dataclass(slots=True, eq=False)
+class _Finder:
+    """A name that somebody waits for who has no row: what it means, once that is known."""
+
+    answered: trio.Event = field(default_factory=trio.Event)
+    answer: Peer | Refused | None = None
+    waiting: int = 0
 
 
 class Resolver:
@@ -66,6 +79,7 @@ class Resolver:
         self._ring = ring
         self._seeking = Seeking(rate)
         self._unanswered = 0
+        self._finders: dict[str, _Finder] = {}
         self._news = trio.Event()
 
     def recall(self, recipients: Recipients) -> None:
@@ -84,6 +98,25 @@ class Resolver:
         """A row waits for this name, and the store knows that it does."""
         self._seeking.want(to, trio.current_time())
         self._wake()
+
+    async def find(self, to: str) -> Peer | Refused:
+        """Find somebody whom no row waits for, within the same budget; waits as long as that takes.
+
+        Cancellation: the name is asked for all the same, and remembered.
+        """
+        to = to.lower()
+        finder = self._finders.setdefault(to, _Finder())
+        finder.waiting += 1
+        try:
+            while finder.answer is None:
+                self.want(to)
+                with trio.move_on_after(ASK_AGAIN_S):
+                    await finder.answered.wait()
+            return finder.answer
+        finally:
+            finder.waiting -= 1
+            if not finder.waiting and self._finders.get(to) is finder:
+                del self._finders[to]
 
     async def run(self, connection: Connection) -> NoReturn:
         """Ask over this line until cancelled, or until it breaks (`TelegramAway`).
@@ -110,6 +143,9 @@ class Resolver:
             return
         record = partial(self._store.record_recipients, self._account_id, {turn.to: answer})
         left = await self._outage.insist("database.record_recipients", self._limits.database_s, record)
+        if (finder := self._finders.pop(turn.to, None)) is not None:
+            finder.answer = answer
+            finder.answered.set()
         if left:
             self._seeking.later(turn.to, trio.current_time() + AGAIN_S, "")
         else:

@@ -279,10 +279,12 @@ class HistoryStore(Protocol):
         *,
         below: int = 0,
         seen: int = 0,
+        total: int | None = None,
     ) -> int:
         """Store messages that the job found and add the new ones to ``messages_synced``; returns how many.
 
-        How far the job has come, ``below`` and ``seen`` of `HistoryJob`, is stored with them.
+        How far the job has come, ``below`` and ``seen`` of `HistoryJob`, is stored with them, and
+        ``total`` of `HistoryPage` for who watches.
 
         Idempotent as `InboundStore.ingest`; moves no position. Nothing is counted as unread but what fills a
         gap: messages of others that are newer than ``known_top``.

@@ -109,6 +109,8 @@ def _by_variable(settings: Settings) -> Mapping[str, object]:
         "TGWORKER_MEDIA_MAX_MB": settings.media.most_bytes,
         "TGWORKER_AVATARS": settings.media.avatars,
         "TGWORKER_ATTACHMENTS_WAIT_S": limits.attachments_wait_s,
+        "TGWORKER_HISTORY_MAX_MESSAGES": limits.history.most_messages,
+        "TGWORKER_HISTORY_DAYS": limits.history.days,
         "TGWORKER_RETENTION_DAYS": limits.retention.days,
         "TGWORKER_RETENTION_FAILED_DAYS": limits.retention.failed_days,
         "TGWORKER_PACING": settings.pacing,

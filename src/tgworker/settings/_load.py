@@ -7,7 +7,7 @@ from typing import Literal
 
 from environs import ValidationError
 
-from tgworker.messaging.limits import Limits, Retention
+from tgworker.messaging.limits import HistoryLimits, Limits, Retention
 from tgworker.messaging.media import FileKind
 from tgworker.messaging.media_rules import MediaRules
 from tgworker.messaging.models import Secret
@@ -37,6 +37,8 @@ EVERYTHING: frozenset[Requirement] = frozenset({"telegram", "encryption"})
 DEFAULT_STATUS_BIND = StatusBind(host="127.0.0.1", port=8787, configured=False)
 MOST_DAYS = 36_500
 """A century: more is a slip of the keyboard, and beyond what calendars subtract."""
+MOST_HISTORY = 1_000_000
+"""At 100 a page that is an hour of asking, and Telegram stops who asks so much."""
 MOST_WAIT_S = 600
 """As long as a message waits that says how many attachments it has."""
 
@@ -92,6 +94,12 @@ def load_settings(
             heartbeat_every_s=reader.seconds("TGWORKER_HEARTBEAT_S", limits.heartbeat_every_s),
             attachments_wait_s=reader.wait(
                 "TGWORKER_ATTACHMENTS_WAIT_S", limits.attachments_wait_s, MOST_WAIT_S
+            ),
+            history=HistoryLimits(
+                most_messages=reader.whole(
+                    "TGWORKER_HISTORY_MAX_MESSAGES", limits.history.most_messages, MOST_HISTORY
+                ),
+                days=reader.whole("TGWORKER_HISTORY_DAYS", limits.history.days, MOST_DAYS),
             ),
             retention=Retention(
                 days=reader.whole("TGWORKER_RETENTION_DAYS", limits.retention.days, MOST_DAYS),

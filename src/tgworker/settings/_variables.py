@@ -110,6 +110,12 @@ VARIABLES: tuple[Variable, ...] = (
              "After a message was written that does not say how many attachments it has: so long it waits "
              "for them, if its type or one of them says that it carries files",
              "give seconds from 0 to 600, for example 3"),
+    Variable("TGWORKER_HISTORY_MAX_MESSAGES", "500",
+             "A history job is granted no more messages, whatever it asks for (one that fills a gap is)",
+             "give a whole number from 1 to 1000000"),
+    Variable("TGWORKER_HISTORY_DAYS", "90",
+             "Nothing older is fetched of a chat's history",
+             "give a whole number from 1 to 36500"),
     Variable("TGWORKER_RETENTION_DAYS", "30",
              "So long the outbox keeps what was sent, cancelled or expired (never the messages themselves)",
              "give whole days above 0, for example 30"),

@@ -133,6 +133,7 @@ class Inbox:
         *,
         below: int = 0,
         seen: int = 0,
+        total: int | None = None,
     ) -> int:
         """See `tgworker.messaging.store_ports.HistoryStore`."""
         fence = self._leases.fence(job.account_id)
@@ -147,6 +148,7 @@ class Inbox:
                     "p_peers": peers_json(peers),
                     "p_below": below,
                     "p_seen": seen,
+                    "p_total": total,
                 },
                 _Stored,
             )

@@ -32,6 +32,7 @@ class _History(_Job):
     known_top: int | None
     below: int
     seen: int
+    tries: int
 
 
 class _Message(_Job):
@@ -98,6 +99,7 @@ class Jobs:
                 known_top=row.known_top,
                 below=row.below,
                 seen=row.seen,
+                tries=row.tries,
             )
             for row in answer.jobs
         ]

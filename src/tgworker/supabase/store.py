@@ -254,9 +254,10 @@ class SupabaseStore:
         *,
         below: int = 0,
         seen: int = 0,
+        total: int | None = None,
     ) -> int:
         """See `tgworker.messaging.store_ports.HistoryStore`."""
-        return await self._inbox.save_history(job, messages, peers, below=below, seen=seen)
+        return await self._inbox.save_history(job, messages, peers, below=below, seen=seen, total=total)
 
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
         """See `tgworker.messaging.store_ports.HistoryStore`."""

@@ -1,13 +1,12 @@
 """A chat's history, page by page."""
 
-from dataclasses import replace
 from typing import Any
 
 from telethon.errors import RPCError
 from telethon.tl import functions
 
 from tgworker.messaging.models import HistoryPage, Peer
-from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
+from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.messages import message_of
 from tgworker.telegram.peer_book import PeerBook
@@ -41,9 +40,7 @@ async def raw_page_aio(client: AccountClient, peer: Peer, below: int, limit: int
     try:
         return await client.ask_aio(request)
     except RPCError as error:
-        said = question_outcome(error)
-        # (It holds up nothing else: to a sender that looks for a message it is an outcome, but no send's.)
-        return replace(said, holds_up=HoldsUp.ROW) if isinstance(said, Deferred) else said
+        return question_outcome(error)
 
 
 async def page_aio(
@@ -76,4 +73,6 @@ async def page_aio(
         peers=peers,
         lowest_id=min(ids, default=None),
         highest_id=max(ids, default=0),
+        # (Only an answer that is not the whole chat says how much there is.)
+        total=int(getattr(answer, "count", len(found) if not below else 0)) or None,
     )

@@ -1,6 +1,7 @@
 """A look into a chat's history: whether a message stands there of which nobody knows whether it was sent."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from telethon.tl import types
@@ -8,7 +9,7 @@ from telethon.tl import types
 from tgworker.messaging.media import FileFacts, FileKind
 from tgworker.messaging.media_ports import MediaMessage
 from tgworker.messaging.models import Copy, Look, Peer
-from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.file_facts import facts_of
 from tgworker.telegram.history import raw_page_aio
@@ -57,7 +58,7 @@ async def look_aio(
     copies: list[Copy] = []
     below = 0
     for _ in range(PAGES):
-        answer = await raw_page_aio(client, peer, below, PAGE)
+        answer = await _page_aio(client, peer, below)
         if isinstance(answer, Deferred | Refused):
             return answer
         messages: list[Any] = list(getattr(answer, "messages", ()))
@@ -70,6 +71,12 @@ async def look_aio(
             return Look(tuple(copies), whole=True)
         below = min(each.id for each in messages)
     return Look(tuple(copies), whole=False)
+
+
+async def _page_aio(client: AccountClient, peer: Peer, below: int) -> Any:
+    """A page. A wait holds up nothing else: to a sender it is an outcome, but of no send."""
+    said = await raw_page_aio(client, peer, below, PAGE)
+    return replace(said, holds_up=HoldsUp.ROW) if isinstance(said, Deferred) else said
 
 
 async def look_for_media_aio(
@@ -98,7 +105,7 @@ async def look_for_media_aio(
     own: list[Any] = []
     below = 0
     for _ in range(PAGES):
-        answer = await raw_page_aio(client, peer, below, PAGE)
+        answer = await _page_aio(client, peer, below)
         if isinstance(answer, Deferred | Refused):
             return answer
         found: list[Any] = list(getattr(answer, "messages", ()))

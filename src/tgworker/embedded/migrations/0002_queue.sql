@@ -345,7 +345,9 @@ create table tgworker_job_claims (
     job_id text primary key not null,
     fence integer not null,
     below integer not null default 0, -- a history was read down to this id; 0: nothing was read yet
-    seen integer not null default 0 -- so many messages
+    seen integer not null default 0, -- so many messages
+    total integer, -- so many the chat has, as Telegram said with the last page
+    tries integer not null default 0 -- so often it was claimed again since the last page
 ) without rowid;
 
 -- Jobs of `sync_history_jobs` that the worker filed because Telegram did not tell all that was missed in a chat:

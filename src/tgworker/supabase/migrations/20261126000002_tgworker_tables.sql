@@ -303,7 +303,9 @@ create table if not exists public.tgworker_job_claims (
     integration_account_id uuid not null,
     fence bigint not null,
     below bigint not null default 0, -- a history was read down to this id; 0: nothing was read yet
-    seen integer not null default 0 -- so many messages
+    seen integer not null default 0, -- so many messages
+    total bigint, -- so many the chat has, as Telegram said with the last page
+    tries integer not null default 0 -- so often it was claimed again since the last page
 );
 
 -- Jobs of `sync_history_jobs` that the worker filed because Telegram did not tell all that was missed in a chat: each

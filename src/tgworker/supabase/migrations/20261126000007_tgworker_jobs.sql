@@ -33,7 +33,8 @@ begin
             insert into public.tgworker_job_claims as c (job_id, integration_account_id, fence)
             select p.id, p.integration_account_id, p.fence from picked p order by p.id
             on conflict (job_id) do update
-            set integration_account_id = excluded.integration_account_id, fence = excluded.fence
+            set integration_account_id = excluded.integration_account_id, fence = excluded.fence,
+                tries = c.tries + 1
         ), taken as (
             update public.%1$I j set status = 'processing' from picked p where j.id = p.id and p.fresh
         )
@@ -48,10 +49,11 @@ end $$;
 -- p_accounts  [{"account", "fence"}]: accounts whose lease p_holder has
 -- p_known     ids of jobs that this worker has in hand; others that are claimed are handed over again
 -- answer      {"jobs": [{"job_id", "account", "fence", "to", "peer", "is_group", "limit_messages",
---              "messages_synced", "fills_gap", "known_top", "below", "seen"}]}
+--              "messages_synced", "fills_gap", "known_top", "below", "seen", "tries"}]}
 --
--- The oldest first. limit_messages is 500 at most. fills_gap: the worker filed it, see tgworker_file_gaps. below, seen:
--- how far it has come, see tgworker_save_history. A job that names no chat fails on the way.
+-- The oldest first. limit_messages is the row's own, 100 where it has none: the worker knows how many it grants.
+-- fills_gap: the worker filed it, see tgworker_file_gaps. below, seen: how far it has come, see tgworker_save_history.
+-- tries: so often it was claimed again since its last page. A job that names no chat fails on the way.
 create or replace function public.tgworker_claim_history(
     p_holder uuid, p_accounts jsonb, p_known uuid[] default '{}', p_limit integer default 1) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
@@ -68,7 +70,7 @@ begin
     with found as materialized (
         select k.n, j.id, j.integration_account_id as account, c.fence,
             coalesce(nullif(j.telegram_id::text, ''), i.value) as recipient, j.is_group, j.limit_messages,
-            j.messages_synced, g.job_id is not null as fills_gap, g.known_top, c.below, c.seen
+            j.messages_synced, g.job_id is not null as fills_gap, g.known_top, c.below, c.seen, c.tries
         from unnest(v_jobs) with ordinality k (id, n)
         join public.sync_history_jobs j on j.id = k.id
         join public.tgworker_job_claims c on c.job_id = j.id
@@ -81,9 +83,9 @@ begin
             'to', f.recipient,
             'peer', public.tgworker_peer(f.account, public.tgworker_chat_of(f.account, f.recipient)),
             'is_group', coalesce(f.is_group, false),
-            'limit_messages', greatest(0, least(coalesce(f.limit_messages, 100), 500)),
+            'limit_messages', greatest(0, coalesce(f.limit_messages, 100)),
             'messages_synced', coalesce(f.messages_synced, 0), 'fills_gap', f.fills_gap,
-            'known_top', f.known_top, 'below', f.below, 'seen', f.seen) order by f.n)
+            'known_top', f.known_top, 'below', f.below, 'seen', f.seen, 'tries', f.tries) order by f.n)
             filter (where f.recipient is not null), '[]')
     into v_nowhere, v_answer from found f;
     if v_nowhere is not null then
@@ -138,6 +140,7 @@ end $$;
 -- p_fence              of the account's lease, as the job was claimed
 -- p_below, p_seen      how far the job has come: the lowest id that was read, and how many messages; handed over with
 --                      it if somebody else goes on
+-- p_total              how many messages the chat has, as Telegram says; for who watches
 -- answer               {"new": count, "messages": [{"message_id", "chat_id", "telegram_id"}]}, the new ones
 --
 -- No position moves; the new ones are added to messages_synced. Nothing is unread but what fills a gap: messages above
@@ -145,7 +148,7 @@ end $$;
 -- `account_gone`.
 create or replace function public.tgworker_save_history(
     p_account uuid, p_fence bigint, p_job uuid, p_messages jsonb, p_peers jsonb default '[]',
-    p_below bigint default 0, p_seen integer default 0) returns jsonb
+    p_below bigint default 0, p_seen integer default 0, p_total bigint default null) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 set plan_cache_mode = force_generic_plan set jit = off -- as in tgworker_claim
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
@@ -175,7 +178,8 @@ begin
         v_new := v_new || public.tgworker_store_messages(
             p_account, v_owned.owner, v_owned.workspace, v_missed, '[]', true);
     end if;
-    update public.tgworker_job_claims set below = p_below, seen = p_seen where job_id = p_job;
+    update public.tgworker_job_claims
+    set below = p_below, seen = p_seen, total = coalesce(p_total, total), tries = 0 where job_id = p_job;
     if v_new <> '[]' then
         update public.sync_history_jobs
         set messages_synced = coalesce(messages_synced, 0) + jsonb_array_length(v_new) where id = p_job;
