@@ -107,6 +107,19 @@ async def test_groups_and_channels_are_made_and_changed(controlled: Sandbox) -> 
             await control.set_fault(Fault("drop", peer=-7))
 
 
+async def test_users_react_over_the_control_connection(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    sent = controlled.send_text(alice, bob, "hello")
+    async with controlling(controlled) as control:
+        await control.send_reaction(bob, alice, sent.recipient_message_id, "👍", big=True)
+        assert (await control.chat(alice, bob))[0].reactions == ((bob, "👍"),)
+        await control.send_reaction(bob, alice, sent.recipient_message_id)
+        assert (await control.chat(alice, bob))[0].reactions == ()
+        assert (await control.behave(reactions="edit")).reactions == "edit"
+        with pytest.raises(ControlRefused, match="MESSAGE_ID_INVALID"):
+            await control.send_reaction(bob, alice, 99, "👍")
+
+
 async def test_formatting_goes_over_the_control_connection(controlled: Sandbox) -> None:
     alice, bob = (user.id for user in controlled.users)
     bold = Formatting("bold", 0, 4)

@@ -318,6 +318,18 @@ def test_the_list_of_chats_has_pages_and_an_archive(report: Report) -> None:
     }
 
 
+def test_reactions(report: Report) -> None:
+    assert report.scenes["reactions"] == {
+        "heard": [True, "👍"],
+        "whose": True,
+        "read": [1],
+        "asked": 1,
+        "again": "MessageNotModifiedError",
+        "none": "ReactionInvalidError",
+        "taken back": [],
+    }
+
+
 def test_two_data_centres_send_clients_to_each_other(report: Report) -> None:
     assert report.scenes["data_centres"] == {
         "phone": [True, 4],

@@ -22,6 +22,7 @@ from telethon.network.connection.tcpintermediate import RandomizedIntermediatePa
 from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
+from sandbox.unmodified_acts import reactions
 from sandbox.unmodified_centres import data_centres
 from sandbox.unmodified_files import files
 from sandbox.unmodified_logins import codes, qr_codes, two_step
@@ -354,6 +355,7 @@ SCENES = [
     migration,
     acquaintances,
     archive,
+    reactions,
     data_centres,
     files,
     two_step,

@@ -12,7 +12,7 @@ from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.groups import Group
-from tgworker.sandbox.letters import History
+from tgworker.sandbox.letters import History, Letter
 from tgworker.sandbox.room import Room
 from tgworker.sandbox.room_views import sees
 
@@ -103,3 +103,15 @@ def check_may_write(me: Account, room: Room) -> None:
 def history_of(me: Account, room: Room) -> History:
     """The messages of a chat as this account holds or sees them."""
     return room.history if isinstance(room, Channel) else me.mailbox.history(room.peer)
+
+
+def letter_of(me: Account, room: Room, message_id: int) -> Letter:
+    """A message of a chat, as this account holds or sees it.
+
+    Raises:
+        RequestRefused: It is not there, or it is a service message.
+    """
+    letter = history_of(me, room).letters.get(message_id)
+    if letter is None or letter.peer_id != room.peer or letter.action is not None:
+        raise RequestRefused(400, "MESSAGE_ID_INVALID")
+    return letter

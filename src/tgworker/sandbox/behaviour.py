@@ -39,6 +39,8 @@ class Behaviour:
         caption_length_limit_premium: The same for those who pay.
         media_dc: The data centre where files lie that come in from now on; ``None``: the home of who sends
             them.
+        reactions: A reaction is pushed as an ``update`` (``updateMessageReactions``, which moves no ``pts``),
+            or as an ``edit`` of the message that is not to be shown as one. Telegram does both.
         finds_links: Whether the server adds formatting of its own: addresses, names and hashtags in texts.
             Telegram does.
     """
@@ -63,6 +65,7 @@ class Behaviour:
     caption_length_limit_default: int = 1024
     caption_length_limit_premium: int = 4096
     media_dc: int | None = None
+    reactions: Literal["update", "edit"] = "update"
     finds_links: bool = False
 
     def __post_init__(self) -> None:
@@ -88,6 +91,7 @@ _POSITIONS = {
     "channel_pushes": ("full", "too_long"),
     "imports": ("accept", "retry"),
     "duplicates": ("die", "live"),
+    "reactions": ("update", "edit"),
 }
 
 _AT_LEAST_ONE = (

@@ -69,6 +69,11 @@ def edit_post(
 ) -> Entry:
     """Change a message; returns the line in the channel's log."""
     letter.text, letter.entities, letter.edited = text, entities, cloud.now()
+    return note_edit(cloud, channel, letter, via=via)
+
+
+def note_edit(cloud: Cloud, channel: Channel, letter: Letter, *, via: Line | None = None) -> Entry:
+    """Tell the members that a message is another than before; returns the line in the channel's log."""
     entry = _note(cloud, channel, EditedMessage(letter.id))
     tell_members(cloud, channel, entry, letter.mentions(), skip=via)
     return entry

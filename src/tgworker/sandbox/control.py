@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import msgspec
 import trio
 
+from tgworker.sandbox.control_acts import SendReaction, obey_act_command
 from tgworker.sandbox.control_files import (
     ExpireReferences,
     ForgetParts,
@@ -128,6 +129,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return FaultList(sandbox.faults.listing())
         case SendText() | EditText() | DeleteMessages() | MarkRead():
             return obey_phone_command(sandbox, command)
+        case SendReaction():
+            return obey_act_command(sandbox.phone, command)
         case SendFiles() | SetPhoto() | ReadFile() | ExpireReferences() | ForgetParts():
             return obey_file_command(sandbox, command)
         case SendOther():

@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.control_acts import SendReaction
 from tgworker.sandbox.control_files import (
     ExpireReferences,
     FileDigest,
@@ -125,6 +126,13 @@ class SandboxControl:
         """Mark a chat as read up to a message (0: all); returns whether anything was unread."""
         command = MarkRead(user=user_id, peer=peer_id, max_id=max_id)
         return (await self._ask(command, dict[str, bool]))["news"]
+
+    async def send_reaction(
+        self, user_id: int, peer_id: int, message_id: int, *reactions: str | int, big: bool = False
+    ) -> None:
+        """React to a message as a user; with nothing he takes it back."""
+        command = SendReaction(user=user_id, peer=peer_id, message=message_id, reactions=reactions, big=big)
+        await self._ask(command, dict[str, int])
 
     async def send_files(self, sender_id: int, recipient_id: int, *files: SentFile) -> list[SentText]:
         """Send a file as a user, or several as an album."""

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.control_acts import ActCommand
 from tgworker.sandbox.control_command import Command
 from tgworker.sandbox.control_files import FileCommand
 from tgworker.sandbox.control_limits import Limit, SetSlowmode
@@ -171,6 +172,7 @@ class Behave(Command, tag="behave"):
     caption_length_limit_default: int | UnsetType = UNSET
     caption_length_limit_premium: int | UnsetType = UNSET
     media_dc: int | UnsetType | None = UNSET
+    reactions: Literal["update", "edit"] | UnsetType = UNSET
     finds_links: bool | UnsetType = UNSET
 
     def switches(self) -> dict[str, Any]:
@@ -192,6 +194,7 @@ AnyCommand = (
     | ClearFaults
     | ListFaults
     | PhoneCommand
+    | ActCommand
     | FileCommand
     | SendOther
     | ReadChat

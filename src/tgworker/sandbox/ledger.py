@@ -50,4 +50,5 @@ def _line(account: Account, letter: Letter) -> ChatLine:
         letter.date,
         letter.author_id,
         tuple(map(shown, letter.entities)),
+        () if letter.reactions is None else letter.reactions.chosen(),
     )

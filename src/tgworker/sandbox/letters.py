@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tgworker.sandbox.media import Media
+from tgworker.sandbox.reactions import Reactions
 
 
 @dataclass(slots=True)
@@ -24,8 +25,10 @@ class Letter:
         copies: Where the same message is: its number in the mailboxes of all who hold it, by account. Shared
             by the copies; empty in a channel, which has one for all.
         edited: When it was last edited.
+        touched: When it last became another without being shown as edited.
         media: What it carries beside text.
         group: The album that it stands in.
+        reactions: Those to it; shared by the copies.
     """
 
     id: int
@@ -38,13 +41,16 @@ class Letter:
     pts: int = 0
     copies: dict[int, int] = field(default_factory=dict[int, int], repr=False)
     edited: datetime | None = None
+    touched: datetime | None = None
     media: Media | None = field(default=None, repr=False)
     group: int | None = None
+    reactions: Reactions | None = field(default=None, repr=False)
 
     def mentions(self) -> list[int]:
         """The peers that a client must know to show it, as marked ids."""
         if self.action is None:
-            return [self.peer_id, self.author_id]
+            reacted = [] if self.reactions is None else [user_id for user_id, _, _ in self.reactions.recent()]
+            return [self.peer_id, self.author_id, *reacted]
         acted_on: list[int] = getattr(self.action, "users", None) or []
         removed: int | None = getattr(self.action, "user_id", None)
         return [self.peer_id, self.author_id, *acted_on, *([] if removed is None else [removed])]

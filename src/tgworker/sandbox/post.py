@@ -140,9 +140,15 @@ def edit(
 ) -> Entry:
     """Change a message for all who hold it; returns the line in its owner's log."""
     date = cloud.now()
-    mine: Entry | None = None
-    for account, copy in _copies(cloud, letter):
+    for _, copy in copies(cloud, letter):
         copy.text, copy.entities, copy.edited = text, entities, date
+    return note_edits(cloud, owner, letter, via=via)
+
+
+def note_edits(cloud: Cloud, owner: Account, letter: Letter, *, via: Line | None = None) -> Entry:
+    """Tell all who hold a message that it is another than before; returns the line in its owner's log."""
+    mine: Entry | None = None
+    for account, copy in copies(cloud, letter):
         entry = account.mailbox.log.append(EditedMessage(copy.id))
         tell(cloud, account, entry, copy.mentions(), skip=via)
         mine = entry if account is owner else mine
@@ -214,7 +220,8 @@ def _holders(cloud: Cloud, sender: Account, to: Account | Group) -> list[tuple[A
     return [(sender, to.id)] if to is sender else [(sender, to.id), (to, sender.id)]
 
 
-def _copies(cloud: Cloud, letter: Letter) -> list[tuple[Account, Letter]]:
+def copies(cloud: Cloud, letter: Letter) -> list[tuple[Account, Letter]]:
+    """Who holds a message, each with his copy of it."""
     holders = [(cloud.directory.get(holder_id), copy_id) for holder_id, copy_id in letter.copies.items()]
     return [
         (account, account.mailbox.letters[copy_id])

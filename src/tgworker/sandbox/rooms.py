@@ -1,19 +1,18 @@
 """A sandbox's groups and channels, as whoever opened it makes and changes them."""
 
-from collections.abc import Callable, Iterable
-from typing import Literal, TypeVar
+from collections.abc import Iterable
+from typing import Literal
 
 from tgworker.sandbox import membership
 from tgworker.sandbox.accounts import Account
+from tgworker.sandbox.allowing import allowed
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
-from tgworker.sandbox.errors import RequestRefused, SandboxError, UnknownPeer
+from tgworker.sandbox.errors import SandboxError, UnknownPeer
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.peers import channel_peer, unmarked
 from tgworker.sandbox.room import Room
 from tgworker.sandbox.values import SandboxRoom
-
-T = TypeVar("T")
 
 
 class Rooms:
@@ -47,7 +46,8 @@ class Rooms:
     def create_group(self, creator_id: int, member_ids: Iterable[int], title: str) -> SandboxRoom:
         """A basic group with a creator and at least one other member."""
         creator, members = self._users([creator_id])[0], self._users(member_ids)
-        group, _ = _allowed(lambda: membership.create_group(self._cloud, creator, members, title))
+        with allowed():
+            group, _ = membership.create_group(self._cloud, creator, members, title)
         return _shown(group)
 
     def create_channel(
@@ -71,11 +71,10 @@ class Rooms:
         creator, members = self._users([creator_id])[0], self._users(member_ids)
         if username and self._name_taken(username):
             raise SandboxError(f"the name {username} is taken")
-        channel, _ = _allowed(
-            lambda: membership.create_channel(
+        with allowed():
+            channel, _ = membership.create_channel(
                 self._cloud, creator, title, megagroup=not broadcast, username=username
             )
-        )
         membership.join_channel(self._cloud, creator, channel, members)
         return _shown(channel)
 
@@ -85,27 +84,30 @@ class Rooms:
         if isinstance(room, Channel):
             raise SandboxError(f"{peer} is no basic group")
         creator = self._cloud.directory.get(room.creator_id)
-        channel, _, _ = _allowed(lambda: membership.migrate_group(self._cloud, creator, room))
+        with allowed():
+            channel, _, _ = membership.migrate_group(self._cloud, creator, room)
         return _shown(channel)
 
     def add_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
         """Add a user to a group or channel, as its creator does or ``by`` another; by himself he joins."""
         room, account = self._room(peer), self._cloud.directory.get(user_id)
         actor = self._cloud.directory.get(room.creator_id if by is None else by)
-        if isinstance(room, Channel):
-            membership.join_channel(self._cloud, actor, room, [account])
-        else:
-            _allowed(lambda: membership.add_to_group(self._cloud, actor, room, account))
+        with allowed():
+            if isinstance(room, Channel):
+                membership.join_channel(self._cloud, actor, room, [account])
+            else:
+                membership.add_to_group(self._cloud, actor, room, account)
         return _shown(room)
 
     def remove_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
         """Take a user out of one of them, as its creator does or ``by`` another; by himself he leaves."""
         room, account = self._room(peer), self._cloud.directory.get(user_id)
         actor = self._cloud.directory.get(room.creator_id if by is None else by)
-        if isinstance(room, Channel):
-            _allowed(lambda: membership.leave_channel(self._cloud, actor, room, account))
-        else:
-            _allowed(lambda: membership.remove_from_group(self._cloud, actor, room, account))
+        with allowed():
+            if isinstance(room, Channel):
+                membership.leave_channel(self._cloud, actor, room, account)
+            else:
+                membership.remove_from_group(self._cloud, actor, room, account)
         return _shown(room)
 
     def set_slowmode(self, peer: int, seconds: int) -> SandboxRoom:
@@ -130,13 +132,6 @@ class Rooms:
     def _name_taken(self, username: str) -> bool:
         by_channel = self._cloud.channels.by_username(username)
         return by_channel is not None or self._cloud.directory.by_username(username) is not None
-
-
-def _allowed(act: Callable[[], T]) -> T:
-    try:
-        return act()
-    except RequestRefused as refusal:
-        raise SandboxError(f"Telegram would refuse that: {refusal.message}") from None
 
 
 def _shown(room: Group | Channel) -> SandboxRoom:

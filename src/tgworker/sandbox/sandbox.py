@@ -16,6 +16,7 @@ from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.ledger import chat_lines, chat_summaries
 from tgworker.sandbox.limits import Limits
 from tgworker.sandbox.listening import HOST
+from tgworker.sandbox.phone_acts import PhoneActs
 from tgworker.sandbox.phone_files import PhoneFiles
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.rooms import Rooms
@@ -44,6 +45,7 @@ class Sandbox:
         control: ``host:port`` of the control connection, or ``None``.
         rooms: Its groups and channels.
         files: Its files.
+        phone: What users do with messages that are there.
         stopped: Set by `stop`.
     """
 
@@ -59,6 +61,7 @@ class Sandbox:
         self.control = control
         self.rooms = Rooms(cloud)
         self.files = PhoneFiles(cloud, self.rooms)
+        self.phone = PhoneActs(cloud, self.rooms)
         self.stopped = trio.Event()
 
     @property

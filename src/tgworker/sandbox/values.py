@@ -50,6 +50,7 @@ class ChatLine:
         date: When the server got it, in UTC and whole seconds.
         author: Who wrote it.
         entities: Its formatting.
+        reactions: Who chose which, oldest first; a custom one by its number.
     """
 
     id: int
@@ -58,6 +59,7 @@ class ChatLine:
     date: datetime
     author: int
     entities: tuple[Formatting, ...] = field(default=(), repr=False)
+    reactions: tuple[tuple[int, str | int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,9 +118,11 @@ def message_view(viewer: Account, letter: Letter, *, post: bool = False) -> Any:
         **common,
         message=letter.text,
         entities=list(letter.entities) or None,
-        edit_date=letter.edited,
+        edit_date=letter.edited or letter.touched,
+        edit_hide=(letter.touched is not None and letter.edited is None) or None,
         media=None if letter.media is None else letter.media.view(),
         grouped_id=letter.group,
+        reactions=None if letter.reactions is None else letter.reactions.view(viewer.id, listed=not post),
     )
 
 

@@ -7,7 +7,7 @@ from telethon.tl import types
 
 from tgworker.sandbox import post
 from tgworker.sandbox.accounts import Account
-from tgworker.sandbox.addressing import check_may_write, history_of, room_of
+from tgworker.sandbox.addressing import check_may_write, history_of, letter_of, room_of
 from tgworker.sandbox.channel_post import edit_post, publish
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
@@ -50,7 +50,7 @@ def send_message(call: Call, request: Any) -> Answer:
 def edit_message(call: Call, request: Any) -> Answer:
     """``messages.editMessage``: one's own, and only to something else."""
     room = room_of(call.cloud, call.me, request.peer)
-    letter = _letter(call, request.id, room)
+    letter = letter_of(call.me, room, request.id)
     if letter.author_id != call.me.id:
         raise RequestRefused(403, "MESSAGE_AUTHOR_REQUIRED")
     text, entities = post.checked_content(call.cloud, request.message, request.entities)
@@ -149,13 +149,6 @@ def _room(call: Call, peer: int) -> Room:
     if kind == "user":
         return call.cloud.directory.get(number)
     return call.cloud.groups.get(number) if kind == "group" else call.cloud.channels.get(number)
-
-
-def _letter(call: Call, message_id: int, room: Room) -> Letter:
-    letter = history_of(call.me, room).letters.get(message_id)
-    if letter is None or letter.peer_id != room.peer or letter.action is not None:
-        raise RequestRefused(400, "MESSAGE_ID_INVALID")
-    return letter
 
 
 def _check_may_revoke(call: Call, letter: Letter | None) -> None:
