@@ -5,6 +5,7 @@ clock that jumps when every task is blocked never jumps over one.
 """
 
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -120,10 +121,17 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    users: int = 2, *, through_tap: bool = False, more_dcs: Sequence[int] = ()
+    users: int = 2,
+    *,
+    through_tap: bool = False,
+    more_dcs: Sequence[int] = (),
+    calendar: Callable[[], float] = time.time,
 ) -> AsyncGenerator[World]:
     """A sandbox with some users and an adapter for it."""
-    async with open_sandbox(users=users, more_dcs=more_dcs) as sandbox, trio.open_nursery() as nursery:
+    async with (
+        open_sandbox(users=users, more_dcs=more_dcs, calendar=calendar) as sandbox,
+        trio.open_nursery() as nursery,
+    ):
         host, port = sandbox.server.rsplit(":", 1)
         tap = Tap(host, int(port))
         if through_tap:

@@ -3,6 +3,7 @@
 Lowest last::
 
     adapter                                 opens lines, one asyncio loop for each; describes sessions
+    login login_errors                      a conversation under a fresh key: the port `LoginLine`
     connection                              one line as trio code sees it: the port `Connection`
     resolving peer_lists                    whom to send to
     sending intake missed inbox evidence    what else a connection does
@@ -11,6 +12,7 @@ Lowest last::
     markup                                  formatted texts, and Telegram's objects for them
     closing client                          Telethon's client, reduced, and how to get rid of one
     line raw_updates invoke books           Telethon's sender, reduced: requests and answers
+    data_centres                            other data centres, and what is said to them first
     session batches messages answers peers  Telegram's objects as values, and back
     line_errors rpc_errors doubts           Telegram's errors as outcomes, the line's in words
     check quiet_log wait_for                what is made safe before anything starts

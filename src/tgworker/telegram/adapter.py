@@ -1,7 +1,7 @@
-"""Opens lines to Telegram: one asyncio loop inside trio for each."""
+"""Opens lines to Telegram, and logins: one asyncio loop inside trio for each."""
 
 import traceback
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -13,13 +13,16 @@ from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.formatted import FormattedText
 from tgworker.messaging.models import Account, AccountId, Peer, Secret
 from tgworker.messaging.outcomes import Refused
+from tgworker.telegram.client import AccountClient, ClientHooks
 from tgworker.telegram.connection import TelethonConnection
 from tgworker.telegram.doubts import KeyDoubts
-from tgworker.telegram.events import LoopFailed, Observer, ignore
+from tgworker.telegram.events import LoopFailed, Observer, TelethonWarned, ignore
 from tgworker.telegram.host import open_host
+from tgworker.telegram.login import RunSync, TelethonLogin, in_thread
 from tgworker.telegram.loss import KEY_DOUBTED
 from tgworker.telegram.markup import format_text
-from tgworker.telegram.session import AccountSession
+from tgworker.telegram.quiet_log import QuietLogger
+from tgworker.telegram.session import AccountSession, fresh_session
 from tgworker.telegram.settings import Device, TelegramSettings
 from tgworker.telegram.wait_for import wait_for_is_safe
 
@@ -122,6 +125,50 @@ class TelethonTelegram:
             return await connection.connect(None, ())
 
     @asynccontextmanager
+    async def open_login(
+        self, config: Mapping[str, Any], *, run_sync: RunSync = in_thread
+    ) -> AsyncGenerator[TelethonLogin]:
+        """Prepare a login; nothing is sent before its first step.
+
+        Leaving the context ends at Telegram what was begun and not kept, within seconds, and discards the
+        key; cancellation does too.
+
+        Args:
+            config: The account's: it logs in as the device, and from where, it will run later.
+            run_sync: How a two-step password is made a number of, which takes 0.1 s.
+
+        Raises:
+            ConfigUnusable: ``config`` asks for what cannot be done.
+        """
+        device = Device.of(config)
+        async with self._hosted(LOGIN) as loop:
+            client = await loop.run_aio_coroutine(self._idle_client_aio(device))
+            login = TelethonLogin(client, loop, run_sync)
+            try:
+                yield login
+            finally:
+                await login.aclose()
+
+    async def _idle_client_aio(self, device: Device) -> AccountClient:
+        """A client that makes lines for others; made inside the loop, because Telethon asks for it."""
+
+        async def nothing_aio(*_: object) -> None:
+            """Nobody listens."""
+
+        hooks = ClientHooks(
+            on_updates_aio=nothing_aio,
+            on_lost=lambda _error: None,
+            on_refused=lambda _refusal: None,
+            on_heard=lambda: None,
+            on_difference_delayed=lambda _s, _name: None,
+            on_overflow=lambda _dropped: None,
+        )
+        logger = QuietLogger(lambda *said: self._observer(TelethonWarned(LOGIN, *said)))
+        return AccountClient(
+            fresh_session(self._settings.server), self._settings, device, hooks, logger, listens=False
+        )
+
+    @asynccontextmanager
     async def _opened(
         self,
         account_id: AccountId,
@@ -132,21 +179,20 @@ class TelethonTelegram:
         permit: Callable[[], bool] = lambda: True,
     ) -> AsyncGenerator[TelethonConnection]:
         AccountSession(session, self._settings.server)  # raises before anything is opened
-        failure: BaseException | None = None
-        try:
-            async with open_host(stock=self._settings.stock_loop) as loop:
-                loop.set_exception_handler(lambda _, context: self._loop_failed(account_id, context))
-                connection = TelethonConnection(
-                    account_id,
-                    session,
-                    self._settings,
-                    device,
-                    loop=loop,
-                    observer=self._observer,
-                    doubts=self._doubts,
-                    listens=listens,
-                    permit=permit,
-                )
+        async with self._hosted(account_id) as loop:
+            failure: BaseException | None = None
+            connection = TelethonConnection(
+                account_id,
+                session,
+                self._settings,
+                device,
+                loop=loop,
+                observer=self._observer,
+                doubts=self._doubts,
+                listens=listens,
+                permit=permit,
+            )
+            try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(connection.run)
                     try:
@@ -157,6 +203,24 @@ class TelethonTelegram:
                     finally:
                         await connection.aclose()
                         nursery.cancel_scope.cancel("the connection was left")
+            except BaseExceptionGroup as group:
+                if failure is None or not _is_only(failure, group):
+                    raise
+            if failure is not None:
+                raise failure
+
+    @asynccontextmanager
+    async def _hosted(self, account_id: AccountId) -> AsyncGenerator[Any]:
+        """An asyncio loop; what is raised in the block comes out of it as it is, not in a group."""
+        failure: BaseException | None = None
+        try:
+            async with open_host(stock=self._settings.stock_loop) as loop:
+                loop.set_exception_handler(lambda _, context: self._loop_failed(account_id, context))
+                try:
+                    yield loop
+                except BaseException as error:
+                    failure = error
+                    raise
         except BaseExceptionGroup as group:
             if failure is None or not _is_only(failure, group):
                 raise

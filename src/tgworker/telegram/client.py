@@ -8,6 +8,7 @@ from typing import Any
 from telethon import TelegramClient, errors
 from telethon._updates import SessionState
 from telethon.errors import RPCError
+from telethon.sessions import MemorySession
 from telethon.tl import functions, types
 
 from tgworker.messaging.errors import AccountRefused
@@ -16,7 +17,6 @@ from tgworker.telegram.line import LineConnection, LineSender
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.raw_updates import RawUpdates, too_long
 from tgworker.telegram.rpc_errors import account_refusal, error_name, wait_of
-from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Device, TelegramSettings
 from tgworker.telegram.update_box import ACCOUNT, RETRY_FROM_S, RETRY_MAX_S, UpdateBox
 
@@ -69,7 +69,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
 
     def __init__(
         self,
-        session: AccountSession,
+        session: MemorySession,
         settings: TelegramSettings,
         device: Device,
         hooks: ClientHooks,

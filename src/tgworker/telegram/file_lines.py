@@ -7,16 +7,16 @@ Another data centre gets a key of its own, and the login by ``auth.exportAuthori
 """
 
 import asyncio
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 from telethon.errors import RPCError
 from telethon.tl import functions
-from telethon.tl.alltlobjects import LAYER
 
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient
+from tgworker.telegram.data_centres import introduced, option_for
 from tgworker.telegram.invoke import invoke_aio
 from tgworker.telegram.line import LineSender
 
@@ -61,7 +61,7 @@ class FileLines:
     async def _make_aio(self, dc_id: int) -> LineSender:
         client = self._client
         config: Any = await client.ask_aio(functions.help.GetConfigRequest())
-        dc = _option(config.dc_options, dc_id, ipv6=client._use_ipv6)
+        dc = option_for(config.dc_options, dc_id, ipv6=client._use_ipv6)
         if dc is None:
             raise LineLost(f"Telegram names no data centre {dc_id}")
         sender = LineSender(
@@ -87,7 +87,7 @@ class FileLines:
             ticket: Any = await client.ask_aio(functions.auth.ExportAuthorizationRequest(dc_id))
             login = functions.auth.ImportAuthorizationRequest(ticket.id, ticket.bytes)
             # (What is said there is said of that key alone: it is no no to the account.)
-            await invoke_aio(sender, _introduced(client, login))
+            await invoke_aio(sender, introduced(client, login))
         except BaseException as error:
             sender.lose(None)
             if isinstance(error, OSError) and not isinstance(error, LineLost):
@@ -144,26 +144,3 @@ class FileLines:
         _, sender = self._client._borrowed_senders.pop(dc_id, (None, None))
         if sender is not None:
             sender.lose(None)
-
-
-def _option(options: Iterable[Any], dc_id: int, *, ipv6: bool) -> Any | None:
-    """Where a data centre is (https://core.telegram.org/constructor/dcOption)."""
-    fit = [each for each in options if each.id == dc_id and not each.cdn and not each.tcpo_only]
-    return next((each for each in fit if bool(each.ipv6) is ipv6), next(iter(fit), None))
-
-
-def _introduced(client: AccountClient, request: Any) -> Any:
-    """A first request over a line, which says who asks (https://core.telegram.org/api/invoking)."""
-    introduction = client._init_request
-    wrapped = functions.InitConnectionRequest(
-        api_id=introduction.api_id,
-        device_model=introduction.device_model,
-        system_version=introduction.system_version,
-        app_version=introduction.app_version,
-        lang_code=introduction.lang_code,
-        system_lang_code=introduction.system_lang_code,
-        lang_pack="",
-        query=request,
-        proxy=introduction.proxy,
-    )
-    return functions.InvokeWithLayerRequest(LAYER, functions.InvokeWithoutUpdatesRequest(wrapped))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from telethon.client.telegrambaseclient import DEFAULT_DC_ID, DEFAULT_IPV4_IP, DEFAULT_PORT
 from telethon.sessions import MemorySession, StringSession
 from telethon.tl import types
 
@@ -30,7 +31,7 @@ class AccountSession(MemorySession):  # type: ignore[misc] # Telethon has no typ
 
     Args:
         session: The StringSession.
-        server: Replaces the session's server.
+        server: Replaces the session's server, unless the session is one of another data centre of it.
         position: How far the account's updates were stored; ``None`` for an account never seen.
         peers: Peers that the account has met; only the channels' access hashes are used, to ask for what was
             missed there.
@@ -48,7 +49,7 @@ class AccountSession(MemorySession):  # type: ignore[misc] # Telethon has no typ
     ) -> None:
         super().__init__()
         stored = _parsed(session)
-        if server is None:
+        if server is None or (stored.dc_id != server.dc and stored.server_address == server.host):
             self.set_dc(stored.dc_id, stored.server_address, stored.port)
         else:
             self.set_dc(server.dc, server.host, server.port)
@@ -95,6 +96,16 @@ class AccountSession(MemorySession):  # type: ignore[misc] # Telethon has no typ
 
     def process_entities(self, tlo: Any) -> None:
         """Ignored: see the class."""
+
+
+def fresh_session(server: ServerOverride | None) -> Any:
+    """A session without a key, at the data centre where a login begins; Telegram sends it on from there."""
+    session = MemorySession()
+    if server is None:
+        session.set_dc(DEFAULT_DC_ID, DEFAULT_IPV4_IP, DEFAULT_PORT)
+    else:
+        session.set_dc(server.dc, server.host, server.port)
+    return session
 
 
 def check_session(session: Secret) -> None:
