@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio_asyncio
 
+from tgworker.messaging.changes import Deleted
 from tgworker.messaging.inbound import merged
 from tgworker.messaging.models import ChatMessage, Peer, PeerKind, Position
 from tgworker.messaging.update_batches import UpdateBatch
@@ -144,6 +145,24 @@ async def test_updates_end_when_the_inbox_stops(autojump_clock: trio.testing.Moc
         await trio.testing.wait_all_tasks_blocked()
     with pytest.raises(trio.EndOfChannel):
         await inbox.updates.receive()
+
+
+async def test_changes_are_handed_on_at_once_and_weigh(autojump_clock: trio.testing.MockClock) -> None:
+    gone = UpdateBatch((), (), (), position(2), changes=(Deleted(None, (1, 2)),))
+    async with running(capacity=3) as (inbox, put):
+        await put(batch(1, pts=1))
+        assert await inbox.updates.receive() == batch(1, pts=1)
+        await put(gone)
+        assert await inbox.updates.receive() == gone
+        assert trio.current_time() == 0
+        await put(batch(3, pts=3))
+        await trio.testing.wait_all_tasks_blocked()  # the first one is on its way out
+        await put(gone)
+        assert inbox.size == 2
+        await put(gone)
+        assert inbox.is_full
+        received = [await inbox.updates.receive() for _ in range(3)]
+        assert [len(each.changes) for each in received] == [0, 1, 1]  # two and two are more than it holds
 
 
 def test_it_needs_no_loop_to_be_made() -> None:

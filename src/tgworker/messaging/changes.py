@@ -73,15 +73,15 @@ class Reacted:
     Attributes:
         chat_id: The chat.
         telegram_id: The message.
-        counts: How often each is given: an emoji, or ``custom:`` and the id of a custom one.
-        own: Those of this account.
+        counts: How often each is given: an emoji, ``custom:`` and the id of a custom one, or ``paid``.
+        own: Those of this account; ``None``: Telegram did not say, and what was known stays.
         by: Marked ids of people who gave one, as far as Telegram names them, with what they gave.
     """
 
     chat_id: int
     telegram_id: int
     counts: Mapping[str, int]
-    own: tuple[str, ...] = ()
+    own: tuple[str, ...] | None = ()
     by: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
 

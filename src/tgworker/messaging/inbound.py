@@ -77,7 +77,7 @@ def _with_what_waits(
             later = updates.receive_nowait()
         except (trio.WouldBlock, trio.EndOfChannel):
             return batch, None
-        if _weight(batch) + _weight(later) > MOST_MESSAGES:
+        if weight_of(batch) + weight_of(later) > MOST_MESSAGES:
             return batch, later
         batch = merged(batch, later)
 
@@ -108,19 +108,19 @@ def pieces(batch: UpdateBatch, most: int) -> Iterator[UpdateBatch]:
     while len(rest.messages) > most:
         yield replace(rest, messages=rest.messages[:most], changes=(), position=None)
         rest = replace(rest, messages=rest.messages[most:], peers=(), sent_ids=(), gaps=())
-    while _weight(rest) > most:
+    while weight_of(rest) > most:
         some, others = _cut(rest.changes, most - len(rest.messages), has_one=not rest.messages)
         yield replace(rest, changes=some, position=None)
         rest = replace(rest, messages=(), changes=others, peers=(), sent_ids=(), gaps=())
     yield rest
 
 
-def _weight(batch: UpdateBatch) -> int:
-    """How much there is to do for a batch, in messages."""
-    return len(batch.messages) + sum(map(_weight_of, batch.changes))
+def weight_of(batch: UpdateBatch) -> int:
+    """How much there is to do for a batch: the messages in it, and its changes as if they were some."""
+    return len(batch.messages) + sum(map(_change_weight, batch.changes))
 
 
-def _weight_of(change: Change) -> int:
+def _change_weight(change: Change) -> int:
     if isinstance(change, Deleted | Pinned):
         return len(change.telegram_ids)
     return READ_WEIGHT if isinstance(change, ReadByThem | ReadByUs) else 1
@@ -135,7 +135,7 @@ def _cut(
     for any room comes alone.
     """
     for number, change in enumerate(changes):
-        if (weight := _weight_of(change)) <= room:
+        if (weight := _change_weight(change)) <= room:
             room -= weight
             continue
         before, behind = tuple(changes[:number]), tuple(changes[number + 1 :])

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telethon.tl import types
 
 from tgworker.messaging.models import ChatMessage, Peer, Position
 from tgworker.messaging.update_batches import UpdateBatch
+from tgworker.telegram.changes import changes_of, reactions_in
 from tgworker.telegram.messages import message_of, short_message_of
 from tgworker.telegram.peers import peers_of
+
+if TYPE_CHECKING:
+    from tgworker.messaging.changes import Change
 
 
 def position_of(session_state: tuple[dict[str, Any], dict[int, int]]) -> Position:
@@ -38,7 +42,7 @@ def batch_of(
     self_id: int,
     more_peers: Iterable[Peer] = (),
 ) -> UpdateBatch:
-    """Translate one batch of Telethon's. Updates that are no messages only move the position.
+    """Translate one batch of Telethon's. Updates that say nothing of messages only move the position.
 
     Args:
         updates: Updates, in order.
@@ -50,20 +54,24 @@ def batch_of(
     """
     messages: list[ChatMessage] = []
     sent_ids: list[tuple[int, int]] = []
+    changes: list[Change] = []
     for update in updates:
         match update:
             case types.UpdateNewMessage() | types.UpdateNewChannelMessage():
                 message = message_of(update.message, self_id)
                 if message is not None:
                     messages.append(message)
+                    changes.extend(reactions_in(update.message, message))
             case types.UpdateShortMessage() | types.UpdateShortChatMessage():
                 messages.append(short_message_of(update, self_id))
             case types.UpdateMessageID():
                 sent_ids.append((update.random_id, update.id))
             case _:
-                pass
+                changes.extend(changes_of(update, self_id))
     peers = {peer.chat_id: peer for peer in (*more_peers, *peers_of(users), *peers_of(chats))}
-    return UpdateBatch(tuple(messages), tuple(peers.values()), tuple(sent_ids), position)
+    return UpdateBatch(
+        tuple(messages), tuple(peers.values()), tuple(sent_ids), position, changes=tuple(changes)
+    )
 
 
 def spoken_of(updates: Sequence[Any]) -> set[int]:

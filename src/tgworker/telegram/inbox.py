@@ -5,11 +5,12 @@ from collections import deque
 
 import trio
 
-from tgworker.messaging.inbound import merged
+from tgworker.messaging.inbound import merged, weight_of
 from tgworker.messaging.update_batches import UpdateBatch
 
 CAPACITY = 500
-"""Messages that wait here before the client is made to wait; also the most that one batch is merged to."""
+"""Messages, or changes of the same weight, that wait here before the client is made to wait; also the most
+that one batch is merged to."""
 
 POSITION_QUIET_S = 1.0
 """A position that comes alone (one after each own send) is handed on this late, or with the next
@@ -57,7 +58,7 @@ class Inbox:
 
     @property
     def size(self) -> int:
-        """Messages that wait here; a batch without any counts as one."""
+        """Messages that wait here, and changes of the same weight; a batch without any counts as one."""
         return self._size
 
     @property
@@ -87,10 +88,10 @@ class Inbox:
     def _take(self) -> UpdateBatch:
         """The oldest batches, merged to at most the capacity."""
         taken = [self._waiting.popleft()]
-        messages = len(taken[0].messages)
-        while self._waiting and messages + len(self._waiting[0].messages) <= self._capacity:
+        weight = weight_of(taken[0])
+        while self._waiting and weight + weight_of(self._waiting[0]) <= self._capacity:
             taken.append(self._waiting.popleft())
-            messages += len(taken[-1].messages)
+            weight += weight_of(taken[-1])
         self._size -= sum(map(_weight, taken))
         self._room.set()
         if not self._waiting:
@@ -99,8 +100,8 @@ class Inbox:
 
 
 def _is_bare(batch: UpdateBatch) -> bool:
-    return not (batch.messages or batch.peers or batch.sent_ids or batch.gaps)
+    return not (batch.messages or batch.peers or batch.sent_ids or batch.gaps or batch.changes)
 
 
 def _weight(batch: UpdateBatch) -> int:
-    return max(1, len(batch.messages))
+    return max(1, weight_of(batch))

@@ -9,7 +9,7 @@ from telethon.tl import types
 from tgworker.messaging.models import ChatMessage
 from tgworker.telegram.file_facts import document_facts as file_facts_of
 from tgworker.telegram.file_facts import document_kind, facts_of
-from tgworker.telegram.peers import marked_id
+from tgworker.telegram.peers import channel_mark, marked_id
 
 _SERVICE_NAMES = {
     "ChatJoinedByLink": "join",
@@ -211,7 +211,25 @@ def _service(message: Any, self_id: int) -> tuple[str, dict[str, Any]]:
     title = getattr(action, "title", None)
     if isinstance(title, str):
         raw["title"] = title
-    return f"service_{name}", raw
+    return f"service_{name}", raw | _action_facts(message)
+
+
+def _action_facts(message: Any) -> dict[str, Any]:
+    """What the application has to know of some actions. Chats are named by their marked ids."""
+    match action := message.action:
+        case types.MessageActionChatMigrateTo():
+            return {"migrated_to": channel_mark(action.channel_id)}
+        case types.MessageActionChannelMigrateFrom():
+            return {"migrated_from": -int(action.chat_id)}
+        case types.MessageActionPinMessage() if isinstance(message.reply_to, types.MessageReplyHeader):
+            pinned = message.reply_to.reply_to_msg_id
+            return {} if pinned is None else {"pinned": pinned}
+        case types.MessageActionChatJoinedByLink():
+            return {"invited_by": int(action.inviter_id)}
+        case types.MessageActionChatEditPhoto() if isinstance(action.photo, types.Photo):
+            return {"photo_id": str(action.photo.id)}  # 64 bits: more than a JSON number may hold
+        case _:
+            return {}
 
 
 def _snake(name: str) -> str:

@@ -29,6 +29,11 @@ def bare_id(chat_id: int) -> int:
             return -chat_id - CHANNEL_MARK
 
 
+def channel_mark(channel_id: int) -> int:
+    """The marked id of a channel, by its bare one."""
+    return -int(channel_id) - CHANNEL_MARK
+
+
 def marked_id(peer: Any) -> int:
     """The marked id of a ``peerUser``, ``peerChat`` or ``peerChannel``.
 
@@ -41,7 +46,7 @@ def marked_id(peer: Any) -> int:
         case types.PeerChat():
             return -int(peer.chat_id)
         case types.PeerChannel():
-            return -int(peer.channel_id) - CHANNEL_MARK
+            return channel_mark(peer.channel_id)
         case _:
             raise TypeError(f"{type(peer).__name__} is no peer")
 

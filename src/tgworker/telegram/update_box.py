@@ -1,9 +1,10 @@
 """Telethon's bookkeeping of an account's update log, and what it forgets to keep.
 
 Telethon gives a difference up at the first error, for 15 minutes or until the next update comes; it drops a
-channel that it has no access hash for, or has never met, without a word; and of a difference it drops what
-moves the account's own ``pts`` without being a new message. Here a difference is asked for again at a time
-that is known, what cannot be asked for is written down, and nothing of a difference is dropped.
+channel that it has no access hash for, or has never met, without a word; of a difference it drops what
+moves the account's own ``pts`` without being a new message; and it drops what was read elsewhere in a channel
+where more than that has happened. Here a difference is asked for again at a time that is known, what cannot
+be asked for is written down, and nothing of a difference is dropped, nor what was read.
 """
 
 from collections.abc import Callable
@@ -55,6 +56,7 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
         self._no_account_before = self._no_channel_before = 0.0
         self._asked_at: dict[int, float] = {}
         self._began_at = get_running_loop().time()
+        self._reads: dict[int, Any] = {}
         self.is_fresh = False
         self.answered = 0
         self.missed: list[int] = []
@@ -166,12 +168,30 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
             if update.pts:
                 self.map[update.channel_id] = State(update.pts, next_updates_deadline())
             return None
+        if isinstance(update, types.UpdateReadChannelInbox) and self._is_read_now(update):
+            return update
         taken = super().apply_pts_info(update, reset_deadlines=reset_deadlines)
         info = None if taken is not None else PtsInfo.from_update(update)
         gap = None if info is None else self.possible_gaps.get(info.entry)
         if info is not None and gap is not None and len(gap.updates) > MOST_HELD:
             self.try_begin_get_diff(info.entry, "too many updates after a gap")  # which drops what is held
         return taken
+
+    def _is_read_now(self, update: Any) -> bool:
+        """Whether what was read in a channel may be told at once; else it is kept until the log is there.
+
+        Such an update moves no log, so Telethon takes it for known where the log has gone on since; and of
+        one that is ahead of the log it forgets everything but the gap.
+        """
+        channel_id = update.channel_id
+        known = self.map.get(channel_id)
+        if known is None:
+            return False
+        if known.pts < update.pts or channel_id in self.getting_diff_for:
+            self._reads[channel_id] = update
+            return False
+        self._reads.pop(channel_id, None)
+        return True
 
     def held(self) -> int:
         """How many updates are held because something before them is missing."""
@@ -186,20 +206,31 @@ class UpdateBox(MessageBox):  # type: ignore[misc] # Telethon has no types
     def apply_difference_type(self, diff: Any, chat_hashes: Any) -> Any:
         """Telethon's, with the updates of the account's own log, which it takes for known by now."""
         updates, users, chats = super().apply_difference_type(diff, chat_hashes)
-        updates.extend(_left_out(diff.other_updates, updates, (ENTRY_ACCOUNT, ENTRY_SECRET)))
-        return updates, users, chats
+        return _in_order(diff.other_updates, updates, (ENTRY_ACCOUNT, ENTRY_SECRET)), users, chats
 
     def apply_channel_difference(self, request: Any, diff: Any, chat_hashes: Any) -> Any:
         """Telethon's, with the updates of the channel's log, which it takes for known by now."""
         taken: Any = super().apply_channel_difference(request, diff, chat_hashes)
         updates, users, chats = taken
+        channel_id = request.channel.channel_id
         if isinstance(diff, types.updates.ChannelDifference):
-            updates.extend(_left_out(diff.other_updates, updates, (request.channel.channel_id,)))
+            updates = _in_order(diff.other_updates, updates, (channel_id,))
+        if diff.final and channel_id in self._reads:
+            updates = [*updates, self._reads.pop(channel_id)]
         return updates, users, chats
 
 
-def _left_out(told: list[Any], taken: list[Any], entries: tuple[Any, ...]) -> list[Any]:
-    """The updates of some logs that were told and not taken."""
+def _in_order(told: list[Any], taken: list[Any], entries: tuple[Any, ...]) -> list[Any]:
+    """What was taken of a difference and, at its place, what was told of some logs and not taken.
+
+    New messages stand first: the others may speak of them.
+    """
     there = {id(update) for update in taken}
-    infos = [(update, PtsInfo.from_update(update)) for update in told if id(update) not in there]
-    return [update for update, info in infos if info is not None and info.entry in entries]
+    others = [update for update in told if id(update) in there or _is_of(update, entries)]
+    known = {id(update) for update in others}
+    return [*(update for update in taken if id(update) not in known), *others]
+
+
+def _is_of(update: Any, entries: tuple[Any, ...]) -> bool:
+    info = PtsInfo.from_update(update)
+    return info is not None and info.entry in entries
