@@ -120,6 +120,30 @@ async def test_users_react_over_the_control_connection(controlled: Sandbox) -> N
             await control.send_reaction(bob, alice, 99, "👍")
 
 
+async def test_users_pin_and_forward_over_the_control_connection(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    sent = controlled.send_text(alice, bob, "hello").recipient_message_id
+    async with controlling(controlled) as control:
+        assert await control.update_pinned_message(bob, alice, sent, pm_oneside=True)
+        assert not await control.update_pinned_message(bob, alice, sent)
+        assert [line.pinned for line in await control.chat(bob, alice)] == [True]
+        assert await control.unpin_all_messages(bob, alice) == 1
+        assert await control.update_pinned_message(bob, alice, sent, silent=True)
+        assert await control.update_pinned_message(bob, alice, sent, unpin=True)
+        (there,) = await control.forward_messages(bob, alice, [sent], bob)
+        assert [(line.id, line.forwarded_from) for line in await control.chat(bob, bob)] == [
+            (there.sender_message_id, alice)
+        ]
+        with pytest.raises(ControlRefused, match="MESSAGE_ID_INVALID"):
+            await control.forward_messages(bob, alice, [sent, 99], bob)
+        room = await control.create_channel(alice, [bob], "Shut")
+        await control.toggle_no_forwards(room.peer, enabled=True)
+        with pytest.raises(ControlRefused, match="CHAT_FORWARDS_RESTRICTED"):
+            await control.forward_messages(
+                bob, room.peer, [(await control.send_text(alice, room.peer, "x")).sender_message_id], bob
+            )
+
+
 async def test_formatting_goes_over_the_control_connection(controlled: Sandbox) -> None:
     alice, bob = (user.id for user in controlled.users)
     bold = Formatting("bold", 0, 4)

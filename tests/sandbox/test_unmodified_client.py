@@ -330,6 +330,28 @@ def test_reactions(report: Report) -> None:
     }
 
 
+def test_pins(report: Report) -> None:
+    assert report.scenes["pins"] == {
+        "said": ["MessageActionPinMessage", True],
+        "heard": [True, "pin me"],
+        "unpinned": [True, None],
+        "in a group": ["one", "two"],
+        "pinned": ["two", "one"],
+        "left": [],
+    }
+
+
+def test_forwards(report: Report) -> None:
+    assert report.scenes["forwards"] == {
+        "sent": ["first", "second"],
+        "origin": [True, True],
+        "text": ["first", "second"],
+        "without": [None, None],
+        "shut": "ChatForwardsRestrictedError",
+        "nothing": "MessageIdInvalidError",
+    }
+
+
 def test_two_data_centres_send_clients_to_each_other(report: Report) -> None:
     assert report.scenes["data_centres"] == {
         "phone": [True, 4],

@@ -22,7 +22,7 @@ from telethon.network.connection.tcpintermediate import RandomizedIntermediatePa
 from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
-from sandbox.unmodified_acts import reactions
+from sandbox.unmodified_acts import forwards, pins, reactions
 from sandbox.unmodified_centres import data_centres
 from sandbox.unmodified_files import files
 from sandbox.unmodified_logins import codes, qr_codes, two_step
@@ -356,6 +356,8 @@ SCENES = [
     acquaintances,
     archive,
     reactions,
+    pins,
+    forwards,
     data_centres,
     files,
     two_step,

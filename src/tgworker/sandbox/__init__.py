@@ -21,7 +21,7 @@ The rooms within, highest first::
     clerk requests/            one request under the faults that are set, and what it does
     protocol rivals            MTProto's own messages; two connections with one key
     membership                 who is in which group or channel
-    reacting                   what is done with messages that are there
+    reacting pinning forwarding  what is done with messages that are there
     post channel_post          messages in mailboxes, and in channels
     files media phone_files    files: parts and contents, what messages carry, users who send them
     two_step scanning          passwords, and QR codes: login_tokens

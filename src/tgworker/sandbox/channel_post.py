@@ -10,11 +10,19 @@ from telethon.tl import types
 from tgworker.sandbox.accounts import Account, Line
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.forwards import Forward
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Sent
 from tgworker.sandbox.media import Media
 from tgworker.sandbox.telling import push, updates_view
-from tgworker.sandbox.update_log import DeletedMessages, EditedMessage, Entry, NewMessage, NumberedMessage
+from tgworker.sandbox.update_log import (
+    DeletedMessages,
+    EditedMessage,
+    Entry,
+    NewMessage,
+    NumberedMessage,
+    PinnedMessages,
+)
 from tgworker.sandbox.update_views import channel_update_view
 
 
@@ -28,6 +36,9 @@ def publish(
     action: Any = None,
     media: Media | None = None,
     group: int | None = None,
+    forward: Forward | None = None,
+    reply: Letter | None = None,
+    silent: bool = False,
     random_id: int | None = None,
     via: Line | None = None,
 ) -> Letter:
@@ -42,17 +53,22 @@ def publish(
         action: What it says, if it is a service message.
         media: What it carries.
         group: The album that it stands in.
+        forward: Where it comes from.
+        reply: The message that it refers to.
+        silent: Whether it comes without a sound.
         random_id: The author's name for it; it must be new.
         via: The connection that it came from, which is answered instead of told.
     """
     letter = channel.add(
         author.id, date=cloud.now(), text=text, entities=entities, action=action, media=media, group=group
     )
-    entry = _note(cloud, channel, NewMessage(letter.id))
+    letter.forward, letter.silent = forward, silent
+    letter.reply_to = None if reply is None else reply.id
+    entry = note(cloud, channel, NewMessage(letter.id))
     letter.pts = entry.pts
     if random_id is not None:
         author.mailbox.remember_sent(random_id, Sent(channel.peer, letter.id, cloud.clock()))
-        _note(cloud, channel, NumberedMessage(letter.id, random_id), 0)
+        note(cloud, channel, NumberedMessage(letter.id, random_id), 0)
     tell_members(cloud, channel, entry, letter.mentions(), skip=via)
     cloud.counts.delivered += action is None
     return letter
@@ -74,7 +90,7 @@ def edit_post(
 
 def note_edit(cloud: Cloud, channel: Channel, letter: Letter, *, via: Line | None = None) -> Entry:
     """Tell the members that a message is another than before; returns the line in the channel's log."""
-    entry = _note(cloud, channel, EditedMessage(letter.id))
+    entry = note(cloud, channel, EditedMessage(letter.id))
     tell_members(cloud, channel, entry, letter.mentions(), skip=via)
     return entry
 
@@ -90,7 +106,7 @@ def delete_posts(
     gone = [each for each in ids if channel.remove(each) is not None]
     if not gone:
         return None
-    entry = _note(cloud, channel, DeletedMessages(tuple(gone)), len(gone))
+    entry = note(cloud, channel, DeletedMessages(tuple(gone)), len(gone))
     tell_members(cloud, channel, entry, [channel.peer], skip=via)
     return entry
 
@@ -119,6 +135,17 @@ def read_channel(
     return True
 
 
+def note(
+    cloud: Cloud,
+    channel: Channel,
+    event: NewMessage | NumberedMessage | EditedMessage | DeletedMessages | PinnedMessages,
+    pts_count: int = 1,
+) -> Entry:
+    """Put a line into a channel's log."""
+    channel.changed = cloud.now()
+    return channel.log.append(event, pts_count)
+
+
 def tell_members(
     cloud: Cloud, channel: Channel, entry: Entry, about: Iterable[int], *, skip: Line | None = None
 ) -> None:
@@ -141,13 +168,3 @@ def _seen(cloud: Cloud, author: Account, channel: Channel, newest: int) -> None:
         writer.read_outbox_max_id = newest
         outbox = types.UpdateReadChannelOutbox(channel.id, newest)
         push(author, lambda: updates_view(cloud, author, [outbox], [channel.peer]))
-
-
-def _note(
-    cloud: Cloud,
-    channel: Channel,
-    event: NewMessage | NumberedMessage | EditedMessage | DeletedMessages,
-    pts_count: int = 1,
-) -> Entry:
-    channel.changed = cloud.now()
-    return channel.log.append(event, pts_count)

@@ -58,6 +58,7 @@ class Channel:
         ids: Their numbers, ascending.
         changed: When its log last grew.
         photo: What it looks like.
+        noforwards: Whether nothing may be forwarded from it.
     """
 
     id: int
@@ -75,6 +76,7 @@ class Channel:
     ids: list[int] = field(default_factory=list[int], repr=False)
     last_id: int = 0
     photo: StoredFile | None = field(default=None, repr=False)
+    noforwards: bool = False
 
     @property
     def peer(self) -> int:

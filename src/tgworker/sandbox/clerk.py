@@ -187,6 +187,7 @@ def peer_of(request: Any, user_id: int | None) -> int | None:
     if isinstance(request, _OF_GROUPS):
         return group_peer(request.chat_id)
     peer = getattr(request, "peer", None) or getattr(request, "channel", None)
+    peer = peer or getattr(request, "to_peer", None)
     return user_id if isinstance(peer, types.InputPeerSelf) else input_peer_of(peer)
 
 

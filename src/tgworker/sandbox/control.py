@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, assert_never
 import msgspec
 import trio
 
-from tgworker.sandbox.control_acts import SendReaction, obey_act_command
+from tgworker.sandbox.control_acts import (
+    ForwardMessages,
+    SendReaction,
+    UnpinAllMessages,
+    UpdatePinnedMessage,
+    obey_act_command,
+)
 from tgworker.sandbox.control_files import (
     ExpireReferences,
     ForgetParts,
@@ -58,6 +64,7 @@ from tgworker.sandbox.control_rooms import (
     ListRooms,
     MigrateGroup,
     RemoveMember,
+    ToggleNoForwards,
     obey_room_command,
 )
 from tgworker.sandbox.control_things import SendOther, obey_thing_command
@@ -129,7 +136,7 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return FaultList(sandbox.faults.listing())
         case SendText() | EditText() | DeleteMessages() | MarkRead():
             return obey_phone_command(sandbox, command)
-        case SendReaction():
+        case SendReaction() | UpdatePinnedMessage() | UnpinAllMessages() | ForwardMessages():
             return obey_act_command(sandbox.phone, command)
         case SendFiles() | SetPhoto() | ReadFile() | ExpireReferences() | ForgetParts():
             return obey_file_command(sandbox, command)
@@ -166,7 +173,15 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return {}
         case Revoke():
             return {"revoked": sandbox.revoke(command.user, command.reason)}
-        case CreateGroup() | CreateChannel() | MigrateGroup() | AddMember() | RemoveMember() | ListRooms():
+        case (
+            CreateGroup()
+            | CreateChannel()
+            | MigrateGroup()
+            | AddMember()
+            | RemoveMember()
+            | ToggleNoForwards()
+            | ListRooms()
+        ):
             return obey_room_command(sandbox.rooms, command)
         case Limit():
             sandbox.limit(command.limits())

@@ -26,7 +26,52 @@ class SendReaction(Command, tag="send_reaction"):
     big: bool = False
 
 
-ActCommand = SendReaction
+class UpdatePinnedMessage(Command, tag="update_pinned_message"):
+    """Pin a message as ``user``, or take its pin off. Result: ``{"news": was it otherwise before}``.
+
+    Attributes:
+        user: Who.
+        peer: The chat.
+        message: The message, by his number.
+        unpin: Whether its pin is taken off.
+        silent: Whether the chat is told without a sound.
+        pm_oneside: Whether for himself alone, in a private chat.
+    """
+
+    user: int
+    peer: int
+    message: int
+    unpin: bool = False
+    silent: bool = False
+    pm_oneside: bool = False
+
+
+class UnpinAllMessages(Command, tag="unpin_all_messages"):
+    """Take all pins of a chat off, as ``user`` does. Result: ``{"unpinned": how many}``."""
+
+    user: int
+    peer: int
+
+
+class ForwardMessages(Command, tag="forward_messages"):
+    """Forward messages as ``user``. Result: ``{"sent": [as of send_text, …]}``.
+
+    Attributes:
+        user: Who.
+        from_peer: The chat that they are in.
+        ids: They, by his numbers.
+        to_peer: The chat that they go to.
+        drop_author: Whether they go as his own.
+    """
+
+    user: int
+    from_peer: int
+    ids: tuple[int, ...]
+    to_peer: int
+    drop_author: bool = False
+
+
+ActCommand = SendReaction | UpdatePinnedMessage | UnpinAllMessages | ForwardMessages
 
 
 def obey_act_command(phone: "PhoneActs", command: ActCommand) -> Any:
@@ -41,5 +86,27 @@ def obey_act_command(phone: "PhoneActs", command: ActCommand) -> Any:
                 command.user, command.peer, command.message, *command.reactions, big=command.big
             )
             return {}
+        case UpdatePinnedMessage():
+            news = phone.update_pinned_message(
+                command.user,
+                command.peer,
+                command.message,
+                unpin=command.unpin,
+                silent=command.silent,
+                pm_oneside=command.pm_oneside,
+            )
+            return {"news": news}
+        case UnpinAllMessages():
+            return {"unpinned": phone.unpin_all_messages(command.user, command.peer)}
+        case ForwardMessages():
+            return {
+                "sent": phone.forward_messages(
+                    command.user,
+                    command.from_peer,
+                    command.ids,
+                    command.to_peer,
+                    drop_author=command.drop_author,
+                )
+            }
         case _:
             assert_never(command)

@@ -4,13 +4,12 @@ import base64
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import trio
 
 from tgworker.sandbox.behaviour import Behaviour
-from tgworker.sandbox.control_acts import SendReaction
+from tgworker.sandbox.control_act_client import ActControl
 from tgworker.sandbox.control_files import (
     ExpireReferences,
     FileDigest,
@@ -24,8 +23,6 @@ from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
 from tgworker.sandbox.control_login import CountLogins, Scan, SetPassword
 from tgworker.sandbox.control_messages import (
     AddUser,
-    Answer,
-    AnyCommand,
     Befriend,
     Behave,
     ChatPage,
@@ -54,22 +51,18 @@ from tgworker.sandbox.control_rooms import (
     MigrateGroup,
     RemoveMember,
     RoomList,
+    ToggleNoForwards,
 )
 from tgworker.sandbox.control_things import AnyThing, SendOther
-from tgworker.sandbox.errors import ControlLost, ControlRefused
+from tgworker.sandbox.errors import ControlLost
 from tgworker.sandbox.faults import ActiveFault, Fault
 from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.limits import Limits
-from tgworker.sandbox.lines import LineReader, LineTooLong
 from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
 
-T = TypeVar("T")
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-
-
-class SandboxControl:
+class SandboxControl(ActControl):
     """A sandbox in another process. `open_control` makes them.
 
     Every method raises `ControlRefused` if the sandbox says no, and `ControlLost` if it is gone. Calls of
@@ -79,13 +72,6 @@ class SandboxControl:
     Args:
         stream: The connection.
     """
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-        self._lines = LineReader(stream, MAX_ANSWER_BYTES)
-        self._lock = trio.Lock()
-        self._last_id = 0
-        self._torn = False
 
     async def set_fault(self, fault: Fault) -> int:
         """Set a fault; returns its id."""
@@ -126,13 +112,6 @@ class SandboxControl:
         """Mark a chat as read up to a message (0: all); returns whether anything was unread."""
         command = MarkRead(user=user_id, peer=peer_id, max_id=max_id)
         return (await self._ask(command, dict[str, bool]))["news"]
-
-    async def send_reaction(
-        self, user_id: int, peer_id: int, message_id: int, *reactions: str | int, big: bool = False
-    ) -> None:
-        """React to a message as a user; with nothing he takes it back."""
-        command = SendReaction(user=user_id, peer=peer_id, message=message_id, reactions=reactions, big=big)
-        await self._ask(command, dict[str, int])
 
     async def send_files(self, sender_id: int, recipient_id: int, *files: SentFile) -> list[SentText]:
         """Send a file as a user, or several as an album."""
@@ -246,6 +225,10 @@ class SandboxControl:
         """Take a user out of a group or channel, as its creator does or ``by`` somebody else."""
         return await self._ask(RemoveMember(peer=peer, user=user_id, by=by), SandboxRoom)
 
+    async def toggle_no_forwards(self, peer: int, *, enabled: bool) -> SandboxRoom:
+        """Let nobody forward from a group or channel, or everybody again."""
+        return await self._ask(ToggleNoForwards(peer=peer, enabled=enabled), SandboxRoom)
+
     async def rooms(self) -> tuple[SandboxRoom, ...]:
         """All groups and channels."""
         return (await self._ask(ListRooms(), RoomList)).rooms
@@ -285,33 +268,6 @@ class SandboxControl:
     async def stop(self) -> None:
         """End the sandbox."""
         await self._ask(Stop(), dict[str, int])
-
-    async def _ask(self, command: AnyCommand, result_type: type[T]) -> T:
-        async with self._lock:
-            self._last_id += 1
-            answer = await self._exchange(msgspec.structs.replace(command, id=self._last_id))
-        if not answer.ok:
-            raise ControlRefused(str(answer.error))
-        return msgspec.json.decode(answer.result or b"null", type=result_type)
-
-    async def _exchange(self, command: AnyCommand) -> Answer:
-        if self._torn:
-            raise ControlLost("an earlier command was cut off in the middle")
-        # After this a short line is either sent as a whole or, if the kernel's buffer is full, torn.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        try:
-            self._torn = True
-            await self._stream.send_all(msgspec.json.encode(command) + b"\n")
-            self._torn = False
-            while True:
-                line = await self._lines.read()
-                if line is None or isinstance(line, LineTooLong):
-                    raise ControlLost("the sandbox closed its control connection")
-                answer = msgspec.json.decode(line, type=Answer)
-                if answer.id == command.id:  # others belong to calls that were cancelled
-                    return answer
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise ControlLost("the sandbox is gone") from None
 
 
 @asynccontextmanager

@@ -59,11 +59,20 @@ class RemoveMember(Command, tag="remove_member"):
     by: int | None = None
 
 
+class ToggleNoForwards(Command, tag="toggle_no_forwards"):
+    """Let nobody forward from the group or channel ``peer``, or everybody again."""
+
+    peer: int
+    enabled: bool
+
+
 class ListRooms(Command, tag="rooms"):
     """Result: ``{"rooms": [{"peer", "kind", "title", "members", "pts", …}, …]}``."""
 
 
-RoomCommand = CreateGroup | CreateChannel | MigrateGroup | AddMember | RemoveMember | ListRooms
+RoomCommand = (
+    CreateGroup | CreateChannel | MigrateGroup | AddMember | RemoveMember | ToggleNoForwards | ListRooms
+)
 
 
 class RoomList(msgspec.Struct, frozen=True):
@@ -95,6 +104,8 @@ def obey_room_command(rooms: "Rooms", command: RoomCommand) -> SandboxRoom | Roo
             return rooms.add_member(command.peer, command.user, by=command.by)
         case RemoveMember():
             return rooms.remove_member(command.peer, command.user, by=command.by)
+        case ToggleNoForwards():
+            return rooms.toggle_no_forwards(command.peer, enabled=command.enabled)
         case ListRooms():
             return RoomList(rooms.listing())
         case _:

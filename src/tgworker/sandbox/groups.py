@@ -29,6 +29,7 @@ class Group:
         version: Grows with every change of the members.
         migrated_to: The bare id of the supergroup that it became: nobody writes into it any more.
         photo: What it looks like.
+        noforwards: Whether nothing may be forwarded from it.
     """
 
     id: int
@@ -39,6 +40,7 @@ class Group:
     version: int = 1
     migrated_to: int | None = None
     photo: StoredFile | None = field(default=None, repr=False)
+    noforwards: bool = False
 
     @property
     def peer(self) -> int:

@@ -51,4 +51,6 @@ def _line(account: Account, letter: Letter) -> ChatLine:
         letter.author_id,
         tuple(map(shown, letter.entities)),
         () if letter.reactions is None else letter.reactions.chosen(),
+        letter.pinned,
+        None if letter.forward is None else letter.forward.origin,
     )

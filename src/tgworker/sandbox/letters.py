@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from tgworker.sandbox.forwards import Forward
 from tgworker.sandbox.media import Media
 from tgworker.sandbox.reactions import Reactions
 
@@ -29,6 +30,10 @@ class Letter:
         media: What it carries beside text.
         group: The album that it stands in.
         reactions: Those to it; shared by the copies.
+        forward: Where it comes from, if it was forwarded.
+        reply_to: The message that it refers to, by the number of whoever holds it.
+        silent: Whether it came without a sound.
+        pinned: Whether it is pinned, for who holds it.
     """
 
     id: int
@@ -45,12 +50,21 @@ class Letter:
     media: Media | None = field(default=None, repr=False)
     group: int | None = None
     reactions: Reactions | None = field(default=None, repr=False)
+    forward: Forward | None = None
+    reply_to: int | None = None
+    silent: bool = False
+    pinned: bool = False
+
+    def is_plain(self) -> bool:
+        """Whether it is a text and no more: such have a short form."""
+        return self.action is None and self.media is None and self.forward is None
 
     def mentions(self) -> list[int]:
         """The peers that a client must know to show it, as marked ids."""
         if self.action is None:
             reacted = [] if self.reactions is None else [user_id for user_id, _, _ in self.reactions.recent()]
-            return [self.peer_id, self.author_id, *reacted]
+            origin = [] if self.forward is None else self.forward.mentions()
+            return [self.peer_id, self.author_id, *reacted, *origin]
         acted_on: list[int] = getattr(self.action, "users", None) or []
         removed: int | None = getattr(self.action, "user_id", None)
         return [self.peer_id, self.author_id, *acted_on, *([] if removed is None else [removed])]

@@ -1,10 +1,17 @@
 """What users do on their telephones with messages that are there: clients hear of it as of another device."""
 
-from tgworker.sandbox.addressing import letter_of
+from collections.abc import Iterable
+
+from tgworker.sandbox.accounts import Account
+from tgworker.sandbox.addressing import check_may_write, letter_of
 from tgworker.sandbox.allowing import allowed
+from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.forwarding import check_may_forward, forward
+from tgworker.sandbox.pinning import announce_pin, is_announced, pinned_letters, set_pinned
 from tgworker.sandbox.reacting import check_may_react, check_reactions, react
 from tgworker.sandbox.rooms import Rooms
+from tgworker.sandbox.values import SentText
 
 
 class PhoneActs:
@@ -39,3 +46,70 @@ class PhoneActs:
             letter = letter_of(user, room, message_id)
             check_may_react(user, room)
             react(self._cloud, user, room, letter, check_reactions(user, reactions), big=big)
+
+    def update_pinned_message(
+        self,
+        user_id: int,
+        peer_id: int,
+        message_id: int,
+        *,
+        unpin: bool = False,
+        silent: bool = False,
+        pm_oneside: bool = False,
+    ) -> bool:
+        """Pin a message, or take its pin off; returns whether that is news.
+
+        Args:
+            user_id: Who.
+            peer_id: The chat.
+            message_id: The message.
+            unpin: Whether its pin is taken off.
+            silent: Whether the chat is told without a sound.
+            pm_oneside: Whether for himself alone, in a private chat: then nothing is said of it there.
+        """
+        user, room = self._cloud.directory.get(user_id), self._rooms.find(peer_id)
+        with allowed():
+            letter = letter_of(user, room, message_id)
+            check_may_write(user, room)
+        entry = set_pinned(self._cloud, user, room, [letter], pinned=not unpin, oneside=pm_oneside)
+        if entry is not None and not unpin and is_announced(user, room, oneside=pm_oneside):
+            announce_pin(self._cloud, user, room, letter, silent=silent)
+        return entry is not None
+
+    def unpin_all_messages(self, user_id: int, peer_id: int) -> int:
+        """Take all pins of a chat off; returns how many there were."""
+        user, room = self._cloud.directory.get(user_id), self._rooms.find(peer_id)
+        with allowed():
+            check_may_write(user, room)
+        pinned = pinned_letters(user, room)
+        set_pinned(self._cloud, user, room, pinned, pinned=False)
+        return len(pinned)
+
+    def forward_messages(
+        self, user_id: int, from_id: int, ids: Iterable[int], to_id: int, *, drop_author: bool = False
+    ) -> list[SentText]:
+        """Forward messages.
+
+        Args:
+            user_id: Who.
+            from_id: The chat that they are in.
+            ids: They.
+            to_id: The chat that they go to.
+            drop_author: Whether they go as his own.
+        """
+        user = self._cloud.directory.get(user_id)
+        source, to = self._rooms.find(from_id), self._rooms.find(to_id)
+        with allowed():
+            letters = [letter_of(user, source, each) for each in ids]
+            check_may_forward(source)
+            check_may_write(user, to)
+        albums: dict[int, int] = {}
+        sent: list[SentText] = []
+        for each in letters:
+            group = each.group
+            if group is not None:
+                group = albums.setdefault(group, self._cloud.rng.getrandbits(62))
+            mine = forward(self._cloud, user, source, each, to, drop_author=drop_author, group=group)
+            theirs = mine.copies.get(to.id, 0) if isinstance(to, Account) else 0
+            sent.append(SentText(mine.id, mine.id if isinstance(to, Channel) else theirs))
+        return sent

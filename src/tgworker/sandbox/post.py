@@ -7,6 +7,7 @@ from tgworker.sandbox.accounts import Account, Line
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.formatting import checked_entities, utf16_length, with_found
+from tgworker.sandbox.forwards import Forward
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Sent
@@ -80,6 +81,9 @@ def deliver(
     action: Any = None,
     media: Media | None = None,
     group: int | None = None,
+    forward: Forward | None = None,
+    reply: Letter | None = None,
+    silent: bool = False,
     random_id: int | None = None,
     via: Line | None = None,
 ) -> Letter:
@@ -94,6 +98,9 @@ def deliver(
         action: What it says, if it is a service message.
         media: What it carries.
         group: The album that it stands in.
+        forward: Where it comes from.
+        reply: The message that it refers to, as the sender holds it.
+        silent: Whether it comes without a sound.
         random_id: The sender's name for it; it must be new.
         via: The connection that it came from, which is answered instead of told.
 
@@ -101,7 +108,7 @@ def deliver(
         The sender's copy.
     """
     date = cloud.now()
-    copies: dict[int, int] = {}
+    numbers: dict[int, int] = {}
     mine: Letter | None = None
     for account, peer_id in _holders(cloud, sender, to):
         letter = account.mailbox.add(
@@ -114,8 +121,10 @@ def deliver(
             media=media,
             group=group,
         )
-        letter.copies = copies
-        copies[account.id] = letter.id
+        letter.copies = numbers
+        numbers[account.id] = letter.id
+        letter.forward, letter.silent = forward, silent
+        letter.reply_to = None if reply is None else reply.copies.get(account.id)
         entry = account.mailbox.log.append(NewMessage(letter.id))
         letter.pts = entry.pts
         if mine is None:

@@ -78,6 +78,7 @@ def group_view(cloud: Cloud, viewer: Account, group: Group) -> Any:
         version=group.version,
         creator=viewer.id == group.creator_id or None,
         left=not inside or None,
+        noforwards=group.noforwards or None,
         deactivated=group.migrated_to is not None or None,
         migrated_to=migrated_to,
     )
@@ -99,6 +100,7 @@ def channel_view(cloud: Cloud, viewer: Account, channel: Channel) -> Any:
         date=channel.made,
         creator=viewer.id == channel.creator_id or None,
         left=viewer.id not in channel.members or None,
+        noforwards=channel.noforwards or None,
         access_hash=access_hash,
         username=channel.username or None,
         participants_count=len(channel.members),

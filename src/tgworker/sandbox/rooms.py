@@ -120,6 +120,12 @@ class Rooms:
         membership.slow_down(self._cloud, room, seconds)
         return _shown(room)
 
+    def toggle_no_forwards(self, peer: int, *, enabled: bool) -> SandboxRoom:
+        """Let nobody forward from a group or channel, or everybody again."""
+        room = self._room(peer)
+        room.noforwards = enabled
+        return _shown(room)
+
     def _room(self, peer: int) -> Group | Channel:
         room = self.find(peer) if peer < 0 else None
         if room is None or isinstance(room, Account):

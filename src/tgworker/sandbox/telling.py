@@ -18,7 +18,7 @@ def tell_message(
     cloud: Cloud, account: Account, letter: Letter, entry: Entry, *, skip: Line | None = None
 ) -> None:
     """Push a new message of a mailbox, in the form that the sandbox uses."""
-    if cloud.behaviour.pushes == "short" and letter.action is None and letter.media is None:
+    if cloud.behaviour.pushes == "short" and letter.is_plain():
         push(account, lambda: short_message_view(account, letter, entry), skip=skip)
     else:
         tell(cloud, account, entry, letter.mentions(), skip=skip)

@@ -85,6 +85,21 @@ class ReadOutbox:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedMessages:
+    """Messages were pinned, or their pins were taken off.
+
+    Attributes:
+        peer_id: The chat.
+        message_ids: They.
+        pinned: Whether they are pinned now.
+    """
+
+    peer_id: int
+    message_ids: tuple[int, ...]
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Filed:
     """Chats went into a folder of the list of chats, or out of it.
 
@@ -97,7 +112,16 @@ class Filed:
     folder_id: int
 
 
-Event = NewMessage | NumberedMessage | EditedMessage | DeletedMessages | ReadInbox | ReadOutbox | Filed
+Event = (
+    NewMessage
+    | NumberedMessage
+    | EditedMessage
+    | DeletedMessages
+    | ReadInbox
+    | ReadOutbox
+    | PinnedMessages
+    | Filed
+)
 
 
 @dataclass(frozen=True, slots=True)

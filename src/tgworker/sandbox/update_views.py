@@ -15,6 +15,7 @@ from tgworker.sandbox.update_log import (
     Filed,
     NewMessage,
     NumberedMessage,
+    PinnedMessages,
     ReadInbox,
     ReadOutbox,
 )
@@ -47,6 +48,14 @@ def update_view(owner: Account, entry: Entry) -> Any:
             return types.UpdateReadHistoryOutbox(
                 peer_view(event.peer_id), event.max_id, entry.pts, entry.pts_count
             )
+        case PinnedMessages():
+            return types.UpdatePinnedMessages(
+                peer=peer_view(event.peer_id),
+                messages=list(event.message_ids),
+                pts=entry.pts,
+                pts_count=entry.pts_count,
+                pinned=event.pinned or None,
+            )
         case Filed():
             moved: list[Any] = [types.FolderPeer(peer_view(each), event.folder_id) for each in event.peers]
             return types.UpdateFolderPeers(moved, entry.pts, entry.pts_count)
@@ -73,6 +82,14 @@ def channel_update_view(viewer: Account, channel: Channel, entry: Entry) -> Any:
         case DeletedMessages():
             return types.UpdateDeleteChannelMessages(
                 channel.id, list(event.message_ids), entry.pts, entry.pts_count
+            )
+        case PinnedMessages():
+            return types.UpdatePinnedChannelMessages(
+                channel_id=channel.id,
+                messages=list(event.message_ids),
+                pts=entry.pts,
+                pts_count=entry.pts_count,
+                pinned=event.pinned or None,
             )
         case ReadInbox() | ReadOutbox() | Filed():
             raise AssertionError("what one member does with a channel does not stand in its log")

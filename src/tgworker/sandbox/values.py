@@ -51,6 +51,8 @@ class ChatLine:
         author: Who wrote it.
         entities: Its formatting.
         reactions: Who chose which, oldest first; a custom one by its number.
+        pinned: Whether it is pinned.
+        forwarded_from: Whose it was first, as a marked id, if it was forwarded.
     """
 
     id: int
@@ -60,6 +62,8 @@ class ChatLine:
     author: int
     entities: tuple[Formatting, ...] = field(default=(), repr=False)
     reactions: tuple[tuple[int, str | int], ...] = ()
+    pinned: bool = False
+    forwarded_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,10 @@ def message_view(viewer: Account, letter: Letter, *, post: bool = False) -> Any:
         "date": letter.date,
         "out": own or None,
         "post": post or None,
+        "silent": letter.silent or None,
+        "reply_to": None
+        if letter.reply_to is None
+        else types.MessageReplyHeader(reply_to_msg_id=letter.reply_to),
         "from_id": types.PeerUser(letter.author_id) if named else None,
     }
     if letter.action is not None:
@@ -117,6 +121,8 @@ def message_view(viewer: Account, letter: Letter, *, post: bool = False) -> Any:
     return types.Message(
         **common,
         message=letter.text,
+        pinned=letter.pinned or None,
+        fwd_from=None if letter.forward is None else letter.forward.view(),
         entities=list(letter.entities) or None,
         edit_date=letter.edited or letter.touched,
         edit_hide=(letter.touched is not None and letter.edited is None) or None,

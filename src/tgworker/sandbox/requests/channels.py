@@ -9,6 +9,7 @@ from tgworker.sandbox.channel_post import delete_posts, read_channel
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.membership import create_channel, join_channel, leave_channel, slow_down
+from tgworker.sandbox.pinning import pinned_msg_id
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.requests.history import page_limit
 from tgworker.sandbox.requests.messages import MAX_DELETED
@@ -82,6 +83,7 @@ def get_full_channel(call: Call, request: Any) -> Answer:
         can_view_participants=channel.megagroup or None,
         participants_count=len(channel.members),
         migrated_from_chat_id=channel.migrated_from,
+        pinned_msg_id=pinned_msg_id(call.me, channel),
         slowmode_seconds=channel.slowmode_s or None,
     )
     chats = [channel.peer, *([] if channel.migrated_from is None else [-channel.migrated_from])]

@@ -9,6 +9,7 @@ from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.membership import add_to_group, create_group, migrate_group, remove_from_group
+from tgworker.sandbox.pinning import pinned_msg_id
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.room_views import group_view, people_view, post_view
 from tgworker.sandbox.telling import updates_view
@@ -60,7 +61,13 @@ def get_chats(call: Call, request: Any) -> Answer:
 def get_full_chat(call: Call, request: Any) -> Answer:
     """``messages.getFullChat``."""
     group = group_of(call.cloud, call.me, request.chat_id)
-    full = types.ChatFull(group.id, "", _participants(call, group), types.PeerNotifySettings())
+    full = types.ChatFull(
+        group.id,
+        "",
+        _participants(call, group),
+        types.PeerNotifySettings(),
+        pinned_msg_id=pinned_msg_id(call.me, group),
+    )
     people = people_view(call.cloud, call.me, [group.peer, *group.members])
     return types.messages.ChatFull(full, people.chats, people.users)
 

@@ -28,18 +28,20 @@ def get_history(call: Call, request: Any) -> Answer:
 
 
 def search(call: Call, request: Any) -> Answer:
-    """``messages.search`` in one chat: texts that contain ``q``; of the filters only the empty one."""
-    if not isinstance(request.filter, types.InputMessagesFilterEmpty):
+    """``messages.search`` in one chat: texts with ``q`` in them, or those of them that are pinned."""
+    if not isinstance(request.filter, types.InputMessagesFilterEmpty | types.InputMessagesFilterPinned):
         raise RequestRefused(400, "INPUT_FILTER_INVALID")
     room = room_of(call.cloud, call.me, request.peer)
     history = history_of(call.me, room)
     asked = request.q.casefold()
+    only_pinned = isinstance(request.filter, types.InputMessagesFilterPinned)
     earliest, latest = given(request.min_date), given(request.max_date)
     found: list[int] = []
     for each in history.ids:
         letter = history.letters[each]
         if (
             asked in letter.text.casefold()
+            and (letter.pinned or not only_pinned)
             and (earliest is None or letter.date > earliest)
             and (latest is None or letter.date < latest)
         ):

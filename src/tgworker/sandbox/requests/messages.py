@@ -122,7 +122,7 @@ def new_messages(
         repeated: Of which of these names he was told before: they move no ``pts``.
     """
     updates: list[Any] = [types.UpdateMessageID(letter.id, random_id) for letter, random_id in sent]
-    updates += [_new(call, room, letter, repeated=name in repeated) for letter, name in sent]
+    updates += [new_message(call, room, letter, repeated=name in repeated) for letter, name in sent]
     about = [each for letter, _ in sent for each in letter.mentions()]
     return updates_view(call.cloud, call.me, updates, about)
 
@@ -136,7 +136,8 @@ def repeat(call: Call, random_id: int, sent: Sent) -> Answer:
     return new_messages(call, room, [(letter, random_id)], repeated=(random_id,))
 
 
-def _new(call: Call, room: Room, letter: Letter, *, repeated: bool) -> Any:
+def new_message(call: Call, room: Room, letter: Letter, *, repeated: bool = False) -> Any:
+    """A message that was sent, as an update; one of which its sender was told before moves no ``pts``."""
     if isinstance(room, Channel):
         pts, view = room.log.pts if repeated else letter.pts, post_view(call.me, room, letter)
         return types.UpdateNewChannelMessage(view, pts, 0 if repeated else 1)

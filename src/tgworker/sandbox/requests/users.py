@@ -7,6 +7,7 @@ from telethon.tl import types
 from tgworker.sandbox.addressing import user_of
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.packing import vector
+from tgworker.sandbox.pinning import pinned_msg_id
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.telling import push
 from tgworker.sandbox.views import user_view
@@ -29,7 +30,13 @@ def get_full_user(call: Call, request: Any) -> Answer:
     """``users.getFullUser``."""
     directory = call.cloud.directory
     account = user_of(call.cloud, call.me, request.id, "USER_ID_INVALID")
-    full = types.UserFull(account.id, types.PeerSettings(), types.PeerNotifySettings(), common_chats_count=0)
+    full = types.UserFull(
+        account.id,
+        types.PeerSettings(),
+        types.PeerNotifySettings(),
+        common_chats_count=0,
+        pinned_msg_id=pinned_msg_id(call.me, account),
+    )
     return types.users.UserFull(full, [], [user_view(directory, call.me, account)])
 
 

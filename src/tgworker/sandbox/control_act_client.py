@@ -1,0 +1,57 @@
+"""The control connection's client side, as far as it is about what users do with messages that are there."""
+
+from collections.abc import Sequence
+
+from tgworker.sandbox.control_acts import (
+    ForwardMessages,
+    SendReaction,
+    UnpinAllMessages,
+    UpdatePinnedMessage,
+)
+from tgworker.sandbox.control_line import ControlLine
+from tgworker.sandbox.values import SentText
+
+
+class ActControl(ControlLine):
+    """The telephones of a sandbox in another process; see `SandboxControl`, which is one."""
+
+    async def send_reaction(
+        self, user_id: int, peer_id: int, message_id: int, *reactions: str | int, big: bool = False
+    ) -> None:
+        """React to a message as a user; with nothing he takes it back."""
+        command = SendReaction(user=user_id, peer=peer_id, message=message_id, reactions=reactions, big=big)
+        await self._ask(command, dict[str, int])
+
+    async def update_pinned_message(
+        self,
+        user_id: int,
+        peer_id: int,
+        message_id: int,
+        *,
+        unpin: bool = False,
+        silent: bool = False,
+        pm_oneside: bool = False,
+    ) -> bool:
+        """Pin a message as a user, or take its pin off; returns whether that is news."""
+        command = UpdatePinnedMessage(
+            user=user_id,
+            peer=peer_id,
+            message=message_id,
+            unpin=unpin,
+            silent=silent,
+            pm_oneside=pm_oneside,
+        )
+        return (await self._ask(command, dict[str, bool]))["news"]
+
+    async def unpin_all_messages(self, user_id: int, peer_id: int) -> int:
+        """Take all pins of a chat off; returns how many there were."""
+        return (await self._ask(UnpinAllMessages(user=user_id, peer=peer_id), dict[str, int]))["unpinned"]
+
+    async def forward_messages(
+        self, user_id: int, from_id: int, ids: Sequence[int], to_id: int, *, drop_author: bool = False
+    ) -> list[SentText]:
+        """Forward messages as a user."""
+        command = ForwardMessages(
+            user=user_id, from_peer=from_id, ids=tuple(ids), to_peer=to_id, drop_author=drop_author
+        )
+        return (await self._ask(command, dict[str, list[SentText]]))["sent"]
