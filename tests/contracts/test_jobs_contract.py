@@ -1,4 +1,4 @@
-"""Jobs of the application: claimed, handed over after a crash, ended."""
+"""History jobs of the application: claimed, handed over after a crash, ended."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,11 +11,6 @@ from tgworker.messaging.models import JobId, Position
 def history_job(inbox: Inbox, **columns: Any) -> JobId:
     values = {"telegram_id": "500", "integration_account_id": inbox.account, **columns}
     return JobId(inbox.kit.app.insert("sync_history_jobs", owner_id=OWNER, **values))
-
-
-def message_job(inbox: Inbox, action: str, **columns: Any) -> JobId:
-    values = {"integration_account_id": inbox.account, **columns}
-    return JobId(inbox.kit.app.insert("message_jobs", owner_id=OWNER, action=action, **values))
 
 
 def row(inbox: Inbox, table: str, job: JobId) -> Mapping[str, Any]:
@@ -101,64 +96,16 @@ async def test_a_history_job_counts_its_claims_since_its_last_page(kit: StoreKit
 async def test_jobs_of_accounts_that_are_not_online_wait(kit: StoreKit, inbox: Inbox) -> None:
     bob = await kit.store.add_account("bob", OWNER, "token", user_id=2)
     history_job(inbox)
-    message_job(inbox, "typing")
     assert list(await kit.store.claim_history([bob], known=())) == []
-    assert list(await kit.store.claim_jobs([bob], known=())) == []
 
 
 async def test_a_crash_leaves_nothing_in_processing(kit: StoreKit, inbox: Inbox) -> None:
     first, second = history_job(inbox), history_job(inbox)
-    typing = message_job(inbox, "typing", payload='{"conversation_id": "x"}')
     await kit.store.claim_history([inbox.account], known=())
-    await kit.store.claim_jobs([inbox.account], known=())
     heir = kit.take_over()
     # Before what is new, and whatever the heir believes to know.
     jobs = await heir.claim_history([inbox.account], known=[first], limit=5)
     assert [job.id for job in jobs] == [first, second]
-    assert [job.id for job in await heir.claim_jobs([inbox.account], known=[typing])] == [typing]
-
-
-async def test_a_job_that_its_holder_forgot_is_handed_over_again(inbox: Inbox) -> None:
-    job = message_job(inbox, "typing")
-    assert [found.id for found in await inbox.store.claim_jobs([inbox.account], known=())] == [job]
-    assert list(await inbox.store.claim_jobs([inbox.account], known=[job])) == []
-    assert [found.id for found in await inbox.store.claim_jobs([inbox.account], known=())] == [job]
-
-
-async def test_a_message_job_knows_its_message_in_telegrams_terms(inbox: Inbox) -> None:
-    await inbox.store.save_peers(inbox.account, [user(500)])
-    message = inbox.write(inbox.chat("500"), "hi")
-    await inbox.send(await inbox.claim_one(), 70)
-    job = message_job(inbox, "edit", message_id=message, payload='{"text": "hello"}')
-    (found,) = await inbox.store.claim_jobs([inbox.account], known=())
-    assert (found.id, found.action, found.to) == (job, "edit", "500")
-    assert found.telegram_ids == (70,)
-    assert found.payload == {"text": "hello"}
-    assert found.peer == user(500)
-
-
-async def test_a_job_about_a_conversation_knows_its_chat(inbox: Inbox) -> None:
-    chat = inbox.chat("500")
-    message_job(inbox, "typing", payload=f'{{"conversation_id": "{chat}"}}')
-    (found,) = await inbox.store.claim_jobs([inbox.account], known=())
-    assert (found.to, found.telegram_ids) == ("500", ())
-
-
-async def test_a_failed_job_keeps_its_reason_and_ends_once(inbox: Inbox) -> None:
-    job = message_job(inbox, "delete")
-    await inbox.store.claim_jobs([inbox.account], known=())
-    await inbox.store.finish_job(job, error="MESSAGE_DELETE_FORBIDDEN")
-    await inbox.store.finish_job(job)
-    failed = row(inbox, "message_jobs", job)
-    assert (failed["status"], failed["error_message"]) == ("failed", "MESSAGE_DELETE_FORBIDDEN")
-
-
-async def test_jobs_come_oldest_first_and_no_more_than_asked_for(inbox: Inbox) -> None:
-    jobs = [message_job(inbox, "typing") for _ in range(5)]
-    first = await inbox.store.claim_jobs([inbox.account], known=(), limit=2)
-    assert [job.id for job in first] == jobs[:2]
-    rest = await inbox.store.claim_jobs([inbox.account], known=jobs[:2])
-    assert [job.id for job in rest] == jobs[2:]
 
 
 async def test_whoever_takes_a_history_job_over_goes_on_where_it_was(kit: StoreKit, inbox: Inbox) -> None:

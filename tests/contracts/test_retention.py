@@ -76,9 +76,13 @@ async def test_what_was_sent_does_not_come_back_once_its_row_is_forgotten(inbox:
 async def test_claims_of_jobs_that_the_application_took_away_are_forgotten(inbox: Inbox) -> None:
     jobs = [
         inbox.kit.app.insert(
-            "message_jobs", owner_id=OWNER, integration_account_id=inbox.account, action="typing"
+            "message_jobs",
+            owner_id=OWNER,
+            integration_account_id=inbox.account,
+            action="mark_read",
+            payload=f'{{"conversation_id": "{inbox.chat(str(500 + number))}"}}',
         )
-        for _ in range(3)
+        for number in range(3)
     ]
     assert len(await inbox.store.claim_jobs([inbox.account], known=())) == 3
     removed, ended, kept = jobs

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 import trio
 
 from file_fakes import NoFiles
+from job_fakes import ScriptedJobs
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.errors import (
     AccountRefused,
@@ -533,7 +534,7 @@ def unpaced_gate(store: FakeStore, report: Report) -> Gate:
 # ---------------------------------------------------------------- Telegram
 
 
-class ScriptedConnection(NoFiles):
+class ScriptedConnection(NoFiles, ScriptedJobs):
     """Fills `ports.Connection`: answers at once unless told otherwise.
 
     Attributes:
@@ -552,6 +553,7 @@ class ScriptedConnection(NoFiles):
     """
 
     def __init__(self, *, connects: Peer | Exception | None = ME) -> None:
+        ScriptedJobs.__init__(self)
         self.connects = connects
         self.sends: dict[str, Outcome | Exception | None] = {}
         self.resolves: Peer | Refused | Deferred | Exception | None = PEER

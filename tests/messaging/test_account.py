@@ -38,6 +38,7 @@ from tgworker.messaging.dispatch import SLOTS, Dispatch
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.events import AccountChanged, AccountIntroduced, StoreBack, StoreUnavailable
 from tgworker.messaging.history_desk import HistoryDesks
+from tgworker.messaging.job_desk import JobDesks
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountState, Doubt, Position, Recipients, Sought
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Released, Unknown, Unresolved
@@ -74,6 +75,7 @@ class Child:
     store: FakeStore
     dispatch: Dispatch
     histories: HistoryDesks
+    jobs: JobDesks
     pulse: RecordingPulse
     report: Reports
     scope: trio.CancelScope
@@ -103,6 +105,7 @@ async def child(
         store or FakeStore(),
         Dispatch(),
         HistoryDesks(),
+        JobDesks(),
         RecordingPulse(),
         Reports(),
         trio.CancelScope(),
@@ -114,6 +117,7 @@ async def child(
         store=here.store,
         dispatch=here.dispatch,
         histories=here.histories,
+        jobs=here.jobs,
         limits=limits or Limits(),
         line_delays=line_delays,
         flood_delays=lambda n: 60.0 * n,

@@ -345,6 +345,21 @@ MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
         },
     ),
     (
+        messaging.JobFinished(ACCOUNT, JobId("7"), "edit", 2, "refused", 0.5, "MESSAGE_ID_INVALID"),
+        {
+            "level": "warning",
+            "event": "job finished",
+            "account": "a-1",
+            "operation": "job",
+            "job": "7",
+            "action": "edit",
+            "attempt": 2,
+            "outcome": "refused",
+            "duration_s": 0.5,
+            "reason": "MESSAGE_ID_INVALID",
+        },
+    ),
+    (
         messaging.HistoryRead(ACCOUNT, JobId("7"), 30, 20, 1.5, "CHANNEL_PRIVATE"),
         {
             "level": "warning",

@@ -34,6 +34,14 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
         },
     ),
     (
+        events.JobFinished(ACCOUNT, JobId("7"), "edit", 1, "done", 0.25),
+        {
+            ("tgworker_message_jobs_total", "edit", "done"): 1,
+            ("tgworker_message_job_duration_seconds_count", "done"): 1,
+            ("tgworker_message_job_duration_seconds_sum", "done"): 0.25,
+        },
+    ),
+    (
         events.FileFetched(ACCOUNT, MESSAGE, "photo", "fetched", 70_000, 0.5),
         {("tgworker_files_total", "fetched"): 1, ("tgworker_file_bytes_total",): 70_000},
     ),

@@ -8,6 +8,7 @@ from random import Random
 import trio
 
 from file_fakes import NoFiles
+from job_fakes import ScriptedJobs
 from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.models import HistoryPage, Look, Met, Peer, Position
@@ -69,10 +70,11 @@ class Judge:
         return self.ids[text]
 
 
-class JudgedLine(NoFiles):
+class JudgedLine(NoFiles, ScriptedJobs):
     """Fills what senders ask of `tgworker.messaging.ports.Connection`."""
 
     def __init__(self, judge: Judge) -> None:
+        ScriptedJobs.__init__(self)
         self._judge = judge
 
     @property

@@ -19,6 +19,7 @@ from tgworker.messaging.incoming_files import (
     NotFetched,
     WantedAvatar,
 )
+from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, FileKind
 from tgworker.messaging.models import (
@@ -354,10 +355,13 @@ class ScriptedFunctions:
 
     async def tgworker_finish_jobs(self, *, p_items: list[Json]) -> object:
         for item in p_items:
-            history = item["job_id"] in self._histories
-            finish = self._store.finish_history if history else self._store.finish_job
-            await finish(item["job_id"], error=item["error"])
+            await self._store.finish_history(item["job_id"], error=item["error"])
         return {"finished": [item["job_id"] for item in p_items], "stale": []}
+
+    async def tgworker_settle_jobs(self, *, p_items: list[Json]) -> object:
+        assert all(item.pop("fence") == FENCE for item in p_items)
+        await self._store.settle_jobs(msgspec.convert(p_items, list[JobVerdict]))
+        return {"settled": [item["job_id"] for item in p_items], "stale": []}
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):

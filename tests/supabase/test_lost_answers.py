@@ -17,6 +17,7 @@ from stack_kit import Database
 from tgworker.devstack import Fault, Stack
 from tgworker.messaging.errors import StoreAway, StoreFault
 from tgworker.messaging.incoming_files import Fetched
+from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import FileFacts, FileKind
 from tgworker.messaging.models import (
@@ -141,15 +142,16 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         columns = f"(owner_id, integration_account_id, telegram_id) values ('{OWNER}', '{account}', '500')"
         await database.sql(f"insert into sync_history_jobs {columns}")
         await database.sql(
-            "insert into message_jobs (owner_id, integration_account_id, action)"
-            f" values ('{OWNER}', '{account}', 'typing')"
+            "insert into message_jobs (owner_id, integration_account_id, action, payload)"
+            f" select '{OWNER}', '{account}', 'mark_read', jsonb_build_object('conversation_id', id)"
+            " from conversations limit 1"
         )
         assert await again(store.count_history) == 1
         (history,) = await again(lambda: store.claim_history([account], known=()))
         await again(lambda: store.save_history(history, [inbound(500, 60, "old")], []))
         await again(lambda: store.finish_history(history.id))
         (job,) = await again(lambda: store.claim_jobs([account], known=()))
-        await again(lambda: store.finish_job(job.id))
+        await again(lambda: store.settle_jobs([JobVerdict(job.id, ended=True)]))
 
         await again(lambda: heartbeat.write(Heartbeat("w", WorkerStatus.ONLINE, {}, 1, 1)))
         row = await again(lambda: heartbeat.read("w"))

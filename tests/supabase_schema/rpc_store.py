@@ -19,6 +19,7 @@ from tgworker.messaging.incoming_files import (
     NotFetched,
     WantedAvatar,
 )
+from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, FileKind, OutgoingFile
 from tgworker.messaging.models import (
@@ -33,6 +34,7 @@ from tgworker.messaging.models import (
     Doubt,
     HistoryJob,
     JobId,
+    JobMessage,
     MessageId,
     MessageJob,
     Owned,
@@ -482,7 +484,8 @@ class RpcStore:
         return int(answer["new"])
 
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
-        await self.finish_job(job_id, error=error)
+        item = {"job_id": job_id, "fence": self._jobs[job_id], "error": error}
+        self.rpc("tgworker_finish_jobs", p_items=Json([item]))
 
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
@@ -504,13 +507,19 @@ class RpcStore:
                 to=job["to"],
                 peer=_peer_or_none(job["peer"]),
                 telegram_ids=tuple(job["telegram_ids"]),
+                attempt=job["attempt"],
+                message=None if job["message"] is None else JobMessage(**job["message"]),
+                target=job["target"],
             )
             for job in jobs
         ]
 
-    async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
-        item = {"job_id": job_id, "fence": self._jobs[job_id], "error": error}
-        self.rpc("tgworker_finish_jobs", p_items=Json([item]))
+    async def count_jobs(self) -> int:
+        return int(self.rpc("tgworker_count_pending")["jobs"])
+
+    async def settle_jobs(self, verdicts: Sequence[JobVerdict]) -> None:
+        items = [{**asdict(each), "fence": self._jobs[each.job_id]} for each in verdicts]
+        self.rpc("tgworker_settle_jobs", p_items=Json(items))
 
     # Sweeper
 

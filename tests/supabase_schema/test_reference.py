@@ -28,7 +28,6 @@ STORES = (
     store_ports.HistoryQueue,
     store_ports.HistoryStore,
     store_ports.JobStore,
-    store_ports.PendingStore,
     store_ports.HeartbeatWriter,
     media_ports.OutgoingMediaStore,
     media_ports.MediaStore,

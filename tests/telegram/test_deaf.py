@@ -18,6 +18,7 @@ from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.events import AccountChanged, AccountDeaf
 from tgworker.messaging.hearing import Ears, Told, behind
 from tgworker.messaging.history_desk import HistoryDesks
+from tgworker.messaging.job_desk import JobDesks
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.listening import ClientDeaf
 from tgworker.messaging.models import AccountId, Secret
@@ -197,6 +198,7 @@ class Held:
             store=self.store,
             dispatch=Dispatch(),
             histories=HistoryDesks(),
+            jobs=JobDesks(),
             limits=Limits(),
             line_delays=lambda _: 1.0,
             flood_delays=lambda _: 60.0,

@@ -26,8 +26,8 @@ from tgworker.messaging.store_ports import (
     AccountChildStore,
     HeartbeatWriter,
     HistoryQueue,
+    JobStore,
     OutboxStore,
-    PendingStore,
     Sweeper,
 )
 from tgworker.messaging.transcoding import Transcoder
@@ -67,7 +67,7 @@ NO_SYSTEMD = Systemd()
 """Nobody is told when the worker is ready, well, or stopping."""
 
 
-class Store(AccountChildStore, OutboxStore, HistoryQueue, PendingStore, Protocol):
+class Store(AccountChildStore, OutboxStore, HistoryQueue, JobStore, Protocol):
     """Everything that the tree asks of a store."""
 
 

@@ -27,11 +27,13 @@ from tgworker.messaging.hearing import Ears
 from tgworker.messaging.heartbeat import run_heartbeat, worker_status
 from tgworker.messaging.history import run_history
 from tgworker.messaging.history_desk import HistoryDesks
+from tgworker.messaging.job_desk import JobDesks
+from tgworker.messaging.job_outcomes import verdict
+from tgworker.messaging.jobs import run_jobs
 from tgworker.messaging.leases import Nudge, run_leases
 from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatus
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
-from tgworker.messaging.pending import run_pending
 from tgworker.messaging.preparing import Preparer
 from tgworker.messaging.spool import Spool
 from tgworker.messaging.stagger import Stagger
@@ -78,6 +80,7 @@ class Worker:
         self.parts = parts
         self.dispatch = Dispatch()
         self._histories = HistoryDesks()
+        self._jobs = JobDesks()
         self.states = AccountStates()
         self._store = StoreState(parts.limits.database_s)
         self._synced = trio.Event()
@@ -95,6 +98,7 @@ class Worker:
                 store=parts.store,
                 dispatch=self.dispatch,
                 histories=self._histories,
+                jobs=self._jobs,
                 limits=parts.limits,
                 line_delays=_delays(parts.line_backoff, parts.rng),
                 flood_delays=_delays(parts.flood_backoff, parts.rng, least=0.5),
@@ -182,9 +186,9 @@ class Worker:
                 self._child(
                     "jobs",
                     partial(
-                        run_pending,
-                        table="message_jobs",
-                        count=parts.store.count_jobs,
+                        run_jobs,
+                        store=parts.store,
+                        desks=self._jobs,
                         limits=limits,
                         delays=delays,
                         report=report,
@@ -303,6 +307,15 @@ class Worker:
                 except StoreAway as error:
                     # The next start claims these rows again, with the same random_id.
                     self._report(StoreUnavailable("database.turn", str(error), 0))
+        jobs = self._jobs.unsettled()
+        if jobs:
+            with trio.move_on_after(FAREWELL_S):
+                try:
+                    await self.parts.store.settle_jobs([verdict(each) for each in jobs])
+                    self._jobs.forget(jobs)
+                except StoreAway as error:
+                    # The next start claims them again: each may be repeated.
+                    self._report(StoreUnavailable("database.settle_jobs", str(error), 0))
         leases = self.parts.leases
         if leases is not None and leases.held():
             with trio.move_on_after(FAREWELL_S):

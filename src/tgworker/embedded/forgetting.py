@@ -24,7 +24,8 @@ from tgworker_outbox where seq > :after order by seq limit :limit
 _CLAIMS = """
 select c.job_id from tgworker_job_claims c
 where not exists (select 1 from sync_history_jobs j where j.id = c.job_id and j.status = 'processing')
-    and not exists (select 1 from message_jobs j where j.id = c.job_id and j.status = 'processing')
+    and not exists (select 1 from message_jobs j
+        where j.id = c.job_id and j.status in ('pending', 'processing'))
 limit :limit
 """
 

@@ -1,12 +1,12 @@
-"""The application's tables of jobs: ``sync_history_jobs`` and ``message_jobs``."""
+"""The application's ``sync_history_jobs``, and how many jobs of either table wait."""
 
 import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
 from tgworker.embedded.peers import find_peer
-from tgworker.embedded.values import iso, json_object, to_json
-from tgworker.messaging.models import AccountId, HistoryJob, JobId, MessageJob
+from tgworker.embedded.values import iso, to_json
+from tgworker.messaging.models import AccountId, HistoryJob, JobId
 
 HISTORY = "sync_history_jobs"
 MESSAGE = "message_jobs"
@@ -33,18 +33,6 @@ from json_each(?) picked cross join sync_history_jobs j on j.id = picked.value
 cross join tgworker_job_claims k on k.job_id = j.id
 left join tgworker_gap_jobs g on g.job_id = j.id
 left join conversations c on c.id = j.conversation_id
-left join contact_identities i on i.id = c.primary_identity_id and i.type = 'telegram_user'
-order by picked.key
-"""
-
-_MESSAGE_ROWS = """
-select j.id, j.integration_account_id, j.action, j.payload, i.value,
-    (select json_group_array(k.telegram_id) from (
-        select telegram_id from tgworker_message_keys where message_id = j.message_id order by telegram_id) k)
-from json_each(?) picked cross join message_jobs j on j.id = picked.value
-left join messages m on m.id = j.message_id
-left join conversations c on c.id = coalesce(m.conversation_id,
-    case when json_valid(j.payload) then json_extract(j.payload, '$.conversation_id') end)
 left join contact_identities i on i.id = c.primary_identity_id and i.type = 'telegram_user'
 order by picked.key
 """
@@ -91,31 +79,6 @@ def claim_history(
             )
         )
     return claimed
-
-
-def claim_jobs(
-    connection: sqlite3.Connection,
-    fence: int,
-    account_ids: Collection[AccountId],
-    known: Collection[JobId],
-    limit: int,
-) -> list[MessageJob]:
-    """Claim message jobs."""
-    picked = _claim(connection, MESSAGE, fence, account_ids, known, limit)
-    return [
-        MessageJob(
-            id=JobId(job_id),
-            account_id=AccountId(account_id),
-            action=action,
-            payload=json_object(payload),
-            to=to,
-            peer=None if to is None else find_peer(connection, AccountId(account_id), to),
-            telegram_ids=tuple(_numbers(telegram_ids)),
-        )
-        for job_id, account_id, action, payload, to, telegram_ids in connection.execute(
-            _MESSAGE_ROWS, (to_json(picked),)
-        ).fetchall()
-    ]
 
 
 def add_synced(
@@ -173,8 +136,3 @@ def _claim(
         (jobs,),
     )
     return picked
-
-
-def _numbers(text: str) -> list[int]:
-    inner = text.strip("[]")
-    return [int(number) for number in inner.split(",")] if inner else []

@@ -19,6 +19,7 @@ from tgworker.embedded import (
     jobs,
     keys,
     listing,
+    message_jobs,
     owning,
     peers,
     presence,
@@ -39,6 +40,7 @@ from tgworker.embedded.values import new_id
 from tgworker.embedded.watch import FileWatch
 from tgworker.messaging.books import one_caption
 from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
+from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
@@ -495,14 +497,23 @@ class EmbeddedStore:
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
     ) -> Sequence[MessageJob]:
         """See `tgworker.messaging.store_ports.JobStore`."""
+        now = self._now()
+        if not await self._database.read(message_jobs.has_open):
+            return []
+        # (A claim that a power failure takes away is made again, and so is what was done: it is harmless.)
         return await self._write(
-            lambda connection: jobs.claim_jobs(connection, self._fence, account_ids, known, limit)
+            lambda connection: message_jobs.claim_jobs(
+                connection, self._fence, account_ids, known, limit, now
+            ),
+            durable=False,
         )
 
-    async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
+    async def settle_jobs(self, verdicts: Sequence[JobVerdict]) -> None:
         """See `tgworker.messaging.store_ports.JobStore`."""
         now = self._now()
-        await self._write(lambda connection: jobs.finish(connection, jobs.MESSAGE, job_id, error, now))
+        await self._write(
+            lambda connection: message_jobs.settle_jobs(connection, self._fence, verdicts, now), durable=False
+        )
 
     async def count_jobs(self) -> int:
         """How many message jobs are open."""

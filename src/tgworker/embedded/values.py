@@ -53,13 +53,18 @@ def to_json(value: object) -> str:
 
 def json_object(text: str | None) -> Mapping[str, Any]:
     """A JSON object that the application wrote; empty where there is none or it is something else."""
-    if not text:
-        return {}
+    return json_object_or_none(text) or {}
+
+
+def json_object_or_none(text: object) -> Mapping[str, Any] | None:
+    """A JSON object that the application wrote; ``None`` for anything else."""
+    if not isinstance(text, str) or not text:
+        return None
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def random_id(message_id: MessageId, part: int) -> int:

@@ -204,6 +204,7 @@ class _Child:
                 account_id, lambda: connection.text_limit, lambda: connection.caption_limit
             ) as desk,
             context.histories.open(account_id) as histories,
+            context.jobs.open(account_id) as jobs,
         ):
             desk.halt(halted=not recipients.introduced, by=INTRODUCTION)
             self._stand(self._gate.attach(desk), user_id=me.chat_id)
@@ -219,5 +220,6 @@ class _Child:
                 connection=connection,
                 desk=desk,
                 histories=histories,
+                jobs=jobs,
             )
             return await crew.run(introduced=recipients.introduced)

@@ -10,6 +10,7 @@ from tgworker.messaging.events import Report
 from tgworker.messaging.fetching import FetchPlan
 from tgworker.messaging.hearing import Ears
 from tgworker.messaging.history_desk import HistoryDesks
+from tgworker.messaging.job_desk import JobDesks
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.pacing import PUBLISHED, Rates
@@ -31,6 +32,7 @@ class AccountContext:
         store: Where positions, peers and what arrives are kept.
         dispatch: Where claimed attempts come from, and outcomes go to.
         histories: Where claimed history jobs come from.
+        jobs: Where claimed message jobs come from, and what became of them goes to.
         limits: The deadlines.
         line_delays: Backoff between two lines.
         flood_delays: Backoff while Telegram takes no connections from here: a class of its own, in minutes.
@@ -52,6 +54,7 @@ class AccountContext:
     store: AccountChildStore
     dispatch: Dispatch
     histories: HistoryDesks
+    jobs: JobDesks
     limits: Limits
     line_delays: Delays
     flood_delays: Delays

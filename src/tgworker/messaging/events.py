@@ -127,6 +127,22 @@ class HistoryRead:
 
 
 @dataclass(frozen=True, slots=True)
+class JobFinished:
+    """An attempt of a message job ended: ``done``, ``refused``, or to be repeated.
+
+    ``outcome`` is the outcome's class in lower case, ``reason`` Telegram's word or ours.
+    """
+
+    account: AccountId
+    job: JobId
+    action: str
+    attempt: int
+    outcome: str
+    duration_s: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileFetched:
     """A file of a message was ``fetched`` and kept, is tried again ``later``, or is ``left``, and why."""
 
@@ -185,6 +201,7 @@ Event = (
     | HistoryMissed
     | AccountDeaf
     | HistoryRead
+    | JobFinished
     | FileFetched
     | HeartbeatWritten
     | HeartbeatMissed
@@ -205,6 +222,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     HistoryMissed,
     AccountDeaf,
     HistoryRead,
+    JobFinished,
     FileFetched,
     HeartbeatWritten,
     HeartbeatMissed,

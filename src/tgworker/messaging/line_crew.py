@@ -17,6 +17,8 @@ from tgworker.messaging.history_desk import HistoryDesk
 from tgworker.messaging.history_reader import HistoryReader
 from tgworker.messaging.inbound import run_inbound
 from tgworker.messaging.introducing import introduce
+from tgworker.messaging.job_desk import JobDesk
+from tgworker.messaging.job_doing import AT_ONCE, JobDoer
 from tgworker.messaging.keepalive import keep_alive
 from tgworker.messaging.listening import listen
 from tgworker.messaging.models import AccountId
@@ -48,6 +50,7 @@ class LineCrew:
         connection: The line.
         desk: The attempts.
         histories: The history jobs.
+        jobs: The message jobs.
     """
 
     account_id: AccountId
@@ -61,6 +64,7 @@ class LineCrew:
     connection: Connection
     desk: Desk
     histories: HistoryDesk
+    jobs: JobDesk
 
     async def run(self, *, introduced: bool) -> TelegramAway:
         """Run everything that needs the line, until one part says that the line is lost."""
@@ -146,6 +150,21 @@ class LineCrew:
                 tell_files=bell.ring,
             )
             nursery.start_soon(end_with, history.run, name="history")
+            doer = JobDoer(
+                self.account_id,
+                self.side,
+                desk=self.jobs,
+                sends=desk,
+                gate=self.gate,
+                connection=connection,
+                store=context.store,
+                limits=context.limits,
+                outage=self.new_outage(),
+                report=context.report,
+                format_text=context.telegram.format_text,
+            )
+            for number in range(AT_ONCE):
+                nursery.start_soon(end_with, doer.run, name=f"jobs {number}")
             nursery.start_soon(
                 partial(
                     run_naming,

@@ -381,26 +381,52 @@ class HistoryPage:
 
 
 @dataclass(frozen=True, slots=True)
+class JobMessage:
+    """The message that a `MessageJob` is about, as the store knows it.
+
+    Attributes:
+        type: What the application calls it: ``text``, ``photo``, …
+        state: Its state in the outbox; ``None`` if it is not there: it came in, was written on another
+            device, or was sent long ago.
+        error: Why it ended as it did, if it did not go well.
+        parts: How many messages of Telegram it is, as far as that is known.
+        files: How many of them, the first ones, carry a file.
+    """
+
+    type: str
+    state: str | None = None
+    error: str | None = None
+    parts: int = 1
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MessageJob:
     """A claimed row of ``message_jobs``: something to be done about a message or its chat.
 
     Attributes:
         id: The row's id.
         account_id: The account that does it.
-        action: ``edit``, ``delete`` or ``typing``; what else stands there is refused by the worker.
-        payload: What the action needs, as the table holds it.
-        to: Whom the chat is with, as in `Attempt`; ``None`` if the row names no message and no chat.
+        action: What is to be done, as the row says; what nobody knows is refused by the worker.
+        payload: What the action needs, as the table holds it; ``None``: it is no JSON object, or too large.
+        to: Whom the chat is with, as in `Attempt`; ``None``: nobody of Telegram's.
         peer: The chat as this account may address it, if the store knows it.
-        telegram_ids: Telegram's ids of the message, one for each part; empty while it has none.
+        telegram_ids: Telegram's ids of the message, one for each part, in order; empty while it has none.
+        attempt: Which attempt this is, from 1.
+        message: What is known of the message; ``None``: the job is about a chat.
+        target: With whom the conversation is that the payload names beside a message, as ``to``.
     """
 
     id: JobId
     account_id: AccountId
     action: str
-    payload: Mapping[str, Any] = field(repr=False)
+    payload: Mapping[str, Any] | None = field(repr=False)
     to: str | None = field(repr=False)
     peer: Peer | None
     telegram_ids: tuple[int, ...]
+    attempt: int = 1
+    message: JobMessage | None = None
+    target: str | None = field(default=None, repr=False)
 
 
 class WorkerStatus(StrEnum):

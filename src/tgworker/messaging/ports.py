@@ -11,6 +11,7 @@ import trio
 
 from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.hearing import Heard, Told
+from tgworker.messaging.job_ports import JobConnection
 from tgworker.messaging.media_ports import MediaConnection
 from tgworker.messaging.models import Account, AccountId, HistoryPage, Look, Met, Peer, Position, Secret
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused
@@ -96,7 +97,7 @@ class Vault(Protocol):
         ...
 
 
-class Connection(MediaConnection, Protocol):
+class Connection(MediaConnection, JobConnection, Protocol):
     """One account's line to Telegram. Disposable: after any doubt, close it and open a new one."""
 
     async def connect(self, position: Position | None, peers: Sequence[Peer]) -> Peer:

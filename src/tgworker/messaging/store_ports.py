@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT
 from tgworker.messaging.media_ports import MediaStore, OutgoingMediaStore
@@ -239,18 +240,6 @@ class IntroductionStore(InboundStore, RecipientStore, Protocol):
     """What an introduction needs of a store."""
 
 
-class PendingStore(Protocol):
-    """How much waits in the tables of jobs."""
-
-    async def count_history(self) -> int:
-        """Rows of ``sync_history_jobs`` that are pending."""
-        ...
-
-    async def count_jobs(self) -> int:
-        """Rows of ``message_jobs`` that are pending."""
-        ...
-
-
 class Sweeper(Protocol):
     """Keeps a store small and right: retention, repairs."""
 
@@ -331,14 +320,26 @@ class AccountChildStore(
 class JobStore(Protocol):
     """Things to be done about messages (``message_jobs``)."""
 
+    async def count_jobs(self) -> int:
+        """How many are pending or being processed."""
+        ...
+
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
     ) -> Sequence[MessageJob]:
-        """Claim up to ``limit`` pending jobs, oldest first; handed over again as in `HistoryStore`."""
+        """Claim up to ``limit`` jobs of these accounts that may be done now; they are ``processing`` then.
+
+        One of each conversation at a time, oldest first; ``typing`` by itself. One whose message waits to be
+        sent, or whose id Telegram has not told yet, waits with it and holds nobody else up. Handed over again
+        first: jobs that were claimed under an older fence, or under this one but are not in ``known``.
+
+        Whatever accounts are given: a ``delete`` of a message of which nothing has left cancels it, and what
+        nobody can do (another owner's, no account, too late) fails.
+        """
         ...
 
-    async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
-        """End a job: ``completed``, or ``failed`` with its reason."""
+    async def settle_jobs(self, verdicts: Sequence[JobVerdict]) -> None:
+        """Write what became of claimed jobs; nothing of those that another has claimed since then."""
         ...
 
 

@@ -48,6 +48,8 @@ _OUTCOME_LEVELS: Final[Mapping[str, Level]] = {
     "unsure": "warning",
 }
 
+_JOB_LEVELS: Final[Mapping[str, Level]] = {"done": "debug", "refused": "warning", "unknown": "warning"}
+
 IN_ORDER: Final = frozenset({Verdict.RETURNED, Verdict.STOPPED})
 """How a child ends when nothing is wrong."""
 
@@ -228,6 +230,8 @@ def messaging_level(event: messaging.Event) -> Level:
             return "debug"
         case messaging.RecipientSought():
             return "info" if event.outcome == "found" else "warning"
+        case messaging.JobFinished():
+            return _JOB_LEVELS.get(event.outcome, "info")
         case messaging.FileFetched():
             return "info" if event.outcome == "fetched" else "warning"
         case messaging.HistoryRead() | messaging.AccountIntroduced():
@@ -256,6 +260,8 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
             fields["operation"] = "send"
         case messaging.HistoryRead():
             fields["operation"] = "history"
+        case messaging.JobFinished():
+            fields["operation"] = "job"
         case messaging.FileFetched():
             fields["operation"] = "fetch"
         case messaging.RecipientSought() | messaging.AccountIntroduced():

@@ -15,6 +15,9 @@ INGEST_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 OUTCOMES: Final = ("sent", "deferred", "refused", "unknown", "unsure", "unresolved", "released")
 """What may become of an attempt to send."""
 
+JOB_OUTCOMES: Final = ("done", "deferred", "refused", "unknown", "released")
+"""What may become of an attempt at a message job."""
+
 _OUTCOMES: Final = tuple((outcome,) for outcome in OUTCOMES)
 
 
@@ -83,6 +86,18 @@ class MessagingMetrics:
             ["result"],
             known=[("completed",), ("failed",)],
         )
+        self._jobs = Counter(
+            "tgworker_message_jobs_total",
+            "Attempts at message jobs that ended, by action and outcome.",
+            ["action", "outcome"],
+        )
+        self._job_s = Histogram(
+            "tgworker_message_job_duration_seconds",
+            "How long attempts at message jobs took, by outcome.",
+            ["outcome"],
+            bounds=SEND_BOUNDS_S,
+            known=tuple((outcome,) for outcome in JOB_OUTCOMES),
+        )
         self._files = Counter(
             "tgworker_files_total",
             "Files of messages that were to be fetched, by what became of them.",
@@ -127,6 +142,8 @@ class MessagingMetrics:
             self._deaf,
             self._history,
             self._history_jobs,
+            self._jobs,
+            self._job_s,
             self._files,
             self._file_bytes,
             self._written,
@@ -161,6 +178,9 @@ class MessagingMetrics:
                 self._history.add("new", by=event.new)
                 self._history.add("known", by=event.messages - event.new)
                 self._history_jobs.add("completed" if event.error is None else "failed")
+            case events.JobFinished():
+                self._jobs.add(event.action, event.outcome)
+                self._job_s.observe(event.duration_s, event.outcome)
             case events.FileFetched():
                 self._files.add(event.outcome)
                 self._file_bytes.add(by=event.size)

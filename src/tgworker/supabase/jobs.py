@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import trio
 
-from tgworker.messaging.models import AccountId, HistoryJob, JobId, MessageJob
+from tgworker.messaging.job_outcomes import JobVerdict
+from tgworker.messaging.models import AccountId, HistoryJob, JobId, JobMessage, MessageJob
 from tgworker.messaging.values import storable
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.rest import Rest
@@ -35,10 +36,21 @@ class _History(_Job):
     tries: int
 
 
+class _About(Row):
+    type: str
+    state: str | None
+    error: str | None
+    parts: int
+    files: int
+
+
 class _Message(_Job):
+    attempt: int
     action: str
-    payload: dict[str, Any]
+    payload: dict[str, Any] | None
     telegram_ids: list[int]
+    message: _About | None
+    target: str | None
 
 
 class _Histories(Row):
@@ -54,6 +66,11 @@ _Jobs = TypeVar("_Jobs", _Histories, _Messages)
 
 class _Finished(Row):
     finished: list[JobId]
+    stale: list[JobId]
+
+
+class _Settled(Row):
+    settled: list[JobId]
     stale: list[JobId]
 
 
@@ -118,18 +135,41 @@ class Jobs:
                 to=row.to,
                 peer=None if row.peer is None else row.peer.peer(),
                 telegram_ids=tuple(row.telegram_ids),
+                attempt=row.attempt,
+                message=_about(row.message),
+                target=row.target,
             )
             for row in answer.jobs
         ]
 
     async def finish(self, job_id: JobId, *, error: str | None = None) -> None:
-        """See the ports: ``finish_history`` and ``finish_job``."""
+        """See the port ``finish_history``."""
         fence = self._fences.get(job_id)
         if fence is None:
             return  # it ended already, or was never ours
         item = {"job_id": job_id, "fence": fence, "error": None if error is None else storable(error)}
         await self._rest.call("tgworker_finish_jobs", {"p_items": [item]}, _Finished)
         self._fences.pop(job_id, None)
+
+    async def settle_jobs(self, verdicts: Sequence[JobVerdict]) -> None:
+        """See the port."""
+        items = [
+            {
+                "job_id": each.job_id,
+                "fence": self._fences[each.job_id],
+                "ended": each.ended,
+                "error": None if each.error is None else storable(each.error),
+                "retry_after_s": each.retry_after_s,
+                "was_tried": each.was_tried,
+            }
+            for each in verdicts
+            if each.job_id in self._fences  # others ended already, or were never ours
+        ]
+        if not items:
+            return
+        await self._rest.call("tgworker_settle_jobs", {"p_items": items}, _Settled)
+        for each in verdicts:
+            self._fences.pop(each.job_id, None)
 
     async def count_history(self) -> int:
         """See the port."""
@@ -158,7 +198,7 @@ class Jobs:
         answer: type[_Jobs],
     ) -> _Jobs:
         fences = self._leases.fences(account_ids)
-        if not fences:
+        if not fences and answer is _Histories:
             return answer([])
         claimed = await self._rest.call(
             function,
@@ -172,3 +212,7 @@ class Jobs:
         )
         self._fences.update((row.job_id, row.fence) for row in claimed.jobs)
         return claimed
+
+
+def _about(row: _About | None) -> JobMessage | None:
+    return None if row is None else JobMessage(row.type, row.state, row.error, row.parts, row.files)

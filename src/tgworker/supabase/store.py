@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
+from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
@@ -56,8 +57,7 @@ class SupabaseStore:
     """One project's store.
 
     Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `MediaStore`, `DoubtStore`,
-    `PresenceStore`, `WaitStore`, `HistoryStore`, `JobStore`, `PendingStore`, `Sweeper`, `AccountBook` and
-    `OutboxBook`.
+    `PresenceStore`, `WaitStore`, `HistoryStore`, `JobStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
 
     Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
     outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
@@ -264,7 +264,7 @@ class SupabaseStore:
         await self._jobs.finish(job_id, error=error)
 
     async def count_history(self) -> int:
-        """See `tgworker.messaging.store_ports.PendingStore`."""
+        """See `tgworker.messaging.store_ports.HistoryQueue`."""
         return await self._jobs.count_history()
 
     # JobStore
@@ -275,12 +275,12 @@ class SupabaseStore:
         """See `tgworker.messaging.store_ports.JobStore`."""
         return await self._jobs.claim_jobs(account_ids, known=known, limit=limit)
 
-    async def finish_job(self, job_id: JobId, *, error: str | None = None) -> None:
+    async def settle_jobs(self, verdicts: Sequence[JobVerdict]) -> None:
         """See `tgworker.messaging.store_ports.JobStore`."""
-        await self._jobs.finish(job_id, error=error)
+        await self._jobs.settle_jobs(verdicts)
 
     async def count_jobs(self) -> int:
-        """See `tgworker.messaging.store_ports.PendingStore`."""
+        """See `tgworker.messaging.store_ports.JobStore`."""
         return await self._jobs.count_jobs()
 
     # Sweeper

@@ -11,8 +11,9 @@ from telethon.errors import BadMessageError, RPCError, TypeNotFoundError
 from telethon.tl import functions, types
 
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
-from tgworker.messaging.formatted import Entity
+from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.hearing import Heard, Told
+from tgworker.messaging.job_outcomes import JobAnswer
 from tgworker.messaging.media import PartialUpload
 from tgworker.messaging.media_ports import MediaMessage, PartsForgotten, RemoteFile
 from tgworker.messaging.models import AccountId, AccountState, HistoryPage, Look, Met, Peer, Position, Secret
@@ -44,6 +45,7 @@ from tgworker.telegram.looking import look_aio
 from tgworker.telegram.loss import CLOSED, FLOODED, KEY_DOUBTED, Loss
 from tgworker.telegram.markup import entities_for
 from tgworker.telegram.media_line import MediaLine
+from tgworker.telegram.message_jobs import JobLine
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
 from tgworker.telegram.quiet_log import QuietLogger
@@ -105,6 +107,7 @@ class TelethonConnection:
         self._comparison: Comparison | None = None
         self._sender: Sender | None = None
         self._media: MediaLine | None = None
+        self._jobs: JobLine | None = None
         self._intake = Intake(
             self._inbox,
             self._book,
@@ -171,6 +174,39 @@ class TelethonConnection:
     def download(self, file: RemoteFile, *, begin: int = 0) -> AbstractAsyncContextManager[LineDownload]:
         """See the port."""
         return self._ready_media().download(file, begin)
+
+    async def edit(self, peer: Peer, telegram_id: int, text: FormattedText) -> JobAnswer:
+        """See the port."""
+        entities = entities_for(text.entities, self._input_user)
+        return await self._cross(self._ready_jobs().edit_aio, peer, telegram_id, text, entities)
+
+    async def delete(self, peer: Peer, telegram_ids: Sequence[int], *, for_both: bool) -> JobAnswer:
+        """See the port."""
+        return await self._cross(self._ready_jobs().delete_aio, peer, telegram_ids, for_both)
+
+    async def mark_read(self, peer: Peer, *, up_to: int) -> JobAnswer:
+        """See the port."""
+        return await self._cross(self._ready_jobs().mark_read_aio, peer, up_to)
+
+    async def set_typing(self, peer: Peer) -> JobAnswer:
+        """See the port."""
+        return await self._cross(self._ready_jobs().set_typing_aio, peer)
+
+    async def react(self, peer: Peer, telegram_id: int, emoji: str | None) -> JobAnswer:
+        """See the port."""
+        return await self._cross(self._ready_jobs().react_aio, peer, telegram_id, emoji)
+
+    async def pin(
+        self, peer: Peer, telegram_id: int, *, pinned: bool, notify: bool, for_both: bool
+    ) -> JobAnswer:
+        """See the port."""
+        return await self._cross(self._ready_jobs().pin_aio, peer, telegram_id, pinned, notify, for_both)
+
+    async def forward(
+        self, peer: Peer, telegram_ids: Sequence[int], to: Peer, random_ids: Sequence[int]
+    ) -> JobAnswer:
+        """See the port."""
+        return await self._cross(self._ready_jobs().forward_aio, peer, telegram_ids, to, random_ids)
 
     async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
         """See the port."""
@@ -343,6 +379,7 @@ class TelethonConnection:
         self._resolver = Resolver(client, self._book)
         self._comparison = Comparison(client, self._book, self._inbox)
         self._sender = Sender(client)
+        self._jobs = JobLine(client)
         self._media = MediaLine(
             client,
             self._sender,
@@ -366,6 +403,11 @@ class TelethonConnection:
         client, _, _ = self._ready()
         log_at = position_of(client._message_box.session_state())
         return await self._ready_media().send_aio(peer, messages, log_at)
+
+    def _ready_jobs(self) -> JobLine:
+        if self._jobs is None:
+            raise TelegramAway("not connected")
+        return self._jobs
 
     def _ready_media(self) -> MediaLine:
         if self._media is None:

@@ -343,7 +343,9 @@ end;
 -- Which worker holds a job of `sync_history_jobs` or `message_jobs`.
 create table tgworker_job_claims (
     job_id text primary key not null,
-    fence integer not null,
+    fence integer, -- of the last claim; null: nobody's now
+    attempts integer not null default 0, -- so often it was tried, this claim included
+    not_before real, -- it is tried again then
     below integer not null default 0, -- a history was read down to this id; 0: nothing was read yet
     seen integer not null default 0, -- so many messages
     total integer, -- so many the chat has, as Telegram said with the last page

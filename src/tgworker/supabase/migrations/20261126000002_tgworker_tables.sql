@@ -300,8 +300,11 @@ create table if not exists public.tgworker_removed_accounts (
 -- Which worker holds a job of `sync_history_jobs` or `message_jobs`.
 create table if not exists public.tgworker_job_claims (
     job_id uuid primary key,
-    integration_account_id uuid not null,
-    fence bigint not null,
+    seq bigint not null generated always as identity, -- the order in which they were seen first
+    integration_account_id uuid, -- of the last claim
+    fence bigint, -- of the last claim; null: nobody's now
+    attempts integer not null default 0, -- so often it was tried, this claim included
+    not_before timestamptz, -- it is tried again then
     below bigint not null default 0, -- a history was read down to this id; 0: nothing was read yet
     seen integer not null default 0, -- so many messages
     total bigint, -- so many the chat has, as Telegram said with the last page

@@ -97,41 +97,262 @@ begin
     return jsonb_build_object('jobs', v_answer);
 end $$;
 
+-- JobStore: every job of these accounts, and of none, that has not ended, and what it hangs on.
+--
+-- account    the job's, else its message's, else its conversation's last, else its owner's only active one
+-- never      why nobody will ever do it; no account needs to be online for that
+-- waits      its message is not sent yet, or its id is not known yet
+-- lane       what it keeps its order in: its conversation. Typing has one of its own: nothing depends on it
+--
+-- Those of another channel's accounts, and on an adopted database those of the old worker's, are not among them. It reads
+-- every job that is open: they are few, or the application does not look at what becomes of them.
+create or replace function public.tgworker_open_jobs(p_accounts uuid[], p_now timestamptz)
+returns table (id uuid, seq bigint, action text, message_id uuid, conversation_id uuid, account uuid, fence bigint,
+    not_before timestamptz, pending boolean, never text, waits boolean, cancellable boolean, lane text)
+language sql volatile set search_path = pg_catalog, public, pg_temp
+as $$
+    select j.id, k.seq, j.action::text, j.message_id, c.id, w.account, k.fence, k.not_before, j.status = 'pending',
+        case
+            when w.account is null then 'no account: its message and chat had none, and its owner has not just one'
+            when a.id is null then 'its account does not exist'
+            when a.owner_id is distinct from j.owner_id then 'its account belongs to another owner'
+            when j.message_id is not null and m.id is null then 'its message does not exist'
+            when m.owner_id is distinct from j.owner_id and m.id is not null then 'its message belongs to another owner'
+            when m.channel::text <> 'telegram' then 'its message is not on Telegram'
+            when m.id is null and c.id is null and s.chat is not null then 'its conversation does not exist'
+            when m.id is null and c.id is null then 'it names no message and no conversation'
+            when m.id is null and c.owner_id is distinct from j.owner_id
+            then 'its conversation belongs to another owner'
+            when j.action = 'typing' and j.created_at < p_now - interval '10 s'
+            then 'it came too late: typing is worth nothing after 10 s'
+            when k.attempts >= 10
+            then format('given up: the worker ended %s times while it had it in hand', k.attempts)
+            -- Somebody else, the old worker perhaps, has left it like this. Nobody counts on it any more.
+            when j.status = 'processing' and k.attempts = 0 and j.created_at < p_now - interval '1 day'
+            then 'given up: somebody has left it in processing for more than a day'
+        end,
+        j.action in ('edit', 'delete', 'react', 'pin', 'unpin', 'forward')
+            and coalesce(o.state in ('waiting', 'resolving', 'deferred', 'held', 'sending')
+                -- So long after it was sent an id may still become known.
+                or o.state = 'sent' and o.settled_at > p_now - interval '15 min' and coalesce(o.parts, 1) > (
+                    select count(*) from public.tgworker_outbox_parts p
+                    where p.message_id = o.message_id and p.telegram_id is not null), false),
+        j.action = 'delete' and o.cancel_asked_at is null
+            and coalesce(o.state in ('waiting', 'resolving', 'deferred', 'held', 'sending'), false),
+        c.id::text || case when j.action = 'typing' then ' typing' else '' end
+    from public.message_jobs j
+    join public.tgworker_job_claims k on k.job_id = j.id
+    left join public.messages m on m.id = j.message_id
+    left join public.tgworker_outbox o on o.message_id = j.message_id
+    cross join lateral (select case when jsonb_typeof(j.payload) = 'object'
+        then j.payload ->> 'conversation_id' end as chat) s
+    left join public.conversations c on c.id = coalesce(m.conversation_id, case
+        when s.chat ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then s.chat::uuid end)
+    cross join lateral (select coalesce(j.integration_account_id, m.integration_account_id, o.integration_account_id,
+        (select l.integration_account_id from public.messages l
+            join public.integration_accounts b on b.id = l.integration_account_id and b.type = 'telegram_user'
+            where l.conversation_id = c.id order by l.sent_at desc nulls last limit 1),
+        (select (array_agg(b.id))[1] from public.integration_accounts b
+            where b.owner_id = j.owner_id and b.type = 'telegram_user' and (b.is_active or exists (
+                select from public.tgworker_accounts t where t.integration_account_id = b.id and t.owner_switch))
+            having count(*) = 1)) as account) w
+    left join public.integration_accounts a on a.id = w.account
+    where j.status in ('pending', 'processing')
+        and (j.integration_account_id = any (p_accounts) or j.integration_account_id is null)
+        and (a.id is null or a.type = 'telegram_user')
+        and (m.id is null or m.channel::text = 'telegram' or j.integration_account_id is not null)
+        and (not public.tgworker_is_adopted() or coalesce(public.tgworker_is_ours(w.account), false))
+$$;
+
+-- Ends jobs.
+create or replace function public.tgworker_end_jobs(p_ids uuid[], p_errors text[], p_now timestamptz) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if coalesce(cardinality(p_ids), 0) = 0 then
+        return;
+    end if;
+    update public.message_jobs j
+    set status = case when e.error is null then 'completed' else 'failed' end, error_message = e.error,
+        processed_at = p_now
+    from unnest(p_ids, p_errors) e (id, error)
+    where j.id = e.id and j.status in ('pending', 'processing');
+    delete from public.tgworker_job_claims where job_id = any (p_ids);
+end $$;
+
 -- JobStore.claim_jobs
 --
--- As tgworker_claim_history.
--- answer  {"jobs": [{"job_id", "account", "fence", "action", "payload", "to", "peer", "telegram_ids"}]}
---         to and peer are null for a job that names neither a message nor a conversation
+-- p_accounts  [{"account", "fence"}]: accounts whose lease p_holder has, and that take more jobs
+-- p_known     ids of jobs that this worker has in hand; others that are claimed are handed over again
+-- answer      {"jobs": [{"job_id", "account", "fence", "attempt", "action", "payload", "to", "peer", "telegram_ids",
+--              "message", "target"}]}
+--              payload: null for one that is no object, or larger than 256 KiB; to and peer: null where its chat is none
+--              of Telegram's; message: null, or {"type", "state", "error", "parts", "files"}; target: with whom the
+--              conversation is that the payload names beside a message
+--
+-- One of each conversation at a time, in the order in which they were seen first: that of created_at, and of their
+-- insertion. A delete of a message of which nothing has left cancels it, and ends; what nobody can do fails.
 create or replace function public.tgworker_claim_jobs(
     p_holder uuid, p_accounts jsonb, p_known uuid[] default '{}', p_limit integer default 20) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    v_jobs uuid[] := public.tgworker_take_jobs('message_jobs', p_holder, p_accounts, p_known, p_limit);
+    v_now timestamptz := public.tgworker_now();
+    v_held uuid[];
+    v_fences bigint[];
+    v_own uuid[];
+    v_ids uuid[];
+    v_errors text[];
+    v_messages uuid[];
+    v_jobs uuid[];
 begin
+    select coalesce(array_agg(l.integration_account_id), '{}'), coalesce(array_agg(l.fence), '{}') into v_held, v_fences
+    from jsonb_to_recordset(p_accounts) s (account uuid, fence bigint)
+    join public.tgworker_leases l on l.integration_account_id = s.account and l.fence = s.fence
+    where l.holder = p_holder and l.expires_at > v_now;
+    -- Those of accounts that nobody holds, too: what is to be refused or taken back needs no line.
+    v_own := array(select a.id from public.integration_accounts a
+        where a.type = 'telegram_user' and not exists (
+            select from public.tgworker_leases l where l.integration_account_id = a.id
+                and l.expires_at > v_now and l.holder <> p_holder));
+    -- Seen: from now on they have their place in the order, and wake nobody who waits for work.
+    insert into public.tgworker_job_claims (job_id, integration_account_id)
+    select j.id, j.integration_account_id from public.message_jobs j
+    where j.status in ('pending', 'processing')
+        and (j.integration_account_id = any (v_own) or j.integration_account_id is null)
+        and not exists (select from public.tgworker_job_claims k where k.job_id = j.id)
+    order by j.created_at, j.ctid
+    on conflict (job_id) do nothing;
+    if not exists (select from public.message_jobs j where j.status in ('pending', 'processing')
+        and (j.integration_account_id = any (v_own) or j.integration_account_id is null))
+    then
+        return '{"jobs": []}';
+    end if;
+
+    select array_agg(o.message_id order by o.seq) into v_messages
+    from public.tgworker_open_jobs(v_own, v_now) o where o.cancellable and o.never is null;
+    if v_messages is not null then
+        perform public.tgworker_cancel(v_messages, 'cancelled');
+    end if;
+    select array_agg(o.id), array_agg(o.never) into v_ids, v_errors
+    from public.tgworker_open_jobs(v_own, v_now) o
+    where (o.never is not null and not exists (
+            -- (What this very worker has in hand it brings to its end.)
+            select from public.tgworker_leases l
+            where l.integration_account_id = o.account and l.fence = o.fence and l.expires_at > v_now))
+        or (o.action = 'delete' and o.message_id = any (v_messages) and exists (
+            select from public.tgworker_outbox b where b.message_id = o.message_id and b.state = 'cancelled'));
+    perform public.tgworker_end_jobs(v_ids, v_errors, v_now);
+
+    with heads as materialized (
+        select distinct on (o.lane) o.id, o.seq, o.account, o.fence, o.not_before, o.pending
+        from public.tgworker_open_jobs(v_own, v_now) o
+        where not o.waits
+        order by o.lane, o.seq
+    ), picked as materialized (
+        select h.id, h.seq, h.pending, h.account, f.fence
+        from heads h
+        join unnest(v_held, v_fences) f (account, fence) on f.account = h.account
+        join public.message_jobs j on j.id = h.id
+        where (h.not_before is null or h.not_before <= v_now)
+            and (h.fence is distinct from f.fence or h.id <> all (p_known))
+        order by h.pending, h.seq limit p_limit
+        for update of j skip locked
+    ), claimed as (
+        update public.tgworker_job_claims k
+        -- (The same claim again, because its answer was lost or its holder forgot it, is no new attempt.)
+        set attempts = k.attempts + case when k.fence is distinct from p.fence then 1 else 0 end,
+            fence = p.fence, integration_account_id = p.account, not_before = null
+        from picked p where k.job_id = p.id
+    ), taken as (
+        update public.message_jobs j set status = 'processing' from picked p where j.id = p.id and p.pending
+    )
+    select array_agg(p.id order by p.pending, p.seq) into v_jobs from picked p;
+
     return jsonb_build_object('jobs', coalesce((
-        select jsonb_agg(jsonb_build_object('job_id', j.id, 'account', j.integration_account_id, 'fence', c.fence,
-            'action', j.action, 'payload', case when jsonb_typeof(j.payload) = 'object' then j.payload else '{}' end,
-            'to', i.value,
-            'peer', public.tgworker_peer(j.integration_account_id,
-                public.tgworker_chat_of(j.integration_account_id, i.value)),
-            'telegram_ids', coalesce((select jsonb_agg(t.telegram_id order by t.telegram_id)
-                from public.tgworker_message_keys t
-                where t.message_id = j.message_id and t.scope = j.integration_account_id), case
-                -- The old worker's messages have no keys until Telegram tells of them again.
-                when m.external_message_id ~ '^[0-9]{1,18}$'
-                then jsonb_build_array(m.external_message_id::bigint) else '[]' end)
-            ) order by k.n)
-        from unnest(v_jobs) with ordinality k (id, n)
-        join public.message_jobs j on j.id = k.id
-        join public.tgworker_job_claims c on c.job_id = j.id
+        select jsonb_agg(jsonb_build_object('job_id', j.id, 'account', k.integration_account_id, 'fence', k.fence,
+            'attempt', k.attempts, 'action', coalesce(j.action::text, ''),
+            'payload', case when j.payload is null then '{}'::jsonb
+                when jsonb_typeof(j.payload) = 'object' and length(j.payload::text) <= 262144 then j.payload end,
+            'to', w.recipient,
+            'peer', public.tgworker_peer(k.integration_account_id,
+                public.tgworker_chat_of(k.integration_account_id, w.recipient)),
+            'telegram_ids', coalesce(
+                (select jsonb_agg(p.telegram_id order by p.part) from public.tgworker_outbox_parts p
+                    where p.message_id = j.message_id and p.telegram_id is not null),
+                (select jsonb_agg(t.telegram_id order by t.telegram_id) from public.tgworker_message_keys t
+                    where t.message_id = j.message_id and t.scope = k.integration_account_id),
+                -- What the old worker sent has no keys until Telegram tells of it again.
+                case when m.external_message_id ~ '^[0-9]{1,18}$'
+                then jsonb_build_array(m.external_message_id::bigint) else '[]' end),
+            'message', case when m.id is not null then jsonb_build_object('type', coalesce(m.message_type::text, 'text'),
+                'state', o.state, 'error', o.error, 'parts', coalesce(o.parts, 1),
+                'files', case when o.state is null then case when m.message_type::text = 'text' then 0 else 1 end
+                    when jsonb_typeof(o.files) = 'array' then jsonb_array_length(o.files) else 0 end) end,
+            'target', (select x.value from public.conversations d
+                join public.contact_identities x on x.id = d.primary_identity_id and x.type = 'telegram_user'
+                where m.id is not null and d.owner_id = j.owner_id and d.id = s.chat)
+            ) order by q.n)
+        from unnest(v_jobs) with ordinality q (id, n)
+        join public.message_jobs j on j.id = q.id
+        join public.tgworker_job_claims k on k.job_id = j.id
         left join public.messages m on m.id = j.message_id
-        left join public.conversations v on v.id = coalesce(m.conversation_id, case
-            when j.payload ->> 'conversation_id' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
-            then (j.payload ->> 'conversation_id')::uuid end)
+        left join public.tgworker_outbox o on o.message_id = j.message_id
+        cross join lateral (select case when jsonb_typeof(j.payload) = 'object' and j.payload ->> 'conversation_id'
+            ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+            then (j.payload ->> 'conversation_id')::uuid end as chat) s
+        left join public.conversations v on v.id = coalesce(m.conversation_id, s.chat)
         left join public.contact_identities i on i.id = v.primary_identity_id and i.type = 'telegram_user'
+        -- Where the message stands, if that is known: a conversation may have moved since.
+        cross join lateral (select coalesce((
+            select t.chat_id from public.tgworker_message_keys t
+            where t.message_id = j.message_id and t.scope = k.integration_account_id limit 1),
+            o.chat_id)::text as chat) z
+        cross join lateral (select coalesce(z.chat, i.value::text) as recipient) w
     ), '[]'));
+end $$;
+
+-- JobStore.settle_jobs
+--
+-- p_items  [{"job_id", "fence", "ended", "error", "retry_after_s", "was_tried"}]: completed, or with an error failed; if
+--          it has not ended it is pending again, and not claimed before so many seconds
+-- answer   {"settled": [job_id], "stale": [job_id]}
+--
+-- stale: ended already, or claimed by another since then. Nothing was written for them.
+create or replace function public.tgworker_settle_jobs(p_items jsonb) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := public.tgworker_now();
+    v_ours uuid[];
+    v_ended uuid[];
+    v_errors text[];
+begin
+    perform 1 from public.tgworker_leases l
+    where l.integration_account_id in (
+        select k.integration_account_id from public.tgworker_job_claims k
+        join jsonb_to_recordset(p_items) i (job_id uuid) on i.job_id = k.job_id)
+    order by l.integration_account_id for key share;
+    select coalesce(array_agg(k.job_id), '{}'), array_agg(k.job_id) filter (where i.ended),
+        array_agg(i.error) filter (where i.ended)
+    into v_ours, v_ended, v_errors
+    from jsonb_to_recordset(p_items) i (job_id uuid, fence bigint, ended boolean, error text)
+    join public.tgworker_job_claims k on k.job_id = i.job_id and k.fence = i.fence
+    join public.tgworker_leases l on l.integration_account_id = k.integration_account_id and l.fence = k.fence;
+    perform public.tgworker_end_jobs(v_ended, v_errors, v_now);
+    update public.tgworker_job_claims k
+    set fence = null, attempts = greatest(0, k.attempts - case when i.was_tried then 0 else 1 end),
+        not_before = case when i.retry_after_s > 0 then v_now + make_interval(secs => i.retry_after_s) end
+    from jsonb_to_recordset(p_items) i (job_id uuid, ended boolean, retry_after_s double precision, was_tried boolean)
+    where k.job_id = i.job_id and not i.ended and k.job_id = any (v_ours);
+    update public.message_jobs j set status = 'pending'
+    from jsonb_to_recordset(p_items) i (job_id uuid, ended boolean)
+    where j.id = i.job_id and not i.ended and j.status = 'processing' and j.id = any (v_ours);
+    return jsonb_build_object('settled', to_jsonb(v_ours), 'stale', to_jsonb(array(
+        select i.job_id from jsonb_to_recordset(p_items) i (job_id uuid) where i.job_id <> all (v_ours))));
 end $$;
 
 -- HistoryStore.save_history
@@ -187,7 +408,7 @@ begin
     return jsonb_build_object('new', jsonb_array_length(v_new), 'messages', v_new);
 end $$;
 
--- HistoryStore.finish_history and JobStore.finish_job, in bulk
+-- HistoryStore.finish_history, in bulk
 --
 -- p_items  [{"job_id", "fence", "error"}]: completed, or with an error failed
 -- answer   {"finished": [job_id], "stale": [job_id]}
@@ -214,11 +435,6 @@ begin
         returning c.job_id, i.error
     ), histories as (
         update public.sync_history_jobs j
-        set status = case when o.error is null then 'completed' else 'failed' end, error_message = o.error,
-            processed_at = v_now
-        from ours o where j.id = o.job_id and j.status = 'processing'
-    ), jobs as (
-        update public.message_jobs j
         set status = case when o.error is null then 'completed' else 'failed' end, error_message = o.error,
             processed_at = v_now
         from ours o where j.id = o.job_id and j.status = 'processing'

@@ -261,8 +261,11 @@ begin
         or exists (select from public.tgworker_outbox
             where state = 'deferred' and attempts = 0 and not_before <= v_now)
         or p_jobs and (
+            -- (One that was looked at is known to whoever looked.)
             exists (select from public.message_jobs j
-                where j.integration_account_id = any (p_accounts) and j.status = 'pending')
+                where (j.integration_account_id = any (p_accounts) or j.integration_account_id is null)
+                    and j.status = 'pending'
+                    and not exists (select from public.tgworker_job_claims k where k.job_id = j.id))
             or exists (select from public.sync_history_jobs j
                 where j.integration_account_id = any (p_accounts) and j.status = 'pending'));
 end $$;

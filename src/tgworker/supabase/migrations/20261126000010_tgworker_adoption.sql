@@ -365,7 +365,8 @@ begin
         select k.job_id from public.tgworker_job_claims k
         where not exists (
                 select from public.sync_history_jobs j where j.id = k.job_id and j.status = 'processing')
-            and not exists (select from public.message_jobs j where j.id = k.job_id and j.status = 'processing')
+            and not exists (
+                select from public.message_jobs j where j.id = k.job_id and j.status in ('pending', 'processing'))
         limit p_limit for update skip locked);
     get diagnostics v_rows = row_count;
     v_all := v_all + v_rows;
