@@ -337,8 +337,11 @@ async def test_the_tables_are_asked_every_5_s_while_nothing_happens(
     queue = Queue()
     async with looping(queue) as (_, _):
         await trio.sleep(21)
-        assert [at for at, _, _ in queue.asked] == [0, 5, 10, 15, 20]
+        assert [at for at, _, _ in queue.asked] == [0]
         assert queue.weather.times("count") == [0, 5, 10, 15, 20]
+        queue.jobs.append(job("a"))  # (its account is not online, but it may have to be refused)
+        await trio.sleep(10)
+        assert [at for at, _, _ in queue.asked] == [0, 25, 30]
 
 
 async def test_what_is_put_off_is_asked_for_at_its_time(autojump_clock: trio.testing.MockClock) -> None:

@@ -155,15 +155,21 @@ class JobDesks:
             self._look_at = at_s
             self._wake()
 
-    async def wait(self, until_s: float) -> None:
-        """Wait for a ring, or for the first of the times that were named."""
+    async def wait(self, until_s: float) -> bool:
+        """Wait for a ring, or for the first of the times that were named to `look_by`.
+
+        Returns:
+            Whether there was one before ``until_s``.
+        """
         while not self._rung and trio.current_time() < min(until_s, self._look_at):
             news = self._news
             with trio.move_on_at(min(until_s, self._look_at)):
                 await news.wait()
+        is_news = self._rung or trio.current_time() >= self._look_at
         self._rung = False
         if trio.current_time() >= self._look_at:
             self._look_at = math.inf
+        return is_news
 
     def _wake(self) -> None:
         self._news.set()

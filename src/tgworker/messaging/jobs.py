@@ -46,42 +46,47 @@ async def run_jobs(
     """
     task_status.started()
     outage = Outage(pulse, report, delays)
-    last, count_at = 0, trio.current_time()
+    last, count_at, is_rung = 0, trio.current_time(), True
     while True:
         pulse.beat()
         try:
             with pulse.cycle(limits.cycle_s):
-                is_more = await _turn(pulse, store, desks, limits)
+                await _settle(pulse, store, desks, limits)
                 if trio.current_time() >= count_at:
                     waiting = await within(pulse, "database.jobs", limits.database_s, store.count_jobs)
                     count_at = trio.current_time() + limits.jobs_every_s
                     if waiting != last:
                         report(JobsWaiting(TABLE, waiting))
                         last = waiting
+                    is_rung = is_rung or waiting > len(desks.known())
+                # (Also without anybody online: what is to be refused or taken back needs no line.)
+                is_rung = is_rung and await _claim(pulse, store, desks, limits)
         except StoreAway as error:
+            is_rung = True
             await outage.wait("jobs", error)
             continue
         outage.over("jobs")
-        if is_more:
-            continue
-        pulse.expect(limits.jobs_every_s)
-        await desks.wait(trio.current_time() + limits.jobs_every_s)
+        if not is_rung:
+            pulse.expect(count_at - trio.current_time())
+            is_rung = await desks.wait(count_at)
 
 
-async def _turn(pulse: Pulse, store: JobStore, desks: JobDesks, limits: Limits) -> bool:
-    """Settle, claim, hand over; returns whether there may be more at once."""
+async def _settle(pulse: Pulse, store: JobStore, desks: JobDesks, limits: Limits) -> None:
     settled = desks.unsettled()
-    if settled:
-        verdicts = [verdict(each) for each in settled]
-        settle = partial(store.settle_jobs, verdicts)
-        await within(pulse, "database.settle_jobs", limits.database_s, settle)
-        desks.forget(settled)
-        for each in verdicts:
-            if not each.ended:
-                desks.look_by(trio.current_time() + each.retry_after_s)
-    # (Also without anybody online: what is to be refused or taken back needs no line.)
-    free = desks.free()
-    claim = partial(store.claim_jobs, free, known=desks.known(), limit=AT_ONCE)
+    if not settled:
+        return
+    verdicts = [verdict(each) for each in settled]
+    settle = partial(store.settle_jobs, verdicts)
+    await within(pulse, "database.settle_jobs", limits.database_s, settle)
+    desks.forget(settled)
+    for each in verdicts:
+        if not each.ended:
+            desks.look_by(trio.current_time() + each.retry_after_s)
+
+
+async def _claim(pulse: Pulse, store: JobStore, desks: JobDesks, limits: Limits) -> bool:
+    """Claim and hand over; returns whether there may be more at once."""
+    claim = partial(store.claim_jobs, desks.free(), known=desks.known(), limit=AT_ONCE)
     claimed = await within(pulse, "database.claim_jobs", limits.database_s, claim)
     desks.hand_over(claimed)
     return len(claimed) >= AT_ONCE and bool(desks.free())
