@@ -21,11 +21,24 @@ class FernetVault:
 
     def __init__(self, keys: Sequence[Secret]) -> None:
         self._fernet = MultiFernet([Fernet(key.value) for key in keys])
+        self._first = Fernet(keys[0].value)
 
     def encrypt(self, session: str | Secret) -> str:
         """A Fernet token of the session string, as ``secrets_encrypted`` holds it."""
         plain = session.value if isinstance(session, Secret) else session
         return self._fernet.encrypt(plain.encode()).decode("ascii")
+
+    def rekeyed(self, token: str) -> str | None:
+        """The same session under the first key; ``None`` where it is under that one already.
+
+        Raises:
+            SessionUnreadable: As `decrypt`.
+        """
+        session = self.decrypt(token)
+        with suppress(InvalidToken):
+            self._first.decrypt(token.strip().encode())
+            return None
+        return self.encrypt(session)
 
     def decrypt(self, token: str) -> Secret:
         """The session string in ``token``.

@@ -177,6 +177,49 @@ async def test_an_account_that_telegram_revokes_waits_for_a_person_and_the_other
         assert_silent_about(town, session)
 
 
+async def test_a_running_worker_follows_what_the_commands_say_of_accounts(tmp_path: Path) -> None:
+    async with open_town(tmp_path, users=3) as quiet:
+        new, old = (await quiet.command("keygen")).stdout.decode().strip(), quiet.env["ENCRYPTION_KEY"]
+        for user, name in zip(quiet.facts["users"], ("one", "two", "three"), strict=True):
+            await quiet.login(user, name)
+        town = replace(loud(quiet), env={**loud(quiet).env, "ENCRYPTION_KEY": f"{new},{old}"})
+        async with town.worker() as worker, open_control(town.facts["control"]) as control:
+            await town.wait_online()
+
+            async def switch(verb: str, name: str) -> str:
+                done = await town.command("accounts", verb, "--account", name)
+                assert done.returncode == 0, done.stderr
+                return done.stdout.decode()
+
+            assert await switch("disable", "one") == "account one is off; the worker follows it\n"
+            assert set(await town.states()) == {"two", "three"}  # at once, not at the sync of 60 s
+            assert await switch("enable", "one") == "account one is on; the worker follows it\n"
+            await wait_state(town, "one", "online")
+
+            # Every session under another key: no account reconnects for that.
+            before = (await control.statistics()).connections
+            done = await town.command("accounts", "rekey", "--json")
+            assert last_object(done.stdout)["rekeyed"] == 3
+            assert await switch("enable", "two") == "account two is on already; the worker follows it\n"
+            assert (await control.statistics()).connections == before
+
+            # A session is ended once the worker has let go of it: never is it used in two places.
+            done = await town.command("accounts", "remove", "--account", "one", "--logout", "--yes", "--json")
+            assert (done.returncode, last_object(done.stdout)["logged_out"]) == (0, True), done.stderr
+            done = await town.command("accounts", "remove", "--account", "two", "--yes")
+            assert done.returncode == 0, done.stderr
+            assert await town.states() == {"three": "online"}
+            assert worker.poll() is None
+        only_new = replace(town, env={**town.env, "ENCRYPTION_KEY": new})
+        async with only_new.worker():
+            await wait_state(only_new, "three", "online")
+        again = await town.command("login", "--session", "-", stdin=town.facts["users"][0]["session"])
+        assert again.returncode == 1
+        assert b"AUTH_KEY_DUPLICATED" not in again.stderr
+        assert b"log in again" in again.stderr
+        assert_silent_about(town, new)
+
+
 async def test_a_second_worker_on_a_folder_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     async with open_town(tmp_path) as town:
         me, peer = town.facts["users"]

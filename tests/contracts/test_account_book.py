@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contracts.store_kit import OWNER, START, Inbox, StoreKit
-from tgworker.messaging.models import AccountState
+from contracts.store_kit import NOBODY, OWNER, START, Inbox, StoreKit, batch, inbound, user
+from tgworker.messaging.errors import AccountGone
+from tgworker.messaging.models import AccountId, AccountState
+from tgworker.messaging.records import OutboxState, Replacement
 
 
 async def test_active_accounts_are_those_the_owner_has_switched_on_in_a_stable_order(kit: StoreKit) -> None:
@@ -105,3 +107,70 @@ async def test_secrets_and_phones_show_in_no_repr(kit: StoreKit, inbox: Inbox) -
     text = repr(await kit.store.list_accounts())
     assert "token" not in text
     assert "7946" not in text
+
+
+async def test_the_owners_switch_is_turned_and_tells_whether_it_stood_otherwise(
+    kit: StoreKit, inbox: Inbox
+) -> None:
+    other = await kit.store.add_account("bob", OWNER, "token", user_id=2)
+    assert await kit.store.switch_account(inbox.account, active=True) is False
+    assert await kit.store.switch_account(inbox.account, active=False) is True
+    assert await kit.store.switch_account(inbox.account, active=False) is False
+    assert [account.id for account in await kit.store.active_accounts()] == [other]
+    assert {record.account.id: record.is_active for record in await kit.store.list_accounts()} == {
+        inbox.account: False,
+        other: True,
+    }
+    assert await kit.store.switch_account(inbox.account, active=True) is True
+    assert len(await kit.store.active_accounts()) == 2
+
+
+async def test_no_switch_is_turned_that_is_not_there(kit: StoreKit) -> None:
+    mail = kit.app.insert("integration_accounts", owner_id=OWNER, type="whatsapp", secrets_encrypted="x")
+    for account in (NOBODY, mail):
+        with pytest.raises(AccountGone):
+            await kit.store.switch_account(AccountId(account), active=True)
+
+
+async def test_a_session_is_replaced_only_by_who_read_it_last(kit: StoreKit, inbox: Inbox) -> None:
+    other = await kit.store.add_account("bob", OWNER, "token", user_id=2)
+    assert await kit.store.replace_session(inbox.account, "token", "anew") is Replacement.REPLACED
+    assert await kit.store.replace_session(inbox.account, "token", "late") is Replacement.CHANGED
+    assert await kit.store.replace_session(AccountId(NOBODY), "token", "x") is Replacement.CHANGED
+    sessions = {account.id: account.secrets_encrypted for account in await kit.store.active_accounts()}
+    assert sessions == {inbox.account: "anew", other: "token"}
+
+
+async def test_an_account_goes_with_what_is_only_ours_and_its_messages_stay(
+    kit: StoreKit, inbox: Inbox
+) -> None:
+    other = await kit.store.add_account("bob", OWNER, "token", user_id=2)
+    chat = inbox.chat("500")
+    sent, waiting = inbox.write(chat, "sent"), inbox.write(chat, "waiting")
+    await inbox.send(await inbox.claim_one(), 7)
+    await kit.store.ingest(inbox.account, batch(inbound(600, 1, "hello"), peers=[user(600)]))
+    assert await kit.store.remove_account(inbox.account) is True
+    assert await kit.store.remove_account(inbox.account) is False
+    assert [record.account.id for record in await kit.store.list_accounts()] == [other]
+    await kit.store.turn((), {other: 1}, known=())  # (where triggers only note it, the next turn does it)
+    rows = {row["text"]: row for row in kit.app.rows("messages")}
+    assert set(rows) == {"sent", "waiting", "hello"}
+    assert len(kit.app.rows("conversations")) == 2
+    outcomes = await kit.store.outcomes([sent, waiting])
+    assert outcomes[sent].state is OutboxState.SENT
+    assert (outcomes[waiting].state, outcomes[waiting].error) == (OutboxState.DEAD, "its account was removed")
+
+
+async def test_a_removed_accounts_name_and_telegram_user_are_free_at_once(
+    kit: StoreKit, inbox: Inbox
+) -> None:
+    await kit.store.remove_account(inbox.account)
+    again = await kit.store.add_account("ada", OWNER, "token", user_id=1, phone="+44 20 7946 0000")
+    assert again != inbox.account
+    (record,) = await kit.store.list_accounts()
+    assert (record.account.id, record.account.name, record.is_active) == (again, "ada", True)
+
+
+async def test_nobody_holds_an_account_that_no_worker_asked_for(kit: StoreKit, inbox: Inbox) -> None:
+    assert await kit.store.held_s(inbox.account) == 0
+    assert await kit.store.held_s(AccountId(NOBODY)) == 0

@@ -1,5 +1,6 @@
 """The account sync: which children are started, stopped and left alone, and when."""
 
+import operator
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,8 +16,11 @@ from messaging.messaging_fakes import ANNA, BERT, FakeStore, RecordingPulse, Rep
 from tgworker.messaging.accounts import Hold, changes, run_accounts
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.events import AccountChanged, StoreBack, StoreUnavailable
+from tgworker.messaging.leases import Nudge
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import Account, AccountId, AccountState
+from tgworker.messaging.models import Account, AccountId, AccountState, Secret
+from tgworker.messaging.same_account import Same, SameAccount
+from tgworker.vault import FernetVault, new_key
 
 
 class FakeChildren:
@@ -57,6 +61,8 @@ async def syncing(
     store: FakeStore,
     children: FakeChildren | None = None,
     holds: Mapping[AccountId, Hold] = MappingProxyType({}),
+    nudge: Nudge | None = None,
+    same: Same = operator.eq,
 ) -> AsyncGenerator[Sync]:
     """Run the sync for the length of the block; it is never silent for 60 s."""
     here = Sync(store, children or FakeChildren(), Dispatch(), RecordingPulse(), Reports(), trio.Event())
@@ -74,6 +80,8 @@ async def syncing(
                 report=here.report,
                 synced=here.synced,
                 holds=holds,
+                nudge=nudge,
+                same=same,
             )
         )
         yield here
@@ -240,6 +248,93 @@ async def test_a_hold_of_somebody_else_s_account_is_nothing(autojump_clock: trio
         await trio.sleep(80)
         assert here.report.of(AccountChanged) == []
         assert here.children.log == [(0, "start", ANNA)]
+
+
+async def test_who_asks_hears_when_the_table_was_followed(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakeStore(account(ANNA), account(BERT))
+    nudge = Nudge()
+    async with syncing(store, nudge=nudge) as here:
+        await trio.sleep(10)
+        store.accounts = [account(BERT)]
+        await nudge.wait_looked()
+        # A stop takes a second: who asked is answered when the account is dead, and not before.
+        assert (trio.current_time(), here.children.log[2:]) == (11, [(11, "stop", ANNA)])
+        await nudge.wait_looked()
+        assert trio.current_time() == 11
+        assert store.weather.times("active_accounts") == [0, 10, 11]
+
+
+async def test_who_asks_while_a_look_is_on_its_way_is_answered_by_the_next(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, nudge = FakeStore(account(ANNA), account(BERT)), Nudge()
+    async with syncing(store, nudge=nudge) as here, trio.open_nursery() as nursery:
+        await trio.sleep(10)
+        store.accounts = [account(BERT)]
+        nursery.start_soon(nudge.wait_looked)
+        await trio.sleep(0.5)  # Anna is being stopped: the table was read before what follows
+        store.accounts = []
+        await nudge.wait_looked()
+        assert here.children.log[2:] == [(11, "stop", ANNA), (12, "stop", BERT)]
+
+
+async def test_who_asks_while_the_store_is_away_is_answered_when_it_is_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, nudge = FakeStore(account(ANNA)), Nudge()
+    async with syncing(store, nudge=nudge):
+        await trio.sleep(10)
+        store.weather.will("active_accounts", "away", "away")
+        asked_s = trio.current_time()
+        await nudge.wait_looked()
+        times = store.weather.times("active_accounts")
+        assert (times[1], len(times), times[-1]) == (asked_s, 4, trio.current_time())
+
+
+async def test_a_session_under_another_key_disturbs_no_account(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    old, new = new_key(), new_key()
+    before, after, both = FernetVault([old]), FernetVault([new]), CountingVault(FernetVault([new, old]))
+    store = FakeStore(account(ANNA, token=before.encrypt("anna")), account(BERT, token=before.encrypt("b")))
+    async with syncing(store, same=SameAccount(both)) as here:
+        await trio.sleep(10)
+        store.accounts[0] = account(ANNA, token=after.encrypt("anna"))
+        await trio.sleep(200)
+        assert here.children.log == [(0, "start", ANNA), (0, "start", BERT)]
+        assert both.decrypted == 2  # once for both tokens, and not at each sync
+        store.accounts[0] = account(ANNA, token=after.encrypt("another session"))
+        store.accounts[1] = account(BERT, token=FernetVault([new_key()]).encrypt("b"))
+        await trio.sleep(60)
+        assert [(name, who) for _, name, who in here.children.log[2:]] == [
+            ("stop", ANNA),
+            ("stop", BERT),
+            ("start", ANNA),
+            ("start", BERT),
+        ]
+
+
+def test_what_else_changes_in_a_row_is_another_line() -> None:
+    vault = FernetVault([new_key()])
+    was = account(ANNA, token=vault.encrypt("anna"))
+    same = SameAccount(vault)
+    assert same(was, replace(was, secrets_encrypted=vault.encrypt("anna")))
+    assert not same(was, replace(was, config={"proxy": "socks5://127.0.0.1:1"}))
+    anew = replace(was, secrets_encrypted=vault.encrypt("anna"), config={"device_model": "x"})
+    assert not same(was, anew)
+    assert not same(replace(was, secrets_encrypted="x"), replace(was, secrets_encrypted="y"))
+
+
+class CountingVault:
+    """Counts what is decrypted."""
+
+    def __init__(self, vault: FernetVault) -> None:
+        self._vault = vault
+        self.decrypted = 0
+
+    def decrypt(self, token: str) -> Secret:
+        self.decrypted += 1
+        return self._vault.decrypt(token)
 
 
 ROWS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["token 1", "token 2"]))

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from tgworker.messaging.books import one_caption
+from tgworker.messaging.errors import AccountGone
 from tgworker.messaging.incoming_files import (
     Fetched,
     FetchLater,
@@ -56,7 +57,7 @@ from tgworker.messaging.outcomes import (
 )
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 from tgworker.messaging.presence import Presence
-from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
+from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
 from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.update_batches import UpdateBatch
 
@@ -559,6 +560,25 @@ class RpcStore:
     async def list_accounts(self) -> Sequence[AccountRecord]:
         return [_account_record(row) for row in self.rpc("tgworker_list_accounts")]
 
+    async def switch_account(self, account_id: AccountId, *, active: bool) -> bool:
+        try:
+            answer = self.rpc("tgworker_switch_account", p_account=account_id, p_active=active)
+        except RpcError as error:
+            if error.case == "account_gone":
+                raise AccountGone(str(error)) from error
+            raise
+        return bool(answer["switched"])
+
+    async def held_s(self, account_id: AccountId) -> float:
+        return float(self.rpc("tgworker_held", p_account=account_id)["for_s"])
+
+    async def replace_session(self, account_id: AccountId, read: str, sealed: str) -> Replacement:
+        answer = self.rpc("tgworker_replace_session", p_account=account_id, p_read=read, p_sealed=sealed)
+        return Replacement(answer["answer"])
+
+    async def remove_account(self, account_id: AccountId) -> bool:
+        return bool(self.rpc("tgworker_remove_account", p_account=account_id)["removed"])
+
     # OutboxBook
 
     async def enqueue(
@@ -723,6 +743,7 @@ def _account_record(row: Mapping[str, Any]) -> AccountRecord:
         phone=row["phone"],
         last_sync_at=_time(row["last_sync_at"]),
         last_error=row["last_error"],
+        is_ours=row["stage"] in {"ours", "releasing"},
     )
 
 

@@ -530,6 +530,64 @@ def test_an_account_that_logs_in_here_is_ours_and_the_old_worker_never_sees_it(a
         process.rpc("tgworker_add_account", p_id=adopted.new_id(), **arguments)
 
 
+def test_the_owners_switch_of_an_adopted_account_is_turned_where_it_is_kept(adopted: World) -> None:
+    process = adopted.worker()
+    adopt(adopted)
+    process.rpc("tgworker_adopt_account", p_account=ACCOUNT)
+
+    def active() -> list[str]:
+        return [account["id"] for account in process.rpc("tgworker_active_accounts")]
+
+    assert (active(), switch(adopted)) == ([ACCOUNT], False)
+    assert process.rpc("tgworker_switch_account", p_account=ACCOUNT, p_active=False) == {"switched": True}
+    assert (active(), switch(adopted, ACCOUNT)) == ([], False)
+    assert process.rpc("tgworker_switch_account", p_account=ACCOUNT, p_active=True) == {"switched": True}
+    # To the old worker the account is off all the time.
+    assert (active(), switch(adopted, ACCOUNT)) == ([ACCOUNT], False)
+    process.rpc("tgworker_switch_account", p_account=ACCOUNT, p_active=False)
+    process.rpc("tgworker_finish_adoption")
+    assert switch(adopted, ACCOUNT) is False
+    process.rpc("tgworker_switch_account", p_account=ACCOUNT, p_active=True)
+    assert switch(adopted, ACCOUNT) is True
+
+
+def test_of_the_old_workers_accounts_nothing_is_changed(adopted: World) -> None:
+    process = adopted.worker()
+    before = adopted.sql("select * from integration_accounts where id = %s", ACCOUNT)
+    with pytest.raises(RpcError, match="adopt it first") as caught:
+        process.rpc("tgworker_switch_account", p_account=ACCOUNT, p_active=False)
+    assert caught.value.case == "released"
+    with pytest.raises(RpcError, match="adopt it first"):
+        process.rpc("tgworker_remove_account", p_account=ACCOUNT)
+    again = {"p_account": ACCOUNT, "p_read": "s1", "p_sealed": "under another key"}
+    assert process.rpc("tgworker_replace_session", **again) == {"answer": "not_ours"}
+    assert adopted.sql("select * from integration_accounts where id = %s", ACCOUNT) == before
+
+
+def test_an_adopted_session_under_another_key_stands_beside_the_applications(adopted: World) -> None:
+    process = adopted.worker()
+    adopt(adopted)
+    anew = {"p_account": ACCOUNT, "p_read": "s1", "p_sealed": "under another key"}
+    assert process.rpc("tgworker_replace_session", **anew) == {"answer": "replaced"}
+    assert sessions(adopted) == ("s1", "under another key")
+    assert process.rpc("tgworker_replace_session", **anew) == {"answer": "changed"}
+    anew |= {"p_read": "under another key", "p_sealed": "and another"}
+    assert process.rpc("tgworker_replace_session", **anew) == {"answer": "replaced"}
+    assert sessions(adopted) == ("s1", "and another")
+
+
+def test_an_account_is_held_as_long_as_its_lease_lasts(world: World) -> None:
+    account, process = world.account(), world.worker()
+    process.acquire(account)
+    held = process.rpc("tgworker_held", p_account=account)["for_s"]
+    assert 0 < held <= 30
+    process.rpc("tgworker_switch_account", p_account=account, p_active=False)
+    # The switch takes nobody's lease away: whoever has it disconnects in order, and gives it back.
+    assert process.rpc("tgworker_held", p_account=account)["for_s"] > 0
+    process.release()
+    assert process.rpc("tgworker_held", p_account=account) == {"for_s": 0}
+
+
 def test_on_a_database_of_ours_there_is_nothing_to_adopt(world: World) -> None:
     account, process = world.account(), world.worker()
     for call in ("tgworker_adopt_account", "tgworker_release_account"):

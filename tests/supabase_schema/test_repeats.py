@@ -122,6 +122,11 @@ CALLS: dict[str, Callable[[Stage], Any]] = {
     "add_account": lambda s: s.process.rpc(
         "tgworker_add_account", p_id=s.ids[0], p_name="bob", p_owner=OWNER, p_secrets="t", p_user_id=9
     ),
+    "switch_account": lambda s: s.process.rpc("tgworker_switch_account", p_account=s.account, p_active=False),
+    "replace_session": lambda s: s.process.rpc(
+        "tgworker_replace_session", p_account=s.account, p_read="token", p_sealed="under another key"
+    ),
+    "remove_account": lambda s: s.process.rpc("tgworker_remove_account", p_account=s.account),
     "presence": lambda s: s.process.rpc(
         "tgworker_presence",
         p_accounts=Json(

@@ -35,6 +35,7 @@ from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatu
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
 from tgworker.messaging.preparing import Preparer
+from tgworker.messaging.same_account import SameAccount
 from tgworker.messaging.spool import Spool
 from tgworker.messaging.stagger import Stagger
 from tgworker.messaging.store_ports import HeartbeatWriter
@@ -207,6 +208,7 @@ class Worker:
                         holds=parts.holds,
                         leases=parts.leases or NO_LEASES,
                         nudge=self._nudge,
+                        same=SameAccount(parts.vault),
                         limits=limits,
                         delays=delays,
                         report=report,
@@ -267,7 +269,7 @@ class Worker:
             await nursery.start(
                 partial(
                     serve_status,
-                    {"status": self.describe, "stacks": self.describe_stacks},
+                    {"status": self.describe, "stacks": self.describe_stacks, "sync": self.describe_sync},
                     data_dir=self.parts.data_dir,
                 )
             )
@@ -420,6 +422,11 @@ class Worker:
     async def describe_stacks(self) -> Mapping[str, Any]:
         """What ``stacks --json`` shows."""
         return {"at": datetime.now(UTC).isoformat(), "pid": os.getpid(), "stacks": await self.stacks()}
+
+    async def describe_sync(self) -> Mapping[str, Any]:
+        """What who changed accounts asks: answered once the table was read since, and followed."""
+        await self._nudge.wait_looked()
+        return {"pid": os.getpid(), "accounts": sorted(self.accounts.running())}
 
     def _account(self, account: Account) -> Mapping[str, Any]:
         last = self.states.last(account.id)

@@ -30,7 +30,9 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "run": Command("tgworker.cli.run:run", "The worker: hold the accounts online."),
         "demo": Command("tgworker.cli.demo:demo", "The worker against the sandbox, with three faults."),
         "login": Command("tgworker.cli.login:login", "Add an account."),
-        "accounts": Command("tgworker.cli.accounts:accounts", "The accounts: list."),
+        "accounts": Command(
+            "tgworker.cli.accounts:accounts", "The accounts: list, enable, disable, remove, rekey."
+        ),
         "send": Command("tgworker.cli.send:send", "Put messages into the outbox."),
         "outbox": Command("tgworker.cli.outbox:outbox", "The outbox: list, retry, cancel."),
         "status": Command("tgworker.cli.status:status", "What a running worker is doing."),

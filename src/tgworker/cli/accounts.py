@@ -1,4 +1,4 @@
-"""``tgworker accounts``: what there is."""
+"""``tgworker accounts``: what there is, and what becomes of it."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -10,8 +10,11 @@ from tgworker.app.adopting import SessionReader, session_reader
 from tgworker.app.books import Books, open_books
 from tgworker.cli._accounts import named_account
 from tgworker.cli._errors import Usage
+from tgworker.cli._letting_go import when_followed
 from tgworker.cli._options import Json, settings_for
 from tgworker.cli._output import Output
+from tgworker.cli._rekeying import rekey_accounts
+from tgworker.cli._removing import remove_account
 from tgworker.foreign_sessions import NoSuchForm
 from tgworker.messaging.books import AdoptionBook, HandoverStep
 from tgworker.messaging.errors import SessionUnreadable
@@ -51,6 +54,59 @@ def list_accounts(*, json: Json = False) -> int:
 
     trio.run(run)
     return 0
+
+
+@accounts.command
+def enable(*, account: str, json: Json = False) -> int:
+    """Switch an account on: a worker holds it online.
+
+    A worker of this data folder follows at once, one elsewhere within 60 s.
+
+    Args:
+        account: Its uuid, phone or name.
+        json: One line of JSON says what was done.
+    """
+    return _switch(account, Output(json=json), active=True)
+
+
+@accounts.command
+def disable(*, account: str, json: Json = False) -> int:
+    """Switch an account off: its worker disconnects, and what is to be sent waits.
+
+    A worker of this data folder follows at once, one elsewhere within 60 s.
+
+    Args:
+        account: Its uuid, phone or name.
+        json: One line of JSON says what was done.
+    """
+    return _switch(account, Output(json=json), active=False)
+
+
+@accounts.command
+def remove(*, account: str, logout: bool = False, yes: bool = False, json: Json = False) -> int:
+    """Remove an account and what the worker knows of it; its messages and conversations stay.
+
+    Args:
+        account: Its uuid, phone or name.
+        logout: End its session at Telegram first. The account is switched off for that, and waited for until
+            no worker is connected with it.
+        yes: Do not ask.
+        json: One line of JSON says what was done.
+    """
+    settings = settings_for("telegram", "encryption") if logout else settings_for()
+    trio.run(partial(remove_account, settings, account, Output(json=json), logout=logout, sure=yes))
+    return 0
+
+
+@accounts.command
+def rekey(*, json: Json = False) -> int:
+    """Encrypt every session anew with the first key of ENCRYPTION_KEY. No account reconnects for that.
+
+    Args:
+        json: One line of JSON says how many there were. The exit code is 1 if there are sessions that open
+            under none of the keys.
+    """
+    return trio.run(rekey_accounts, settings_for("encryption"), Output(json=json))
 
 
 @accounts.command
@@ -100,6 +156,24 @@ def release(*, account: str, json: Json = False) -> int:
             output.result(
                 {"account_id": account_id, "messages": done.messages, "newer_session_stays": done.renewed},
                 f"account {account_id} is the old worker's again{went_back}{_left(done)}",
+            )
+
+    trio.run(run)
+    return 0
+
+
+def _switch(text: str, output: Output, *, active: bool) -> int:
+    settings = settings_for()
+
+    async def run() -> None:
+        async with open_books(settings) as books:
+            record = await named_account(books, text)
+            changed = await books.accounts.switch_account(record.account.id, active=active)
+            followed = await when_followed(settings)
+            output.result(
+                {"account_id": record.account.id, "active": active, "changed": changed},
+                f"account {record.account.name or record.account.id} is {'on' if active else 'off'}"
+                f"{'' if changed else ' already'}; {followed}",
             )
 
     trio.run(run)

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from tgworker.embedded.errors import AccountNameTaken
 from tgworker.embedded.values import from_iso, iso, json_object, storable, to_json
+from tgworker.messaging.errors import AccountGone
 from tgworker.messaging.models import Account, AccountId, AccountState
-from tgworker.messaging.records import AccountRecord
+from tgworker.messaging.records import AccountRecord, Replacement
 
 _COLUMNS = """
 select a.id, a.owner_id, a.workspace_id, a.secrets_encrypted, a.config, a.is_active, a.last_sync_at,
@@ -139,6 +140,44 @@ def add_account(
         },
     )
     return account_id
+
+
+def switch_account(connection: sqlite3.Connection, account_id: AccountId, *, active: bool) -> bool:
+    """Turn the owner's switch; returns whether it stood otherwise.
+
+    Raises:
+        AccountGone: There is no such account.
+    """
+    found = connection.execute(
+        "select is_active from integration_accounts where id = ? and type = 'telegram_user'", (account_id,)
+    ).fetchone()
+    if found is None:
+        raise AccountGone(f"there is no Telegram account {account_id}")
+    connection.execute("update integration_accounts set is_active = ? where id = ?", (active, account_id))
+    return bool(found[0]) != active
+
+
+def replace_session(
+    connection: sqlite3.Connection, account_id: AccountId, read: str, sealed: str
+) -> Replacement:
+    """Store the same session under another key, unless it was replaced meanwhile."""
+    done = connection.execute(
+        "update integration_accounts set secrets_encrypted = ?"
+        " where id = ? and type = 'telegram_user' and coalesce(secrets_encrypted, '') = ?",
+        (sealed, account_id, read),
+    )
+    return Replacement.REPLACED if done.rowcount else Replacement.CHANGED
+
+
+def remove_account(connection: sqlite3.Connection, account_id: AccountId) -> bool:
+    """Remove an account and what is only ours of it; returns whether it was there."""
+    done = connection.execute(
+        "delete from integration_accounts where id = ? and type = 'telegram_user'", (account_id,)
+    )
+    if done.rowcount:
+        # (All else goes with the row; a scope is no reference.)
+        connection.execute("delete from tgworker_message_keys where scope = ?", (account_id,))
+    return bool(done.rowcount)
 
 
 def phone_digits(text: str) -> str | None:

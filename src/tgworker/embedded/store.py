@@ -7,6 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import Literal, TypeVar
 
+import trio
+
 from tgworker.embedded import (
     accounts,
     avatars,
@@ -64,7 +66,7 @@ from tgworker.messaging.models import (
 from tgworker.messaging.outcomes import Deferred, Refused, Sent, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.presence import Presence
-from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
+from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
 from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.messaging.values import utc_now
@@ -569,6 +571,31 @@ class EmbeddedStore:
     async def list_accounts(self) -> Sequence[AccountRecord]:
         """See `tgworker.messaging.books.AccountBook`."""
         return await self._database.read(accounts.list_accounts)
+
+    async def switch_account(self, account_id: AccountId, *, active: bool) -> bool:
+        """See `tgworker.messaging.books.AccountBook`.
+
+        Raises:
+            AccountGone: There is no such account.
+        """
+        return await self._database.write(
+            lambda connection: accounts.switch_account(connection, account_id, active=active)
+        )
+
+    async def held_s(self, account_id: AccountId) -> float:  # noqa: ARG002 - the folder's lock tells
+        """See `tgworker.messaging.books.AccountBook`."""
+        await trio.lowlevel.checkpoint()
+        return 0.0
+
+    async def replace_session(self, account_id: AccountId, read: str, sealed: str) -> Replacement:
+        """See `tgworker.messaging.books.AccountBook`."""
+        return await self._database.write(
+            lambda connection: accounts.replace_session(connection, account_id, read, sealed)
+        )
+
+    async def remove_account(self, account_id: AccountId) -> bool:
+        """See `tgworker.messaging.books.AccountBook`."""
+        return await self._database.write(lambda connection: accounts.remove_account(connection, account_id))
 
     # OutboxBook
 

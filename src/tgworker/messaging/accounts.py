@@ -1,6 +1,7 @@
 """The account sync: which accounts should be ours, compared with which are."""
 
 import math
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from tgworker.messaging.leases import LOST, NoLeases, Nudge
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import Account, AccountId, AccountState
 from tgworker.messaging.ports import AccountChildren, Leases, Pulse
+from tgworker.messaging.same_account import Same
 from tgworker.messaging.store_ports import AccountStore
 
 ASK_AGAIN_S = 1.0
@@ -46,15 +48,26 @@ class Changes:
     start: tuple[Account, ...]
 
 
-def changes(active: Sequence[Account], running: Mapping[AccountId, Account]) -> Changes:
+def changes(
+    active: Sequence[Account], running: Mapping[AccountId, Account], same: Same = operator.eq
+) -> Changes:
     """Compare what should run with what was started: a pure decision.
 
     An account whose row changed (a new login, another proxy) is stopped and started anew. One whose child has
     ended by itself because Telegram refused it counts as running: only a changed row gives it another chance.
+
+    Args:
+        active: As the table has them.
+        running: As they were started.
+        same: Whether a child may go on although its row changed.
     """
-    wanted = {account.id: account for account in active}
-    stop = tuple(account_id for account_id, account in running.items() if wanted.get(account_id) != account)
-    start = tuple(account for account in active if running.get(account.id) != account)
+    kept = {
+        account.id
+        for account in active
+        if (was := running.get(account.id)) is not None and same(was, account)
+    }
+    stop = tuple(account_id for account_id in running if account_id not in kept)
+    start = tuple(account for account in active if account.id not in kept)
     return Changes(stop, start)
 
 
@@ -71,6 +84,7 @@ async def run_accounts(
     holds: Mapping[AccountId, Hold] = MappingProxyType({}),
     leases: Leases = NO_LEASES,
     nudge: Nudge | None = None,
+    same: Same = operator.eq,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Keep one child for each account that should be ours; returns never.
@@ -86,7 +100,8 @@ async def run_accounts(
         synced: Set once the accounts were read and their children started.
         holds: Accounts that may not start yet: each is started at its time.
         leases: An account is started once its lease is ours, and its lease given back once it is dead.
-        nudge: Wakes this loop before its time.
+        nudge: Wakes this loop before its time, and hears when it has looked.
+        same: Whether a child may go on although its account's row changed.
         task_status: Started at once.
 
     Cancellation: children that were started go on; a new incarnation of this loop finds them in ``children``.
@@ -99,11 +114,13 @@ async def run_accounts(
     while True:
         pulse.beat()
         now_s = trio.current_time()
+        asked = nudge.asked
         held = {account_id: hold for account_id, hold in holds.items() if hold.until_s > now_s}
         try:
             with pulse.cycle(limits.cycle_s):
-                active, refused = await _compare(pulse, store, children, leases, limits, held)
+                active, refused = await _compare(pulse, store, children, leases, limits, held, same)
                 synced.set()
+                nudge.looked(asked)
                 for account_id in (told | elsewhere) - active:
                     await children.stop(account_id)  # nothing runs; but it is to be forgotten
                 told &= active
@@ -138,6 +155,7 @@ async def _compare(
     leases: Leases,
     limits: Limits,
     held: Collection[AccountId],
+    same: Same,
 ) -> tuple[set[AccountId], Mapping[AccountId, float]]:
     """Start and stop children as the table says.
 
@@ -151,7 +169,7 @@ async def _compare(
     refused: Mapping[AccountId, float] = {}
     if missing:
         refused = await within(pulse, "database.leases", limits.database_s, lambda: leases.acquire(missing))
-    todo = changes([account for account in startable if account.id not in refused], children.running())
+    todo = changes([account for account in startable if account.id not in refused], children.running(), same)
     for account_id in todo.stop:
         await children.stop(account_id)
         pulse.beat()

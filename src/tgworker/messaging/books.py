@@ -16,6 +16,7 @@ from tgworker.messaging.records import (
     HeartbeatRecord,
     OutboxRecord,
     OutboxState,
+    Replacement,
 )
 
 
@@ -48,6 +49,45 @@ class AccountBook(Protocol):
 
     async def list_accounts(self) -> Sequence[AccountRecord]:
         """Every Telegram account, in a stable order."""
+        ...
+
+    async def switch_account(self, account_id: AccountId, *, active: bool) -> bool:
+        """Turn the owner's switch; returns whether it stood otherwise before.
+
+        A worker follows at its next account sync.
+
+        Raises:
+            AccountGone: There is no such account.
+            StoreFault: The application's old worker has it.
+        """
+        ...
+
+    async def held_s(self, account_id: AccountId) -> float:
+        """How long some worker may still be connected with an account, seconds; 0: none is.
+
+        A store that only one worker can have open does not know: it says 0, and who asks looks at that
+        worker.
+        """
+        ...
+
+    async def replace_session(self, account_id: AccountId, read: str, sealed: str) -> Replacement:
+        """Store the same session under another key, unless it was replaced meanwhile.
+
+        Args:
+            account_id: The account.
+            read: The token, as it was read.
+            sealed: A Fernet token of the session that ``read`` holds.
+        """
+        ...
+
+    async def remove_account(self, account_id: AccountId) -> bool:
+        """Remove an account and what is only ours of it; returns whether it was there.
+
+        Messages and conversations stay; what was still to be sent is dead-lettered.
+
+        Raises:
+            StoreFault: The application's old worker has it.
+        """
         ...
 
 

@@ -24,10 +24,12 @@ RUN_OUT = "its lease cannot be renewed: the store is away"
 
 
 class Nudge:
-    """Wakes the account sync before its time."""
+    """Wakes the account sync before its time, and tells when it has looked."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
+        self._asked = self._looked = 0
+        self._has_looked = trio.Event()
 
     def ring(self) -> None:
         """Wake it."""
@@ -37,6 +39,29 @@ class Nudge:
         """Wait to be woken; a ring that came since the last wait counts."""
         await self._event.wait()
         self._event = trio.Event()
+
+    @property
+    def asked(self) -> int:
+        """How many have asked for a look; for the account sync, before it reads the table."""
+        return self._asked
+
+    def looked(self, asked: int) -> None:
+        """Tell those who had asked by then that the table was read, and followed."""
+        if asked > self._looked:
+            self._looked = asked
+            self._has_looked.set()
+            self._has_looked = trio.Event()
+
+    async def wait_looked(self) -> None:
+        """Wake the account sync, and wait until it has followed what the table says from now on.
+
+        Accounts that are to stop are dead then; while the store is away it takes until it is back.
+        """
+        self._asked += 1
+        mine = self._asked
+        self.ring()
+        while self._looked < mine:
+            await self._has_looked.wait()
 
 
 class NoLeases:

@@ -19,6 +19,7 @@ class AccountRecord:
         phone: Digits only.
         last_sync_at: When a worker last said that it is well, aware, UTC.
         last_error: Why it is not, with the remedy.
+        is_ours: Whether it is this worker's, and not that of another one from before.
     """
 
     account: Account
@@ -28,6 +29,17 @@ class AccountRecord:
     phone: str | None = field(repr=False)
     last_sync_at: datetime | None
     last_error: str | None
+    is_ours: bool = True
+
+
+class Replacement(StrEnum):
+    """What came of a session that was to be stored under another key."""
+
+    REPLACED = "replaced"
+    CHANGED = "changed"
+    """Another one stands there now, or the account is gone: nothing was done."""
+    NOT_OURS = "not_ours"
+    """The application's old worker has the account: nothing was done."""
 
 
 class OutboxState(StrEnum):

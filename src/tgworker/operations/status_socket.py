@@ -87,7 +87,7 @@ async def ask(data_dir: Path, command: str, *, within_s: float = 2) -> dict[str,
 
     Args:
         data_dir: The worker's data folder.
-        command: What to ask: ``status`` or ``stacks``.
+        command: What to ask: ``status``, ``stacks`` or ``sync``.
         within_s: How long to wait for the answer.
 
     Returns:

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from tgworker.messaging.errors import LeaseLost
 from tgworker.messaging.models import Account, AccountId, AccountState
-from tgworker.messaging.records import AccountRecord
+from tgworker.messaging.records import AccountRecord, Replacement
 from tgworker.messaging.values import new_id, storable
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.raised import raised_for
@@ -41,6 +41,7 @@ class _Record(_Account):
     phone: str | None
     last_sync_at: datetime | None
     last_error: str | None
+    stage: str
 
     def record(self) -> AccountRecord:
         return AccountRecord(
@@ -51,7 +52,12 @@ class _Record(_Account):
             phone=self.phone,
             last_sync_at=utc(self.last_sync_at),
             last_error=self.last_error,
+            is_ours=self.stage in _OURS,
         )
+
+
+_OURS: Final = ("ours", "releasing")
+"""Stages of an account that a worker of ours may hold; see ``tgworker_is_ours``."""
 
 
 class _Synced(Row):
@@ -60,6 +66,22 @@ class _Synced(Row):
 
 class _Added(Row):
     id: AccountId
+
+
+class _Switched(Row):
+    switched: bool
+
+
+class _Held(Row):
+    for_s: float
+
+
+class _Replaced(Row):
+    answer: Replacement
+
+
+class _Removed(Row):
+    removed: bool
 
 
 class Accounts:
@@ -157,6 +179,38 @@ class Accounts:
     async def list_accounts(self) -> Sequence[AccountRecord]:
         """See the book."""
         return [row.record() for row in await self._rest.call("tgworker_list_accounts", {}, list[_Record])]
+
+    async def switch_account(self, account_id: AccountId, *, active: bool) -> bool:
+        """See the book.
+
+        Raises:
+            AccountGone: There is no such account.
+            StoreFault: The application's old worker has it.
+        """
+        with raised_for(None, None):
+            answer = await self._rest.call(
+                "tgworker_switch_account", {"p_account": account_id, "p_active": active}, _Switched
+            )
+        return answer.switched
+
+    async def held_s(self, account_id: AccountId) -> float:
+        """See the book."""
+        return (await self._rest.call("tgworker_held", {"p_account": account_id}, _Held)).for_s
+
+    async def replace_session(self, account_id: AccountId, read: str, sealed: str) -> Replacement:
+        """See the book."""
+        arguments = {"p_account": account_id, "p_read": read, "p_sealed": sealed}
+        return (await self._rest.call("tgworker_replace_session", arguments, _Replaced)).answer
+
+    async def remove_account(self, account_id: AccountId) -> bool:
+        """See the book.
+
+        Raises:
+            StoreFault: The application's old worker has it.
+        """
+        with raised_for(None, None):
+            answer = await self._rest.call("tgworker_remove_account", {"p_account": account_id}, _Removed)
+        return answer.removed
 
 
 def _state(value: str) -> AccountState:

@@ -28,7 +28,7 @@ from tgworker.messaging.models import (
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.presence import Presence
-from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState
+from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
 from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase.accounts import Accounts
@@ -321,6 +321,31 @@ class SupabaseStore:
     async def list_accounts(self) -> Sequence[AccountRecord]:
         """See `tgworker.messaging.books.AccountBook`."""
         return await self._accounts.list_accounts()
+
+    async def switch_account(self, account_id: AccountId, *, active: bool) -> bool:
+        """See `tgworker.messaging.books.AccountBook`.
+
+        Raises:
+            AccountGone: There is no such account.
+            StoreFault: The application's old worker has it.
+        """
+        return await self._accounts.switch_account(account_id, active=active)
+
+    async def held_s(self, account_id: AccountId) -> float:
+        """See `tgworker.messaging.books.AccountBook`."""
+        return await self._accounts.held_s(account_id)
+
+    async def replace_session(self, account_id: AccountId, read: str, sealed: str) -> Replacement:
+        """See `tgworker.messaging.books.AccountBook`."""
+        return await self._accounts.replace_session(account_id, read, sealed)
+
+    async def remove_account(self, account_id: AccountId) -> bool:
+        """See `tgworker.messaging.books.AccountBook`.
+
+        Raises:
+            StoreFault: The application's old worker has it.
+        """
+        return await self._accounts.remove_account(account_id)
 
     # OutboxBook
 

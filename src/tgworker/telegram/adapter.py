@@ -120,6 +120,32 @@ class TelethonTelegram:
                 raise
         return await self._describe(session)  # the second -404 is final
 
+    async def log_out(self, account: Account, session: Secret) -> None:
+        """End a session at Telegram: it is of no use to anybody any more.
+
+        While it runs nobody else may be connected with this session, as with `describe_session`.
+
+        Raises:
+            NotASession: The text is not a StringSession.
+            ConfigUnusable: The account's ``config`` asks for what cannot be done.
+            AccountRefused: Telegram will not have the session (any more).
+            TelegramAway: There is no line, or no answer.
+
+        Cancellation: Telegram may have ended the session all the same.
+        """
+        for again in (True, False):
+            try:
+                async with self._opened(
+                    account.id, session, Device.of(account.config), listens=False
+                ) as connection:
+                    await connection.connect(None, ())
+                    await connection.log_out()
+            except TelegramAway as away:
+                if str(away) != KEY_DOUBTED or not again:
+                    raise
+            else:
+                return
+
     async def _describe(self, session: Secret) -> Peer:
         async with self._opened(LOGIN, session, Device(), listens=False) as connection:
             return await connection.connect(None, ())

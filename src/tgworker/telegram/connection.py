@@ -263,6 +263,11 @@ class TelethonConnection:
 
     # ------------------------------------------------ beyond the port
 
+    async def log_out(self) -> None:
+        """End the session at Telegram; the line is of no more use then. Raises `TelegramAway`."""
+        client, _, _ = self._ready()
+        await self._cross(client.ask_aio, functions.auth.LogOutRequest())
+
     def stacks(self) -> str:
         """What the connection's asyncio tasks wait for right now: evidence for a hang."""
         return asyncio_stacks(self._loop)

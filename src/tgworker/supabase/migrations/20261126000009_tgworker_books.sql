@@ -212,6 +212,114 @@ begin
     return jsonb_build_object('id', v_account);
 end $$;
 
+-- Raises 409 `released`: of an account that the old worker has, nothing is ours to change.
+create or replace function public.tgworker_check_ours(p_account uuid) returns void
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    if not exists (select from public.integration_accounts a where a.id = p_account and a.type = 'telegram_user') then
+        perform public.tgworker_fail(410, 'account_gone', format('there is no Telegram account %s', p_account));
+    end if;
+    if not public.tgworker_is_ours(p_account) then
+        perform public.tgworker_fail(409, 'released',
+            format('the account %s belongs to the old worker: adopt it first', p_account));
+    end if;
+end $$;
+
+-- AccountBook.switch_account: the owner's switch, wherever it is kept just now.
+--
+-- answer  {"switched": bool}: false if it stood like that already
+--
+-- Raises 410 `account_gone`, 409 `released`.
+create or replace function public.tgworker_switch_account(p_account uuid, p_active boolean) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_switched boolean;
+begin
+    perform public.tgworker_check_ours(p_account);
+    if exists (select from public.tgworker_accounts t
+        where t.integration_account_id = p_account and t.owner_switch is not null)
+    then
+        update public.tgworker_accounts t set owner_switch = p_active
+        where t.integration_account_id = p_account and t.owner_switch <> p_active;
+        v_switched := found;
+    else
+        update public.integration_accounts a set is_active = p_active
+        where a.id = p_account and a.is_active is distinct from p_active;
+        v_switched := found;
+    end if;
+    return jsonb_build_object('switched', v_switched);
+end $$;
+
+-- AccountBook.held_s: how long a worker may still be connected with an account.
+--
+-- answer  {"for_s"}: 0 if nobody has its lease
+create or replace function public.tgworker_held(p_account uuid) returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select jsonb_build_object('for_s', coalesce((
+        select greatest(extract(epoch from l.expires_at - public.tgworker_now()), 0)
+        from public.tgworker_leases l where l.integration_account_id = p_account and l.holder is not null), 0))
+$$;
+
+-- AccountBook.replace_session: the same session under another key.
+--
+-- p_read    the token as it was read; if another one stands there now, nothing is done
+-- p_sealed  the same session, encrypted anew
+-- answer    {"answer"}: `replaced`, `changed`, or `not_ours` (the old worker's account)
+--
+-- On an adopted database the application's own token stays as it is: the application reads it with its own key.
+create or replace function public.tgworker_replace_session(p_account uuid, p_read text, p_sealed text) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_row public.integration_accounts;
+    v_ours public.tgworker_accounts;
+begin
+    select * into v_row from public.integration_accounts a
+    where a.id = p_account and a.type = 'telegram_user' for no key update;
+    select * into v_ours from public.tgworker_accounts t where t.integration_account_id = p_account for update;
+    if v_row.id is not null and not public.tgworker_is_ours(p_account) then
+        return '{"answer": "not_ours"}';
+    end if;
+    if v_row.id is null
+        or p_read is distinct from coalesce(public.tgworker_own_session(v_row, v_ours), v_row.secrets_encrypted, '')
+    then
+        return '{"answer": "changed"}';
+    end if;
+    if public.tgworker_own_session(v_row, v_ours) is not null or public.tgworker_is_adopted() then
+        update public.tgworker_accounts t
+        set session = p_sealed, session_of = public.tgworker_digest(v_row.secrets_encrypted)
+        where t.integration_account_id = p_account;
+    else
+        update public.integration_accounts a set secrets_encrypted = p_sealed where a.id = p_account;
+    end if;
+    return '{"answer": "replaced"}';
+end $$;
+
+-- AccountBook.remove_account: the row goes; what is ours of it follows with the next sweeps. Messages and conversations
+-- stay, and what was still to be sent is dead-lettered.
+--
+-- answer  {"removed": bool}: false if there is no such account (any more)
+--
+-- Raises 409 `released`.
+create or replace function public.tgworker_remove_account(p_account uuid) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if not exists (select from public.integration_accounts a where a.id = p_account and a.type = 'telegram_user') then
+        return '{"removed": false}';
+    end if;
+    perform public.tgworker_check_ours(p_account);
+    delete from public.integration_accounts a where a.id = p_account;
+    delete from public.tgworker_accounts t where t.integration_account_id = p_account; -- its name is free at once
+    return '{"removed": true}';
+end $$;
+
 -- A recipient as a contact's value: a marked id, `@name` in lower case, or `+` and digits; null if it is none.
 create or replace function public.tgworker_recipient(p_to text) returns text
 language sql immutable set search_path = pg_catalog, public, pg_temp
