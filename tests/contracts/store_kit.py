@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, cast
 
 from tgworker.messaging.books import AccountBook, OutboxBook
+from tgworker.messaging.changes import Change
 from tgworker.messaging.media_ports import MediaStore, OutgoingMediaStore
 from tgworker.messaging.models import (
     AccountId,
@@ -189,5 +190,6 @@ def batch(
     sent_ids: Sequence[tuple[int, int]] = (),
     position: Position | None = None,
     gaps: Sequence[Gap] = (),
+    changes: Sequence[Change] = (),
 ) -> UpdateBatch:
-    return UpdateBatch(tuple(messages), tuple(peers), tuple(sent_ids), position, tuple(gaps))
+    return UpdateBatch(tuple(messages), tuple(peers), tuple(sent_ids), position, tuple(gaps), tuple(changes))

@@ -11,6 +11,15 @@ import psycopg
 from psycopg import sql
 
 from tgworker.messaging.books import one_caption
+from tgworker.messaging.changes import (
+    Change,
+    Deleted,
+    Edited,
+    Pinned,
+    Reacted,
+    ReadByThem,
+    ReadByUs,
+)
 from tgworker.messaging.errors import AccountGone
 from tgworker.messaging.incoming_files import (
     Fetched,
@@ -287,6 +296,7 @@ class RpcStore:
                 "peers": [asdict(peer) for peer in batch.peers],
                 "sent_ids": batch.sent_ids,
                 "gaps": [[gap.chat_id, gap.top_id] for gap in batch.gaps],
+                "changes": [_change(change) for change in batch.changes],
                 "position": None if batch.position is None else asdict(batch.position),
             },
             p_number=self._batches,
@@ -640,6 +650,31 @@ def _message(message: ChatMessage) -> dict[str, Any]:
         facts = asdict(message.file)
         row["file"] = {name: storable(it) if isinstance(it, str) else it for name, it in facts.items()}
     return {**row, "text": storable(message.text), "sent_at": message.sent_at.isoformat()}
+
+
+_CHANGES = {
+    Edited: "edited",
+    Deleted: "deleted",
+    ReadByThem: "read_by_them",
+    ReadByUs: "read_by_us",
+    Reacted: "reacted",
+    Pinned: "pinned",
+}
+
+
+def _change(change: Change) -> dict[str, Any]:
+    row = {"change": _CHANGES[type(change)], **asdict(change)}
+    if isinstance(change, Edited):
+        when = None if change.edited_at is None else change.edited_at.isoformat()
+        return {**row, "message": _message(change.message), "edited_at": when}
+    if isinstance(change, Reacted):
+        return {
+            **row,
+            "counts": {storable(reaction): count for reaction, count in change.counts.items()},
+            "own": [storable(reaction) for reaction in change.own],
+            "by": [{"from": who, "reaction": storable(reaction)} for who, reaction in change.by],
+        }
+    return row
 
 
 def _file(row: Mapping[str, Any]) -> IncomingFile:

@@ -10,6 +10,7 @@ _FORGOTTEN = (
     # Ids of messages count for a user: the next one's would be taken for these.
     "delete from tgworker_message_keys where scope = ?",
     "delete from tgworker_peers where integration_account_id = ?",
+    "delete from tgworker_read_marks where integration_account_id = ?",
     "delete from tgworker_names where integration_account_id = ?",
     "delete from tgworker_waits where integration_account_id = ?",
     "delete from tgworker_channel_positions where integration_account_id = ?",

@@ -56,6 +56,14 @@ on conflict (id) do update set storage_bucket = excluded.storage_bucket, storage
     file_name = excluded.file_name, mime_type = excluded.mime_type, byte_size = excluded.byte_size
 """
 
+_REFILE = """
+insert into tgworker_files
+    (message_id, integration_account_id, chat_id, telegram_id, facts, sent_at, is_history)
+values (?, ?, ?, ?, ?, ?, 0)
+on conflict (message_id) do update set facts = excluded.facts, state = 'pending', tries = 0,
+    not_before = null, error = null, settled_at = null
+"""
+
 _FORGET = """
 update tgworker_files set state = 'failed', error = 'its account is another Telegram user''s now',
     not_before = null, settled_at = ?
@@ -78,6 +86,16 @@ def file_files(
     ]
     if files:
         connection.execute(_FILE, {"account": account_id, "files": to_json(files), "is_history": is_history})
+
+
+def refile(
+    connection: sqlite3.Connection, account_id: AccountId, message_id: str, message: ChatMessage
+) -> None:
+    """A stored message carries another file now, or none; one is to be fetched."""
+    if message.file is not None:
+        facts, sent_at = _facts_json(message.file), seconds(message.sent_at)
+        row = (message_id, account_id, message.chat_id, message.telegram_id, facts, sent_at)
+        connection.execute(_REFILE, row)
 
 
 def wanted_files(

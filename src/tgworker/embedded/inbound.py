@@ -4,13 +4,14 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from tgworker.embedded.changes import apply_changes
 from tgworker.embedded.chats import make_chats
 from tgworker.embedded.errors import AccountGone
 from tgworker.embedded.fetching import file_files
 from tgworker.embedded.gaps import file_gaps
 from tgworker.embedded.peers import save_peers
+from tgworker.embedded.previews import PREVIEW_CHARACTERS
 from tgworker.embedded.recognising import recognise
-from tgworker.embedded.settling import PREVIEW_CHARACTERS
 from tgworker.embedded.values import iso, new_id, storable, to_json
 from tgworker.messaging.models import AccountId, ChatMessage, Peer, Position
 from tgworker.messaging.update_batches import UpdateBatch
@@ -118,6 +119,8 @@ class Ingest:
                 unread=True,
                 from_log=True,
             )
+        if batch.changes:
+            apply_changes(connection, account_id, owner_id, batch.changes, now)
         if batch.position is not None:
             self._save_position(connection, account_id, batch.position)
         return new

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from tgworker.embedded import reading
 from tgworker.embedded.peers import find_peer, is_marked_id
+from tgworker.embedded.previews import PREVIEW_CHARACTERS
 from tgworker.embedded.retry import retry_delay_s
 from tgworker.embedded.values import iso, seconds, to_json
 from tgworker.messaging.models import AccountId
@@ -34,9 +36,6 @@ from tgworker.messaging.outcomes import (
     Unsure,
 )
 from tgworker.messaging.records import OutboxState
-
-PREVIEW_CHARACTERS = 100
-"""How much of a text ``conversations.last_message_preview`` shows."""
 
 _STAGE_SETTLED = """
 insert or replace into temp.settling
@@ -202,6 +201,7 @@ def apply(connection: sqlite3.Connection, now: datetime) -> None:
     for twin in connection.execute(_TWINS).fetchall():
         _merge(connection, twin)
     connection.execute(_KEYS)
+    reading.read_already(connection, now)
     connection.execute(_MESSAGES, {"now_iso": iso(now)})
     connection.execute(_CONVERSATIONS)
 

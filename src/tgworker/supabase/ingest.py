@@ -5,6 +5,7 @@ from itertools import count
 
 from tgworker.messaging.models import AccountId, ChatMessage, HistoryJob, MessageId, Peer, Position
 from tgworker.messaging.update_batches import UpdateBatch
+from tgworker.supabase.changes import changes_json
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest
@@ -119,6 +120,8 @@ class Inbox:
                         "sent_ids": batch.sent_ids,
                         "position": position_json(batch.position),
                         "gaps": [[gap.chat_id, gap.top_id] for gap in batch.gaps],
+                        # (Hardly any batch has them: what is not there is not read there.)
+                        **({"changes": changes_json(batch.changes)} if batch.changes else {}),
                     },
                 },
                 _Stored,

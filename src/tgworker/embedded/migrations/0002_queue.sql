@@ -93,6 +93,15 @@ create table tgworker_message_keys (
 create index tgworker_message_keys_chat on tgworker_message_keys (scope, chat_id, telegram_id);
 create index tgworker_message_keys_message on tgworker_message_keys (message_id);
 
+-- How far a chat was read: by the other side, of what the account sent, and by the account, of what it got.
+create table tgworker_read_marks (
+    integration_account_id text not null references integration_accounts (id) on delete cascade,
+    chat_id integer not null,
+    by_them integer not null default 0, -- up to this message
+    by_us integer not null default 0,
+    primary key (integration_account_id, chat_id)
+) without rowid;
+
 create table tgworker_outbox (
     seq integer primary key autoincrement, -- the order
     message_id text not null unique, -- no reference: a row that is in flight outlives its message

@@ -49,7 +49,9 @@ begin
         ('attachments', 'storage_bucket', 'text'), ('attachments', 'storage_path', 'text'),
         ('attachments', 'file_name', 'text'), ('attachments', 'mime_type', 'text'),
         ('attachments', 'byte_size', 'integer'),
-        ('message_events', 'id', 'uuid'), ('message_events', 'message_id', 'uuid'),
+        ('message_events', 'id', 'uuid'), ('message_events', 'owner_id', 'uuid'),
+        ('message_events', 'message_id', 'uuid'), ('message_events', 'type', 'text'),
+        ('message_events', 'occurred_at', 'timestamp with time zone'), ('message_events', 'payload', 'jsonb'),
         ('presence_status', 'owner_id', 'uuid'), ('presence_status', 'contact_identity_id', 'uuid'),
         ('presence_status', 'conversation_id', 'uuid'), ('presence_status', 'is_typing', 'boolean'),
         ('presence_status', 'is_online', 'boolean'),
@@ -93,6 +95,7 @@ begin
             'direction', 'message_type', 'sent_at', 'external_message_id']),
         ('attachments', array['id', 'owner_id', 'message_id', 'storage_bucket', 'storage_path', 'file_name',
             'mime_type', 'byte_size']),
+        ('message_events', array['id', 'owner_id', 'message_id', 'type', 'occurred_at', 'payload']),
         ('presence_status', array['owner_id', 'contact_identity_id', 'is_typing', 'is_online', 'updated_at']),
         ('integration_accounts', array['owner_id', 'type', 'is_active', 'secrets_encrypted'])
     ) as k (table_name, filled)

@@ -122,6 +122,15 @@ create index if not exists tgworker_message_keys_chat
     on public.tgworker_message_keys (scope, chat_id, telegram_id);
 create index if not exists tgworker_message_keys_message on public.tgworker_message_keys (message_id);
 
+-- How far a chat was read: by the other side, of what the account sent, and by the account, of what it got.
+create table if not exists public.tgworker_read_marks (
+    integration_account_id uuid not null,
+    chat_id bigint not null,
+    by_them bigint not null default 0, -- up to this message
+    by_us bigint not null default 0,
+    primary key (integration_account_id, chat_id)
+) with (fillfactor = 70);
+
 -- Files of stored messages that are to be fetched from Telegram: filed with their messages, in the same transaction.
 create table if not exists public.tgworker_files (
     message_id uuid primary key,

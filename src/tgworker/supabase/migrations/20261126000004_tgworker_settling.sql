@@ -194,6 +194,7 @@ begin
         where s.telegram_id is not null and o.chat_id is not null and o.integration_account_id is not null
         order by 1, 2, 3
         on conflict do nothing;
+        perform public.tgworker_read_already(p_rows, p_now);
     end if;
     perform public.tgworker_tell_late(v_settled);
     perform public.tgworker_write_messages(v_settled);

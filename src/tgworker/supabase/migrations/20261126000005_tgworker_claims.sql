@@ -218,7 +218,7 @@ create or replace function public.tgworker_count(
 language sql set search_path = pg_catalog, public, pg_temp
 as $$
     update public.conversations c
-    set unread_count = coalesce(c.unread_count, 0) + p_unread,
+    set unread_count = greatest(0, coalesce(c.unread_count, 0) + p_unread),
         last_channel = 'telegram',
         last_message_at = case when c.last_message_at is null or p_latest_at >= c.last_message_at
             then p_latest_at else c.last_message_at end,

@@ -594,12 +594,18 @@ end $$;
 --            "position": {"pts", "qts", "date", "seq", "channels": {channel_id: pts}} or null,
 --            "gaps": [[chat_id, top_id or null]]}: chats that the log did not tell everything of: a history job is
 --           filed for each, unless the log told of the message top_id before, or a job waits
+--            "changes": what became of stored messages, in order, or missing: {"change": "edited", "message": as above,
+--            "edited_at"}, {"change": "deleted", "chat_id" (null: a private chat's or a basic group's), "telegram_ids"},
+--            {"change": "read_by_them", "chat_id", "max_id"}, {"change": "read_by_us", "chat_id", "max_id",
+--            "still_unread"}, {"change": "reacted", "chat_id", "telegram_id", "counts", "own", "by": [{"from", "reaction"}]},
+--            {"change": "pinned", "chat_id", "telegram_ids", "is_pinned"}
 --           channels: all of them, or null for "as before". Texts without U+0000, which PostgreSQL does not keep.
 -- p_number  grows with every batch under one token, so that a late repeat of an older one does not move the position
 --           back; null: no such guard
 -- answer    {"new": count, "messages": [{"message_id", "chat_id", "telegram_id"}]}, the new ones
 --
--- Idempotent on (account, chat, message id). Raises 409 `lease_lost`, 410 `account_gone`.
+-- Idempotent on (account, chat, message id). Waits for half a second at most until the application has let go of rows that
+-- have changed. Raises 409 `lease_lost`, 410 `account_gone`.
 create or replace function public.tgworker_ingest(
     p_account uuid, p_fence bigint, p_batch jsonb, p_number bigint default null) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
@@ -611,15 +617,28 @@ declare
     v_owned record;
     v_new jsonb;
     v_position jsonb := p_batch -> 'position';
+    v_changes jsonb := nullif(p_batch -> 'changes', '[]');
     v_moved boolean;
 begin
     perform public.tgworker_check_fence(p_account, p_fence);
     v_owned := public.tgworker_owner(p_account);
+    if v_changes is not null then
+        if exists (select from public.tgworker_positions k
+            where k.integration_account_id = p_account and (k.fence, k.number) > (p_fence, p_number))
+        then
+            v_changes := null; -- a late repeat: what it tells is older than what stands there
+        else
+            perform public.tgworker_lock_changed(p_account, v_owned.owner, v_changes);
+        end if;
+    end if;
     perform public.tgworker_keep_peers(p_account, v_owned.owner, p_batch -> 'peers');
     -- First: what fills a gap has to know what was stored before.
     perform public.tgworker_file_gaps(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'gaps');
     v_new := public.tgworker_store_messages(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'messages',
         p_batch -> 'sent_ids', true, true);
+    if v_changes is not null then
+        perform public.tgworker_apply_changes(p_account, v_owned.owner, v_changes);
+    end if;
     if jsonb_typeof(v_position) = 'object' then
         insert into public.tgworker_positions as k (integration_account_id, pts, qts, date, seq, fence, number)
         values (p_account, (v_position ->> 'pts')::bigint, (v_position ->> 'qts')::bigint,
@@ -713,6 +732,7 @@ begin
         return '{"more": true}';
     end if;
     delete from public.tgworker_names where integration_account_id = p_account;
+    delete from public.tgworker_read_marks where integration_account_id = p_account;
     delete from public.tgworker_waits where integration_account_id = p_account;
     delete from public.tgworker_channel_positions where integration_account_id = p_account;
     delete from public.tgworker_positions where integration_account_id = p_account;

@@ -388,7 +388,7 @@ declare
     v_all bigint := 0;
 begin
     foreach v_table in array array['tgworker_peers', 'tgworker_names', 'tgworker_channel_positions',
-        'tgworker_positions', 'tgworker_waits', 'tgworker_files', 'tgworker_job_claims', 'tgworker_gap_jobs', 'tgworker_leases',
+        'tgworker_positions', 'tgworker_read_marks', 'tgworker_waits', 'tgworker_files', 'tgworker_job_claims', 'tgworker_gap_jobs', 'tgworker_leases',
         'tgworker_accounts']
     loop
         execute format('delete from public.%1$I where ctid = any (array(
