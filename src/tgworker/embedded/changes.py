@@ -88,7 +88,7 @@ class _Meant:
 
     @property
     def is_told(self) -> bool:
-        """Whether the row is as Telegram told it: of what the application wrote it knows better what it is."""
+        """Whether the row is as Telegram told it: the application knows better what it wrote itself."""
         return self.direction == "inbound" or (self.from_log and not self.is_queued)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 
 def raw_of(text: str | None) -> dict[str, Any] | None:
-    """What stands in the column; ``None`` where nothing can be added: the application wrote something else."""
+    """What stands in the column; ``None`` where nothing can be added, as it is something else."""
     if text is None:
         return {}
     try:
