@@ -321,6 +321,16 @@ async def test_reactions_are_what_they_are_now_and_only_news_is_an_event(inbox: 
     assert raw(the(inbox, 70)) == {"reply_to": 3}
 
 
+async def test_own_reactions_that_telegram_does_not_tell_of_stay_while_there_are_any(inbox: Inbox) -> None:
+    await inbox.store.ingest(inbox.account, batch(inbound(PERSON, 70), inbound(PERSON, 71)))
+    await tell(inbox, Reacted(PERSON, 70, {"+": 1, "-": 1}, ("+", "-")), Reacted(PERSON, 71, {"+": 1}, None))
+    assert raw(the(inbox, 71))["reactions"]["own"] == []
+    await tell(inbox, Reacted(PERSON, 70, {"+": 1, "-": 1}, None))
+    assert len(events(inbox, the(inbox, 70))) == 1
+    await tell(inbox, Reacted(PERSON, 70, {"-": 2}, None))
+    assert raw(the(inbox, 70))["reactions"] == {"counts": {"-": 2}, "own": ["-"], "by": []}
+
+
 async def test_a_pin_is_noted_once_and_taken_back(inbox: Inbox) -> None:
     await inbox.store.ingest(inbox.account, batch(inbound(GROUP, 70), inbound(GROUP, 71)))
     pin, unpin = (Pinned(GROUP, (70, 71, 72), is_pinned=pinned) for pinned in (True, False))

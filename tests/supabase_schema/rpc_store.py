@@ -671,7 +671,7 @@ def _change(change: Change) -> dict[str, Any]:
         return {
             **row,
             "counts": {storable(reaction): count for reaction, count in change.counts.items()},
-            "own": [storable(reaction) for reaction in change.own],
+            "own": None if change.own is None else [storable(reaction) for reaction in change.own],
             "by": [{"from": who, "reaction": storable(reaction)} for who, reaction in change.by],
         }
     return row

@@ -193,19 +193,28 @@ def _delete(connection: sqlite3.Connection, account_id: AccountId, gone: Deleted
 
 
 def _react(connection: sqlite3.Connection, account_id: AccountId, reacted: Reacted, now: datetime) -> None:
-    state = {
-        "counts": {storable(reaction): count for reaction, count in reacted.counts.items()},
-        "own": [storable(reaction) for reaction in reacted.own],
-        "by": [{"from": who, "reaction": storable(reaction)} for who, reaction in reacted.by],
-    }
-    kept = state if reacted.counts else None  # none is nothing
+    counts = {storable(reaction): count for reaction, count in reacted.counts.items()}
+    by = [{"from": who, "reaction": storable(reaction)} for who, reaction in reacted.by]
     for old in _meant(connection, account_id, reacted.chat_id, [reacted.telegram_id]):
         raw = raw_of(old.raw_payload)
-        if raw is None or note(raw, old.place, "reactions") == kept:
+        if raw is None:
+            continue
+        before = note(raw, old.place, "reactions")
+        state = {"counts": counts, "own": _own(reacted, counts, before), "by": by}
+        kept = state if counts else None  # none is nothing
+        if before == kept:
             continue
         _write(connection, old, noted(raw, old.place, {"reactions": kept}))
         payload = {**state, **old.which_part}
         add_events(connection, [MessageEvent(new_id(), old.message_id, "reaction", now, payload)])
+
+
+def _own(reacted: Reacted, counts: Collection[str], before: object) -> list[str]:
+    """The account's own reactions: where Telegram does not say, those that are known and still there."""
+    if reacted.own is not None:
+        return [storable(reaction) for reaction in reacted.own]
+    known = before.get("own") if isinstance(before, dict) else None
+    return [each for each in known if each in counts] if isinstance(known, list) else []
 
 
 def _pin(connection: sqlite3.Connection, account_id: AccountId, pinned: Pinned, now: datetime) -> None:

@@ -35,7 +35,7 @@ def _change(change: Change) -> Mapping[str, object]:
                 "chat_id": chat_id,
                 "telegram_id": telegram_id,
                 "counts": {storable(reaction): count for reaction, count in change.counts.items()},
-                "own": [storable(reaction) for reaction in change.own],
+                "own": None if change.own is None else [storable(reaction) for reaction in change.own],
                 "by": [{"from": who, "reaction": storable(reaction)} for who, reaction in change.by],
             }
         case Pinned(chat_id, telegram_ids, is_pinned):

@@ -597,7 +597,7 @@ end $$;
 --            "changes": what became of stored messages, in order, or missing: {"change": "edited", "message": as above,
 --            "edited_at"}, {"change": "deleted", "chat_id" (null: a private chat's or a basic group's), "telegram_ids"},
 --            {"change": "read_by_them", "chat_id", "max_id"}, {"change": "read_by_us", "chat_id", "max_id",
---            "still_unread"}, {"change": "reacted", "chat_id", "telegram_id", "counts", "own", "by": [{"from", "reaction"}]},
+--            "still_unread"}, {"change": "reacted", "chat_id", "telegram_id", "counts", "own" (null: as before), "by": [{"from", "reaction"}]},
 --            {"change": "pinned", "chat_id", "telegram_ids", "is_pinned"}
 --           channels: all of them, or null for "as before". Texts without U+0000, which PostgreSQL does not keep.
 -- p_number  grows with every batch under one token, so that a late repeat of an older one does not move the position

@@ -300,16 +300,28 @@ as $$
 #variable_conflict use_column
 declare
     v record;
-    v_state jsonb := jsonb_build_object('counts', p_change -> 'counts', 'own', p_change -> 'own', 'by', p_change -> 'by');
-    v_kept jsonb := case when p_change -> 'counts' <> '{}' then v_state end; -- none is nothing
+    v_before jsonb;
+    v_state jsonb;
+    v_kept jsonb;
 begin
     select t.*, nullif(t.part, 1) as place, m.raw_payload into v
     from public.tgworker_meant(p_account, (p_change ->> 'chat_id')::bigint,
         array[(p_change ->> 'telegram_id')::bigint]) t
     cross join lateral (select k.raw_payload from public.messages k where k.id = t.message_id offset 0) m;
-    if not found or not public.tgworker_can_note(v.raw_payload)
-        or public.tgworker_note(v.raw_payload, v.place, 'reactions') is not distinct from v_kept
-    then
+    if not found or not public.tgworker_can_note(v.raw_payload) then
+        return '[]';
+    end if;
+    v_before := public.tgworker_note(v.raw_payload, v.place, 'reactions');
+    v_state := jsonb_build_object('counts', p_change -> 'counts', 'by', p_change -> 'by', 'own', case
+        when jsonb_typeof(p_change -> 'own') = 'array' then p_change -> 'own'
+        -- Telegram did not say: those that are known, and still there.
+        when jsonb_typeof(v_before -> 'own') = 'array' then (
+            select coalesce(jsonb_agg(o.reaction order by o.n), '[]')
+            from jsonb_array_elements(v_before -> 'own') with ordinality o (reaction, n)
+            where p_change -> 'counts' ? (o.reaction #>> '{}'))
+        else '[]' end);
+    v_kept := case when p_change -> 'counts' <> '{}' then v_state end; -- none is nothing
+    if v_before is not distinct from v_kept then
         return '[]';
     end if;
     perform public.tgworker_write_raw(v.message_id,
