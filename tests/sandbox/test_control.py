@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from telethon.tl import functions
+from telethon.tl import functions, types
 
 from sandbox.mini_client import RpcFailure, open_mini, texts
 from tgworker.sandbox import (
@@ -142,6 +142,20 @@ async def test_users_pin_and_forward_over_the_control_connection(controlled: San
             await control.forward_messages(
                 bob, room.peer, [(await control.send_text(alice, room.peer, "x")).sender_message_id], bob
             )
+
+
+async def test_users_are_there_and_type_over_the_control_connection(controlled: Sandbox) -> None:
+    alice, bob = controlled.users
+    async with controlling(controlled) as control, open_mini(controlled, alice.session) as client:
+        await control.update_status(bob.id, seconds=60)
+        assert isinstance((await client.hear(types.UpdateUserStatus)).status, types.UserStatusOnline)
+        await control.update_status(bob.id, offline=True)
+        assert isinstance((await client.hear(types.UpdateUserStatus, 2)).status, types.UserStatusOffline)
+        await control.set_typing(bob.id, alice.id, "record_audio")
+        heard = await client.hear(types.UpdateUserTyping)
+        assert isinstance(heard.action, types.SendMessageRecordAudioAction)
+        with pytest.raises(ControlRefused, match="seconds must be above 0"):
+            await control.update_status(bob.id, seconds=0)
 
 
 async def test_formatting_goes_over_the_control_connection(controlled: Sandbox) -> None:

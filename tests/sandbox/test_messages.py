@@ -201,16 +201,6 @@ async def test_typing_is_seen_and_not_stored(sandbox: Sandbox) -> None:
         assert (await scene.bob.ask(functions.updates.GetStateRequest())).pts == 1
 
 
-async def test_status_is_told_to_those_one_has_a_chat_with(sandbox: Sandbox) -> None:
-    async with open_scene(sandbox) as scene, open_mini(sandbox, sandbox.users[2].session) as carol:
-        await scene.alice.ask(send(scene.to_bob, "hello", 1))
-        await scene.alice.ask(functions.account.UpdateStatusRequest(offline=True))
-        status = await scene.bob.hear(types.UpdateUserStatus)
-        assert isinstance(status.status, types.UserStatusOffline)
-        await carol.ask(functions.PingRequest(2))
-        assert carol.heard(types.UpdateUserStatus) == []
-
-
 async def test_a_mention_arrives_without_an_access_hash(sandbox: Sandbox) -> None:
     async with open_scene(sandbox) as scene:
         user = types.InputUser(scene.to_bob.user_id, scene.to_bob.access_hash)

@@ -352,6 +352,18 @@ def test_forwards(report: Report) -> None:
     }
 
 
+def test_presence(report: Report) -> None:
+    assert report.scenes["presence"] == {
+        "online": [True, True],
+        "seen": "UserStatusOnline",
+        "offline": [False, True],
+        "then": "UserStatusOffline",
+        "typing": [True, True],
+        "recording": True,
+        "in a group": True,
+    }
+
+
 def test_two_data_centres_send_clients_to_each_other(report: Report) -> None:
     assert report.scenes["data_centres"] == {
         "phone": [True, 4],

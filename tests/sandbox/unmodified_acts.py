@@ -93,3 +93,33 @@ async def forwards(world: World) -> Any:
             "shut": await refusal(client.forward_messages(carol["username"], post)),
             "nothing": await refusal(client.forward_messages(carol["username"], 999_999, bob["username"])),
         }
+
+
+async def presence(world: World) -> Any:
+    alice, bob = world.users[:2]
+    async with world.of(0) as client, world.of(1) as other:
+        came: asyncio.Queue[Any] = asyncio.Queue()
+        client.add_event_handler(came.put, events.UserUpdate(chats=None))
+        theirs = await client.get_input_entity(bob["username"])
+        await other(functions.account.UpdateStatusRequest(offline=False))
+        there = await heard(came)
+        found: dict[str, Any] = {
+            "online": [there.user_id == bob["id"], there.online],
+            "seen": type((await client.get_entity(theirs)).status).__name__,
+        }
+        await other(functions.account.UpdateStatusRequest(offline=True))
+        gone = await heard(came)
+        found["offline"] = [gone.online, gone.last_seen is not None]
+        found["then"] = type((await client.get_entity(theirs)).status).__name__
+        mine = await other.get_input_entity(alice["username"])
+        await other(functions.messages.SetTypingRequest(mine, types.SendMessageTypingAction()))
+        typing = await heard(came)
+        found["typing"] = [typing.typing, typing.user_id == bob["id"]]
+        await other(functions.messages.SetTypingRequest(mine, types.SendMessageRecordAudioAction()))
+        found["recording"] = (await heard(came)).audio
+        room = await world.control(
+            cmd="create_channel", creator=alice["id"], members=[bob["id"]], title="Typing"
+        )
+        await world.control(cmd="set_typing", user=bob["id"], peer=room["peer"])
+        found["in a group"] = (await heard(came)).chat_id == room["peer"]
+        return found

@@ -22,7 +22,7 @@ from telethon.network.connection.tcpintermediate import RandomizedIntermediatePa
 from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
-from sandbox.unmodified_acts import forwards, pins, reactions
+from sandbox.unmodified_acts import forwards, pins, presence, reactions
 from sandbox.unmodified_centres import data_centres
 from sandbox.unmodified_files import files
 from sandbox.unmodified_logins import codes, qr_codes, two_step
@@ -358,6 +358,7 @@ SCENES = [
     reactions,
     pins,
     forwards,
+    presence,
     data_centres,
     files,
     two_step,

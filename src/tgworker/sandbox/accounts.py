@@ -1,7 +1,8 @@
 """The users, and what each may know of the others."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from telethon.tl import types
 from tgworker.sandbox.contact_book import ContactBook
 from tgworker.sandbox.errors import RequestRefused, UnknownUser
 from tgworker.sandbox.files import StoredFile
+from tgworker.sandbox.looks import Looks
 from tgworker.sandbox.mailbox import Mailbox
 from tgworker.sandbox.two_step import TwoStep
 
@@ -38,8 +40,10 @@ class Account:
         dc_id: The data centre where he lives.
         premium: Whether he pays.
         banned: Whether Telegram has deactivated the account.
-        lines: The connections that hear of its updates.
+        lines: The connections that hear of its updates; change them by `Directory.connect`.
         photo: What others see of him.
+        online_until: Until when he is online; `Directory.lapse` ends that.
+        was_online: When he was last; ``None``: nobody knows, and he is said to have been here recently.
         two_step: His two-step password, if he has one.
         mailbox: What it holds.
     """
@@ -52,6 +56,8 @@ class Account:
     premium: bool = False
     banned: bool = False
     lines: set[Line] = field(default_factory=set[Line], repr=False)
+    online_until: datetime | None = None
+    was_online: datetime | None = None
     photo: StoredFile | None = field(default=None, repr=False)
     two_step: TwoStep | None = field(default=None, repr=False)
     mailbox: Mailbox = field(init=False, repr=False)
@@ -72,15 +78,19 @@ class Directory:
     Args:
         secret: What access hashes are made from.
         dc_id: Where new users live.
+        now: The time, in whole seconds.
 
     Attributes:
-        looks: What users look like, serialised, by who looks at whom. `views` fills it.
+        looks: What users look like. `views` fills it.
+        listening: Those who have a line.
         contacts: Who has whom among his contacts; change it by `note_contact`.
     """
 
-    def __init__(self, secret: bytes, dc_id: int) -> None:
+    def __init__(self, secret: bytes, dc_id: int, now: Callable[[], datetime]) -> None:
         self._dc_id = dc_id
-        self.looks: dict[tuple[int, int], bytes] = {}
+        self._now = now
+        self.looks = Looks()
+        self.listening: set[Account] = set()
         self.contacts = ContactBook()
         self._secret = secret
         self._by_id: dict[int, Account] = {}
@@ -110,8 +120,25 @@ class Directory:
     def note_contact(self, owner: Account, other: Account, *, has: bool) -> None:
         """Say whether one user has another among his contacts."""
         self.contacts.note(owner.id, other.id, has=has)
-        self.looks.pop((owner.id, other.id), None)
-        self.looks.pop((other.id, owner.id), None)
+        self.looks.forget(owner.id)
+        self.looks.forget(other.id)
+
+    def connect(self, account: Account, line: Line) -> None:
+        """Let a connection hear of an account's updates."""
+        account.lines.add(line)
+        self.listening.add(account)
+
+    def disconnect(self, account: Account, line: Line) -> None:
+        """Let it hear of them no more."""
+        account.lines.discard(line)
+        if not account.lines:
+            self.listening.discard(account)
+
+    def lapse(self, account: Account) -> None:
+        """Let a user be offline if the time is over for which he said that he was online."""
+        if account.online_until is not None and account.online_until <= self._now():
+            account.was_online, account.online_until = account.online_until, None
+            self.looks.forget(account.id)
 
     def get(self, user_id: int) -> Account:
         """The user with an id.

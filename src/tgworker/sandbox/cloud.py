@@ -68,7 +68,7 @@ class Cloud:
 
     def __post_init__(self) -> None:
         """Draw the secrets."""
-        self.directory = Directory(self.rng.randbytes(16), self.dc_id)
+        self.directory = Directory(self.rng.randbytes(16), self.dc_id, self.now)
         self.files = FileShelf(self.rng)
         self.login_tokens = LoginTokens(self.rng)
         self.throttle = Throttle(self.clock, self.directory.contacts)

@@ -297,7 +297,7 @@ class Connection:
         if user_id == (None if self._account is None else self._account.id):
             return
         if self._account is not None:
-            self._account.lines.discard(self)
+            self._cloud.directory.disconnect(self._account, self)
         self._account = None if user_id is None else self._cloud.directory.get(user_id)
         if self._account is not None and self._account.dc_id == self.dc_id:
-            self._account.lines.add(self)  # (a guest gets files here, and no news)
+            self._cloud.directory.connect(self._account, self)  # (a guest gets files here, and no news)

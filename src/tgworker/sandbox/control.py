@@ -10,8 +10,10 @@ import trio
 from tgworker.sandbox.control_acts import (
     ForwardMessages,
     SendReaction,
+    SetTyping,
     UnpinAllMessages,
     UpdatePinnedMessage,
+    UpdateStatus,
     obey_act_command,
 )
 from tgworker.sandbox.control_files import (
@@ -136,7 +138,14 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return FaultList(sandbox.faults.listing())
         case SendText() | EditText() | DeleteMessages() | MarkRead():
             return obey_phone_command(sandbox, command)
-        case SendReaction() | UpdatePinnedMessage() | UnpinAllMessages() | ForwardMessages():
+        case (
+            SendReaction()
+            | UpdatePinnedMessage()
+            | UnpinAllMessages()
+            | ForwardMessages()
+            | UpdateStatus()
+            | SetTyping()
+        ):
             return obey_act_command(sandbox.phone, command)
         case SendFiles() | SetPhoto() | ReadFile() | ExpireReferences() | ForgetParts():
             return obey_file_command(sandbox, command)

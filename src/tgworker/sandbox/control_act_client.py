@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from tgworker.sandbox.control_acts import (
     ForwardMessages,
     SendReaction,
+    SetTyping,
     UnpinAllMessages,
     UpdatePinnedMessage,
+    UpdateStatus,
 )
 from tgworker.sandbox.control_line import ControlLine
+from tgworker.sandbox.phone_acts import Action
+from tgworker.sandbox.presence import ONLINE_S
 from tgworker.sandbox.values import SentText
 
 
@@ -55,3 +59,12 @@ class ActControl(ControlLine):
             user=user_id, from_peer=from_id, ids=tuple(ids), to_peer=to_id, drop_author=drop_author
         )
         return (await self._ask(command, dict[str, list[SentText]]))["sent"]
+
+    async def update_status(self, user_id: int, *, offline: bool = False, seconds: float = ONLINE_S) -> None:
+        """Let a user be online, for so long if he does not say so again, or offline."""
+        command = UpdateStatus(user=user_id, offline=offline, seconds=seconds)
+        await self._ask(command, dict[str, int])
+
+    async def set_typing(self, user_id: int, peer_id: int, action: Action = "typing") -> None:
+        """Show those who are in a chat that a user types there, or does something else, or nothing more."""
+        await self._ask(SetTyping(user=user_id, peer=peer_id, action=action), dict[str, int])

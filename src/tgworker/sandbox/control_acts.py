@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any, assert_never
 
 from tgworker.sandbox.control_command import Command
+from tgworker.sandbox.phone_acts import Action
+from tgworker.sandbox.presence import ONLINE_S
 
 if TYPE_CHECKING:
     from tgworker.sandbox.phone_acts import PhoneActs
@@ -71,7 +73,25 @@ class ForwardMessages(Command, tag="forward_messages"):
     drop_author: bool = False
 
 
-ActCommand = SendReaction | UpdatePinnedMessage | UnpinAllMessages | ForwardMessages
+class UpdateStatus(Command, tag="update_status"):
+    """Let ``user`` be online, for so many ``seconds``, or ``offline``. Result: ``{}``."""
+
+    user: int
+    offline: bool = False
+    seconds: float = ONLINE_S
+
+
+class SetTyping(Command, tag="set_typing"):
+    """Show those in the chat with ``peer`` that ``user`` types, or does something else. Result: ``{}``."""
+
+    user: int
+    peer: int
+    action: Action = "typing"
+
+
+ActCommand = (
+    SendReaction | UpdatePinnedMessage | UnpinAllMessages | ForwardMessages | UpdateStatus | SetTyping
+)
 
 
 def obey_act_command(phone: "PhoneActs", command: ActCommand) -> Any:
@@ -108,5 +128,11 @@ def obey_act_command(phone: "PhoneActs", command: ActCommand) -> Any:
                     drop_author=command.drop_author,
                 )
             }
+        case UpdateStatus():
+            phone.update_status(command.user, offline=command.offline, seconds=command.seconds)
+            return {}
+        case SetTyping():
+            phone.set_typing(command.user, command.peer, command.action)
+            return {}
         case _:
             assert_never(command)

@@ -1,17 +1,61 @@
 """What users do on their telephones with messages that are there: clients hear of it as of another device."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from telethon.tl import types
 
 from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.addressing import check_may_write, letter_of
 from tgworker.sandbox.allowing import allowed
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.errors import SandboxError
 from tgworker.sandbox.forwarding import check_may_forward, forward
 from tgworker.sandbox.pinning import announce_pin, is_announced, pinned_letters, set_pinned
+from tgworker.sandbox.presence import ONLINE_S, show_typing, update_status
 from tgworker.sandbox.reacting import check_may_react, check_reactions, react
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.values import SentText
+
+Action = Literal[
+    "typing",
+    "cancel",
+    "record_video",
+    "upload_video",
+    "record_audio",
+    "upload_audio",
+    "upload_photo",
+    "upload_document",
+    "geo_location",
+    "choose_contact",
+    "record_round",
+    "upload_round",
+    "choose_sticker",
+]
+"""What somebody may be seen doing (https://core.telegram.org/type/SendMessageAction)."""
+
+_ACTIONS: Mapping[Action, Any] = MappingProxyType(
+    {
+        "typing": types.SendMessageTypingAction(),
+        "cancel": types.SendMessageCancelAction(),
+        "record_video": types.SendMessageRecordVideoAction(),
+        "upload_video": types.SendMessageUploadVideoAction(0),
+        "record_audio": types.SendMessageRecordAudioAction(),
+        "upload_audio": types.SendMessageUploadAudioAction(0),
+        "upload_photo": types.SendMessageUploadPhotoAction(0),
+        "upload_document": types.SendMessageUploadDocumentAction(0),
+        "geo_location": types.SendMessageGeoLocationAction(),
+        "choose_contact": types.SendMessageChooseContactAction(),
+        "record_round": types.SendMessageRecordRoundAction(),
+        "upload_round": types.SendMessageUploadRoundAction(0),
+        "choose_sticker": types.SendMessageChooseStickerAction(),
+    }
+)
+
+
+MAX_ONLINE_S = 86_400 * 366
 
 
 class PhoneActs:
@@ -113,3 +157,22 @@ class PhoneActs:
             theirs = mine.copies.get(to.id, 0) if isinstance(to, Account) else 0
             sent.append(SentText(mine.id, mine.id if isinstance(to, Channel) else theirs))
         return sent
+
+    def update_status(self, user_id: int, *, offline: bool = False, seconds: float = ONLINE_S) -> None:
+        """Let a user be online, for so long if he does not say so again, or offline.
+
+        Those hear of it who have him among their contacts, or a private chat with him. When the time is over,
+        nobody is told: their clients know it from ``expires``.
+        """
+        if not 0 < seconds <= MAX_ONLINE_S:
+            raise SandboxError(f"seconds must be above 0 and at most {MAX_ONLINE_S}")
+        update_status(self._cloud, self._cloud.directory.get(user_id), offline=offline, seconds=seconds)
+
+    def set_typing(self, user_id: int, peer_id: int, action: Action = "typing") -> None:
+        """Show those who are in a chat that a user types there, or does something else, or nothing more."""
+        user, room = self._cloud.directory.get(user_id), self._rooms.find(peer_id)
+        if action not in get_args(Action):
+            raise SandboxError(f"nobody does {action}: choose one of {', '.join(get_args(Action))}")
+        with allowed():
+            check_may_write(user, room)
+        show_typing(self._cloud, user, room, _ACTIONS[action])

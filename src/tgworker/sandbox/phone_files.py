@@ -128,7 +128,7 @@ def _set_photo(cloud: Cloud, room: Room, data: bytes) -> int:
     except RequestRefused as refusal:
         raise SandboxError(f"this is no photo: {refusal.message}") from None
     room.photo = cloud.files.keep(content, cloud.behaviour.media_dc or cloud.dc_id)
-    cloud.directory.looks.clear()
+    cloud.directory.looks.forget(room.id)
     return room.photo.id
 
 

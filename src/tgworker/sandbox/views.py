@@ -11,9 +11,6 @@ from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.peers import peer_view, unmarked
 from tgworker.sandbox.update_log import Entry
 
-LOOKS_KEPT = 20_000
-"""How many looks of users are remembered; a look is some 100 bytes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Serialised:
@@ -37,11 +34,11 @@ def user_view(directory: Directory, viewer: Account, account: Account) -> Any:
 
     Most of what a sandbox says is who is talking: without its memory that is a quarter of its work.
     """
-    body = directory.looks.get((viewer.id, account.id))
+    directory.lapse(account)
+    body = directory.looks.get(viewer.id, account.id)
     if body is None:
-        if len(directory.looks) >= LOOKS_KEPT:
-            directory.looks.clear()
-        body = directory.looks[viewer.id, account.id] = bytes(_user(directory, viewer, account))
+        body = bytes(_user(directory, viewer, account))
+        directory.looks.keep(viewer.id, account.id, body)
     return Serialised(body)
 
 
@@ -81,10 +78,19 @@ def _user(directory: Directory, viewer: Account, account: Account) -> Any:
         first_name=account.first_name,
         username=account.username,
         phone=account.phone if myself or has else None,
-        status=types.UserStatusRecently(),
+        status=status_view(account),
         photo=user_photo(account),
         premium=account.premium or None,
     )
+
+
+def status_view(account: Account) -> Any:
+    """Whether a user is there, or when he was."""
+    if account.online_until is not None:
+        return types.UserStatusOnline(account.online_until)
+    if account.was_online is not None:
+        return types.UserStatusOffline(account.was_online)
+    return types.UserStatusRecently()
 
 
 def user_views(directory: Directory, viewer: Account, ids: Iterable[int]) -> list[Any]:

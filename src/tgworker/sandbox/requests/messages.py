@@ -6,19 +6,18 @@ from typing import Any
 from telethon.tl import types
 
 from tgworker.sandbox import post
-from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.addressing import check_may_write, history_of, letter_of, room_of
 from tgworker.sandbox.channel_post import edit_post, publish
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.errors import RequestRefused
-from tgworker.sandbox.groups import Group
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Sent
 from tgworker.sandbox.peers import unmarked
+from tgworker.sandbox.presence import show_typing
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.room import Room
 from tgworker.sandbox.room_views import post_view
-from tgworker.sandbox.telling import push, updates_view
+from tgworker.sandbox.telling import updates_view
 from tgworker.sandbox.update_views import channel_update_view, update_view
 from tgworker.sandbox.views import message_view
 
@@ -87,10 +86,7 @@ def read_history(call: Call, request: Any) -> Answer:
 def set_typing(call: Call, request: Any) -> Answer:
     """``messages.setTyping``: seen by those who are there, and stored nowhere."""
     room = room_of(call.cloud, call.me, request.peer)
-    update, hears = _typing(call.me, room, request.action)
-    for each in hears:
-        if each != call.me.id:
-            push(call.cloud.directory.get(each), lambda: types.UpdateShort(update, call.cloud.now()))
+    show_typing(call.cloud, call.me, room, request.action)
     return True
 
 
@@ -158,15 +154,3 @@ def _check_may_revoke(call: Call, letter: Letter | None) -> None:
         return
     if call.cloud.groups.get(unmarked(letter.peer_id).id).creator_id != call.me.id:
         raise RequestRefused(403, "MESSAGE_DELETE_FORBIDDEN")
-
-
-def _typing(me: Account, room: Room, action: Any) -> tuple[Any, list[int]]:
-    """What is said of somebody who types, and who hears it."""
-    match room:
-        case Account():
-            return types.UpdateUserTyping(me.id, action), [room.id]
-        case Group():
-            return types.UpdateChatUserTyping(room.id, types.PeerUser(me.id), action), list(room.members)
-        case Channel():
-            update = types.UpdateChannelUserTyping(room.id, types.PeerUser(me.id), action)
-            return update, list(room.members) if room.megagroup else []

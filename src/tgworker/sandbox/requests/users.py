@@ -4,12 +4,12 @@ from typing import Any
 
 from telethon.tl import types
 
+from tgworker.sandbox import presence
 from tgworker.sandbox.addressing import user_of
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.packing import vector
 from tgworker.sandbox.pinning import pinned_msg_id
 from tgworker.sandbox.requests.call import Answer, Call
-from tgworker.sandbox.telling import push
 from tgworker.sandbox.views import user_view
 
 
@@ -41,11 +41,6 @@ def get_full_user(call: Call, request: Any) -> Answer:
 
 
 def update_status(call: Call, request: Any) -> Answer:
-    """``account.updateStatus``: tells those who have a chat with the account."""
-    now = call.cloud.now()
-    status = types.UserStatusOffline(now) if request.offline else types.UserStatusOnline(now)
-    update = types.UpdateShort(types.UpdateUserStatus(call.me.id, status), now)
-    for peer_id in call.me.mailbox.chats:
-        if peer_id > 0 and peer_id != call.me.id:
-            push(call.cloud.directory.get(peer_id), lambda: update)
+    """``account.updateStatus``: tells those who know the account."""
+    presence.update_status(call.cloud, call.me, offline=bool(request.offline))
     return True
