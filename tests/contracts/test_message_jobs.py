@@ -37,7 +37,7 @@ def status(inbox: Inbox, job_id: JobId) -> tuple[str, str | None]:
 
 
 async def claim(inbox: Inbox, *known: JobId, limit: int = 20) -> Sequence[MessageJob]:
-    return await inbox.store.claim_jobs([inbox.account], known=known, limit=limit)
+    return (await inbox.store.claim_jobs([inbox.account], known=known, limit=limit)).jobs
 
 
 async def claimed(inbox: Inbox, *known: JobId, limit: int = 20) -> list[JobId]:
@@ -170,7 +170,8 @@ async def test_a_job_waits_for_its_message_and_holds_up_only_what_is_about_the_s
     waiting = inbox.write(chat, "later")
     edits = [job(inbox, "edit", waiting, {"text": text}) for text in ("a", "b")]
     other = job(inbox, "edit", there, {"text": "c"})
-    assert await claimed(inbox) == [other]
+    turn = await inbox.store.claim_jobs([inbox.account], known=())
+    assert ([each.id for each in turn.jobs], turn.waiting) == ([other], 2)
     await done(inbox, other)
     assert await claimed(inbox) == []
     attempt = await inbox.claim_one()
@@ -187,7 +188,7 @@ async def test_a_job_waits_a_quarter_of_an_hour_for_an_id_that_nobody_knows(inbo
     edit = job(inbox, "edit", message, {"text": "x"})
     assert await claimed(inbox) == []
     inbox.kit.calendar.advance(901)
-    (found,) = await inbox.kit.take_over().claim_jobs([inbox.account], known=())
+    (found,) = (await inbox.kit.take_over().claim_jobs([inbox.account], known=())).jobs
     assert (found.id, found.telegram_ids) == (edit, ())
 
 
@@ -215,7 +216,7 @@ async def test_a_delete_of_a_message_that_waits_cancels_it_and_is_done(inbox: In
 async def test_it_does_so_while_its_account_is_offline(inbox: Inbox) -> None:
     message = inbox.write(inbox.chat("500"), "oops")
     delete = job(inbox, "delete", message)
-    assert list(await inbox.store.claim_jobs([], known=())) == []
+    assert (await inbox.store.claim_jobs([], known=())).jobs == ()
     assert status(inbox, delete) == ("completed", None)
     assert await inbox.claim() == []
 
@@ -276,10 +277,10 @@ async def test_a_job_takes_its_owners_only_account_and_fails_where_there_are_two
 async def test_jobs_of_accounts_that_are_not_online_wait(kit: StoreKit, inbox: Inbox) -> None:
     bob = await kit.store.add_account("bob", OWNER, "token", user_id=2)
     read = about(inbox, "mark_read", inbox.chat("500"))
-    assert list(await kit.store.claim_jobs([bob], known=())) == []
+    assert (await kit.store.claim_jobs([bob], known=())).jobs == ()
     assert status(inbox, read) == ("pending", None)
     kit.app.update("integration_accounts", inbox.account, is_active=False)
-    assert list(await kit.store.claim_jobs([bob], known=())) == []
+    assert (await kit.store.claim_jobs([bob], known=())).jobs == ()
     assert status(inbox, read) == ("pending", None)
 
 
@@ -289,7 +290,7 @@ async def test_a_job_of_another_account_does_not_find_the_message(kit: StoreKit,
     (row,) = inbox.kit.app.rows("messages")
     inbox.kit.app.update("messages", row["id"], external_message_id=None)
     job(inbox, "react", row["id"], {"emoji": "👍"}, integration_account_id=bob)
-    (found,) = await kit.store.claim_jobs([bob], known=())
+    (found,) = (await kit.store.claim_jobs([bob], known=())).jobs
     assert found.telegram_ids == ()
 
 
@@ -394,7 +395,7 @@ async def test_a_crash_leaves_nothing_in_processing(kit: StoreKit, inbox: Inbox)
     assert await claimed(inbox, limit=1) == [old]
     heir = kit.take_over()
     # Before what is new, and whatever the heir believes to know.
-    jobs = await heir.claim_jobs([inbox.account], known=[old])
+    jobs = (await heir.claim_jobs([inbox.account], known=[old])).jobs
     assert [(each.id, each.attempt) for each in jobs] == [(old, 2), (new, 1)]
     await heir.settle_jobs([JobVerdict(old, ended=True)])
     assert status(inbox, old) == ("completed", None)
@@ -414,9 +415,9 @@ async def test_a_job_that_the_worker_dies_of_is_given_up(kit: StoreKit, inbox: I
     read = about(inbox, "mark_read", inbox.chat("500"))
     store = kit.store
     for _ in range(10):
-        assert len(await store.claim_jobs([inbox.account], known=())) == 1
+        assert len((await store.claim_jobs([inbox.account], known=())).jobs) == 1
         store = kit.take_over()
-    assert list(await store.claim_jobs([inbox.account], known=())) == []
+    assert (await store.claim_jobs([inbox.account], known=())).jobs == ()
     assert status(inbox, read) == ("failed", "given up: the worker ended 10 times while it had it in hand")
 
 

@@ -84,7 +84,7 @@ async def test_claims_of_jobs_that_the_application_took_away_are_forgotten(inbox
         )
         for number in range(3)
     ]
-    assert len(await inbox.store.claim_jobs([inbox.account], known=())) == 3
+    assert len((await inbox.store.claim_jobs([inbox.account], known=())).jobs) == 3
     removed, ended, kept = jobs
     inbox.kit.app.delete("message_jobs", removed)
     inbox.kit.app.update("message_jobs", ended, status="failed")

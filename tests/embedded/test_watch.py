@@ -21,6 +21,7 @@ from tgworker.messaging.limits import Limits
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.outcomes import Deferred, Settled
 from tgworker.messaging.pace import Pace, PaceLimits
+from tgworker.messaging.ports import Work
 from tgworker.messaging.wakeup import run_wakeup
 
 LOOK_S = 0.125
@@ -36,7 +37,7 @@ async def waits(kit: EmbeddedKit) -> tuple[bool, float]:
     """What a wait answers, and after how long."""
     began = trio.current_time()
     found = await kit.store.watch(every_s=LOOK_S).wait([])
-    return found, trio.current_time() - began
+    return bool(found), trio.current_time() - began
 
 
 async def test_what_another_process_writes_is_seen_with_the_next_look(
@@ -133,7 +134,7 @@ async def test_a_wait_ends_in_time_and_can_be_cancelled(autojump_clock: trio.tes
         return False
 
     began = trio.current_time()
-    assert await FileWatch(look, every_s=2.0).wait([]) is False
+    assert await FileWatch(look, every_s=2.0).wait([]) is Work.NOTHING
     assert [at - began for at in looks] == [2, 4, 6]
     with trio.move_on_after(1) as scope:
         await FileWatch(look, every_s=2.0).wait([])

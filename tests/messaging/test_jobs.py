@@ -40,6 +40,7 @@ from tgworker.messaging.jobs import run_jobs
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId, JobId, JobMessage, MessageJob, Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused, Released, Unknown
+from tgworker.messaging.store_ports import JobTurn
 
 BOB = Peer(88, PeerKind.USER, access_hash=6)
 
@@ -277,6 +278,7 @@ class Queue:
     def __init__(self, *jobs: MessageJob) -> None:
         self.weather = Weather()
         self.jobs = list(jobs)
+        self.waiting = 0
         self.asked: list[tuple[float, set[AccountId], set[JobId]]] = []
         self.verdicts: list[tuple[float, JobVerdict]] = []
 
@@ -285,10 +287,10 @@ class Queue:
 
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
-    ) -> Sequence[MessageJob]:
+    ) -> JobTurn:
         self.asked.append((trio.current_time(), set(account_ids), set(known)))
         found = [each for each in self.jobs if each.account_id in account_ids and each.id not in known]
-        return await self.weather.face("claim", lambda: found[:limit])
+        return await self.weather.face("claim", lambda: JobTurn(tuple(found[:limit]), self.waiting))
 
     async def settle_jobs(self, verdicts: Sequence[JobVerdict]) -> None:
         def work() -> None:
@@ -391,3 +393,22 @@ async def test_an_outage_is_outlasted_and_no_outcome_is_lost(
             await trio.sleep(60)
             assert {each.job_id for _, each in queue.verdicts} == {"a"}
             assert (queue.jobs, desks.known(), desks.unsettled()) == ([], frozenset(), ())
+
+
+async def test_a_job_that_waits_for_its_message_is_asked_for_half_a_second_after_some_were_settled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    queue = Queue()
+    async with looping(queue) as (desks, _):
+        await trio.sleep(1)
+        desks.settled()
+        await trio.sleep(2)
+        assert len(queue.asked) == 1  # none waits
+        queue.waiting = 1
+        desks.ring()
+        await trio.testing.wait_all_tasks_blocked()
+        desks.settled()
+        await trio.sleep(0.4)
+        desks.settled()
+        await trio.sleep(1)
+        assert [at for at, _, _ in queue.asked] == [0, 3, 3.5]

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
 
+import pytest
 import trio
 import trio.testing
 
@@ -16,6 +17,7 @@ from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace, PaceLimits
+from tgworker.messaging.ports import Work
 from tgworker.messaging.wakeup import run_wakeup
 
 PACE = PaceLimits(fast_s=1, slow_s=5, watched_s=40)
@@ -27,23 +29,24 @@ class FakeWakeUp:
     def __init__(self) -> None:
         self.asked: list[tuple[float, frozenset[AccountId]]] = []
         self.away = False
-        self.always = False
+        self.always = Work.NOTHING
+        self.rings = Work.MESSAGES
         self._rang = trio.Event()
 
     def ring(self) -> None:
         self._rang.set()
         self._rang = trio.Event()
 
-    async def wait(self, account_ids: Collection[AccountId]) -> bool:
+    async def wait(self, account_ids: Collection[AccountId]) -> Work:
         self.asked.append((trio.current_time(), frozenset(account_ids)))
         await trio.lowlevel.checkpoint()
         if self.away:
             raise StoreAway("no route")
         if self.always:
-            return True
+            return self.always
         with trio.move_on_after(6) as waited:
             await self._rang.wait()
-        return not waited.cancelled_caught
+        return Work.NOTHING if waited.cancelled_caught else self.rings
 
 
 @asynccontextmanager
@@ -151,7 +154,7 @@ async def test_from_when_it_is_lost_a_row_is_found_at_the_slow_pace(
 
 async def test_one_that_always_rings_does_not_spin(autojump_clock: trio.testing.MockClock) -> None:
     store, wakeup, dispatch = FakeOutbox(), FakeWakeUp(), Dispatch()
-    wakeup.always = True
+    wakeup.always = Work.MESSAGES
     with dispatch.open_desk(ANNA):
         async with watching(store, wakeup, dispatch, Reports()):
             await trio.sleep(100)
@@ -162,7 +165,7 @@ async def test_where_a_look_is_cheap_the_pause_after_one_in_vain_stays_short(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store, wakeup, dispatch = FakeOutbox(), FakeWakeUp(), Dispatch()
-    wakeup.always = True
+    wakeup.always = Work.MESSAGES
     limits = PaceLimits(fast_s=1, slow_s=5, watched_s=40, hush_s=0.1)
     with dispatch.open_desk(ANNA):
         async with watching(store, wakeup, dispatch, Reports(), limits):
@@ -185,3 +188,28 @@ async def test_only_accounts_with_a_free_slot_are_watched_and_nobody_while_there
                 await trio.sleep(30)
     assert {accounts for _, accounts in wakeup.asked[:asked]} <= {frozenset({ANNA})}
     assert all(accounts <= {BERT} for _, accounts in wakeup.asked[asked:])
+
+
+async def test_a_job_rings_those_who_look_for_jobs_and_does_not_spin(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    wakeup, dispatch, rung = FakeWakeUp(), Dispatch(), list[float]()
+    wakeup.always = Work.JOBS
+    with dispatch.open_desk(ANNA):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                partial(
+                    run_wakeup,
+                    RecordingPulse(),
+                    wakeup=wakeup,
+                    dispatch=dispatch,
+                    pace=Pace(PACE),
+                    limits=Limits(),
+                    delays=growing,
+                    report=Reports(),
+                    ring_jobs=lambda: rung.append(trio.current_time()),
+                )
+            )
+            await trio.sleep(3.6)
+            nursery.cancel_scope.cancel()
+    assert rung == pytest.approx([0, 0.05, 0.15, 0.35, 0.75, 1.55, 2.55, 3.55])

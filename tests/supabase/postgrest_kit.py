@@ -21,14 +21,13 @@ from tgworker.messaging.models import (
     HistoryJob,
     JobId,
     MessageId,
-    MessageJob,
     Peer,
     Secret,
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.presence import Presence
-from tgworker.messaging.store_ports import Turn
+from tgworker.messaging.store_ports import JobTurn, Turn
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase import Holder, Rest, SupabaseLeases, SupabaseStore
 
@@ -134,7 +133,7 @@ class GreedyStore(SupabaseStore):
 
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
-    ) -> Sequence[MessageJob]:
+    ) -> JobTurn:
         await self.take(account_ids)
         return await super().claim_jobs(account_ids, known=known, limit=limit)
 

@@ -129,7 +129,8 @@ class ScriptedFunctions:
         del p_accounts  # who rings, rings for all
         with trio.move_on_after(p_timeout_s) as waited:
             await self._rang.wait()
-        return {"work": not waited.cancelled_caught}
+        rung = not waited.cancelled_caught
+        return {"work": rung, "jobs": rung}
 
     # What is sent
 
@@ -331,8 +332,8 @@ class ScriptedFunctions:
     ) -> object:
         assert p_holder
         accounts = [each["account"] for each in p_accounts]
-        jobs = await self._store.claim_jobs(accounts, known=p_known, limit=p_limit)
-        return {"jobs": [_job(job) for job in jobs]}
+        turn = await self._store.claim_jobs(accounts, known=p_known, limit=p_limit)
+        return {"jobs": [_job(job) for job in turn.jobs], "waiting": turn.waiting}
 
     async def tgworker_save_history(
         self,

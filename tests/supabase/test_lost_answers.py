@@ -150,7 +150,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         (history,) = await again(lambda: store.claim_history([account], known=()))
         await again(lambda: store.save_history(history, [inbound(500, 60, "old")], []))
         await again(lambda: store.finish_history(history.id))
-        (job,) = await again(lambda: store.claim_jobs([account], known=()))
+        (job,) = (await again(lambda: store.claim_jobs([account], known=()))).jobs
         await again(lambda: store.settle_jobs([JobVerdict(job.id, ended=True)]))
 
         await again(lambda: heartbeat.write(Heartbeat("w", WorkerStatus.ONLINE, {}, 1, 1)))

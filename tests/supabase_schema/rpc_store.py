@@ -67,7 +67,7 @@ from tgworker.messaging.outcomes import (
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
-from tgworker.messaging.store_ports import Turn
+from tgworker.messaging.store_ports import JobTurn, Turn
 from tgworker.messaging.update_batches import UpdateBatch
 
 LEASE_S = 300
@@ -500,16 +500,17 @@ class RpcStore:
 
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
-    ) -> Sequence[MessageJob]:
-        jobs = self.rpc(
+    ) -> JobTurn:
+        answer = self.rpc(
             "tgworker_claim_jobs",
             p_holder=self._holder,
             p_accounts=self._leases(account_ids),
             p_known=list(known),
             p_limit=limit,
-        )["jobs"]
+        )
+        jobs = answer["jobs"]
         self._jobs |= {job["job_id"]: job["fence"] for job in jobs}
-        return [
+        found = [
             MessageJob(
                 id=job["job_id"],
                 account_id=job["account"],
@@ -524,6 +525,7 @@ class RpcStore:
             )
             for job in jobs
         ]
+        return JobTurn(tuple(found), answer["waiting"])
 
     async def count_jobs(self) -> int:
         return int(self.rpc("tgworker_count_pending")["jobs"])

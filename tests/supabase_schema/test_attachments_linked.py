@@ -70,9 +70,9 @@ def test_the_attachment_that_completes_them_wakes_the_worker(world: World) -> No
     expecting(world, message, 1)
     assert process.claim() == []
     wait = {"p_accounts": [account], "p_timeout_s": 0.01, "p_step_s": 0.01}
-    assert world.worker().rpc("tgworker_wait", **wait) == {"work": False}
+    assert world.worker().rpc("tgworker_wait", **wait) == {"work": False, "jobs": False}
     attach(world, message, "a")
-    assert world.worker().rpc("tgworker_wait", **wait) == {"work": True}
+    assert world.worker().rpc("tgworker_wait", **wait) == {"work": True, "jobs": False}
     assert len(process.claim()) == 1
 
 

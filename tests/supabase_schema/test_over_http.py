@@ -54,7 +54,7 @@ async def test_a_message_goes_all_the_way(stack: Stack, database: Database) -> N
     assert (await rpc("tgworker_position", p_account=account))["pts"] == 2**53 + 1
     text = 'line\nbreak "quotes" \u2028 \' %s'
     await rpc("tgworker_enqueue", p_account=account, p_to="@ada", p_messages=[{"id": message, "text": text}])
-    assert await rpc("tgworker_wait", p_accounts=[account], p_timeout_s=1) == {"work": True}
+    assert await rpc("tgworker_wait", p_accounts=[account], p_timeout_s=1) == {"work": True, "jobs": False}
     slots = [{"account": account, "fence": 1, "free": 5}]
     ticked = await rpc("tgworker_tick", p_holder=HOLDER, p_slots=slots, p_known=[])
     (attempt,) = ticked["claim"]["attempts"]

@@ -275,13 +275,13 @@ def test_cancelling_what_a_worker_has_in_hand_wakes_it(world: World) -> None:
     message = world.write(world.chat("500"), "flying", account)
     other = world.write(world.chat("501"), "withdrawn", account)
     assert len(process.claim()) == 2
-    assert not process.rpc("tgworker_has_work", p_accounts=[account], p_jobs=False)
+    assert not process.rpc("tgworker_has_work", p_accounts=[account])
     process.rpc("tgworker_cancel", p_ids=[message])
-    assert process.rpc("tgworker_has_work", p_accounts=[account], p_jobs=False)
+    assert process.rpc("tgworker_has_work", p_accounts=[account])
     process.claim(known=[message, other])
-    assert not process.rpc("tgworker_has_work", p_accounts=[account], p_jobs=False)
+    assert not process.rpc("tgworker_has_work", p_accounts=[account])
     world.sql("update messages set external_message_id = 'taken back' where id = %s", other)
-    assert process.rpc("tgworker_has_work", p_accounts=[account], p_jobs=False)
+    assert process.rpc("tgworker_has_work", p_accounts=[account])
 
 
 def test_retrying_sends_again_what_a_person_has_looked_at(world: World) -> None:

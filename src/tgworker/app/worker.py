@@ -130,6 +130,10 @@ class Worker:
             forgotten=self._forget,
         )
 
+    def _ring_jobs(self) -> None:
+        self._jobs.ring()
+        self._histories.ring()
+
     def _forget(self, account_id: AccountId) -> None:
         self.states.forget(account_id)
         self._ears.forget(account_id)
@@ -171,6 +175,7 @@ class Worker:
                         delays=delays,
                         report=report,
                         pace=self._pace,
+                        on_settled=self._jobs.settled,
                     ),
                 ),
                 self._child(
@@ -230,6 +235,7 @@ class Worker:
                 limits=limits,
                 delays=delays,
                 report=report,
+                ring_jobs=self._ring_jobs,
             )
             children.append(self._child("wakeup", watch))
         if parts.leases is not None:

@@ -12,6 +12,7 @@ from tgworker.embedded.values import from_iso, iso, json_object_or_none, seconds
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.models import AccountId, JobId, JobMessage, MessageId, MessageJob
 from tgworker.messaging.records import CancelAnswer
+from tgworker.messaging.store_ports import JobTurn
 from tgworker.messaging.values import storable
 
 TYPING_FOR = timedelta(seconds=10)
@@ -78,6 +79,8 @@ _PROCESSING = """
 update message_jobs set status = 'processing'
 where id in (select value from json_each(?)) and status = 'pending'
 """
+
+_WAITING = "select count(*) from message_jobs where status = 'pending'"
 
 _END = """
 update message_jobs set status = ?, error_message = ?, processed_at = ?
@@ -188,7 +191,7 @@ def claim_jobs(
     known: Collection[JobId],
     limit: int,
     now: datetime,
-) -> list[MessageJob]:
+) -> JobTurn:
     """Claim message jobs; see `tgworker.messaging.store_ports.JobStore`.
 
     It reads every job that is open: they are few, or the application does not look at what becomes of them.
@@ -209,7 +212,8 @@ def claim_jobs(
     connection.execute(_PROCESSING, (ids,))
     asked = to_json([(job.id, job.account_id, job.chat_id) for job in picked])
     rows = connection.execute(_FACTS, {"jobs": asked, "most": MOST_PAYLOAD}).fetchall()
-    return [_job(connection, job, row) for job, row in zip(picked, rows, strict=True)]
+    waiting: int = connection.execute(_WAITING).fetchone()[0]
+    return JobTurn(tuple(_job(connection, job, row) for job, row in zip(picked, rows, strict=True)), waiting)
 
 
 def settle_jobs(

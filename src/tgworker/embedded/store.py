@@ -57,7 +57,6 @@ from tgworker.messaging.models import (
     HistoryJob,
     JobId,
     MessageId,
-    MessageJob,
     Owned,
     Peer,
     Position,
@@ -67,7 +66,7 @@ from tgworker.messaging.outcomes import Deferred, Refused, Sent, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
-from tgworker.messaging.store_ports import Turn
+from tgworker.messaging.store_ports import JobTurn, Turn
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.messaging.values import utc_now
 
@@ -497,11 +496,11 @@ class EmbeddedStore:
 
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
-    ) -> Sequence[MessageJob]:
+    ) -> JobTurn:
         """See `tgworker.messaging.store_ports.JobStore`."""
         now = self._now()
         if not await self._database.read(message_jobs.has_open):
-            return []
+            return JobTurn(())
         # (A claim that a power failure takes away is made again, and so is what was done: it is harmless.)
         return await self._write(
             lambda connection: message_jobs.claim_jobs(

@@ -6,6 +6,7 @@ from typing import final
 import trio
 
 from tgworker.messaging.models import AccountId
+from tgworker.messaging.ports import Work
 
 WAIT_S = 6.0
 """How long one wait lasts at most: less than the loops' deadline of 10 s."""
@@ -25,12 +26,12 @@ class FileWatch:
         self._has_news = has_news
         self._every_s = every_s
 
-    async def wait(self, account_ids: Collection[AccountId]) -> bool:  # noqa: ARG002 - any news may be theirs
+    async def wait(self, account_ids: Collection[AccountId]) -> Work:  # noqa: ARG002 - any news may be theirs
         """See the port."""
         until = trio.current_time() + WAIT_S
         while True:
             await trio.sleep(self._every_s)
             if self._has_news():
-                return True
+                return Work.MESSAGES | Work.JOBS
             if trio.current_time() >= until:
-                return False
+                return Work.NOTHING

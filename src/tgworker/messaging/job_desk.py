@@ -20,6 +20,11 @@ MOST_AT_ONCE = 200
 """No desk holds more, whatever a claim has brought."""
 
 
+SETTLED_S = 0.5
+"""So long after messages were settled the store is asked for jobs that waited for them: not for every message
+of an account that sends all the time."""
+
+
 class JobFlight:
     """A job in somebody's hands: `Released` until it has begun, then `Unknown` until its outcome is known."""
 
@@ -95,6 +100,8 @@ class JobDesks:
         self._desks: dict[AccountId, JobDesk] = {}
         self._known: set[JobId] = set()
         self._unsettled: list[SettledJob] = []
+        self.some_wait = False
+        """Whether the last claim has left jobs that wait for something."""
         self._rung = False
         self._look_at = math.inf
         self._news = trio.Event()
@@ -148,6 +155,11 @@ class JobDesks:
         """Wake who waits: there may be something to claim or to settle."""
         self._rung = True
         self._wake()
+
+    def settled(self) -> None:
+        """Messages were sent, or never will be: a job that waits for one of them may go on."""
+        if self.some_wait:
+            self.look_by(trio.current_time() + SETTLED_S)
 
     def look_by(self, at_s: float) -> None:
         """Wake who waits at that time of trio's clock, at the latest."""

@@ -87,6 +87,7 @@ async def _settle(pulse: Pulse, store: JobStore, desks: JobDesks, limits: Limits
 async def _claim(pulse: Pulse, store: JobStore, desks: JobDesks, limits: Limits) -> bool:
     """Claim and hand over; returns whether there may be more at once."""
     claim = partial(store.claim_jobs, desks.free(), known=desks.known(), limit=AT_ONCE)
-    claimed = await within(pulse, "database.claim_jobs", limits.database_s, claim)
-    desks.hand_over(claimed)
-    return len(claimed) >= AT_ONCE and bool(desks.free())
+    turn = await within(pulse, "database.claim_jobs", limits.database_s, claim)
+    desks.hand_over(turn.jobs)
+    desks.some_wait = turn.waiting > 0
+    return len(turn.jobs) >= AT_ONCE and bool(desks.free())

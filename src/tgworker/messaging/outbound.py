@@ -1,5 +1,7 @@
 """The outbound loop: claim what is due, hand it to the accounts' senders, settle what came of it."""
 
+from collections.abc import Callable
+
 import trio
 
 from tgworker.messaging.bounded import Delays, Outage, within
@@ -21,6 +23,7 @@ async def run_outbound(
     delays: Delays,
     report: Report,
     pace: Pace | None = None,
+    on_settled: Callable[[], None] = lambda: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Keep the outbox moving; returns never.
@@ -36,6 +39,7 @@ async def run_outbound(
         limits: The deadlines.
         delays: Backoff while the store is away.
         report: Hears of outages.
+        on_settled: Hears that the store has committed what became of messages.
         pace: How often to look; every ``limits.outbound_every_s`` if nothing is said.
         task_status: Started at once: the loop has nothing to wait for.
 
@@ -51,7 +55,7 @@ async def run_outbound(
         news = dispatch.news
         try:
             with pulse.cycle(limits.cycle_s):
-                found = await _turn(pulse, store, dispatch, limits)
+                found = await _turn(pulse, store, dispatch, limits, on_settled)
         except StoreAway as error:
             await outage.wait("outbound", error)
             continue
@@ -62,7 +66,13 @@ async def run_outbound(
             await dispatch.wait_news(since=news)
 
 
-async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Limits) -> bool:
+async def _turn(
+    pulse: Pulse,
+    store: OutboxStore,
+    dispatch: Dispatch,
+    limits: Limits,
+    on_settled: Callable[[], None],
+) -> bool:
     """Settle, claim, hand over; returns whether there was anything to do.
 
     If that fills every desk, the next outcome is the time to ask for more; until then the store is only asked
@@ -81,6 +91,8 @@ async def _turn(pulse: Pulse, store: OutboxStore, dispatch: Dispatch, limits: Li
         lambda: store.turn(settled, slots, known=known, text_limit=text_limit, caption_limit=caption_limit),
     )
     dispatch.forget(settled)
+    if settled:
+        on_settled()
     dispatch.withdraw(turn.withdrawn)
     dispatch.hand_over(turn.attempts, claimed_at=asked_at)
     return bool(settled or turn.attempts)

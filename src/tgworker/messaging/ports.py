@@ -5,6 +5,7 @@ Adapters fill them without knowing each other. Every method of a connection may 
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from enum import Flag, auto
 from typing import Protocol
 
 import trio
@@ -81,11 +82,19 @@ class Leases(Protocol):
         ...
 
 
+class Work(Flag):
+    """What there may be to claim."""
+
+    NOTHING = 0
+    MESSAGES = auto()
+    JOBS = auto()
+
+
 class WakeUp(Protocol):
     """Where work appears. Only a hint: what it says may be late, wrong, or lost."""
 
-    async def wait(self, account_ids: Collection[AccountId]) -> bool:
-        """Wait, a bounded time, until there may be something to claim for these accounts; returns whether."""
+    async def wait(self, account_ids: Collection[AccountId]) -> Work:
+        """Wait, a bounded time, until there may be something to claim for these accounts; returns what."""
         ...
 
 

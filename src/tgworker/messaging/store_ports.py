@@ -317,6 +317,19 @@ class AccountChildStore(
     """What one account's child needs of a store."""
 
 
+@dataclass(frozen=True, slots=True)
+class JobTurn:
+    """What a claim of message jobs brought.
+
+    Attributes:
+        jobs: Those that may be done now.
+        waiting: How many others are pending: for their message, for their time, or behind others.
+    """
+
+    jobs: tuple[MessageJob, ...]
+    waiting: int = 0
+
+
 class JobStore(Protocol):
     """Things to be done about messages (``message_jobs``)."""
 
@@ -326,7 +339,7 @@ class JobStore(Protocol):
 
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
-    ) -> Sequence[MessageJob]:
+    ) -> JobTurn:
         """Claim up to ``limit`` jobs of these accounts that may be done now; they are ``processing`` then.
 
         One of each conversation at a time, oldest first; ``typing`` by itself. One whose message waits to be

@@ -1,9 +1,10 @@
-"""The early wake-up: waits where work appears, and rings the outbound loop.
+"""The early wake-up: waits where work appears, and rings the loops.
 
-It only ever makes the loop look earlier than it would by itself. What it waits for may be lost, late or
+It only ever makes a loop look earlier than it would by itself. What it waits for may be lost, late or
 wrong.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -14,7 +15,7 @@ from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.pace import Pace
-from tgworker.messaging.ports import Pulse, WakeUp
+from tgworker.messaging.ports import Pulse, WakeUp, Work
 
 FIRST_HUSH_S = 0.05
 """The first pause after a ring that made nobody find anything; the longest is ``PaceLimits.hush_s``."""
@@ -29,6 +30,7 @@ async def run_wakeup(
     limits: Limits,
     delays: Delays,
     report: Report,
+    ring_jobs: Callable[[], None] = lambda: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Ring the dispatch whenever there is something to claim; returns never.
@@ -41,11 +43,12 @@ async def run_wakeup(
         limits: ``database_s`` cuts off a wait that is not answered.
         delays: Backoff while nobody answers.
         report: Hears of outages.
+        ring_jobs: Wakes the loops over jobs.
         task_status: Started at once.
     """
     task_status.started()
     outage = Outage(pulse, report, delays)
-    in_vain = 0
+    in_vain = of_jobs = 0
     try:
         while True:
             pulse.beat()
@@ -68,7 +71,12 @@ async def run_wakeup(
                 continue
             outage.over("wakeup")
             pace.watch(watched=True)
-            if not work:
+            if Work.JOBS in work:
+                ring_jobs()
+            if Work.MESSAGES not in work:
+                # (A job that nobody takes yet is seen again and again.)
+                of_jobs = of_jobs + 1 if work else 0
+                await _hush(pulse, pace, of_jobs)
                 continue
             found = False
             pulse.expect(limits.database_s)
@@ -77,9 +85,14 @@ async def run_wakeup(
                 dispatch.ring()
                 found = await pace.wait_looked()
             in_vain = 0 if found else in_vain + 1
-            if in_vain:
-                hush_s = min(pace.limits.hush_s, FIRST_HUSH_S * 2.0 ** min(in_vain - 1, 10))
-                pulse.expect(hush_s)
-                await trio.sleep(hush_s)
+            await _hush(pulse, pace, in_vain)
     finally:
         pace.watch(watched=False)
+
+
+async def _hush(pulse: Pulse, pace: Pace, in_vain: int) -> None:
+    """Pause after so many rings in vain."""
+    if in_vain:
+        hush_s = min(pace.limits.hush_s, FIRST_HUSH_S * 2.0 ** min(in_vain - 1, 10))
+        pulse.expect(hush_s)
+        await trio.sleep(hush_s)

@@ -8,6 +8,7 @@ import trio
 
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.models import AccountId, HistoryJob, JobId, JobMessage, MessageJob
+from tgworker.messaging.store_ports import JobTurn
 from tgworker.messaging.values import storable
 from tgworker.supabase.leases import SupabaseLeases
 from tgworker.supabase.rest import Rest
@@ -15,6 +16,9 @@ from tgworker.supabase.rows import PeerRow, Row, fences_json
 
 COUNT_AGAIN_S = 1.0
 """Both tables are counted in one call: who asks for the other one within this time gets the same answer."""
+
+LOOK_AGAIN_S = 20.0
+"""The same for what is only shown, or looked at in case that no wake-up told of it."""
 
 
 class _Job(Row):
@@ -59,6 +63,7 @@ class _Histories(Row):
 
 class _Messages(Row):
     jobs: list[_Message]
+    waiting: int = 0
 
 
 _Jobs = TypeVar("_Jobs", _Histories, _Messages)
@@ -123,10 +128,10 @@ class Jobs:
 
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
-    ) -> Sequence[MessageJob]:
+    ) -> JobTurn:
         """See the port."""
         answer = await self._claim("tgworker_claim_jobs", account_ids, known, limit, _Messages)
-        return [
+        jobs = tuple(
             MessageJob(
                 id=row.job_id,
                 account_id=row.account,
@@ -140,7 +145,8 @@ class Jobs:
                 target=row.target,
             )
             for row in answer.jobs
-        ]
+        )
+        return JobTurn(jobs, answer.waiting)
 
     async def finish(self, job_id: JobId, *, error: str | None = None) -> None:
         """See the port ``finish_history``."""
@@ -177,14 +183,14 @@ class Jobs:
 
     async def count_jobs(self) -> int:
         """See the port."""
-        return (await self._count()).jobs
+        return (await self._count(LOOK_AGAIN_S)).jobs
 
     async def count_unsure(self) -> int:
         """See `tgworker.messaging.store_ports.Sweeper`."""
-        return (await self._count()).unsure
+        return (await self._count(LOOK_AGAIN_S)).unsure
 
-    async def _count(self) -> _Pending:
-        if trio.current_time() - self._counted_at_s > COUNT_AGAIN_S:
+    async def _count(self, again_s: float = COUNT_AGAIN_S) -> _Pending:
+        if trio.current_time() - self._counted_at_s > again_s:
             self._counted = await self._rest.call("tgworker_count_pending", {}, _Pending)
             self._counted_at_s = trio.current_time()
         return self._counted

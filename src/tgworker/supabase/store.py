@@ -19,7 +19,6 @@ from tgworker.messaging.models import (
     HistoryJob,
     JobId,
     MessageId,
-    MessageJob,
     Owned,
     Peer,
     Position,
@@ -29,7 +28,7 @@ from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
-from tgworker.messaging.store_ports import Turn
+from tgworker.messaging.store_ports import JobTurn, Turn
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase.accounts import Accounts
 from tgworker.supabase.adoption import Adoption
@@ -271,7 +270,7 @@ class SupabaseStore:
 
     async def claim_jobs(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 20
-    ) -> Sequence[MessageJob]:
+    ) -> JobTurn:
         """See `tgworker.messaging.store_ports.JobStore`."""
         return await self._jobs.claim_jobs(account_ids, known=known, limit=limit)
 

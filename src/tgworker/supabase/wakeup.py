@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Final
 
 from tgworker.messaging.models import AccountId
+from tgworker.messaging.ports import Work
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
 
@@ -14,6 +15,7 @@ WAIT_S: Final = 6.0
 
 class _Waited(Row):
     work: bool
+    jobs: bool
 
 
 class LongPoll:
@@ -28,9 +30,9 @@ class LongPoll:
         self._rest = rest
         self._wait_s = wait_s
 
-    async def wait(self, account_ids: Collection[AccountId]) -> bool:
+    async def wait(self, account_ids: Collection[AccountId]) -> Work:
         """See the port. Raises: as `Rest`."""
         answer = await self._rest.call(
             "tgworker_wait", {"p_accounts": sorted(account_ids), "p_timeout_s": self._wait_s}, _Waited
         )
-        return answer.work
+        return (Work.MESSAGES if answer.work else Work.NOTHING) | (Work.JOBS if answer.jobs else Work.NOTHING)

@@ -186,10 +186,10 @@ end $$;
 -- p_accounts  [{"account", "fence"}]: accounts whose lease p_holder has, and that take more jobs
 -- p_known     ids of jobs that this worker has in hand; others that are claimed are handed over again
 -- answer      {"jobs": [{"job_id", "account", "fence", "attempt", "action", "payload", "to", "peer", "telegram_ids",
---              "message", "target"}]}
+--              "message", "target"}], "waiting": count}
 --              payload: null for one that is no object, or larger than 256 KiB; to and peer: null where its chat is none
 --              of Telegram's; message: null, or {"type", "state", "error", "parts", "files"}; target: with whom the
---              conversation is that the payload names beside a message
+--              conversation is that the payload names beside a message; waiting: how many others are pending
 --
 -- One of each conversation at a time, in the order in which they were seen first: that of created_at, and of their
 -- insertion. A delete of a message of which nothing has left cancels it, and ends; what nobody can do fails.
@@ -228,7 +228,7 @@ begin
     if not exists (select from public.message_jobs j where j.status in ('pending', 'processing')
         and (j.integration_account_id = any (v_own) or j.integration_account_id is null))
     then
-        return '{"jobs": []}';
+        return '{"jobs": [], "waiting": 0}';
     end if;
 
     select array_agg(o.message_id order by o.seq) into v_messages
@@ -311,7 +311,8 @@ begin
             where t.message_id = j.message_id and t.scope = k.integration_account_id limit 1),
             o.chat_id)::text as chat) z
         cross join lateral (select coalesce(z.chat, i.value::text) as recipient) w
-    ), '[]'));
+    ), '[]'), 'waiting', (select count(*) from public.message_jobs j where j.status = 'pending'
+        and (j.integration_account_id = any (v_held) or j.integration_account_id is null)));
 end $$;
 
 -- JobStore.settle_jobs

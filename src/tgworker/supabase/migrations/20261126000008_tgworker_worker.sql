@@ -236,9 +236,9 @@ begin
         'settled', v_settled, 'claim', v_claim, 'error', v_error);
 end $$;
 
--- Whether there is anything for these accounts: something that the application has just written, or that a trigger
--- failed to do, a lane head that is due, or (p_jobs) a job.
-create or replace function public.tgworker_has_work(p_accounts uuid[], p_jobs boolean) returns boolean
+-- Whether there is anything to send for these accounts: something that the application has just written, or that a
+-- trigger failed to do, or a lane head that is due.
+create or replace function public.tgworker_has_work(p_accounts uuid[]) returns boolean
 language plpgsql volatile set search_path = pg_catalog, public, pg_temp
 as $$
 declare
@@ -259,15 +259,24 @@ begin
             cross join lateral (select from public.tgworker_lanes l
                 where l.integration_account_id = a.id and l.fence is null and l.ready_at <= v_now limit 1) due)
         or exists (select from public.tgworker_outbox
-            where state = 'deferred' and attempts = 0 and not_before <= v_now)
-        or p_jobs and (
-            -- (One that was looked at is known to whoever looked.)
-            exists (select from public.message_jobs j
-                where (j.integration_account_id = any (p_accounts) or j.integration_account_id is null)
-                    and j.status = 'pending'
-                    and not exists (select from public.tgworker_job_claims k where k.job_id = j.id))
-            or exists (select from public.sync_history_jobs j
-                where j.integration_account_id = any (p_accounts) and j.status = 'pending'));
+            where state = 'deferred' and attempts = 0 and not_before <= v_now);
+end $$;
+
+-- Whether there is a job for these accounts, or for whatever account. (A message job that was looked at is known to
+-- whoever looked.)
+create or replace function public.tgworker_has_jobs(p_accounts uuid[]) returns boolean
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    return exists (select from public.message_jobs j
+            where (j.integration_account_id = any (p_accounts) or j.integration_account_id is null)
+                and j.status = 'pending'
+                and not exists (select from public.tgworker_job_claims k where k.job_id = j.id))
+        or exists (select from public.sync_history_jobs j
+            where j.integration_account_id = any (p_accounts) and j.status = 'pending'
+                -- (Behind another it waits for that one's end.)
+                and not exists (select from public.sync_history_jobs b
+                    where b.integration_account_id = j.integration_account_id and b.status = 'processing'));
 end $$;
 
 -- Waits until there is work for these accounts: the worker's early wake-up, a long poll. Polling stays the truth: an
@@ -276,7 +285,7 @@ end $$;
 -- p_accounts   those with a free slot
 -- p_timeout_s  no longer than this, and always less than the statement timeout
 -- p_step_s     how often it looks, 0.01 to 1
--- answer       {"work": bool}
+-- answer       {"work": bool, "jobs": bool}: something to send, a job
 create or replace function public.tgworker_wait(
     p_accounts uuid[], p_timeout_s double precision default 5, p_step_s double precision default 0.025)
 returns jsonb
@@ -289,16 +298,20 @@ declare
         case when v_limit_ms > 0 then greatest(v_limit_ms / 1000.0 - 1.5, 0) else 60 end));
     v_step_s double precision := least(greatest(p_step_s, 0.01), 1);
     v_looks bigint := 0;
+    v_work boolean;
+    v_jobs boolean;
 begin
     loop
-        if public.tgworker_has_work(p_accounts, v_looks % greatest(1, (0.25 / v_step_s)::bigint) = 0) then
-            return '{"work": true}';
+        v_work := public.tgworker_has_work(p_accounts);
+        v_jobs := v_looks % greatest(1, (0.25 / v_step_s)::bigint) = 0 and public.tgworker_has_jobs(p_accounts);
+        if v_work or v_jobs then
+            return jsonb_build_object('work', v_work, 'jobs', v_jobs);
         end if;
         exit when clock_timestamp() + make_interval(secs => v_step_s) > v_until;
         v_looks := v_looks + 1;
         perform pg_sleep(v_step_s);
     end loop;
-    return '{"work": false}';
+    return '{"work": false, "jobs": false}';
 end $$;
 
 -- Records what workers say about themselves.
