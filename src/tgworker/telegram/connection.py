@@ -49,6 +49,7 @@ from tgworker.telegram.message_jobs import JobLine
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
 from tgworker.telegram.quiet_log import QuietLogger
+from tgworker.telegram.renaming import Renaming
 from tgworker.telegram.resolving import Resolver
 from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, error_name
 from tgworker.telegram.sending import Sender
@@ -102,6 +103,7 @@ class TelethonConnection:
         self._permit = permit
         self._inbox = Inbox()
         self._book = PeerBook()
+        self._renaming = Renaming(self._inbox, self._book)
         self._client: AccountClient | None = None
         self._resolver: Resolver | None = None
         self._comparison: Comparison | None = None
@@ -111,6 +113,7 @@ class TelethonConnection:
         self._intake = Intake(
             self._inbox,
             self._book,
+            self._renaming,
             lambda chats, private: self._observer(UpdatesSkipped(account_id, chats, private)),
         )
         self._limits = TextLimits()
@@ -280,9 +283,10 @@ class TelethonConnection:
         return LineStatistics(packets, self._client.box.held(), self._inbox.size, len(self._book))
 
     async def run(self) -> None:
-        """Hand on what arrives, and keep up with the server's limits, until cancelled."""
+        """Hand on what arrives, and keep up with names and the server's limits, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._inbox.run)
+            nursery.start_soon(self._renaming.run, partial(self._cross, self._ask_names_aio))
             while True:
                 await trio.sleep(REFRESH_S)
                 with suppress(TelegramAway):
@@ -444,6 +448,10 @@ class TelethonConnection:
     async def _meet_aio(self, seen: int) -> Met | Refused | Deferred:
         _, _, resolver = self._ready()
         return await resolver.meet_aio(seen)
+
+    async def _ask_names_aio(self, peers: Sequence[Peer]) -> None:
+        client, _, _ = self._ready()
+        await self._renaming.ask_aio(client, peers)
 
     async def _compare_aio(self) -> Told:
         if self._comparison is None:

@@ -17,6 +17,7 @@ from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.missed import gaps_aio
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import peers_of
+from tgworker.telegram.renaming import Renaming, changed, renamed
 from tgworker.telegram.update_box import ACCOUNT
 
 INTRODUCTION_UPDATES = 100
@@ -29,12 +30,16 @@ class Intake:
     Args:
         inbox: Where batches go.
         book: Who is known; who comes with a batch is added.
+        renaming: Asks about those who only change.
         on_missed: Told how many chats' history has to be read, and whether private ones are among them.
     """
 
-    def __init__(self, inbox: Inbox, book: PeerBook, on_missed: Callable[[int, bool], None]) -> None:
+    def __init__(
+        self, inbox: Inbox, book: PeerBook, renaming: Renaming, on_missed: Callable[[int, bool], None]
+    ) -> None:
         self._inbox = inbox
         self._book = book
+        self._renaming = renaming
         self._on_missed = on_missed
         self._self_id = 0
         self._learn: Callable[[tuple[tuple[int, int], ...]], None] = lambda _: None
@@ -56,11 +61,13 @@ class Intake:
         position = position_of(client._message_box.session_state())
         if updates:
             await self._identified.wait()  # who wrote an outgoing message is "self", by number
-        met = await self._introduced_aio(client, updates, position)
+        met = (*renamed(updates, self._book), *await self._introduced_aio(client, updates, position))
         batch = batch_of(updates, users, chats, position=position, self_id=self._self_id, more_peers=met)
         if client.box.missed:
             batch = replace(batch, gaps=await self._gaps_aio(client, position))
         self._book.learn(batch.peers)
+        told = {peer.chat_id for peer in batch.peers}
+        self._renaming.want(chat_id for chat_id in changed(updates) if chat_id not in told)
         self._learn(batch.sent_ids)
         await self._inbox.put_aio(batch)
 
