@@ -1,4 +1,4 @@
-"""The shortest scripts that do it with Telethon on plain asyncio, no store: ``bare_run.py send | receive``.
+"""The shortest scripts that do it with Telethon on plain asyncio, no store: ``bare_run.py WORK``.
 
 Everything is read from standard input as one line of JSON; the result is one line, too. It imports nothing of
 ours: importing trio_asyncio slows asyncio down.
@@ -61,6 +61,23 @@ async def receive(facts: dict[str, Any]) -> float:
     return float(last - first) / (times[last] - times[first])
 
 
+async def history(facts: dict[str, Any]) -> float:
+    """Messages a second of a chat's history that are read and dropped."""
+    client = client_of(facts)
+    await client.connect()
+    contacts = (await client(GetContactsRequest(0))).users
+    (peer,) = [get_input_peer(user) for user in contacts if user.id == facts["chat"]]
+    count = 0
+    began_s = perf_counter()
+    # (Without ``wait_time`` Telethon waits a second between pages of so long a history.)
+    async for _ in client.iter_messages(peer, limit=facts["messages"], wait_time=0):
+        count += 1
+    took_s = perf_counter() - began_s
+    await client.disconnect()
+    assert count == facts["messages"]
+    return float(count / took_s)
+
+
 if __name__ == "__main__":
-    work = {"send": send, "receive": receive}[sys.argv[1]]
+    work = {"send": send, "receive": receive, "history": history}[sys.argv[1]]
     print(json.dumps(asyncio.run(work(json.loads(sys.stdin.readline())))), flush=True)

@@ -186,6 +186,13 @@ LINES: tuple[Line, ...] = (
         module="benchmarks.media",
     ),
     Line(
+        id="history_vs_bare",
+        what="messages/s of a history of 10,000 that a job stores ÷ a bare `iter_messages` that drops them",
+        unit="ratio",
+        goal=at_least(0.8),
+        module="benchmarks.reading_back",
+    ),
+    Line(
         id="account_restart_ms",
         what="an account crashes → it is online again, without backoff",
         unit="ms",

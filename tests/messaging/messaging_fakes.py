@@ -574,6 +574,7 @@ class ScriptedConnection(NoFiles, ScriptedJobs):
         self.pings: list[float] = []
         self.chat: list[ChatMessage] = []
         self.pages: list[tuple[float, int, int]] = []
+        self.ahead: list[int] = []
         self.page_script: deque[HistoryPage | Refused | Deferred | Exception | None] = deque()
         self.sent: list[tuple[float, int, str, int]] = []
         self.entities: list[tuple[Entity, ...]] = []
@@ -629,8 +630,11 @@ class ScriptedConnection(NoFiles, ScriptedJobs):
         await trio.lowlevel.checkpoint()
         return Met(tuple(self.met[seen:]), not self.meets)
 
-    async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
+    async def history(
+        self, peer: Peer, *, below: int, limit: int, ahead: int = 0
+    ) -> HistoryPage | Refused | Deferred:
         self.pages.append((trio.current_time(), below, limit))
+        self.ahead.append(ahead)
         if self.page_script:
             return await _played(self.page_script.popleft())
         there = (

@@ -275,41 +275,59 @@ async def test_what_is_being_sent_goes_first_for_five_seconds_at_most(
             assert [at for at, below, _ in here.pages if below == 0] == [2, 7]
 
 
-async def test_the_next_page_is_fetched_while_one_is_stored_and_no_further(
+async def test_pages_are_fetched_while_one_is_stored_and_then_stored_together(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with reader() as here:
-        here.connection.chat = chat(*range(1, 1001))
-        here.store.weather.will("save_history", "slow", "slow")
-        here.desk.hand_over(job(limit=500))
+    async with reader(history=HistoryLimits(most_messages=1000)) as here:
+        here.connection.chat = chat(*range(1, 2001))
+        here.store.weather.will("save_history", "slow")
+        here.desk.hand_over(job(limit=1000))
         await trio.sleep(0.5)
-        assert [below for _, below, _ in here.pages] == [0, 901]  # the second waits until the first is stored
+        # One is being stored, four wait, the sixth is in hand: more there are not in memory.
+        assert [below for _, below, _ in here.pages] == [0, 1901, 1801, 1701, 1601, 1501]
         assert here.store.saves == []
         await trio.sleep(60)
-        assert [below for _, below, _ in here.pages] == [0, 901, 801, 701, 601]
-        assert here.store.saves == [(901, 100), (801, 200), (701, 300), (601, 400), (501, 500)]
+        assert here.store.saves[:2] == [(1901, 100), (1401, 600)]
+        assert here.store.saves[-1] == (1001, 1000)
+        # Each commit has the oldest first.
+        assert list(here.store.history)[:600] == [*range(1901, 2001), *range(1401, 1901)]
+        assert len(here.store.history) == 1000
         assert here.store.finished == [("job", None)]
 
 
 async def test_what_was_fetched_when_the_line_broke_is_stored_and_the_next_line_goes_on_below(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with reader() as here:
-        here.connection.chat = chat(*range(1, 301))
+    async with reader(history=HistoryLimits(most_messages=1000)) as here:
+        here.connection.chat = chat(*range(1, 1001))
         here.store.weather.will("save_history", "slow")
-        here.desk.hand_over(job(limit=300))
+        here.desk.hand_over(job(limit=1000))
         await trio.testing.wait_all_tasks_blocked()
         here.connection.page_script.append(TelegramAway("the line broke"))
         await trio.sleep(60)
         assert [str(each) for each in here.ended] == ["the line broke"]
-        assert here.store.saves == [(201, 100), (101, 200)]
+        assert here.store.saves == [(901, 100), (401, 600)]
         assert here.store.finished == []
-    async with reader() as later:
-        later.connection.chat = chat(*range(1, 301))
-        later.desk.hand_over(replace(job(limit=300), below=101, seen=200))
+    async with reader(history=HistoryLimits(most_messages=1000)) as later:
+        later.connection.chat = chat(*range(1, 1001))
+        later.desk.hand_over(replace(job(limit=1000), below=401, seen=600))
         await trio.sleep(1)
-        assert later.store.saves == [(1, 300)]
+        assert sorted(later.store.history) == list(range(1, 401))
         assert later.store.finished == [("job", None)]
+
+
+async def test_a_page_is_asked_for_ahead_unless_the_job_ends_before_or_something_is_being_sent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(*range(1, 1001))
+        here.desk.hand_over(job(limit=250))
+        await trio.sleep(1)
+        assert here.connection.ahead == [100, 50, 0]
+        with here.sends.fly(attempt("a")):
+            here.desk.hand_over(job("next", limit=200))
+            await trio.sleep(20)
+        assert here.connection.ahead[3:] == [0, 0]
 
 
 async def test_limit_and_age_are_as_the_settings_say(autojump_clock: trio.testing.MockClock) -> None:

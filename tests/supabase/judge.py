@@ -93,7 +93,7 @@ class JudgedLine(NoFiles, ScriptedJobs):
     async def look_for(self, peer: Peer, text: str, *, above: int, entities: Sequence[Entity] = ()) -> Look:
         raise AssertionError(f"nothing is in doubt for so long, and {text} was looked for")
 
-    async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage:
+    async def history(self, peer: Peer, *, below: int, limit: int, ahead: int = 0) -> HistoryPage:
         raise AssertionError(f"nobody asked for a history, and {peer.chat_id} was read")
 
     async def resolve(self, to: str) -> Peer:

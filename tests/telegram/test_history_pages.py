@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from telegram.telegram_world import World, open_world
@@ -50,3 +51,28 @@ async def test_what_telegram_says_instead_is_a_value(world: World) -> None:
             Fault("rpc_error", method="messages.getHistory", code=400, message="CHANNEL_PRIVATE", count=1)
         )
         assert await line.history(peer, below=0, limit=10) == Refused("CHANNEL_PRIVATE")
+
+
+async def test_a_page_that_was_asked_for_ahead_is_asked_for_once(world: World) -> None:
+    me, peer = world.sandbox.users
+    for number in range(30):
+        world.sandbox.send_text(peer.id, me.id, f"m {number}")
+    async with world.online(0) as line:
+        found = await line.resolve(str(peer.id))
+        assert isinstance(found, Peer)
+        texts: list[str] = []
+        below = 0
+        # The second is what was said to come, the third is something else.
+        for limit, ahead in ((10, 10), (10, 10), (5, 5)):
+            page = await line.history(found, below=below, limit=limit, ahead=ahead)
+            assert isinstance(page, HistoryPage)
+            assert page.lowest_id is not None
+            below = page.lowest_id
+            texts = [each.text for each in page.messages] + texts
+        assert texts == [f"m {number}" for number in range(5, 30)]
+        await trio.sleep(1)  # the answer is there
+        world.sandbox.faults.set(Fault("flood_wait", method="messages.getHistory", seconds=9, count=1))
+        assert isinstance(await line.history(found, below=below, limit=5), HistoryPage)
+        assert isinstance(await line.history(found, below=0, limit=5, ahead=5), Deferred)
+        assert isinstance(await line.history(found, below=0, limit=5, ahead=5), HistoryPage)
+    # (What was asked ahead and wanted by nobody went with the line.)

@@ -1,5 +1,6 @@
 """``tgworker run``: the worker, under its guard."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ def run(*, no_guard: Annotated[bool, Parameter(negative="")] = False) -> int:
         raise Usage(f"{error}: systemd sets it; unset it where there is no systemd") from None
     if no_guard:
         with known_telethon():
+            gc.freeze()  # what was imported stays: without it the collector walks through it, again and again
             return run_worker(settings, load=_settings, systemd=systemd, stderr=sys.stderr)
     return run_guarded(settings, load=_settings, ending=_ending, systemd=systemd, stderr=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Reads an account's history jobs, behind its live traffic: a page is fetched while the last is stored."""
+"""Reads an account's history jobs, behind its live traffic: pages are fetched while others are stored."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tgworker.messaging.errors import AccountGone, AccountRefused, Away, StoreFa
 from tgworker.messaging.events import HistoryRead, Report
 from tgworker.messaging.gate import Gate
 from tgworker.messaging.history_desk import HistoryDesk
-from tgworker.messaging.history_reading import Reading, page_size, turned
+from tgworker.messaging.history_reading import Reading, page_sizes, turned
 from tgworker.messaging.history_words import bug, given_up, in_words, lines_lost
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import HistoryJob, HistoryPage, Peer
@@ -31,6 +31,10 @@ METHOD = "messages.getHistory"
 COURTESY_S = 5.0
 """So long a page waits for what is on its way, out or in. An account that is always busy must get on, too."""
 
+AHEAD = 4
+"""So many pages may wait to be stored, and are stored in one call then: no more messages than a commit of
+`inbound` takes. One more is in the fetcher's hand."""
+
 MOST_TRIES = 20
 """So often a page is asked for that does not come, though Telegram announces no wait. With backoff up to a
 minute that is a quarter of an hour."""
@@ -38,6 +42,10 @@ minute that is a quarter of an hour."""
 MOST_CLAIMS = 10
 """So often a job is handed over again without a page in between: one that kills the line, or the worker, each
 time must not do so for ever."""
+
+
+_Fetched = tuple[HistoryPage, Reading]
+"""A page, and how far it is after it."""
 
 
 @dataclass(slots=True)
@@ -147,11 +155,11 @@ class HistoryReader:
         What goes wrong stands in the course: out of a nursery it would come wrapped into groups.
         """
         async with trio.open_nursery() as nursery:
-            # (No buffer: one page is being stored, and one more is in hand.)
-            pages, stored = trio.open_memory_channel[tuple[HistoryPage, Reading]](0)
-            nursery.start_soon(self._fetch, job, course, pages)
+            send, receive = trio.open_memory_channel[_Fetched](AHEAD)
+            nursery.start_soon(self._fetch, job, course, send)
             try:
-                async for page, reading in stored:
+                async for first in receive:
+                    page, reading = _with_what_waits(first, receive)
                     course.new += await self._save(job, page, reading)
                     course.read = reading.seen
                     if any(message.file for message in page.messages):
@@ -164,7 +172,7 @@ class HistoryReader:
         self,
         job: HistoryJob,
         course: _Course,
-        pages: trio.MemorySendChannel[tuple[HistoryPage, Reading]],
+        pages: trio.MemorySendChannel[_Fetched],
     ) -> None:
         """Ask for one page after the other; whatever one job meets, the account's messages go on."""
         async with pages:
@@ -177,7 +185,7 @@ class HistoryReader:
                 oldest = self._now() - timedelta(days=self._limits.history.days)
                 reading = Reading.of(job, most)
                 while not reading.done:
-                    page = await self._page(peer, reading.below, page_size(job, reading, most))
+                    page = await self._page(peer, reading, *page_sizes(job, reading, most))
                     if isinstance(page, Refused):
                         course.error = in_words(page.reason)
                         return
@@ -206,7 +214,7 @@ class HistoryReader:
         )
         return await self._outage.insist("database.save_history", self._limits.database_s, save)
 
-    async def _page(self, peer: Peer, below: int, limit: int) -> HistoryPage | Refused:
+    async def _page(self, peer: Peer, reading: Reading, size: int, ahead: int) -> HistoryPage | Refused:
         """Ask Telegram for a page until it answers with something other than "later"."""
         tries = 0
         while True:
@@ -215,7 +223,9 @@ class HistoryReader:
             await self._let_go_first()
             answer: HistoryPage | Refused | Deferred | None = None
             with self._pulse.deadline("telegram.history", self._limits.send_s):
-                answer = await self._connection.history(peer, below=below, limit=limit)
+                answer = await self._connection.history(
+                    peer, below=reading.below, limit=size, ahead=0 if self._is_busy() else ahead
+                )
             if isinstance(answer, HistoryPage | Refused):
                 return answer
             if isinstance(answer, Deferred) and answer.holds_up is not HoldsUp.ROW:
@@ -228,7 +238,24 @@ class HistoryReader:
                 return Refused(given_up(tries, reason))
             await trio.sleep(max(self._delays(tries), answer.retry_after_s if answer else 0))
 
+    def _is_busy(self) -> bool:
+        return self._sends.in_flight > 0 or self._traffic.is_busy
+
     async def _let_go_first(self) -> None:
+        if not self._is_busy():
+            return
         with trio.move_on_after(COURTESY_S):
             await self._sends.wait_idle()
             await self._traffic.wait_idle()
+
+
+def _with_what_waits(first: _Fetched, receive: trio.MemoryReceiveChannel[_Fetched]) -> _Fetched:
+    """A page with those that wait behind it."""
+    page, reading = first
+    for _ in range(AHEAD):  # (when one is taken, the fetcher puts down the one in its hand)
+        try:
+            later, reading = receive.receive_nowait()
+        except (trio.WouldBlock, trio.EndOfChannel):
+            break
+        page = page.with_older(later)
+    return page, reading

@@ -46,6 +46,12 @@ def page_size(job: HistoryJob, reading: Reading, most: int) -> int:
     return max(0, min(PAGE, min(job.limit_messages, most) - reading.seen))
 
 
+def page_sizes(job: HistoryJob, reading: Reading, most: int) -> tuple[int, int]:
+    """How many messages the next page may have, and how many the one after it, as far as is known now."""
+    size = page_size(job, reading, most)
+    return size, page_size(job, replace(reading, seen=reading.seen + size), most)
+
+
 def turned(job: HistoryJob, reading: Reading, page: HistoryPage, most: int) -> Reading:
     """How far it is after a page was read.
 

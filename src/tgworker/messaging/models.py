@@ -374,6 +374,18 @@ class HistoryPage:
     is_last: bool = False
     total: int | None = None
 
+    def with_older(self, older: "HistoryPage") -> "HistoryPage":
+        """This page and the one before it in the chat as one: a peer of both is as this one has it."""
+        peers = {peer.chat_id: peer for peer in (*older.peers, *self.peers)}
+        return HistoryPage(
+            messages=(*older.messages, *self.messages),
+            peers=tuple(peers.values()),
+            lowest_id=self.lowest_id if older.lowest_id is None else older.lowest_id,
+            highest_id=max(self.highest_id, older.highest_id),
+            is_last=older.is_last,
+            total=self.total if older.total is None else older.total,
+        )
+
     def younger_than(self, oldest: datetime) -> "HistoryPage":
         """The page without what is older; it is the last one if there was any."""
         kept = tuple(message for message in self.messages if message.sent_at >= oldest)

@@ -147,8 +147,13 @@ class Connection(MediaConnection, JobConnection, Protocol):
         """How long what stands under a file may be, in UTF-16 code units, as the server says."""
         ...
 
-    async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
-        """Read a history backwards: at most ``limit`` messages under the id ``below``; 0: the newest."""
+    async def history(
+        self, peer: Peer, *, below: int, limit: int, ahead: int = 0
+    ) -> HistoryPage | Refused | Deferred:
+        """Read a history backwards: at most ``limit`` messages under the id ``below``; 0: the newest.
+
+        So many as ``ahead`` of those below them may be asked for already: that is kept for the next call.
+        """
         ...
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:

@@ -22,6 +22,11 @@ class Traffic:
         finally:
             self._idle.set()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being committed."""
+        return not self._idle.is_set()
+
     async def wait_idle(self) -> None:
         """Wait until nothing is being committed."""
         await self._idle.wait()

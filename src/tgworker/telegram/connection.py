@@ -35,7 +35,7 @@ from tgworker.telegram.events import (
     UpdatesSkipped,
 )
 from tgworker.telegram.evidence import asyncio_stacks
-from tgworker.telegram.history import page_aio
+from tgworker.telegram.history import Histories
 from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.intake import Intake
 from tgworker.telegram.limits import REFRESH_S, LimitsQuestion, TextLimits
@@ -110,6 +110,7 @@ class TelethonConnection:
         self._sender: Sender | None = None
         self._media: MediaLine | None = None
         self._jobs: JobLine | None = None
+        self._histories: Histories | None = None
         self._intake = Intake(
             self._inbox,
             self._book,
@@ -211,9 +212,13 @@ class TelethonConnection:
         """See the port."""
         return await self._cross(self._ready_jobs().forward_aio, peer, telegram_ids, to, random_ids)
 
-    async def history(self, peer: Peer, *, below: int, limit: int) -> HistoryPage | Refused | Deferred:
+    async def history(
+        self, peer: Peer, *, below: int, limit: int, ahead: int = 0
+    ) -> HistoryPage | Refused | Deferred:
         """See the port."""
-        return await self._cross(self._history_aio, peer, below, limit)
+        if self._histories is None:
+            raise TelegramAway("not connected")
+        return await self._cross(self._histories.page_aio, peer, below, limit, ahead)
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         """See the port. Ids are looked for among known peers, then contacts, then dialogs."""
@@ -389,6 +394,7 @@ class TelethonConnection:
         self._comparison = Comparison(client, self._book, self._inbox)
         self._sender = Sender(client)
         self._jobs = JobLine(client)
+        self._histories = Histories(client, self._book, me.chat_id)
         self._media = MediaLine(
             client,
             self._sender,
@@ -428,10 +434,6 @@ class TelethonConnection:
     ) -> Look | Deferred | Refused:
         client, _, _ = self._ready()
         return await look_aio(client, peer, text, entities_for(entities, self._input_user), above)
-
-    async def _history_aio(self, peer: Peer, below: int, limit: int) -> HistoryPage | Refused | Deferred:
-        client, _, _ = self._ready()
-        return await page_aio(client, self._book, self._self_id, peer, below, limit)
 
     def _input_user(self, user_id: int) -> Any | None:
         peer = self._book.get(user_id)

@@ -1,5 +1,7 @@
 """A chat's history, page by page."""
 
+import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from telethon.errors import RPCError
@@ -43,36 +45,80 @@ async def raw_page_aio(client: AccountClient, peer: Peer, below: int, limit: int
         return question_outcome(error)
 
 
-async def page_aio(
-    client: AccountClient, book: PeerBook, self_id: int, peer: Peer, below: int, limit: int
-) -> HistoryPage | Deferred | Refused:
-    """One page of a chat's history. See `tgworker.messaging.ports.Connection.history`.
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A page that was asked for before anybody wanted it."""
+
+    asked: tuple[int, int, int]
+    answer: asyncio.Task[Any]
+
+
+class Histories:
+    """Pages of histories over one line. While one is read and stored, Telegram looks for the next.
 
     Args:
         client: A connected client.
         book: Where everybody goes who is spoken of.
         self_id: The account's own user.
-        peer: The chat.
-        below: Only messages under this id; 0: from the newest on.
-        limit: How many at most, up to 100.
-
-    Raises:
-        LineLost: The line broke.
-        RPCError: The account itself was refused.
     """
-    answer = await raw_page_aio(client, peer, below, limit)
-    if isinstance(answer, Deferred | Refused):
-        return answer
-    found: list[Any] = list(getattr(answer, "messages", ()))
-    peers = (*peers_of(getattr(answer, "users", ())), *peers_of(getattr(answer, "chats", ())))
-    book.learn(peers)
-    read = [message_of(each, self_id) for each in found]
-    ids = [each.id for each in found]
-    return HistoryPage(
-        messages=tuple(message for message in reversed(read) if message is not None),
-        peers=peers,
-        lowest_id=min(ids, default=None),
-        highest_id=max(ids, default=0),
-        # (Only an answer that is not the whole chat says how much there is.)
-        total=int(getattr(answer, "count", len(found) if not below else 0)) or None,
-    )
+
+    def __init__(self, client: AccountClient, book: PeerBook, self_id: int) -> None:
+        self._client = client
+        self._book = book
+        self._self_id = self_id
+        self._ahead: _Ahead | None = None
+
+    async def page_aio(
+        self, peer: Peer, below: int, limit: int, ahead: int
+    ) -> HistoryPage | Deferred | Refused:
+        """One page of a chat's history. See `tgworker.messaging.ports.Connection.history`.
+
+        Args:
+            peer: The chat.
+            below: Only messages under this id; 0: from the newest on.
+            limit: How many at most, up to 100.
+            ahead: So many of those below them may be asked for already; 0: nothing.
+
+        Raises:
+            LineLost: The line broke.
+            RPCError: The account itself was refused.
+
+        Cancellation: what was asked ahead is forgotten when the next page is asked for.
+        """
+        answer = await self._answer_aio(peer, below, limit)
+        if isinstance(answer, Deferred | Refused):
+            return answer
+        found: list[Any] = list(getattr(answer, "messages", ()))
+        ids = [each.id for each in found]
+        if ahead and ids:
+            self._ask_ahead(peer, min(ids), ahead)
+        peers = (*peers_of(getattr(answer, "users", ())), *peers_of(getattr(answer, "chats", ())))
+        self._book.learn(peers)
+        read = [message_of(each, self._self_id) for each in found]
+        return HistoryPage(
+            messages=tuple(message for message in reversed(read) if message is not None),
+            peers=peers,
+            lowest_id=min(ids, default=None),
+            highest_id=max(ids, default=0),
+            # (Only an answer that is not the whole chat says how much there is.)
+            total=int(getattr(answer, "count", len(found) if not below else 0)) or None,
+        )
+
+    async def _answer_aio(self, peer: Peer, below: int, limit: int) -> Any:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            if ahead.asked == (peer.chat_id, below, limit):
+                return await ahead.answer
+            ahead.answer.cancel()
+        return await raw_page_aio(self._client, peer, below, limit)
+
+    def _ask_ahead(self, peer: Peer, below: int, limit: int) -> None:
+        answer = asyncio.create_task(raw_page_aio(self._client, peer, below, limit))
+        answer.add_done_callback(_seen)
+        self._ahead = _Ahead((peer.chat_id, below, limit), answer)
+
+
+def _seen(answer: asyncio.Task[Any]) -> None:
+    """Whoever asks for the page hears of what went wrong, and if nobody does, nothing was lost."""
+    if not answer.cancelled():
+        answer.exception()
