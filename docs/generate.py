@@ -128,7 +128,7 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     "migrate": ("object", "data_dir steps"),
     "keygen": ("object", "key"),
     "sandbox": ("object", "server key_file dc control dcs users"),
-    "sandbox: users": ("array of", "id phone username session"),
+    "sandbox: users": ("array of", "id phone username session login_code password"),
     "dev-stack": (
         "object",
         "url anon_key service_role_key publishable_key secret_key db_url control logs storage",

@@ -131,7 +131,7 @@ class Shell:
         self.check(ran)
         return ran
 
-    async def along(self, *argv: str, stdin: str = "") -> Ran:
+    async def along(self, *argv: str, stdin: str | bytes = "") -> Ran:
         """Run a command in a thread, while the test's own loop goes on (and serves a sandbox, say)."""
         return await trio.to_thread.run_sync(lambda: self(*argv, stdin=stdin))
 

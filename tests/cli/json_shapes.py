@@ -52,6 +52,6 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
         *("db_url", "control", "logs", "storage"),
     ),
     "dev-stack --fetch": ("postgresql", "postgrest"),
-    "sandbox: users": ("id", "phone", "username", "session"),
+    "sandbox: users": ("id", "phone", "username", "session", "login_code", "password"),
 }
 """By command, and where an object stands inside of another, by its name."""

@@ -1,14 +1,17 @@
-"""``login --session -`` against a sandbox in this process: what is stored, and what is refused."""
+"""``login`` against a sandbox in this process: what is stored, and what is refused."""
 
 from collections.abc import AsyncGenerator
 
 import pytest
+import trio
 
 from cli.cli_kit import SESSION, Shell
+from tgworker.cli._qr import drawn
 from tgworker.embedded import DataFolder
 from tgworker.sandbox import Fault, Revocation, Sandbox, SandboxUser, open_sandbox
 
 LOGIN = ("login", "--session", "-")
+PASSWORD = "open sesame, all of you"
 
 
 @pytest.fixture
@@ -18,6 +21,7 @@ async def sandbox(shell: Shell) -> AsyncGenerator[Sandbox]:
         (shell.folder / "server.pem").write_text(sandbox.public_key_pem)
         shell.set(TGWORKER_TELEGRAM_SERVER=sandbox.server)
         shell.hide(*(user.session for user in sandbox.users), *(user.phone for user in sandbox.users))
+        shell.hide(PASSWORD)
         yield sandbox
 
 
@@ -141,3 +145,148 @@ async def test_a_session_that_the_running_worker_uses_is_not_tried(
         assert sandbox.statistics().connections == before
         other = sandbox.new_session(user.id)
         assert (await shell.along(*LOGIN, stdin=other)).code == 0
+
+
+# ------------------------------------------------ by phone, code and password
+
+
+def answers(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def stored(shell: Shell) -> bytes:
+    return b"".join(path.read_bytes() for path in shell.data.iterdir() if path.is_file())
+
+
+async def test_phone_and_code_from_standard_input(shell: Shell, sandbox: Sandbox, user: SandboxUser) -> None:
+    typed = answers(f"+{user.phone[:3]} {user.phone[3:6]}-{user.phone[6:]}", "123 45")
+    done = await shell.along("login", "--name", "alice", "--json", stdin=typed)
+    assert done.code == 0, done.err
+    assert done.last == {"account_id": done.last["account_id"], "user_id": user.id, "name": "alice"}
+    assert done.complaints == [
+        "phone number, with its country code: ",
+        "Telegram has sent a code: it is in the Telegram app, on another device (5 digits)",
+        "code: ",
+    ]
+    assert sandbox.logins(user.id) == 2
+    (row,) = (await shell.along("accounts", "list", "--json")).rows
+    assert (row["id"], row["state"], row["active"]) == (done.last["account_id"], "waiting", True)
+
+
+async def test_a_two_step_password_and_answers_that_are_wrong(
+    shell: Shell, sandbox: Sandbox, user: SandboxUser
+) -> None:
+    sandbox.set_password(user.id, PASSWORD, hint="\x1b[31mwhat opens?")
+    typed = answers("nonsense", user.phone, "1", "12345", "sesame", PASSWORD)
+    done = await shell.along("login", stdin=typed)
+    assert done.code == 0, done.err
+    assert done.complaints[1].startswith("this is no phone number: give it with its country code")
+    assert "this is not the code (PHONE_CODE_INVALID): 2 more tries" in done.complaints
+    assert "two-step password (hint: [31mwhat opens?): " in done.complaints
+    assert "this is not the password (PASSWORD_HASH_INVALID): 2 more tries" in done.complaints
+    assert PASSWORD.encode() not in stored(shell)
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "words"),
+    [
+        ("", 2, ["standard input ended before the answer to: phone number"]),
+        (answers("a", "b", "c"), 2, ["no phone number was given"]),
+        (answers("PHONE"), 2, ["standard input ended before the answer to: code"]),
+        (answers("PHONE", "1", "2", "3"), 1, ["3 wrong codes: begin again"]),
+        (answers("PHONE", "12345", "1", "2", "3"), 1, ["3 wrong passwords", "Two-Step Verification"]),
+        (answers("PHONE", "12345"), 2, ["standard input ended before the answer to: two-step password"]),
+        (answers("+999660000000", "12345"), 1, ["this program registers nobody"]),
+    ],
+)
+async def test_answers_that_lead_nowhere_end_in_one_line_and_leave_nothing(
+    shell: Shell, sandbox: Sandbox, user: SandboxUser, typed: str, code: int, words: list[str]
+) -> None:
+    sandbox.set_password(user.id, PASSWORD)
+    ended = await shell.along("login", stdin=typed.replace("PHONE", user.phone))
+    assert (ended.code, ended.out) == (code, "")
+    for word in words:
+        assert word in ended.complaints[-1]
+    assert ended.complaints[-1].startswith("tgworker: ")
+    assert sandbox.logins(user.id) == 1
+    assert (await shell.along("accounts", "list", "--json")).rows == []
+
+
+async def test_an_answer_that_is_no_text_is_refused(shell: Shell, user: SandboxUser) -> None:
+    done = await shell.along("login", stdin=user.phone.encode() + b"\n\xff\n")
+    assert done.complaints[-1] == "tgworker: the answer is not UTF-8 text: code"
+
+
+async def test_a_flood_says_how_long_it_lasts(shell: Shell, sandbox: Sandbox, user: SandboxUser) -> None:
+    sandbox.faults.set(Fault("flood_wait", method="auth.sendCode", seconds=9000))
+    done = await shell.along("login", stdin=answers(user.phone))
+    assert (done.code, done.complaints[-1]) == (
+        1,
+        "tgworker: Telegram lets nobody try before 2 h 30 min have passed (FLOOD_WAIT_9000)",
+    )
+
+
+async def test_a_name_that_is_taken_undoes_the_login(shell: Shell, sandbox: Sandbox) -> None:
+    alice, bob = sandbox.users
+    assert (await shell.along(*LOGIN, "--name", "alice", stdin=alice.session)).code == 0
+    done = await shell.along("login", "--name", "alice", stdin=answers(bob.phone, "12345"))
+    assert (done.code, done.complaints[-1]) == (
+        2,
+        "tgworker: another account is called 'alice': choose another name",
+    )
+    assert sandbox.logins(bob.id) == 1
+
+
+async def test_an_account_is_logged_in_again(shell: Shell, sandbox: Sandbox) -> None:
+    alice, bob = sandbox.users
+    first = await shell.along("login", "--name", "alice", "--json", stdin=answers(alice.phone, "12345"))
+    again = await shell.along("login", "--account", "alice", "--json", stdin=answers("", "12345"))
+    assert again.code == 0, again.err
+    assert again.last["account_id"] == first.last["account_id"]
+    assert again.complaints[0] == (
+        f"phone number, with its country code (Enter for the one that ends in {alice.phone[-2:]}): "
+    )
+    other = await shell.along("login", "--account", "alice", stdin=answers(bob.phone, "12345"))
+    assert other.code == 1
+    assert other.complaints[-1] == (
+        f"tgworker: this is Telegram user {bob.id}, and account alice is user {alice.id}: "
+        "log in as that one, or add an account without --account"
+    )
+    assert sandbox.logins(bob.id) == 1
+    assert len((await shell.along("accounts", "list", "--json")).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--session", "abc"], ["--session takes only '-'"]),
+        (["--session", "-", "--qr"], ["--session goes with neither --qr nor --account"]),
+        (["--session", "-", "--account", "a"], ["--session goes with neither"]),
+        (["--account", "a", "--owner", "b"], ["--owner and --account do not go together"]),
+        (["--account", "nobody"], ["--account names no account"]),
+    ],
+)
+def test_options_that_make_no_sense(shell: Shell, options: list[str], words: list[str]) -> None:
+    shell.configure()
+    shell("login", *options).refused(2, *words)
+
+
+# ------------------------------------------------ by QR code
+
+
+async def test_a_qr_code_is_scanned(shell: Shell, sandbox: Sandbox, user: SandboxUser) -> None:
+    sandbox.set_password(user.id, PASSWORD)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scan, sandbox, user)
+        done = await shell.along("login", "--qr", "--json", stdin=answers(PASSWORD))
+    assert done.code == 0, done.err
+    assert done.last["user_id"] == user.id
+    url = next(word for word in done.err.split() if word.startswith("tg://login"))
+    assert done.err.startswith(drawn(url))
+    assert "scan it with the Telegram app" in done.err
+
+
+async def scan(sandbox: Sandbox, user: SandboxUser) -> None:
+    while not sandbox.shown():
+        await trio.sleep(0.01)
+    sandbox.scan(user.id, sandbox.shown()[0])

@@ -20,7 +20,6 @@ from tgworker.cli._app import COMMANDS
         (["send"], ["send needs --account with a value"]),
         (["send", "--account", "a"], ["send needs --to with a value"]),
         (["send", "--account", "a", "--account", "b", "--to", "5"], ["--account was given twice"]),
-        (["login"], ["login needs --session with a value"]),
         (["outbox", "list", "--limit", "many"], ["--limit is not a whole number"]),
         (["outbox", "list", "--limit", "0"], ["--limit must be between 1 and"]),
         (["outbox", "list", "--limit", "9" * 30], ["--limit must be between 1 and"]),

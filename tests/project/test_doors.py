@@ -19,7 +19,7 @@ LINT_IMPORTS = Path(sys.executable).parent / "lint-imports"
 LIBRARIES = {
     "__main__": set[str](),
     "app": {"trio"},
-    "cli": {"av", "cyclopts", "rich", "trio"},  # av: for the demo, see the contract of that name
+    "cli": {"av", "cyclopts", "rich", "segno", "trio"},  # av: for the demo, see the contract of that name
     "devstack": {"h11", "msgspec", "trio"},
     "embedded": {"msgspec", "trio"},
     "messaging": {"trio"},

@@ -3,10 +3,11 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import trio
+from telethon.network import authenticator
 from trio.testing import MockClock
 
 from telegram.telegram_world import World, open_world
@@ -287,6 +288,20 @@ async def test_a_line_that_breaks_while_a_person_looks_for_the_code_is_made_anew
         world.sandbox.drop_connections()
         await trio.sleep(1)
         assert isinstance(await login.sign_in(CODE), LoggedIn)
+
+
+async def test_a_key_that_could_not_be_made_is_made_again(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = authenticator.do_authentication, iter([True, True, False])
+
+    async def clumsy_aio(sender: Any) -> Any:
+        assert not next(failures), "Step 3.2 answer was DhGenRetry"
+        return await real(sender)
+
+    monkeypatch.setattr(authenticator, "do_authentication", clumsy_aio)
+    async with begin(world) as login:
+        assert isinstance(await login.send_code(world.sandbox.users[0].phone), CodeSent)
 
 
 async def test_a_config_that_cannot_be_done_is_refused_before_anything(

@@ -49,7 +49,7 @@ def list_accounts(*, json: Json = False) -> int:
         Output(json=json).listing(
             rows,
             columns=("id", "name", "active", "state", "user_id", "last_sync_at", "last_error"),
-            empty="no accounts yet: add one with 'tgworker login --session -'",
+            empty="no accounts yet: add one with 'tgworker login'",
         )
 
     trio.run(run)

@@ -1,7 +1,10 @@
 """``tgworker login``: add an account to the worker."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,13 +12,17 @@ import trio
 
 from tgworker.app.books import Books, open_books
 from tgworker.app.telegram import make_telegram
+from tgworker.cli._accounts import named_account
+from tgworker.cli._answers import Answers
+from tgworker.cli._conversation import AtTerminal
 from tgworker.cli._errors import Failed, Usage
 from tgworker.cli._input import standard_input
 from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output
 from tgworker.cli._telethon import known_telethon
 from tgworker.embedded import DataFolder
-from tgworker.messaging.errors import SessionUnreadable, TelegramAway
+from tgworker.messaging.errors import SessionUnreadable, StoreAway, TelegramAway
+from tgworker.messaging.logging_in import LOGIN_S, LoggedIn, LoginRefused, log_in
 from tgworker.messaging.models import Peer, Secret
 from tgworker.messaging.ports import Vault
 from tgworker.settings import Settings, TelegramServer
@@ -24,51 +31,181 @@ from tgworker.vault import FernetVault
 
 CONNECT_WITHIN_S = 30.0
 LONGEST_NAME = 64
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Whose account it is to be.
+
+    Attributes:
+        name: What to call it.
+        owner_id: Its owner in the application.
+        config: What it runs with.
+        phone: Its number, if it was there before.
+        user_id: Its Telegram user, if it was there before.
+        account: What ``--account`` named.
+    """
+
+    name: str | None
+    owner_id: str
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    phone: str | None = field(default=None, repr=False)
+    user_id: int | None = None
+    account: str | None = None
 
 
 def login(
     *,
-    session: Text,
+    qr: bool = False,
+    session: Text | None = None,
+    account: str | None = None,
     name: str | None = None,
-    owner: str = "00000000-0000-0000-0000-000000000000",
+    owner: str | None = None,
     json: Json = False,
 ) -> int:
     """Add an account, or replace the session of one that is there already.
 
-    The session is tried at Telegram first, then stored encrypted with the first key of ENCRYPTION_KEY.
+    Asks for the phone number, the code that Telegram sends, and the two-step password, if there is one: at
+    the terminal, or one for each line of standard input. Nothing of it stands in an argument, where the
+    shell's history and other users would see it. The session is stored encrypted with the first key of
+    ENCRYPTION_KEY.
 
     Args:
-        session: A dash: read a Telethon StringSession from standard input. A session never stands in an
-            argument, where the shell's history and other users would see it.
+        qr: Draw a QR code instead, to be scanned with the Telegram app of the account.
+        session: Instead, a dash: read a Telethon StringSession from standard input. It is tried at Telegram
+            first.
+        account: Log this account in again: its uuid, phone or name.
         name: What to call the account.
         owner: The uuid of the person in the application whose account it is.
         json: Print one JSON object.
     """
-    if session != "-":
+    if session is not None and session != "-":
         raise Usage("--session takes only '-': pass the session string on standard input")
+    if session is not None and (qr or account is not None):
+        raise Usage("--session goes with neither --qr nor --account: give one of them")
+    if account is not None and owner is not None:
+        raise Usage("--owner and --account do not go together: the account has its owner")
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
         raise Usage(f"--name is not a printable name of 1 to {LONGEST_NAME} characters: give another")
-    owner_id = _uuid(owner)
+    owner_id = _uuid(NOBODY if owner is None else owner)
     settings = settings_for("telegram", "encryption")
     wanted = settings.telegram
     assert wanted is not None  # required
     with known_telethon():
         telegram = make_telegram(wanted)
-    secret = _read_session()
-    vault = FernetVault(settings.encryption_keys)
-
-    async def run() -> None:
-        async with open_books(settings) as books:
-            await _refuse_if_in_use(books, settings, vault, secret)
-            me = await _whose(telegram, secret, _called(wanted.server))
-            account_id = await books.accounts.add_account(
-                name, owner_id, vault.encrypt(secret), user_id=me.chat_id, phone=me.phone
-            )
-            result: dict[str, Any] = {"account_id": account_id, "user_id": me.chat_id, "name": name}
-            Output(json=json).result(result, f"account {account_id} added: Telegram user {me.chat_id}")
-
-    trio.run(run)
+    run = partial(
+        _by_session if session is not None else partial(_by_conversation, by_qr=qr, account=account),
+        settings,
+        telegram,
+        FernetVault(settings.encryption_keys),
+        _Wanted(name, owner_id),
+        Output(json=json),
+    )
+    try:
+        trio.run(run)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("nothing is stored") from None
     return 0
+
+
+async def _by_session(
+    settings: Settings, telegram: TelethonTelegram, vault: FernetVault, wanted: _Wanted, output: Output
+) -> None:
+    secret = _read_session()
+    async with open_books(settings) as books:
+        await _refuse_if_in_use(books, settings, vault, secret)
+        me = await _whose(telegram, secret, _server(settings))
+        await _store(books, vault, wanted, LoggedIn(secret, me), output)
+
+
+async def _by_conversation(
+    settings: Settings,
+    telegram: TelethonTelegram,
+    vault: FernetVault,
+    wanted: _Wanted,
+    output: Output,
+    *,
+    by_qr: bool,
+    account: str | None,
+) -> None:
+    answers = Answers()
+    async with open_books(settings) as books:
+        if account is not None:
+            known = await named_account(books, account)
+            of = known.account
+            wanted = _Wanted(
+                wanted.name, of.owner_id, of.config, known.phone, known.user_id, of.name or of.id
+            )
+        try:
+            with trio.move_on_after(LOGIN_S):
+                await _converse(telegram, answers, books, vault, wanted, output, by_qr=by_qr)
+                return
+        except TelegramAway as away:
+            raise Failed(f"{_server(settings)} cannot be reached ({away}): try again") from None
+    raise Failed(f"the login took longer than {LOGIN_S / 60:g} minutes: begin again")
+
+
+async def _converse(
+    telegram: TelethonTelegram,
+    answers: Answers,
+    books: Books,
+    vault: FernetVault,
+    wanted: _Wanted,
+    output: Output,
+    *,
+    by_qr: bool,
+) -> None:
+    failure: BaseException | None = None
+    async with telegram.open_login(wanted.config) as line, trio.open_nursery() as nursery:
+        person = AtTerminal(answers, nursery)
+        try:
+            phone = None if by_qr else await person.phone(wanted.phone)
+            done = await log_in(line, person, phone=phone)
+            person.done()
+            match done:
+                case LoginRefused(reason=reason):
+                    raise Failed(reason)
+                case LoggedIn(me=me) if wanted.user_id not in (None, me.chat_id):
+                    raise Failed(
+                        f"this is Telegram user {me.chat_id}, and account {wanted.account} is user"
+                        f" {wanted.user_id}: log in as that one, or add an account without --account"
+                    )
+                case LoggedIn():
+                    try:
+                        await _store(books, vault, wanted, done, output)
+                    except BaseException:
+                        if await _is_stored(books, vault, done.session):
+                            line.keep()
+                        raise
+                    line.keep()
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+            failure = error  # raised below: the nursery would wrap it into a group
+        nursery.cancel_scope.cancel(reason="the login is over")
+    if failure is not None:
+        raise failure
+
+
+async def _store(books: Books, vault: FernetVault, wanted: _Wanted, done: LoggedIn, output: Output) -> None:
+    account_id = await books.accounts.add_account(
+        wanted.name,
+        wanted.owner_id,
+        vault.encrypt(done.session),
+        user_id=done.me.chat_id,
+        phone=done.me.phone,
+    )
+    result: dict[str, Any] = {"account_id": account_id, "user_id": done.me.chat_id, "name": wanted.name}
+    output.result(result, f"account {account_id} added: Telegram user {done.me.chat_id}")
+
+
+async def _is_stored(books: Books, vault: Vault, session: Secret) -> bool:
+    """Whether a session is in the store after all, or may be: it was interrupted, or did not answer."""
+    with trio.move_on_after(CONNECT_WITHIN_S, shield=True):
+        try:
+            return await _account_with(books, vault, session) is not None
+        except StoreAway:
+            return True
+    return True
 
 
 def _uuid(owner: str) -> str:
@@ -93,17 +230,25 @@ async def _refuse_if_in_use(books: Books, settings: Settings, vault: Vault, secr
     holder = DataFolder(settings.data_dir).holder()
     if holder is None:
         return
+    called = await _account_with(books, vault, secret)
+    if called is not None:
+        raise Usage(
+            f"account {called} has this session already, and the worker (process {holder})"
+            " is connected with it: stop the worker first"
+        )
+
+
+async def _account_with(books: Books, vault: Vault, session: Secret) -> str | None:
+    """What the account is called that has a session."""
     for record in await books.accounts.list_accounts():
         with suppress(SessionUnreadable):
-            if vault.decrypt(record.account.secrets_encrypted) == secret:
-                called = record.account.name or record.account.id
-                raise Usage(
-                    f"account {called} has this session already, and the worker (process {holder})"
-                    " is connected with it: stop the worker first"
-                )
+            if vault.decrypt(record.account.secrets_encrypted) == session:
+                return record.account.name or record.account.id
+    return None
 
 
-def _called(server: TelegramServer | None) -> str:
+def _server(settings: Settings) -> str:
+    server: TelegramServer | None = None if settings.telegram is None else settings.telegram.server
     return "Telegram" if server is None else f"the test server {server.host}:{server.port}"
 
 

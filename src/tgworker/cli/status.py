@@ -111,7 +111,7 @@ def _page(answer: Mapping[str, Any]) -> str:
         reason = f": {account['reason']}" if account["reason"] else ""
         lines.append(f"  {account['name'] or account['id']}: {account['state']}{reason}")
     if not answer["accounts"]:
-        lines.append("  none: add one with 'tgworker login --session -'")
+        lines.append("  none: add one with 'tgworker login'")
     queues = answer["queues"]
     lines += [
         "",

@@ -9,6 +9,7 @@ from tgworker.embedded.values import from_iso, iso, json_object, storable, to_js
 from tgworker.messaging.errors import AccountGone
 from tgworker.messaging.models import Account, AccountId, AccountState
 from tgworker.messaging.records import AccountRecord, Replacement
+from tgworker.messaging.values import phone_digits
 
 _COLUMNS = """
 select a.id, a.owner_id, a.workspace_id, a.secrets_encrypted, a.config, a.is_active, a.last_sync_at,
@@ -178,12 +179,6 @@ def remove_account(connection: sqlite3.Connection, account_id: AccountId) -> boo
         # (All else goes with the row; a scope is no reference.)
         connection.execute("delete from tgworker_message_keys where scope = ?", (account_id,))
     return bool(done.rowcount)
-
-
-def phone_digits(text: str) -> str | None:
-    """The digits of a phone number as people write it; ``None`` if it is none."""
-    digits = text.strip().lstrip("+").translate(str.maketrans("", "", " -()."))
-    return digits if digits.isascii() and digits.isdigit() and 5 <= len(digits) <= 15 else None
 
 
 def _record(row: tuple[object, ...]) -> AccountRecord:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from tgworker.embedded.accounts import phone_digits
 from tgworker.embedded.errors import RecipientUnknown
 from tgworker.embedded.inbound import owner_of
 from tgworker.embedded.peers import METADATA, is_marked_id
@@ -13,6 +12,7 @@ from tgworker.embedded.settling import chat_of
 from tgworker.embedded.values import iso, new_id, storable, to_json
 from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, MessageId
+from tgworker.messaging.values import phone_digits
 
 _CONTACT = f"""
 insert into contact_identities (owner_id, type, value, metadata)

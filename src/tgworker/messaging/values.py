@@ -19,6 +19,12 @@ def storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+def phone_digits(text: str) -> str | None:
+    """The digits of a phone number as people write it; ``None`` if it is none."""
+    digits = text.strip().lstrip("+").translate(str.maketrans("", "", " -()."))
+    return digits if digits.isascii() and digits.isdigit() and 5 <= len(digits) <= 15 else None
+
+
 def new_id() -> str:
     """A fresh id for a row: a UUID of version 7 (RFC 9562); it grows with time, and indexes at one end."""
     milliseconds = time.time_ns() // 1_000_000

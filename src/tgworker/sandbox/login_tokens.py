@@ -4,7 +4,7 @@ Source: https://core.telegram.org/api/qr-login
 """
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -45,6 +45,9 @@ class LoginTokens:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._tokens: OrderedDict[bytes, LoginToken] = OrderedDict()
+
+    def __iter__(self) -> Iterator[LoginToken]:
+        return iter(self._tokens.values())
 
     def of(self, record: KeyRecord) -> LoginToken | None:
         """The token that a client shows."""

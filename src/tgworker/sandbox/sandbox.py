@@ -20,7 +20,7 @@ from tgworker.sandbox.phone_acts import PhoneActs
 from tgworker.sandbox.phone_files import PhoneFiles
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.rooms import Rooms
-from tgworker.sandbox.scanning import scan
+from tgworker.sandbox.scanning import scan, shown
 from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.string_session import new_key, string_session
 from tgworker.sandbox.two_step import new_two_step
@@ -169,6 +169,10 @@ class Sandbox:
         rng = self._cloud.rng
         account.two_step = None if password is None else new_two_step(rng, password, hint)
         self._users[user_id] = replace(self._users[user_id], password=password)
+
+    def shown(self) -> tuple[str, ...]:
+        """What the QR codes say that clients show and nobody has scanned, oldest first."""
+        return shown(self._cloud)
 
     def scan(self, user_id: int, url: str) -> None:
         """Let a user scan a QR code (``tg://login?token=…``): whoever shows it is logged in as he.

@@ -48,3 +48,10 @@ def scan(cloud: Cloud, account: Account, url: str) -> None:
         accept_token(cloud, account, token)
     except RequestRefused as refusal:
         raise SandboxError(f"this QR code cannot be accepted: {refusal.message}") from None
+
+
+def shown(cloud: Cloud) -> tuple[str, ...]:
+    """The QR codes that wait for somebody to scan them."""
+    waiting = (each for each in cloud.login_tokens if each.user_id is None)
+    texts = (base64.urlsafe_b64encode(each.token).decode("ascii").rstrip("=") for each in waiting)
+    return tuple(f"tg://login?token={text}" for text in texts)

@@ -24,6 +24,7 @@ from tgworker.messaging.logging_in import (
     WrongAnswer,
 )
 from tgworker.messaging.models import Secret
+from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.closing import hard_close_aio, sever
 from tgworker.telegram.data_centres import introduced, option_for
@@ -47,6 +48,9 @@ MOST_MOVES = 3
 """So often one request is sent on to another data centre."""
 
 UNKNOWN_QUESTION = "Telegram asks for the password in a way that is not known here: upgrade tgworker"
+
+HANDSHAKES = 5
+"""So often a key is made: one in 256 begins with a zero byte, which Telethon takes for a mistake."""
 
 SHORTEST_QR_S = 1.0
 """At least so long a QR code is shown, whatever the clocks say."""
@@ -172,8 +176,20 @@ class TelethonLogin:
         """The line; a new one, under the key that there is, if it broke."""
         if self._sender is not None and not self._sender.over:
             return self._sender
-        client = self._client
         key = None if self._sender is None else self._sender.auth_key
+        for left in range(HANDSHAKES - 1, -1, -1):
+            try:
+                self._sender = await self._connect_aio(key)
+            except ConnectionError as error:
+                if error.errno is not None or isinstance(error, LineLost) or key is not None or not left:
+                    raise
+            else:
+                break
+        assert self._sender is not None
+        return self._sender
+
+    async def _connect_aio(self, key: Any) -> LineSender:
+        client = self._client
         dc_id, host, port = self._at
         sender = LineSender(
             key,
@@ -195,7 +211,6 @@ class TelethonLogin:
             sender.lose(None)
             raise
         self._config_at_s = trio.current_time()
-        self._sender = sender
         return sender
 
     async def _move_aio(self, dc_id: int) -> None:
