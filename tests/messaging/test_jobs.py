@@ -172,7 +172,7 @@ async def test_an_edit_of_a_split_text_changes_its_parts_and_deletes_those_left_
         here.give(job("a", "edit", {"text": "short"}, telegram_ids=(70, 71, 72), message=message))
         await trio.testing.wait_all_tasks_blocked()
         assert [request for _, request in here.asked] == [("edit", 70, "short"), ("delete", (71, 72), True)]
-        assert here.store.batches == []  # the message is still there
+        assert [each.changes for each in here.store.batches] == [(Deleted(77, (71, 72)),)]
         assert here.outcomes == {"a": Done()}
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from telethon.errors import rpcerrorlist
 from telethon.errors.rpcbaseerrors import ServerError
-from telethon.tl import functions
+from telethon.tl import functions, types
 from trio.testing import MockClock
 
 from telegram.telegram_world import World, open_world
@@ -146,7 +146,7 @@ async def test_before_a_line_there_is_nobody_to_ask(world: World) -> None:
             await line.set_typing(Peer(7, PeerKind.USER, access_hash=1))
 
 
-REQUEST = functions.messages.EditMessageRequest(None, 1)
+REQUEST = functions.messages.EditMessageRequest(types.InputPeerSelf(), 1)
 
 
 @pytest.mark.parametrize(

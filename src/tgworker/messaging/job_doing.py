@@ -208,9 +208,7 @@ class JobDoer:
             if not isinstance(answer, Done):
                 return answer
         if plan.surplus:
-            # (The store is not told: the message is still there, only shorter.)
-            delete = partial(line.delete, peer, plan.surplus, for_both=True)
-            return await self._ask("telegram.delete", delete)
+            return await self._delete(peer, plan.surplus, for_both=True)
         return Done()
 
     async def _delete(self, peer: Peer, ids: Sequence[int], *, for_both: bool) -> JobAnswer:
