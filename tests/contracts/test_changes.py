@@ -381,6 +381,25 @@ async def test_notes_that_the_application_overwrote_stop_nothing(inbox: Inbox, p
     assert "deleted_at" in noted
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"n": 123456789012345678901234567890, "f": 0.25}',
+        '{"reactions": {"own": [[1], null]}, "edited_at": [1], "parts": {"1": 1}}',
+        '{"deep": ' + 200 * "[" + 200 * "]" + "}",
+    ],
+)
+async def test_what_the_application_noted_stays_as_it_is(inbox: Inbox, payload: str) -> None:
+    await inbox.store.ingest(inbox.account, batch(inbound(PERSON, 70, "before")))
+    inbox.kit.app.update("messages", the(inbox, 70)["id"], raw_payload=payload)
+    await tell(inbox, edited(inbound(PERSON, 70, "after")), Reacted(PERSON, 70, {"+": 1}, None))
+    noted = raw(the(inbox, 70))
+    assert noted["reactions"]["counts"] == {"+": 1}
+    assert {"edited_at": STAMP, "reactions": noted["reactions"]}.items() <= noted.items()
+    before = {key: value for key, value in json.loads(payload).items() if key in ("n", "f", "deep", "parts")}
+    assert before.items() <= noted.items()
+
+
 async def test_texts_that_no_database_keeps_are_kept_all_the_same(inbox: Inbox) -> None:
     await inbox.store.ingest(inbox.account, batch(inbound(PERSON, 70, "before")))
     nul = "a\0b"

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from tgworker.embedded.fetching import refile
 from tgworker.embedded.message_events import MessageEvent, add_events, event_id
-from tgworker.embedded.noting import note, noted, raw_of, with_all_gone
+from tgworker.embedded.noting import note, noted, raw_of, raw_text, with_all_gone
 from tgworker.embedded.previews import preview_of
 from tgworker.embedded.reading import read_by_them, read_by_us
 from tgworker.embedded.values import from_iso, iso, new_id, storable, to_json
@@ -127,9 +127,11 @@ def _meant(
         "chat": chat_id,
         "channels": CHANNEL_IDS_BELOW,
     }
-    for message_id, telegram_id, from_log, part, parts, *rest in connection.execute(_MEANT, asked).fetchall():
+    rows = connection.execute(_MEANT, asked).fetchall()
+    for message_id, telegram_id, from_log, part, parts, text, *rest in rows:
         which = part if parts > 1 else None
-        yield _Meant(message_id, telegram_id, bool(from_log), which, parts, *rest)
+        shown = text if isinstance(text, str) else None  # (SQLite keeps anything in any column)
+        yield _Meant(message_id, telegram_id, bool(from_log), which, parts, shown, *rest)
 
 
 def _edit(connection: sqlite3.Connection, account_id: AccountId, edit: Edited) -> None:
@@ -157,7 +159,7 @@ def _edit(connection: sqlite3.Connection, account_id: AccountId, edit: Edited) -
                 raw = noted(raw, old.part, {"edited_at": stamp, **more})
         connection.execute(
             "update messages set text = ?, message_type = ?, raw_payload = ? where id = ?",
-            (text, message_type, old.raw_payload if raw is None else to_json(raw), old.message_id),
+            (text, message_type, old.raw_payload if raw is None else raw_text(raw), old.message_id),
         )
         if is_replaced:
             refile(connection, account_id, old.message_id, new)
@@ -214,7 +216,8 @@ def _own(reacted: Reacted, counts: Collection[str], before: object) -> list[str]
     if reacted.own is not None:
         return [storable(reaction) for reaction in reacted.own]
     known = before.get("own") if isinstance(before, dict) else None
-    return [each for each in known if each in counts] if isinstance(known, list) else []
+    known = known if isinstance(known, list) else []
+    return [each for each in known if isinstance(each, str) and each in counts]
 
 
 def _pin(connection: sqlite3.Connection, account_id: AccountId, pinned: Pinned, now: datetime) -> None:
@@ -229,7 +232,7 @@ def _pin(connection: sqlite3.Connection, account_id: AccountId, pinned: Pinned, 
 
 
 def _write(connection: sqlite3.Connection, old: _Meant, raw: dict[str, Any]) -> None:
-    connection.execute("update messages set raw_payload = ? where id = ?", (to_json(raw), old.message_id))
+    connection.execute("update messages set raw_payload = ? where id = ?", (raw_text(raw), old.message_id))
 
 
 def _object(raw: dict[str, Any] | None, key: str) -> dict[str, Any]:

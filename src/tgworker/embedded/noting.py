@@ -4,10 +4,10 @@ A row that Telegram has as several messages (a long text, files) has notes for e
 the first one's reactions and pin are the row's own.
 """
 
+import json
+import math
 from collections.abc import Mapping
-from typing import Any
-
-import msgspec
+from typing import Any, NoReturn
 
 
 def raw_of(text: str | None) -> dict[str, Any] | None:
@@ -15,12 +15,28 @@ def raw_of(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return {}
     try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        # (Any number stays what it is, however large.)
+        value = json.loads(text, parse_constant=_refused, parse_float=_finite)
+    except (ValueError, RecursionError):
         return None
     if value is None:
         return {}
     return value if isinstance(value, dict) else None
+
+
+def raw_text(raw: Mapping[str, Any]) -> str:
+    """The column's text: ASCII, whatever characters stand in it."""
+    return json.dumps(raw, separators=(",", ":"), allow_nan=False)
+
+
+def _refused(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise ValueError("a number that would not come back")
+    return value
 
 
 def noted(raw: Mapping[str, Any], part: int | None, more: Mapping[str, Any]) -> dict[str, Any]:

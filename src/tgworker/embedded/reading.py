@@ -83,7 +83,7 @@ def read_by_us(
     """
     _read(connection, account_id, read.chat_id, read.max_id, now, by_them=False)
     found = connection.execute(_CONVERSATION, (account_id, read.chat_id)).fetchone()
-    if found is None or found[1] <= 0:
+    if found is None or not isinstance(found[1], int) or found[1] <= 0:
         return
     conversation_id, before = found
     asked = {"chat": read.chat_id, "owner": owner_id, "counted": COUNTED}
