@@ -9,6 +9,7 @@ from tgworker.embedded.chats import make_chats
 from tgworker.embedded.errors import AccountGone
 from tgworker.embedded.fetching import file_files
 from tgworker.embedded.gaps import file_gaps
+from tgworker.embedded.migrated import MIGRATE, continue_groups
 from tgworker.embedded.peers import save_peers
 from tgworker.embedded.previews import PREVIEW_CHARACTERS
 from tgworker.embedded.recognising import recognise
@@ -116,6 +117,7 @@ class Ingest:
                 owner_id,
                 workspace_id,
                 batch.messages,
+                now,
                 unread=True,
                 from_log=True,
             )
@@ -173,7 +175,7 @@ def store_history(
         if some:
             _stage(connection, some)
             recognise(connection, account_id, (), now)
-            new += _store(connection, account_id, owner_id, workspace_id, some, unread=unread)
+            new += _store(connection, account_id, owner_id, workspace_id, some, now, unread=unread)
     return new
 
 
@@ -238,6 +240,7 @@ def _store(
     owner_id: str,
     workspace_id: str | None,
     staged: Sequence[ChatMessage],
+    now: datetime,
     *,
     unread: bool,
     from_log: bool = False,
@@ -249,6 +252,8 @@ def _store(
         return 0
     if new != len(staged):
         connection.execute(_FORGET_KNOWN, {"account": account_id})
+    if any(message.message_type == MIGRATE for message in staged):
+        continue_groups(connection, account_id, owner_id, staged, now)
     make_chats(connection, account_id, owner_id, workspace_id)
     connection.execute(_MESSAGES, owned)
     file_files(connection, account_id, staged, is_history=not unread)

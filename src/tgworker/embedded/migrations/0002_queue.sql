@@ -93,6 +93,15 @@ create table tgworker_message_keys (
 create index tgworker_message_keys_chat on tgworker_message_keys (scope, chat_id, telegram_id);
 create index tgworker_message_keys_message on tgworker_message_keys (message_id);
 
+-- Basic groups that became supergroups: what comes from the old one, and what comes from the new one, is of one
+-- conversation, the new one's.
+create table tgworker_migrated (
+    owner_id text not null,
+    chat_id integer not null,
+    new_chat_id integer not null,
+    primary key (owner_id, chat_id)
+) without rowid;
+
 -- How far a chat was read: by the other side, of what the account sent, and by the account, of what it got.
 create table tgworker_read_marks (
     integration_account_id text not null references integration_accounts (id) on delete cascade,

@@ -122,6 +122,15 @@ create index if not exists tgworker_message_keys_chat
     on public.tgworker_message_keys (scope, chat_id, telegram_id);
 create index if not exists tgworker_message_keys_message on public.tgworker_message_keys (message_id);
 
+-- Basic groups that became supergroups: what comes from the old one, and what comes from the new one, is of one
+-- conversation, the new one's.
+create table if not exists public.tgworker_migrated (
+    owner_id uuid not null,
+    chat_id bigint not null,
+    new_chat_id bigint not null,
+    primary key (owner_id, chat_id)
+);
+
 -- How far a chat was read: by the other side, of what the account sent, and by the account, of what it got.
 create table if not exists public.tgworker_read_marks (
     integration_account_id uuid not null,

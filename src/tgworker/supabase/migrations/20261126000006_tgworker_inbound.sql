@@ -319,6 +319,9 @@ begin
         select array_agg(i order by i.n) into v_in from unnest(v_in) i where i.message_id = any (v_new);
     end if;
 
+    if exists (select from unnest(v_in) i where i.message_type = 'service_migrate') then
+        perform public.tgworker_migrate_groups(p_account, p_owner, v_in);
+    end if;
     perform public.tgworker_make_contacts(p_account, p_owner, v_in);
 
     perform public.tgworker_make_conversations(p_owner, p_workspace, v_in);
@@ -446,7 +449,7 @@ language plpgsql stable set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    return query select c.chat_id, k.identity_id, k.conversation_id
+    return query select c.chat_id, k.identity_id, coalesce(k.conversation_id, moved.conversation_id)
     from (select distinct i.chat_id from unnest(p_in) i) c
     cross join lateral (
         select i.id as identity_id, v.id as conversation_id
@@ -458,7 +461,17 @@ begin
         ) v on true
         where i.owner_id = p_owner and i.type = 'telegram_user' and i.value = c.chat_id::text
         order by v.id is null, v.last_message_at desc nulls last, i.id limit 1
-    ) k;
+    ) k
+    -- A group that became a supergroup is told of in that one's conversation.
+    left join lateral (
+        select o.id as conversation_id
+        from public.tgworker_migrated g
+        join public.contact_identities i
+            on i.owner_id = p_owner and i.type = 'telegram_user' and i.value = g.new_chat_id::text
+        join public.conversations o on o.primary_identity_id = i.id and o.owner_id = p_owner
+        where k.conversation_id is null and g.owner_id = p_owner and g.chat_id = c.chat_id
+        order by o.last_message_at desc nulls last, o.id limit 1
+    ) moved on true;
 end $$;
 
 -- Makes a conversation for each chat of these messages that has a contact, but none.
@@ -472,10 +485,18 @@ begin
         perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('owner ' || p_owner));
         insert into public.conversations
             (owner_id, workspace_id, contact_id, primary_identity_id, last_channel)
-        select p_owner, p_workspace, i.contact_id, i.id, 'telegram'
+        select distinct on (n.id) p_owner, p_workspace, n.contact_id, n.id, 'telegram'
         from public.tgworker_find_chats(p_owner, p_in) c
-        join public.contact_identities i on i.id = c.identity_id
-        where c.conversation_id is null order by i.id;
+        left join public.tgworker_migrated g on g.owner_id = p_owner and g.chat_id = c.chat_id
+        cross join lateral (
+            select i.id, i.contact_id from public.contact_identities i
+            where g.chat_id is not null and i.owner_id = p_owner and i.type = 'telegram_user'
+                and i.value = g.new_chat_id::text
+            union all
+            select i.id, i.contact_id from public.contact_identities i where i.id = c.identity_id
+            limit 1
+        ) n
+        where c.conversation_id is null order by n.id;
     end if;
 end $$;
 

@@ -482,6 +482,90 @@ begin
     end if;
 end $$;
 
+-- A marked id that stands in JSON; null for anything else.
+create or replace function public.tgworker_marked_id(p_value jsonb) returns bigint
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$ select case when p_value::text ~ '^-?[0-9]{1,18}$' then p_value::text::bigint end $$;
+
+-- Basic groups that became supergroups, as service messages among these say: each goes on in its conversation, under the new
+-- identity. Rows that wait in it go to the supergroup; of those of which nobody knows whether the group got them a person
+-- decides: nobody can look there any more. Waits for the application for half a second at most.
+create or replace function public.tgworker_migrate_groups(
+    p_account uuid, p_owner uuid, p_in public.tgworker_incoming[]) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp set lock_timeout = '500ms'
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := public.tgworker_now();
+    v record;
+    v_identity uuid;
+    v_conversations uuid[];
+    v_rows public.tgworker_verdict[];
+begin
+    for v in
+        select distinct k.old_id, k.new_id
+        from unnest(p_in) i
+        cross join lateral (
+            select i.chat_id as old_id, public.tgworker_marked_id(i.raw_payload -> 'migrated_to') as new_id
+            union all
+            select public.tgworker_marked_id(i.raw_payload -> 'migrated_from'), i.chat_id
+        ) k
+        where i.message_type = 'service_migrate' and k.old_id < 0 and k.old_id > -1000000000000
+            and k.new_id < -1000000000000
+        order by k.old_id
+    loop
+        continue when exists (select from public.tgworker_migrated g
+            where g.owner_id = p_owner and g.chat_id = v.old_id);
+        perform pg_advisory_xact_lock(hashtext('tgworker'), hashtext('owner ' || p_owner));
+        insert into public.tgworker_migrated (owner_id, chat_id, new_chat_id) values (p_owner, v.old_id, v.new_id)
+        on conflict do nothing;
+        continue when not found;
+        perform public.tgworker_make_contacts(p_account, p_owner, (
+            select array_agg((1, k.id, null, null, true, '', 'text', null, null, null, null)::public.tgworker_incoming)
+            from unnest(array[v.old_id, v.new_id]) k (id)));
+        select i.id into v_identity from public.contact_identities i
+        where i.owner_id = p_owner and i.type = 'telegram_user' and i.value = v.new_id::text order by i.id limit 1;
+        -- What it is called, until its peer is known.
+        update public.contact_identities i
+        set metadata = coalesce(nullif(i.metadata, 'null'), '{}') || jsonb_build_object('title', o.metadata -> 'title')
+        from public.contact_identities o
+        where i.id = v_identity and o.owner_id = p_owner and o.type = 'telegram_user' and o.value = v.old_id::text
+            and jsonb_typeof(coalesce(nullif(i.metadata, 'null'), '{}')) = 'object'
+            and not coalesce(i.metadata ? 'title', false) and o.metadata ? 'title';
+        select array_agg(k.id) into v_conversations from (
+            select c.id from public.contact_identities i
+            join public.conversations c on c.primary_identity_id = i.id and c.owner_id = p_owner
+            where i.owner_id = p_owner and i.type = 'telegram_user' and i.value = v.old_id::text
+            order by c.id for no key update of c
+        ) k;
+        begin
+            update public.conversations c set primary_identity_id = v_identity where c.id = any (v_conversations);
+        exception when unique_violation then
+            continue; -- a rule of the application's: there is one for the supergroup already, and it goes on there
+        end;
+        select array_agg((o.seq, 0, 'unsure', null, null, null, null,
+            'nobody knows whether Telegram has it, and its group has become a supergroup', false, false
+            )::public.tgworker_verdict order by o.seq)
+        into v_rows
+        from unnest(v_conversations) k (id)
+        cross join lateral (
+            select t.seq, t.state, t.doubt_since from public.tgworker_outbox t
+            where t.conversation_id = k.id and t.in_lane offset 0
+        ) o
+        where o.state <> 'sending' and o.doubt_since is not null;
+        perform public.tgworker_apply(v_rows, v_now);
+        update public.tgworker_outbox o set state = 'waiting', not_before = null, recipient = null, error = null
+        where o.seq = any (array(
+            select t.seq from unnest(v_conversations) k (id)
+            cross join lateral (
+                select w.seq, w.state from public.tgworker_outbox w
+                where w.conversation_id = k.id and w.in_lane offset 0
+            ) t
+            where t.state = 'resolving'));
+        perform public.tgworker_relane(v_conversations);
+    end loop;
+end $$;
+
 -- Commits what became of messages, in order. p_changes as in tgworker_ingest.
 create or replace function public.tgworker_apply_changes(p_account uuid, p_owner uuid, p_changes jsonb) returns void
 language plpgsql set search_path = pg_catalog, public, pg_temp
