@@ -82,7 +82,7 @@ async def test_an_idle_store_looks_again_when_the_wait_is_over(
         for _ in range(3):
             assert await inbox.claim() == []
         watch = kit.store.watch(every_s=1)
-        assert not await watch.wait([inbox.account])
+        assert not await watch.wait([inbox.account], jobs_of=[])
         kit.calendar.advance(3)
-        assert await watch.wait([inbox.account])
+        assert await watch.wait([inbox.account], jobs_of=[])
         assert len(await inbox.claim()) == 1

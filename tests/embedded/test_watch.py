@@ -18,6 +18,7 @@ from tgworker.embedded.database import Database
 from tgworker.embedded.watch import WAIT_S, FileWatch
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.models import AccountId
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.outcomes import Deferred, Settled
 from tgworker.messaging.pace import Pace, PaceLimits
@@ -25,6 +26,7 @@ from tgworker.messaging.ports import Work
 from tgworker.messaging.wakeup import run_wakeup
 
 LOOK_S = 0.125
+ANY = AccountId("any")
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ async def inbox(kit: EmbeddedKit) -> Inbox:
 async def waits(kit: EmbeddedKit) -> tuple[bool, float]:
     """What a wait answers, and after how long."""
     began = trio.current_time()
-    found = await kit.store.watch(every_s=LOOK_S).wait([])
+    found = await kit.store.watch(every_s=LOOK_S).wait([ANY], jobs_of=[])
     return bool(found), trio.current_time() - began
 
 
@@ -134,10 +136,10 @@ async def test_a_wait_ends_in_time_and_can_be_cancelled(autojump_clock: trio.tes
         return False
 
     began = trio.current_time()
-    assert await FileWatch(look, every_s=2.0).wait([]) is Work.NOTHING
+    assert await FileWatch(look, lambda: False, every_s=2.0).wait([ANY], jobs_of=[]) is Work.NOTHING
     assert [at - began for at in looks] == [2, 4, 6]
     with trio.move_on_after(1) as scope:
-        await FileWatch(look, every_s=2.0).wait([])
+        await FileWatch(look, lambda: False, every_s=2.0).wait([ANY], jobs_of=[])
     assert scope.cancelled_caught
 
 
@@ -183,3 +185,22 @@ def test_while_a_call_runs_nobody_waits_for_it(tmp_path: Path) -> None:
     thread.join(30)
     assert some.peek(lambda _: True) is True
     some.close()
+
+
+async def test_a_job_that_another_process_files_is_seen_once_until_the_next_is_written(
+    autojump_clock: trio.testing.MockClock, inbox: Inbox
+) -> None:
+    kit = inbox.kit
+    assert isinstance(kit, EmbeddedKit)
+    watch = kit.store.watch(every_s=LOOK_S)
+    assert await watch.wait([], jobs_of=[ANY]) is Work.NOTHING
+    chat = inbox.chat("500")
+    payload = f'{{"conversation_id": "{chat}"}}'
+    kit.app.insert("message_jobs", owner_id=OWNER, action="mark_read", payload=payload)
+    began = trio.current_time()
+    assert await watch.wait([], jobs_of=[ANY]) is Work.JOBS
+    assert trio.current_time() - began == LOOK_S
+    assert await watch.wait([], jobs_of=[ANY]) is Work.NOTHING
+    assert len((await kit.store.claim_jobs([inbox.account], known=())).jobs) == 1
+    inbox.chat("501")
+    assert await watch.wait([], jobs_of=[ANY]) is Work.NOTHING

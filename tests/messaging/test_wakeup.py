@@ -37,8 +37,9 @@ class FakeWakeUp:
         self._rang.set()
         self._rang = trio.Event()
 
-    async def wait(self, account_ids: Collection[AccountId]) -> Work:
+    async def wait(self, account_ids: Collection[AccountId], *, jobs_of: Collection[AccountId]) -> Work:
         self.asked.append((trio.current_time(), frozenset(account_ids)))
+        self.jobs_of = frozenset(jobs_of)
         await trio.lowlevel.checkpoint()
         if self.away:
             raise StoreAway("no route")
@@ -213,3 +214,22 @@ async def test_a_job_rings_those_who_look_for_jobs_and_does_not_spin(
             await trio.sleep(3.6)
             nursery.cancel_scope.cancel()
     assert rung == pytest.approx([0, 0.05, 0.15, 0.35, 0.75, 1.55, 2.55, 3.55])
+
+
+async def test_an_account_that_may_send_nothing_is_watched_for_jobs_all_the_same(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store, wakeup, dispatch = FakeOutbox(), FakeWakeUp(), Dispatch()
+    with dispatch.open_desk(ANNA) as desk:
+        desk.halt(halted=True)
+        async with watching(store, wakeup, dispatch, Reports()):
+            await trio.sleep(4)
+            nobody, anna = frozenset[AccountId](), frozenset([ANNA])
+            assert (wakeup.asked, wakeup.jobs_of) == ([(0.0, nobody)], anna)
+            desk.halt(halted=False)
+            await trio.testing.wait_all_tasks_blocked()
+            assert wakeup.asked[1:] == [(4.0, anna)]  # at once
+            desk.halt(halted=True)
+            wakeup.away = True
+            await trio.sleep(10)
+            assert len(wakeup.asked) > 3  # an outage is outlasted

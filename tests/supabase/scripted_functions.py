@@ -125,8 +125,10 @@ class ScriptedFunctions:
         await self._store.record_synced([each["account"] for each in p_accounts])
         return {"lost": []}
 
-    async def tgworker_wait(self, *, p_accounts: list[str], p_timeout_s: float) -> object:
-        del p_accounts  # who rings, rings for all
+    async def tgworker_wait(
+        self, *, p_accounts: list[str], p_timeout_s: float, p_jobs_of: list[str]
+    ) -> object:
+        del p_accounts, p_jobs_of  # who rings, rings for all
         with trio.move_on_after(p_timeout_s) as waited:
             await self._rang.wait()
         rung = not waited.cancelled_caught

@@ -108,7 +108,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         (waits,) = await again(lambda: store.waits(account))
         assert waits.scope == wait.scope
         messages = await again(lambda: store.enqueue(account, "500", ["hello", "you"]))
-        assert await again(lambda: LongPoll(rest, wait_s=1).wait([account]))
+        assert await again(lambda: LongPoll(rest, wait_s=1).wait([account], jobs_of=[account]))
         (attempt,) = (await again(lambda: store.turn((), {account: 5}, known=()))).attempts
         await again(lambda: store.record_progress(attempt, 1, 2))
         # And once more where it settles, too.

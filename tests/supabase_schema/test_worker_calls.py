@@ -185,6 +185,24 @@ def test_waiting_is_shorter_than_the_statement_timeout(world: World) -> None:
     assert time.monotonic() - began < 1.5
 
 
+def test_a_job_that_nobody_has_looked_at_ends_a_wait_and_one_that_waits_does_not(world: World) -> None:
+    account, process = ready(world)
+    chat = world.chat("500")
+    message = world.write(chat, "hi", account)
+    process.claim()
+    wait_for_jobs = {"p_accounts": [], "p_jobs_of": [account], "p_timeout_s": 0.1}
+    assert process.rpc("tgworker_wait", **wait_for_jobs) == {"work": False, "jobs": False}
+    world.app.execute(
+        "insert into message_jobs (owner_id, message_id, action) select owner_id, id, 'edit' from messages"
+        " where id = %s",
+        [message],
+    )
+    assert process.rpc("tgworker_wait", **wait_for_jobs) == {"work": False, "jobs": True}
+    claim = {"p_holder": process.holder, "p_accounts": process.leases()}
+    assert process.rpc("tgworker_claim_jobs", **claim) == {"jobs": [], "waiting": 1}
+    assert process.rpc("tgworker_wait", **wait_for_jobs) == {"work": False, "jobs": False}
+
+
 def test_with_many_accounts_work_is_found_as_well(world: World) -> None:
     accounts = [world.account() for _ in range(12)]
     process = world.worker()

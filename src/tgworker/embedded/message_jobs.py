@@ -80,6 +80,13 @@ update message_jobs set status = 'processing'
 where id in (select value from json_each(?)) and status = 'pending'
 """
 
+_UNSEEN = """
+select exists (select 1 from message_jobs j where j.status = 'pending'
+        and not exists (select 1 from tgworker_job_claims k where k.job_id = j.id))
+    or exists (select 1 from sync_history_jobs j where j.status = 'pending'
+        and not exists (select 1 from tgworker_job_claims k where k.job_id = j.id))
+"""
+
 _WAITING = "select count(*) from message_jobs where status = 'pending'"
 
 _END = """
@@ -176,6 +183,21 @@ class _Open:
             and self.settled_at is not None
             and self.settled_at + NAMED_WITHIN_S > now_s
         )
+
+
+class JobNews:
+    """Whether another process has filed a job that nobody has looked at."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[sqlite3.Connection, int] | None = None
+
+    def look(self, connection: sqlite3.Connection) -> bool:
+        """Look; takes microseconds as long as nobody writes."""
+        seen = (connection, int(connection.execute("pragma data_version").fetchone()[0]))
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        return bool(connection.execute(_UNSEEN).fetchone()[0])
 
 
 def has_open(connection: sqlite3.Connection) -> bool:

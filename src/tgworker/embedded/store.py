@@ -167,6 +167,7 @@ class EmbeddedStore:
         self._now = now
         self._claims = claims
         self._ingest = inbound.Ingest()
+        self._job_news = message_jobs.JobNews()
         self._swept = 0
 
     @property
@@ -294,6 +295,7 @@ class EmbeddedStore:
         """
         return FileWatch(
             lambda: self._database.peek(lambda connection: self._claims.may_find(connection, self._now())),
+            lambda: self._database.peek(self._job_news.look),
             every_s=every_s,
         )
 

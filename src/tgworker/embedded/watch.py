@@ -17,21 +17,24 @@ class FileWatch:
     """Fills `tgworker.messaging.ports.WakeUp`. Get one from `EmbeddedStore.watch`.
 
     Args:
-        has_news: Whether there may be something to claim. Asked on the spot, without a thread: it must take
+        has_news: Whether there may be something to send. Asked on the spot, without a thread: it must take
             microseconds.
+        has_jobs: The same of jobs.
         every_s: How often it is asked, seconds.
     """
 
-    def __init__(self, has_news: Callable[[], bool], *, every_s: float) -> None:
+    def __init__(self, has_news: Callable[[], bool], has_jobs: Callable[[], bool], *, every_s: float) -> None:
         self._has_news = has_news
+        self._has_jobs = has_jobs
         self._every_s = every_s
 
-    async def wait(self, account_ids: Collection[AccountId]) -> Work:  # noqa: ARG002 - any news may be theirs
-        """See the port."""
+    async def wait(self, account_ids: Collection[AccountId], *, jobs_of: Collection[AccountId]) -> Work:
+        """See the port. Any news may be theirs."""
         until = trio.current_time() + WAIT_S
         while True:
             await trio.sleep(self._every_s)
-            if self._has_news():
-                return Work.MESSAGES | Work.JOBS
-            if trio.current_time() >= until:
-                return Work.NOTHING
+            messages = Work.MESSAGES if account_ids and self._has_news() else Work.NOTHING
+            jobs = Work.JOBS if jobs_of and self._has_jobs() else Work.NOTHING
+            work = messages | jobs
+            if work or trio.current_time() >= until:
+                return work

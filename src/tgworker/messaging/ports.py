@@ -93,8 +93,13 @@ class Work(Flag):
 class WakeUp(Protocol):
     """Where work appears. Only a hint: what it says may be late, wrong, or lost."""
 
-    async def wait(self, account_ids: Collection[AccountId]) -> Work:
-        """Wait, a bounded time, until there may be something to claim for these accounts; returns what."""
+    async def wait(self, account_ids: Collection[AccountId], *, jobs_of: Collection[AccountId]) -> Work:
+        """Wait, a bounded time, until there may be something to claim; returns what.
+
+        Args:
+            account_ids: Who takes messages to send; nobody: none are waited for.
+            jobs_of: Who takes jobs.
+        """
         ...
 
 

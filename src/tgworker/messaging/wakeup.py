@@ -4,7 +4,7 @@ It only ever makes a loop look earlier than it would by itself. What it waits fo
 wrong.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -52,17 +52,19 @@ async def run_wakeup(
     try:
         while True:
             pulse.beat()
-            accounts = dispatch.slots().keys()
-            if not accounts:
+            accounts, online = dispatch.slots().keys(), dispatch.online()
+            if not accounts and (dispatch.statistics().claimed or not online):
                 pulse.expect(limits.database_s)
                 with trio.move_on_after(limits.database_s):
                     await dispatch.wait_news()
                 continue
             try:
                 with pulse.cycle(limits.cycle_s):
-                    work = await within(
-                        pulse, "database.wait", limits.database_s, partial(wakeup.wait, accounts)
-                    )
+                    wait = partial(wakeup.wait, accounts, jobs_of=online)
+                    if not accounts:
+                        # (Who may send nothing now does jobs all the same.)
+                        wait = partial(_unless, dispatch.news, wait)
+                    work = await within(pulse, "database.wait", limits.database_s, wait)
             except StoreAway as error:
                 if pace.watch(watched=False):
                     # The pause that is made just now is one for while somebody watches.
@@ -88,6 +90,27 @@ async def run_wakeup(
             await _hush(pulse, pace, in_vain)
     finally:
         pace.watch(watched=False)
+
+
+async def _unless(news: trio.Event, wait: Callable[[], Awaitable[Work]]) -> Work:
+    """Wait for work, but not beyond the news that there may be a free slot."""
+    answers: list[Work | StoreAway] = []
+
+    async def ask() -> None:
+        try:
+            answers.append(await wait())
+        except StoreAway as error:
+            answers.append(error)
+        nursery.cancel_scope.cancel(reason="it was answered")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await news.wait()
+        nursery.cancel_scope.cancel(reason="there may be a free slot")
+    answer = answers[0] if answers else Work.NOTHING
+    if isinstance(answer, StoreAway):
+        raise answer
+    return answer
 
 
 async def _hush(pulse: Pulse, pace: Pace, in_vain: int) -> None:

@@ -17,8 +17,9 @@ from tgworker.supabase.rows import PeerRow, Row, fences_json
 COUNT_AGAIN_S = 1.0
 """Both tables are counted in one call: who asks for the other one within this time gets the same answer."""
 
-LOOK_AGAIN_S = 20.0
-"""The same for what is only shown, or looked at in case that no wake-up told of it."""
+LOOK_AGAIN_S = 29.0
+"""The same for what is only shown, or looked at in case that no wake-up told of it. Less than the loops'
+30 s: of two who ask so often one gets what the other was told."""
 
 
 class _Job(Row):

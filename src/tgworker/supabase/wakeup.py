@@ -30,9 +30,15 @@ class LongPoll:
         self._rest = rest
         self._wait_s = wait_s
 
-    async def wait(self, account_ids: Collection[AccountId]) -> Work:
+    async def wait(self, account_ids: Collection[AccountId], *, jobs_of: Collection[AccountId]) -> Work:
         """See the port. Raises: as `Rest`."""
         answer = await self._rest.call(
-            "tgworker_wait", {"p_accounts": sorted(account_ids), "p_timeout_s": self._wait_s}, _Waited
+            "tgworker_wait",
+            {
+                "p_accounts": sorted(account_ids),
+                "p_timeout_s": self._wait_s,
+                "p_jobs_of": sorted(jobs_of),
+            },
+            _Waited,
         )
         return (Work.MESSAGES if answer.work else Work.NOTHING) | (Work.JOBS if answer.jobs else Work.NOTHING)

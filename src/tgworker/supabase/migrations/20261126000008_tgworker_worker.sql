@@ -282,12 +282,14 @@ end $$;
 -- Waits until there is work for these accounts: the worker's early wake-up, a long poll. Polling stays the truth: an
 -- answer that is lost costs nothing but latency.
 --
--- p_accounts   those with a free slot
+-- p_accounts   those with a free slot; none: nothing to send is waited for
+-- p_jobs_of    those that take jobs; null: the same
 -- p_timeout_s  no longer than this, and always less than the statement timeout
 -- p_step_s     how often it looks, 0.01 to 1
 -- answer       {"work": bool, "jobs": bool}: something to send, a job
 create or replace function public.tgworker_wait(
-    p_accounts uuid[], p_timeout_s double precision default 5, p_step_s double precision default 0.025)
+    p_accounts uuid[], p_timeout_s double precision default 5, p_step_s double precision default 0.025,
+    p_jobs_of uuid[] default null)
 returns jsonb
 language plpgsql volatile set search_path = pg_catalog, public, pg_temp
 as $$
@@ -302,8 +304,9 @@ declare
     v_jobs boolean;
 begin
     loop
-        v_work := public.tgworker_has_work(p_accounts);
-        v_jobs := v_looks % greatest(1, (0.25 / v_step_s)::bigint) = 0 and public.tgworker_has_jobs(p_accounts);
+        v_work := cardinality(p_accounts) > 0 and public.tgworker_has_work(p_accounts);
+        v_jobs := v_looks % greatest(1, (0.25 / v_step_s)::bigint) = 0
+            and public.tgworker_has_jobs(coalesce(p_jobs_of, p_accounts));
         if v_work or v_jobs then
             return jsonb_build_object('work', v_work, 'jobs', v_jobs);
         end if;
