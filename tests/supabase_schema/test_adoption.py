@@ -14,7 +14,7 @@ from psycopg import sql
 from contracts.store_kit import OWNER
 from supabase_schema.rpc_kit import CLOCK, migrations, open_database
 from supabase_schema.rpc_store import Json, RpcError
-from supabase_schema.world import World, inbound
+from supabase_schema.world import Process, World, inbound
 from tgworker.devstack import Cluster
 
 ACCOUNT = "0a000000-0000-4000-8000-000000000001"
@@ -294,6 +294,75 @@ def test_what_was_pending_for_a_day_when_its_account_was_adopted_is_held(adopted
     states = process.rpc("tgworker_retry", p_ids=[message])
     assert states == [{"message_id": message, "state": "waiting"}]
     assert [attempt["text"] for attempt in process.claim()] == ["yesterday"]
+
+
+def file_job(world: World, account: str, hours_ago: int = 0, status: str = "pending") -> str:
+    return str(
+        world.one(
+            "insert into message_jobs (owner_id, integration_account_id, action, payload, status, created_at)"
+            " select owner_id, id, 'mark_read', jsonb_build_object('conversation_id', %s::text), %s,"
+            " now() - make_interval(hours => %s) from integration_accounts where id = %s returning id",
+            CHAT,
+            status,
+            hours_ago,
+            account,
+        )
+    )
+
+
+def claimed_jobs(process: Process) -> list[str]:
+    answer = process.rpc("tgworker_claim_jobs", p_holder=process.holder, p_accounts=process.leases())
+    return [job["job_id"] for job in answer["jobs"]]
+
+
+def test_jobs_of_accounts_that_are_not_ours_are_left_to_the_old_worker(adopted: World) -> None:
+    job = file_job(adopted, ACCOUNT)
+    adopted.sql(
+        "update message_jobs set integration_account_id = null where id = %s", file_job(adopted, ACCOUNT)
+    )
+    process = adopted.worker()
+    before = adopted.sql("select * from message_jobs order by id")
+    for _ in range(2):
+        assert claimed_jobs(process) == []
+        process.rpc("tgworker_sweep", p_full=True)
+    assert adopted.sql("select * from message_jobs order by id") == before
+    adopt(adopted)
+    process.acquire(ACCOUNT)
+    assert claimed_jobs(process) == [job]
+
+
+def test_jobs_that_were_a_day_old_when_their_account_was_adopted_are_not_done(adopted: World) -> None:
+    old = [file_job(adopted, ACCOUNT, 30), file_job(adopted, ACCOUNT, 30, "processing")]
+    new = file_job(adopted, ACCOUNT, 2, "processing")  # the old worker's last one
+    adopt(adopted)
+    process = adopted.worker()
+    process.acquire(ACCOUNT)
+    assert claimed_jobs(process) == [new]
+    failed = adopted.sql("select id::text, error_message from message_jobs where status = 'failed'")
+    assert {row["id"] for row in failed} == set(old)
+    why = "given up: it had waited for more than a day when its account was adopted"
+    assert {row["error_message"] for row in failed} == {why}
+
+
+def test_a_job_of_which_the_application_says_hardly_anything_ends_with_a_reason(adopted: World) -> None:
+    adopt(adopted)
+    process = adopted.worker()
+    process.acquire(ACCOUNT)
+    nameless, ownerless, timeless = (file_job(adopted, ACCOUNT) for _ in range(3))
+    adopted.sql(
+        "update message_jobs set action = null, payload = null, created_at = null where id = %s", nameless
+    )
+    adopted.sql("update message_jobs set owner_id = null where id = %s", ownerless)
+    adopted.sql("update message_jobs set action = null, created_at = null where id = %s", timeless)
+    answer = process.rpc("tgworker_claim_jobs", p_holder=process.holder, p_accounts=process.leases())
+    assert [(job["job_id"], job["action"]) for job in answer["jobs"]] == [
+        (timeless, "")
+    ]  # the worker says no
+    failed = adopted.sql("select id::text, error_message from message_jobs where status = 'failed'")
+    assert {row["id"]: row["error_message"] for row in failed} == {
+        nameless: "it names no message and no conversation",
+        ownerless: "its account belongs to another owner",
+    }
 
 
 def test_messages_of_the_old_worker_are_not_stored_again(adopted: World) -> None:

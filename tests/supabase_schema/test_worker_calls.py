@@ -203,6 +203,25 @@ def test_a_job_that_nobody_has_looked_at_ends_a_wait_and_one_that_waits_does_not
     assert process.rpc("tgworker_wait", **wait_for_jobs) == {"work": False, "jobs": False}
 
 
+def test_what_another_program_left_in_processing_for_a_day_is_not_done(world: World) -> None:
+    account, process = ready(world)
+    chat = world.chat("500")
+    for hours in (23, 25):
+        world.sql(
+            "insert into message_jobs (status, owner_id, integration_account_id, action, payload, created_at)"
+            " select 'processing', owner_id, id, 'mark_read',"
+            " jsonb_build_object('conversation_id', %s::text), now() - make_interval(hours => %s)"
+            " from integration_accounts where id = %s",
+            chat,
+            hours,
+            account,
+        )
+    claim = {"p_holder": process.holder, "p_accounts": process.leases()}
+    assert len(process.rpc("tgworker_claim_jobs", **claim)["jobs"]) == 1
+    (failed,) = world.sql("select error_message from message_jobs where status = 'failed'")
+    assert failed["error_message"] == "given up: somebody has left it in processing for more than a day"
+
+
 def test_with_many_accounts_work_is_found_as_well(world: World) -> None:
     accounts = [world.account() for _ in range(12)]
     process = world.worker()

@@ -111,7 +111,7 @@ returns table (id uuid, seq bigint, action text, message_id uuid, conversation_i
     not_before timestamptz, pending boolean, never text, waits boolean, cancellable boolean, lane text)
 language sql volatile set search_path = pg_catalog, public, pg_temp
 as $$
-    select j.id, k.seq, j.action::text, j.message_id, c.id, w.account, k.fence, k.not_before, j.status = 'pending',
+    select j.id, k.seq, coalesce(j.action::text, ''), j.message_id, c.id, w.account, k.fence, k.not_before, j.status = 'pending',
         case
             when w.account is null then 'no account: its message and chat had none, and its owner has not just one'
             when a.id is null then 'its account does not exist'
@@ -127,11 +127,14 @@ as $$
             then 'it came too late: typing is worth nothing after 10 s'
             when k.attempts >= 10
             then format('given up: the worker ended %s times while it had it in hand', k.attempts)
+            when exists (select from public.tgworker_accounts t
+                where t.integration_account_id = w.account and j.created_at < t.adopted_at - interval '1 day')
+            then 'given up: it had waited for more than a day when its account was adopted'
             -- Somebody else, the old worker perhaps, has left it like this. Nobody counts on it any more.
             when j.status = 'processing' and k.attempts = 0 and j.created_at < p_now - interval '1 day'
             then 'given up: somebody has left it in processing for more than a day'
         end,
-        j.action in ('edit', 'delete', 'react', 'pin', 'unpin', 'forward')
+        coalesce(j.action in ('edit', 'delete', 'react', 'pin', 'unpin', 'forward'), false)
             and coalesce(o.state in ('waiting', 'resolving', 'deferred', 'held', 'sending')
                 -- So long after it was sent an id may still become known.
                 or o.state = 'sent' and o.settled_at > p_now - interval '15 min' and coalesce(o.parts, 1) > (
