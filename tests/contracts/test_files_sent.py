@@ -8,7 +8,7 @@ import pytest
 
 from contracts.store_kit import OTHER_OWNER, OWNER, Inbox, batch, outgoing, user
 from tgworker.messaging.media import FileKind, OutgoingFile
-from tgworker.messaging.models import Attempt, ChatMessage, MessageId
+from tgworker.messaging.models import Attempt, ChatMessage, JobMessage, MessageId
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown
 from tgworker.messaging.records import OutboxRecord, OutboxState
 
@@ -346,3 +346,17 @@ async def test_files_that_cannot_be_enqueued_leave_no_message_behind(inbox: Inbo
         await inbox.store.enqueue(inbox.account, foreign, [], files=files("a"))
     assert inbox.kit.app.rows("messages") == []
     assert inbox.kit.app.rows("attachments") == []
+
+
+async def test_a_job_about_an_album_waits_for_all_of_it_and_knows_its_files(inbox: Inbox) -> None:
+    await inbox.store.ingest(inbox.account, batch(peers=[user(500)]))
+    message = write(inbox, 3)
+    values = {"owner_id": OWNER, "integration_account_id": inbox.account, "message_id": message}
+    inbox.kit.app.insert("message_jobs", action="edit", payload='{"text": "new"}', **values)
+    assert (await inbox.store.claim_jobs([inbox.account], known=())).jobs == ()
+    await album(inbox, await claim(inbox), 70)
+    assert (await inbox.store.claim_jobs([inbox.account], known=())).jobs == ()
+    assert await send_what_is_known(inbox) == [71, 72]
+    (job,) = (await inbox.store.claim_jobs([inbox.account], known=())).jobs
+    assert job.telegram_ids == (70, 71, 72)
+    assert job.message == JobMessage("photo", "sent", parts=3, files=3)
