@@ -11,7 +11,7 @@ from tgworker.messaging.outcomes import Sent
 from tgworker.telegram.answers import sent_of
 from tgworker.telegram.batches import batch_of, position_of, spoken_of
 from tgworker.telegram.messages import message_of, short_message_of
-from tgworker.telegram.peers import bare_id, input_peer, kind_of, marked_id, peer_of, peers_of
+from tgworker.telegram.peers import bare_id, input_peer, kind_of, marked_id, peer_of, peers_of, told_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ME = 100
@@ -87,6 +87,20 @@ def test_nobody_who_cannot_be_addressed_is_a_peer() -> None:
         types.Channel(5, "min", types.ChatPhotoEmpty(), NOON, access_hash=5, min=True),
     ]
     assert peers_of(nobody) == ()
+
+
+def test_those_whom_telegram_tells_in_part_are_told_of_by_their_names() -> None:
+    some = [
+        types.User(id=2, access_hash=5, first_name="Ada", phone="44", min=True),
+        types.Channel(5, "min", types.ChatPhotoEmpty(), NOON, access_hash=5, username="chan", min=True),
+        types.User(id=9, access_hash=99),
+        types.UserEmpty(1),
+    ]
+    assert told_of(some) == (
+        Peer(2, PeerKind.USER, first_name="Ada", is_min=True),
+        Peer(-1_000_000_000_005, PeerKind.CHANNEL, title="min", username="chan", is_min=True),
+        Peer(9, PeerKind.USER, 99),
+    )
 
 
 def test_peers_are_addressed_with_their_access_hashes() -> None:

@@ -10,7 +10,7 @@ from tgworker.embedded.errors import AccountGone
 from tgworker.embedded.fetching import file_files
 from tgworker.embedded.gaps import file_gaps
 from tgworker.embedded.migrated import MIGRATE, continue_groups
-from tgworker.embedded.peers import save_peers
+from tgworker.embedded.peers import name_strangers, save_peers
 from tgworker.embedded.previews import PREVIEW_CHARACTERS
 from tgworker.embedded.recognising import recognise
 from tgworker.embedded.values import iso, new_id, storable, to_json
@@ -121,6 +121,7 @@ class Ingest:
                 unread=True,
                 from_log=True,
             )
+        name_strangers(connection, owner_id, batch.peers)
         if batch.changes:
             apply_changes(connection, account_id, owner_id, batch.changes, now)
         if batch.position is not None:
@@ -176,6 +177,7 @@ def store_history(
             _stage(connection, some)
             recognise(connection, account_id, (), now)
             new += _store(connection, account_id, owner_id, workspace_id, some, now, unread=unread)
+    name_strangers(connection, owner_id, peers)
     return new
 
 

@@ -10,7 +10,7 @@ _COLUMNS = (
     "chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self, is_contact, photo_id"
 )
 
-# A peer that comes without any name (Telegram's "min" ones) does not take away the names that we know.
+# A peer that comes without any name does not take away the names that we know.
 _UPSERT = """
 insert into tgworker_peers (integration_account_id, chat_id, kind, access_hash,
     first_name, last_name, title, username, phone, is_self, is_contact, photo_id)
@@ -62,7 +62,39 @@ cross join tgworker_peers p on p.integration_account_id = :account and p.chat_id
 cross join contact_identities i on i.owner_id = :owner and i.type = 'telegram_user'
     and i.value = cast(j.value as text)
 where json_valid(i.metadata) and renamed <> i.metadata
+    and (coalesce(p.first_name, p.last_name, p.title, p.username) is not null
+        or p.chat_id in (select value from json_each(:taken)))
 """  # noqa: S608 - put together from constants
+
+# A username is one peer's: who had it before has it no more.
+_TAKEN = """
+update tgworker_peers as k set username = null
+from json_each(:chats) j
+cross join tgworker_peers p on p.integration_account_id = :account and p.chat_id = j.value
+where p.username is not null and k.integration_account_id = :account and k.username is not null
+    and lower(k.username) = lower(p.username) and k.chat_id not in (select value from json_each(:chats))
+returning chat_id
+"""
+
+_NAMES_TAKEN = """
+delete from tgworker_names as n where n.integration_account_id = :account and exists (
+    select 1 from json_each(:chats) j
+    cross join tgworker_peers p on p.integration_account_id = :account and p.chat_id = j.value
+    where n.name = '@' || lower(p.username) and n.chat_id <> p.chat_id)
+"""
+
+# Of somebody of whom Telegram told only how he is called: for a contact that has no name yet.
+_STRANGERS = """
+select json_patch(i.metadata, json_object('first_name', json_extract(j.value, '$[1]'),
+    'last_name', json_extract(j.value, '$[2]'), 'title', json_extract(j.value, '$[3]'),
+    'username', json_extract(j.value, '$[4]'))), i.id
+from json_each(:peers) j
+cross join contact_identities i on i.owner_id = :owner and i.type = 'telegram_user'
+    and i.value = cast(json_extract(j.value, '$[0]') as text)
+where json_valid(i.metadata) and json_type(i.metadata) = 'object' and coalesce(
+    json_type(i.metadata, '$.first_name'), json_type(i.metadata, '$.last_name'),
+    json_type(i.metadata, '$.username'), json_type(i.metadata, '$.title')) is null
+"""
 
 # Somebody wrote to "@name" or "+phone" before the id was known: it is the same person.
 _RECOGNISED = """
@@ -99,8 +131,6 @@ def save_peers(
 
     What waited for them in the outbox may be claimed.
     """
-    if not peers:
-        return
     rows = [
         (
             peer.chat_id,
@@ -116,16 +146,34 @@ def save_peers(
             peer.photo_id,
         )
         for peer in peers
+        if not peer.is_min
     ]
+    if not rows:
+        return
     changed = [row[0] for row in connection.execute(_UPSERT, {"account": account_id, "peers": to_json(rows)})]
     if changed:
         arguments = {"account": account_id, "owner": owner_id, "chats": to_json(changed)}
+        taken = [row[0] for row in connection.execute(_TAKEN, arguments)]
+        connection.execute(_NAMES_TAKEN, arguments)
         recognised = connection.execute(_RECOGNISED, arguments).fetchall()
         connection.executemany("update contact_identities set value = ? where id = ?", recognised)
-        renamed = connection.execute(_RENAMED, arguments).fetchall()
+        both = {**arguments, "chats": to_json(changed + taken), "taken": to_json(taken)}
+        renamed = connection.execute(_RENAMED, both).fetchall()
         connection.executemany("update contact_identities set metadata = ? where id = ?", renamed)
         names = [name for row in connection.execute(_NAMES_OF, arguments) for name in row if name is not None]
         wake(connection, account_id, names)
+
+
+def name_strangers(connection: sqlite3.Connection, owner_id: str, peers: Sequence[Peer]) -> None:
+    """Name contacts that have no name yet, by peers that Telegram told in part only."""
+    rows = [
+        (peer.chat_id, peer.first_name, peer.last_name, peer.title, peer.username)
+        for peer in peers
+        if peer.is_min
+    ]
+    if rows:
+        named = connection.execute(_STRANGERS, {"owner": owner_id, "peers": to_json(rows)}).fetchall()
+        connection.executemany("update contact_identities set metadata = ? where id = ?", named)
 
 
 def wake(connection: sqlite3.Connection, account_id: AccountId, names: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from tgworker.messaging.bounded import Outage
 from tgworker.messaging.changes import Change, Deleted, Pinned, ReadByThem, ReadByUs
 from tgworker.messaging.events import HistoryMissed, Ingested, Report
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import AccountId, Peer
+from tgworker.messaging.models import AccountId, latest_peers
 from tgworker.messaging.store_ports import InboundStore
 from tgworker.messaging.traffic import Traffic
 from tgworker.messaging.update_batches import UpdateBatch
@@ -86,10 +86,9 @@ def merged(*batches: UpdateBatch) -> UpdateBatch:
     """Consecutive batches as one: everything of all, and the latest position that is known."""
     if len(batches) == 1:
         return batches[0]
-    peers: dict[int, Peer] = {peer.chat_id: peer for batch in batches for peer in batch.peers}
     return UpdateBatch(
         messages=tuple(message for batch in batches for message in batch.messages),
-        peers=tuple(peers.values()),
+        peers=latest_peers(peer for batch in batches for peer in batch.peers),
         sent_ids=tuple(pair for batch in batches for pair in batch.sent_ids),
         position=next((batch.position for batch in reversed(batches) if batch.position is not None), None),
         gaps=tuple(gap for batch in batches for gap in batch.gaps),

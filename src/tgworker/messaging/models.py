@@ -6,7 +6,7 @@ channel or supergroup, so that one integer names the chat and its kind
 (https://core.telegram.org/api/bots/ids).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -102,6 +102,8 @@ class Peer:
         is_self: Whether the peer is the account's own user.
         is_contact: Whether the peer stands in the account's address book at Telegram.
         photo_id: Telegram's id of its photo; ``None``: it has none, or Telegram did not say.
+        is_min: Whether Telegram told only some of it (https://core.telegram.org/api/min): nobody can be
+            addressed by that, and whatever is known otherwise counts more.
     """
 
     chat_id: int
@@ -115,6 +117,16 @@ class Peer:
     is_self: bool = False
     is_contact: bool = False
     photo_id: int | None = None
+    is_min: bool = False
+
+
+def latest_peers(peers: Iterable[Peer]) -> tuple[Peer, ...]:
+    """Each peer once, as it was told last; as it was told in part only where there is nothing else."""
+    known: dict[int, Peer] = {}
+    for peer in peers:
+        if not peer.is_min or known.get(peer.chat_id, peer).is_min:
+            known[peer.chat_id] = peer
+    return tuple(known.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,10 +388,9 @@ class HistoryPage:
 
     def with_older(self, older: "HistoryPage") -> "HistoryPage":
         """This page and the one before it in the chat as one: a peer of both is as this one has it."""
-        peers = {peer.chat_id: peer for peer in (*older.peers, *self.peers)}
         return HistoryPage(
             messages=(*older.messages, *self.messages),
-            peers=tuple(peers.values()),
+            peers=latest_peers((*older.peers, *self.peers)),
             lowest_id=self.lowest_id if older.lowest_id is None else older.lowest_id,
             highest_id=max(self.highest_id, older.highest_id),
             is_last=older.is_last,

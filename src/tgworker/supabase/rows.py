@@ -106,6 +106,7 @@ def peers_json(peers: Iterable[Peer]) -> Sequence[Mapping[str, object]]:
             "is_self": peer.is_self,
             "is_contact": peer.is_contact,
             "photo_id": peer.photo_id,
+            **({"is_min": True} if peer.is_min else {}),
         }
         for peer in peers
     ]

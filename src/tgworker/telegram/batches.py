@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from telethon.tl import types
 
-from tgworker.messaging.models import ChatMessage, Peer, Position
+from tgworker.messaging.models import ChatMessage, Peer, Position, latest_peers
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.telegram.changes import changes_of, reactions_in
 from tgworker.telegram.messages import message_of, short_message_of
-from tgworker.telegram.peers import peers_of
+from tgworker.telegram.peers import told_of
 
 if TYPE_CHECKING:
     from tgworker.messaging.changes import Change
@@ -68,10 +68,8 @@ def batch_of(
                 sent_ids.append((update.random_id, update.id))
             case _:
                 changes.extend(changes_of(update, self_id))
-    peers = {peer.chat_id: peer for peer in (*more_peers, *peers_of(users), *peers_of(chats))}
-    return UpdateBatch(
-        tuple(messages), tuple(peers.values()), tuple(sent_ids), position, changes=tuple(changes)
-    )
+    peers = latest_peers((*more_peers, *told_of(users), *told_of(chats)))
+    return UpdateBatch(tuple(messages), peers, tuple(sent_ids), position, changes=tuple(changes))
 
 
 def spoken_of(updates: Sequence[Any]) -> set[int]:

@@ -12,7 +12,7 @@ from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.messages import message_of
 from tgworker.telegram.peer_book import PeerBook
-from tgworker.telegram.peers import input_peer, peers_of
+from tgworker.telegram.peers import input_peer, told_of
 from tgworker.telegram.rpc_errors import question_outcome
 
 
@@ -92,7 +92,7 @@ class Histories:
         ids = [each.id for each in found]
         if ahead and ids:
             self._ask_ahead(peer, min(ids), ahead)
-        peers = (*peers_of(getattr(answer, "users", ())), *peers_of(getattr(answer, "chats", ())))
+        peers = (*told_of(getattr(answer, "users", ())), *told_of(getattr(answer, "chats", ())))
         self._book.learn(peers)
         read = [message_of(each, self._self_id) for each in found]
         return HistoryPage(

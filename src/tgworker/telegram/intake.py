@@ -66,7 +66,7 @@ class Intake:
         if client.box.missed:
             batch = replace(batch, gaps=await self._gaps_aio(client, position))
         self._book.learn(batch.peers)
-        told = {peer.chat_id for peer in batch.peers}
+        told = {peer.chat_id for peer in batch.peers if not peer.is_min}
         self._renaming.want(chat_id for chat_id in changed(updates) if chat_id not in told)
         self._learn(batch.sent_ids)
         await self._inbox.put_aio(batch)

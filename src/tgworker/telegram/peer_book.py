@@ -22,8 +22,10 @@ class PeerBook:
         self.learn(peers)
 
     def learn(self, peers: Iterable[Peer]) -> None:
-        """Add peers; a newer one replaces an older one."""
+        """Add peers; a newer one replaces an older one. Those that nobody can address are left out."""
         for peer in peers:
+            if peer.is_min:
+                continue
             self._peers.pop(peer.chat_id, None)  # the newest stands last
             self._peers[peer.chat_id] = peer
         while len(self._peers) > self._most:

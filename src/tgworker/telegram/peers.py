@@ -100,6 +100,30 @@ def peers_of(entities: Iterable[Any]) -> tuple[Peer, ...]:
     return tuple(peer for peer in map(peer_of, entities) if peer is not None)
 
 
+def told_of(entities: Iterable[Any]) -> tuple[Peer, ...]:
+    """All peers among users and chats, in order, and those of whom Telegram only tells the names."""
+    found = (peer_of(entity) or _min_peer_of(entity) for entity in entities)
+    return tuple(peer for peer in found if peer is not None)
+
+
+def _min_peer_of(entity: Any) -> Peer | None:
+    match entity:
+        case types.User() if entity.min:
+            return Peer(
+                chat_id=entity.id,
+                kind=PeerKind.USER,
+                first_name=entity.first_name,
+                last_name=entity.last_name,
+                username=_username(entity),
+                is_min=True,
+            )
+        case types.Channel() if entity.min:
+            chat_id, title = channel_mark(entity.id), entity.title
+            return Peer(chat_id, PeerKind.CHANNEL, title=title, username=_username(entity), is_min=True)
+        case _:
+            return None
+
+
 def input_peer(peer: Peer) -> Any:
     """How requests address a peer. One without an access hash is addressed anyhow: Telegram refuses it."""
     if peer.is_self:

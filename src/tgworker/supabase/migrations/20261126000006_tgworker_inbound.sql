@@ -30,6 +30,7 @@ as $$
 #variable_conflict use_column
 declare
     v_changed bigint[];
+    v_taken bigint[];
     v_contacts uuid[];
 begin
     if jsonb_typeof(p_peers) is distinct from 'array' or p_peers = '[]' then
@@ -41,9 +42,10 @@ begin
             coalesce(p.is_contact, false) as is_contact, p.photo_id
         from rows from (jsonb_to_recordset(p_peers) as (chat_id bigint, kind text, access_hash bigint,
             first_name text, last_name text, title text, username text, phone text, is_self boolean,
-            is_contact boolean, photo_id bigint))
+            is_contact boolean, photo_id bigint, is_min boolean))
             with ordinality p (chat_id, kind, access_hash, first_name, last_name, title, username, phone, is_self,
-                is_contact, photo_id, n)
+                is_contact, photo_id, is_min, n)
+        where p.is_min is not true -- (see tgworker_name_strangers)
         order by p.chat_id, p.n desc
     ), kept as (
         insert into public.tgworker_peers as k (integration_account_id, chat_id, kind, access_hash, first_name,
@@ -52,7 +54,7 @@ begin
         on conflict (integration_account_id, chat_id) do update set
             kind = excluded.kind,
             access_hash = coalesce(excluded.access_hash, k.access_hash),
-            -- A peer that comes without any name (Telegram's "min" ones) does not take away the names that we know.
+            -- A peer that comes without any name does not take away the names that we know.
             (first_name, last_name, title, username) = (
                 select case when n.named then excluded.first_name else k.first_name end,
                     case when n.named then excluded.last_name else k.last_name end,
@@ -81,6 +83,26 @@ begin
     if v_changed is null then
         return;
     end if;
+    -- A username is one peer's: who had it before has it no more.
+    with taken as (
+        update public.tgworker_peers k set username = null
+        from unnest(v_changed) g (id)
+        cross join lateral (
+            select t.username from public.tgworker_peers t
+            where t.integration_account_id = p_account and t.chat_id = g.id and t.username is not null offset 0
+        ) p
+        where k.integration_account_id = p_account and k.username is not null
+            and lower(k.username) = lower(p.username) and k.chat_id <> all (v_changed)
+        returning k.chat_id
+    )
+    select array_agg(t.chat_id) into v_taken from taken t;
+    delete from public.tgworker_names n
+    using unnest(v_changed) g (id)
+    cross join lateral (
+        select lower(t.username) as name from public.tgworker_peers t
+        where t.integration_account_id = p_account and t.chat_id = g.id and t.username is not null offset 0
+    ) p
+    where n.integration_account_id = p_account and n.name = '@' || p.name and n.chat_id <> g.id;
     -- Somebody wrote to "@name" or "+phone" before the id was known: it is the same person.
     update public.contact_identities i set value = r.chat_id::text
     from (
@@ -108,7 +130,7 @@ begin
     where i.id = r.id;
     -- Names that changed; what else stands in the metadata stays.
     v_contacts := array(
-        select k.id from unnest(v_changed) g (id)
+        select k.id from unnest(v_changed || v_taken) g (id)
         cross join lateral (
             select c.id from public.contact_identities c
             where c.owner_id = p_owner and c.type = 'telegram_user' and c.value = g.id::text offset 0
@@ -124,11 +146,42 @@ begin
             where t.integration_account_id = p_account and t.chat_id = c.value::bigint offset 0
         ) k (p)
         where c.id = any (v_contacts)
+            -- (One without any name takes no name away.)
+            and (coalesce((k.p).first_name, (k.p).last_name, (k.p).title, (k.p).username) is not null
+                or (k.p).chat_id = any (v_taken))
             and jsonb_typeof(coalesce(nullif(c.metadata, 'null'), '{}')) = 'object'
     ) n
     where i.id = n.id and i.metadata is distinct from n.metadata;
     -- What waited for them may be claimed.
     perform public.tgworker_wake(p_account, v_changed, '{}');
+end $$;
+
+-- Names contacts that have no name yet, by peers of whom Telegram told only how they are called ("min" ones): nobody is
+-- addressed by that, and it counts for less than whatever is known otherwise.
+create or replace function public.tgworker_name_strangers(p_owner uuid, p_peers jsonb) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if jsonb_typeof(p_peers) is distinct from 'array' or not p_peers @? '$[*] ? (@.is_min == true)' then
+        return;
+    end if;
+    update public.contact_identities i
+    set metadata = coalesce(nullif(i.metadata, 'null'), '{}') || n.names
+    from (
+        select distinct on (k.id) k.id, jsonb_strip_nulls(jsonb_build_object('first_name', p.first_name,
+            'last_name', p.last_name, 'username', p.username, 'title', p.title)) as names
+        from jsonb_to_recordset(p_peers) p (chat_id bigint, first_name text, last_name text, username text, title text,
+            is_min boolean)
+        cross join lateral (
+            select c.id, c.metadata from public.contact_identities c
+            where c.owner_id = p_owner and c.type = 'telegram_user' and c.value = p.chat_id::text offset 0
+        ) k
+        where p.is_min and jsonb_typeof(coalesce(nullif(k.metadata, 'null'), '{}')) = 'object'
+            and not coalesce(k.metadata ?| array['first_name', 'last_name', 'username', 'title'], false)
+        order by k.id
+    ) n
+    where i.id = n.id and n.names <> '{}';
 end $$;
 
 -- Lets rows be claimed that waited until somebody knows these peers, or whom these names mean. Waits for nobody: a row that the
@@ -610,7 +663,7 @@ end $$;
 -- p_batch   {"messages": [{"chat_id", "telegram_id", "sender_id", "outgoing", "text", "message_type", "sent_at",
 --            "raw_payload", "file": {"kind", "size", "mime_type", "file_name", "duration_s", "width", "height"} or null}],
 --            "peers": [{"chat_id", "kind", "access_hash", "first_name", "last_name", "title", "username", "phone",
---            "is_self", "is_contact", "photo_id"}],
+--            "is_self", "is_contact", "photo_id", "is_min"}],
 --            "sent_ids": [[random_id, telegram_id]],
 --            "position": {"pts", "qts", "date", "seq", "channels": {channel_id: pts}} or null,
 --            "gaps": [[chat_id, top_id or null]]}: chats that the log did not tell everything of: a history job is
@@ -657,6 +710,7 @@ begin
     perform public.tgworker_file_gaps(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'gaps');
     v_new := public.tgworker_store_messages(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'messages',
         p_batch -> 'sent_ids', true, true);
+    perform public.tgworker_name_strangers(v_owned.owner, p_batch -> 'peers');
     if v_changes is not null then
         perform public.tgworker_apply_changes(p_account, v_owned.owner, v_changes);
     end if;

@@ -403,6 +403,7 @@ begin
         v_new := v_new || public.tgworker_store_messages(
             p_account, v_owned.owner, v_owned.workspace, v_missed, '[]', true);
     end if;
+    perform public.tgworker_name_strangers(v_owned.owner, p_peers);
     update public.tgworker_job_claims
     set below = p_below, seen = p_seen, total = coalesce(p_total, total), tries = 0 where job_id = p_job;
     if v_new <> '[]' then
