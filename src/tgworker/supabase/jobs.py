@@ -103,6 +103,7 @@ class Jobs:
         self._fences: dict[JobId, int] = {}
         self._counted = _Pending(0, 0, 0)
         self._counted_at_s = -math.inf
+        self._counting = trio.Lock()
 
     async def claim_history(
         self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
@@ -191,10 +192,12 @@ class Jobs:
         return (await self._count(LOOK_AGAIN_S)).unsure
 
     async def _count(self, again_s: float = COUNT_AGAIN_S) -> _Pending:
-        if trio.current_time() - self._counted_at_s > again_s:
-            self._counted = await self._rest.call("tgworker_count_pending", {}, _Pending)
-            self._counted_at_s = trio.current_time()
-        return self._counted
+        # (Who asks in the same moment waits for the answer to the first.)
+        async with self._counting:
+            if trio.current_time() - self._counted_at_s > again_s:
+                self._counted = await self._rest.call("tgworker_count_pending", {}, _Pending)
+                self._counted_at_s = trio.current_time()
+            return self._counted
 
     async def _claim(
         self,
