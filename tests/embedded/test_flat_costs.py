@@ -6,6 +6,7 @@ import pytest
 
 from contracts.store_kit import OWNER, START, batch, inbound, outgoing, user
 from embedded.embedded_kit import EmbeddedKit, open_kit
+from tgworker.messaging.changes import ReadByThem, ReadByUs
 from tgworker.messaging.models import AccountId, Copy, MessageId, Position
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown, Unresolved
 
@@ -168,3 +169,18 @@ async def test_an_idle_claim_takes_no_lock_and_a_handful_of_steps(
     assert work.hundreds <= 1
     other.execute("rollback")
     other.close()
+
+
+@pytest.mark.slow
+async def test_a_read_costs_the_same_however_long_the_chat_is(kit: EmbeddedKit, account: AccountId) -> None:
+    work = Work(kit)
+    costs: list[int] = []
+    for first, last in ((1, 1_000), (1_001, 12_000)):
+        await kit.store.ingest(account, batch(*(outgoing(500, number) for number in range(first, last + 1))))
+        kit.app._connection.execute("delete from tgworker_read_marks")
+        work.hundreds = 0
+        await kit.store.ingest(account, batch(changes=[ReadByThem(500, last), ReadByUs(500, last, 0)]))
+        costs.append(work.hundreds)
+    small, large = costs
+    assert large <= small * 1.2 + 2, costs
+    assert len(kit.app.rows("message_events")) == 200
