@@ -12,6 +12,7 @@ from tgworker.messaging.errors import AccountRefused
 from tgworker.messaging.models import AccountState, Peer, PeerKind, Position, Secret
 from tgworker.telegram import ConfigUnusable, Device, NotASession, ServerOverride, TelegramSettings
 from tgworker.telegram.session import AccountSession
+from tgworker.telegram.settings import Appearance
 
 KEY = bytes(range(1, 129)) * 2
 SERVER = ServerOverride(host="127.0.0.1", port=4430, dc=3, public_key_pem="PEM")
@@ -98,15 +99,15 @@ def test_a_device_is_the_accounts_own_and_the_same_on_every_host() -> None:
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"proxy": {"host": "10.0.0.1"}}, "config.proxy is not supported yet"),
-        ({"proxy": "socks5://10.0.0.1"}, "config.proxy is not supported yet"),
+        ({"proxy": {"host": "10.0.0.1"}}, "config.proxy has another type than"),
+        ({"proxy": "socks5://10.0.0.1"}, "config.proxy has no port"),
         ({"device_model": 5}, "config.device_model must be a text"),
         ({"lang_code": " "}, "config.lang_code must be a text"),
     ],
 )
 def test_a_config_that_cannot_be_followed_is_refused_not_ignored(config: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigUnusable, match=words) as caught:
-        Device.of(config)
+        Appearance.of(config)
     assert caught.value.state is AccountState.DISABLED
     assert "10.0.0.1" not in str(caught.value)
 

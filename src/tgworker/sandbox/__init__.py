@@ -17,6 +17,7 @@ The rooms within, highest first::
 
     opening serve control      what one opens, from a process, a command line, a socket
     sandbox rooms              what one does with it
+    proxies proxy_lines        what may stand between a client and it
     connection                 one client: wire framing / handshake / envelope unpacking / outbox packing
     clerk requests/            one request under the faults that are set, and what it does
     protocol rivals            MTProto's own messages; two connections with one key
@@ -48,6 +49,7 @@ from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.limits import Limits, Rate
 from tgworker.sandbox.opening import open_sandbox
 from tgworker.sandbox.phone_files import PhoneFile
+from tgworker.sandbox.proxies import Proxies, SandboxProxy, Trouble
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.sandbox import Sandbox
 from tgworker.sandbox.serve import run_sandbox
@@ -71,17 +73,20 @@ __all__ = [
     "Limits",
     "PhoneFile",
     "PortTaken",
+    "Proxies",
     "Rate",
     "Revocation",
     "Rooms",
     "Sandbox",
     "SandboxControl",
     "SandboxError",
+    "SandboxProxy",
     "SandboxRoom",
     "SandboxUser",
     "SentText",
     "ServerKey",
     "Statistics",
+    "Trouble",
     "UnknownPeer",
     "UnknownUser",
     "open_control",

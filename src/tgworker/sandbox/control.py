@@ -59,6 +59,13 @@ from tgworker.sandbox.control_phone import (
     SendText,
     obey_phone_command,
 )
+from tgworker.sandbox.control_proxies import (
+    ListProxies,
+    OpenMtproxy,
+    OpenSocks5,
+    TroubleProxy,
+    obey_proxy_command,
+)
 from tgworker.sandbox.control_rooms import (
     AddMember,
     CreateChannel,
@@ -171,6 +178,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             return {}
         case SetPassword() | Scan() | CountLogins():
             return obey_login_command(sandbox, command)
+        case OpenSocks5() | OpenMtproxy() | TroubleProxy() | ListProxies():
+            return obey_proxy_command(sandbox, command)
         case NewSession():
             return {"session": sandbox.new_session(command.user)}
         case DropConnections():

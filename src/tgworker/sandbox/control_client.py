@@ -43,6 +43,7 @@ from tgworker.sandbox.control_messages import (
     Stop,
 )
 from tgworker.sandbox.control_phone import DeleteMessages, EditText, MarkRead, SendText
+from tgworker.sandbox.control_proxy_client import ProxyControl
 from tgworker.sandbox.control_rooms import (
     AddMember,
     CreateChannel,
@@ -62,7 +63,7 @@ from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
 
 
-class SandboxControl(ActControl):
+class SandboxControl(ActControl, ProxyControl):
     """A sandbox in another process. `open_control` makes them.
 
     Every method raises `ControlRefused` if the sandbox says no, and `ControlLost` if it is gone. Calls of

@@ -17,6 +17,7 @@ from tgworker.sandbox.control_files import FileCommand
 from tgworker.sandbox.control_limits import Limit, SetSlowmode
 from tgworker.sandbox.control_login import LoginCommand
 from tgworker.sandbox.control_phone import PhoneCommand
+from tgworker.sandbox.control_proxies import ProxyCommand
 from tgworker.sandbox.control_rooms import RoomCommand
 from tgworker.sandbox.control_things import SendOther
 from tgworker.sandbox.faults import ANY, Action, ActiveFault, Fault, Heals
@@ -204,6 +205,7 @@ AnyCommand = (
     | Part
     | NewSession
     | LoginCommand
+    | ProxyCommand
     | DropConnections
     | ForgetSessions
     | MoveUser

@@ -93,5 +93,6 @@ async def _serve(
         if controllers is not None:
             serve = partial(serve_control, sandbox)
             nursery.start_soon(trio.serve_listeners, serve, [controllers])
+        nursery.start_soon(sandbox.proxies.serve)
         await sandbox.stopped.wait()
         nursery.cancel_scope.cancel(reason="the sandbox is stopped")

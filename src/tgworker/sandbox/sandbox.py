@@ -18,6 +18,7 @@ from tgworker.sandbox.limits import Limits
 from tgworker.sandbox.listening import HOST
 from tgworker.sandbox.phone_acts import PhoneActs
 from tgworker.sandbox.phone_files import PhoneFiles
+from tgworker.sandbox.proxies import Proxies
 from tgworker.sandbox.requests.table import request_table
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.scanning import scan, shown
@@ -46,6 +47,7 @@ class Sandbox:
         rooms: Its groups and channels.
         files: Its files.
         phone: What users do with messages that are there.
+        proxies: What may stand in front of it.
         stopped: Set by `stop`.
     """
 
@@ -62,6 +64,7 @@ class Sandbox:
         self.rooms = Rooms(cloud)
         self.files = PhoneFiles(cloud, self.rooms)
         self.phone = PhoneActs(cloud, self.rooms)
+        self.proxies = Proxies(cloud.ports)
         self.stopped = trio.Event()
 
     @property

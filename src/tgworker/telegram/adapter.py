@@ -23,7 +23,7 @@ from tgworker.telegram.loss import KEY_DOUBTED
 from tgworker.telegram.markup import format_text
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.session import AccountSession, fresh_session
-from tgworker.telegram.settings import Device, TelegramSettings
+from tgworker.telegram.settings import Appearance, TelegramSettings
 from tgworker.telegram.wait_for import wait_for_is_safe
 
 LOGIN = AccountId("login")
@@ -75,9 +75,9 @@ class TelethonTelegram:
             NotASession: The session cannot be read.
             ConfigUnusable: The account's ``config`` asks for what cannot be done.
         """
-        device = Device.of(account.config)
+        appearance = Appearance.of(account.config)
         permit = partial(self._may_write, account.id)
-        async with self._opened(account.id, session, device, listens=True, permit=permit) as connection:
+        async with self._opened(account.id, session, appearance, listens=True, permit=permit) as connection:
             self._open[account.id] = connection
             try:
                 yield connection
@@ -136,7 +136,7 @@ class TelethonTelegram:
         for again in (True, False):
             try:
                 async with self._opened(
-                    account.id, session, Device.of(account.config), listens=False
+                    account.id, session, Appearance.of(account.config), listens=False
                 ) as connection:
                     await connection.connect(None, ())
                     await connection.log_out()
@@ -147,7 +147,7 @@ class TelethonTelegram:
                 return
 
     async def _describe(self, session: Secret) -> Peer:
-        async with self._opened(LOGIN, session, Device(), listens=False) as connection:
+        async with self._opened(LOGIN, session, Appearance(), listens=False) as connection:
             return await connection.connect(None, ())
 
     @asynccontextmanager
@@ -166,16 +166,16 @@ class TelethonTelegram:
         Raises:
             ConfigUnusable: ``config`` asks for what cannot be done.
         """
-        device = Device.of(config)
+        appearance = Appearance.of(config)
         async with self._hosted(LOGIN) as loop:
-            client = await loop.run_aio_coroutine(self._idle_client_aio(device))
+            client = await loop.run_aio_coroutine(self._idle_client_aio(appearance))
             login = TelethonLogin(client, loop, run_sync)
             try:
                 yield login
             finally:
                 await login.aclose()
 
-    async def _idle_client_aio(self, device: Device) -> AccountClient:
+    async def _idle_client_aio(self, appearance: Appearance) -> AccountClient:
         """A client that makes lines for others; made inside the loop, because Telethon asks for it."""
 
         async def nothing_aio(*_: object) -> None:
@@ -191,7 +191,7 @@ class TelethonTelegram:
         )
         logger = QuietLogger(lambda *said: self._observer(TelethonWarned(LOGIN, *said)))
         return AccountClient(
-            fresh_session(self._settings.server), self._settings, device, hooks, logger, listens=False
+            fresh_session(self._settings.server), self._settings, appearance, hooks, logger, listens=False
         )
 
     @asynccontextmanager
@@ -199,7 +199,7 @@ class TelethonTelegram:
         self,
         account_id: AccountId,
         session: Secret,
-        device: Device,
+        appearance: Appearance,
         *,
         listens: bool,
         permit: Callable[[], bool] = lambda: True,
@@ -211,7 +211,7 @@ class TelethonTelegram:
                 account_id,
                 session,
                 self._settings,
-                device,
+                appearance,
                 loop=loop,
                 observer=self._observer,
                 doubts=self._doubts,

@@ -32,7 +32,7 @@ NEEDED = {
     ),
     "client._mb_entity_cache": "extend set_self_user",
     "html": "_building_entities entities text",
-    "connection": "_connected _recv_task _send_task _writer disconnect",
+    "connection": "_connected _init_conn _ip _port _recv_task _send_task _writer disconnect",
 }
 """Private names by where they are; a test compares them with what the room's sources use."""
 

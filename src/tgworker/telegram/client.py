@@ -13,11 +13,11 @@ from telethon.tl import functions, types
 
 from tgworker.messaging.errors import AccountRefused
 from tgworker.telegram.invoke import invoke_aio
-from tgworker.telegram.line import LineConnection, LineSender
+from tgworker.telegram.line import LineSender, connection_for
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.raw_updates import RawUpdates, too_long
 from tgworker.telegram.rpc_errors import account_refusal, error_name, wait_of
-from tgworker.telegram.settings import Device, TelegramSettings
+from tgworker.telegram.settings import Appearance, TelegramSettings
 from tgworker.telegram.update_box import ACCOUNT, RETRY_FROM_S, RETRY_MAX_S, UpdateBox
 
 DIFFERENCE_S = 30.0
@@ -61,7 +61,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
     Args:
         session: Key, server and position.
         settings: The application.
-        device: What the account claims to run on.
+        appearance: How the account shows itself: as which device, and from where.
         hooks: Whom it tells.
         logger: What Telethon logs to.
         listens: Whether updates are wanted. Without them the account is only asked who it is.
@@ -71,17 +71,20 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         self,
         session: MemorySession,
         settings: TelegramSettings,
-        device: Device,
+        appearance: Appearance,
         hooks: ClientHooks,
         logger: QuietLogger,
         *,
         listens: bool = True,
     ) -> None:
+        device = appearance.device
+        proxy: Any = appearance.proxy  # handed on to what makes lines, as it is
         super().__init__(
             session,
             settings.api_id,
             settings.api_hash,
-            connection=LineConnection,
+            connection=connection_for(appearance.proxy),
+            proxy=proxy,
             use_ipv6=":" in str(session.server_address),  # otherwise Telethon puts its own address in place
             base_logger=logger,
             catch_up=True,

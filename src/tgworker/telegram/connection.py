@@ -48,13 +48,15 @@ from tgworker.telegram.media_line import MediaLine
 from tgworker.telegram.message_jobs import JobLine
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
+from tgworker.telegram.proxies import PROXIED_WITHIN_S
+from tgworker.telegram.proxy_blame import blaming
 from tgworker.telegram.quiet_log import QuietLogger
 from tgworker.telegram.renaming import Renaming
 from tgworker.telegram.resolving import Resolver
 from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, error_name
 from tgworker.telegram.sending import Sender
 from tgworker.telegram.session import AccountSession
-from tgworker.telegram.settings import Device, TelegramSettings
+from tgworker.telegram.settings import Appearance, TelegramSettings
 from tgworker.telegram.update_box import ACCOUNT
 from tgworker.telegram.uploading import LineUpload
 
@@ -71,7 +73,7 @@ class TelethonConnection:
         account_id: Whose connection it is, for events.
         session: The account's StringSession.
         settings: The application.
-        device: What the account claims to run on.
+        appearance: How the account shows itself: as which device, and from where.
         loop: The account's own asyncio loop.
         observer: Gets what happens.
         doubts: Keys that Telegram did not know the last time.
@@ -84,7 +86,7 @@ class TelethonConnection:
         account_id: AccountId,
         session: Secret,
         settings: TelegramSettings,
-        device: Device,
+        appearance: Appearance,
         *,
         loop: Any,
         observer: Observer,
@@ -95,7 +97,7 @@ class TelethonConnection:
         self._account_id = account_id
         self._session = session
         self._settings = settings
-        self._device = device
+        self._appearance = appearance
         self._loop = loop
         self._observer = observer
         self._doubts = doubts
@@ -131,7 +133,12 @@ class TelethonConnection:
         """See the port. A second call raises `TelegramAway`: a connection connects once."""
         if self._client is not None:
             raise TelegramAway("a connection connects once: open a new one")
-        return await self._cross(self._connect_aio, position, peers)
+        proxy = self._appearance.proxy
+        if proxy is None:
+            return await self._cross(self._connect_aio, position, peers)
+        with blaming(proxy), trio.move_on_after(PROXIED_WITHIN_S):
+            return await self._cross(self._connect_aio, position, peers)
+        raise TelegramAway(f"{proxy} gave us no line to Telegram within {PROXIED_WITHIN_S:g} s")
 
     async def send_text(
         self, peer: Peer, text: str, *, random_id: int, entities: Sequence[Entity] = ()
@@ -344,7 +351,7 @@ class TelethonConnection:
         client = AccountClient(
             session,
             self._settings,
-            self._device,
+            self._appearance,
             ClientHooks(
                 on_updates_aio=self._intake.take_aio,
                 on_lost=self._on_lost,

@@ -10,11 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from telethon.network import ConnectionTcpFull, MTProtoSender
+from telethon.network.connection.connection import Connection, ObfuscatedConnection
+from telethon.network.connection.tcpintermediate import RandomizedIntermediatePacketCodec
+from telethon.network.connection.tcpmtproxy import MTProxyIO
 from telethon.network.requeststate import RequestState
 from telethon.tl.functions import PingRequest
 
 from tgworker.telegram.books import Answer, NeverSent, fail_all
 from tgworker.telegram.line_state import LineState
+from tgworker.telegram.proxied_line import Streams, open_through_aio, open_to_aio
+from tgworker.telegram.proxies import Proxy, ProxyKind
 
 NOT_OURS = "the account's lease has run out"
 
@@ -26,8 +31,12 @@ that it ever got, and get it again (https://core.telegram.org/mtproto/service_me
 """
 
 
-class LineConnection(ConnectionTcpFull):  # type: ignore[misc] # Telethon has no types
-    """A TCP line that closes at once, and that writes nothing once it may not."""
+class _Line(Connection):  # type: ignore[misc] # Telethon has no types
+    """A line that closes at once, and that writes nothing once it may not."""
+
+    _proxy: Any
+    _writer: Any
+    packet_codec: Any
 
     permit: Callable[[], bool] = staticmethod(lambda: True)
     """Asked before every write; whoever makes the line says whom to ask."""
@@ -43,6 +52,46 @@ class LineConnection(ConnectionTcpFull):  # type: ignore[misc] # Telethon has no
         self._connected = False
         if self._writer is not None:
             self._writer.transport.abort()
+
+    async def _begin_aio(self, opened: Streams) -> None:
+        """Speak first over a line that was made another way than Telethon's own."""
+        self._reader, self._writer = opened
+        self._codec = self.packet_codec(self)
+        self._init_conn()
+        await self._writer.drain()
+
+
+class LineConnection(_Line, ConnectionTcpFull):  # type: ignore[misc] # Telethon has no types
+    """A line to a server: straight, or through a SOCKS5 or HTTP proxy."""
+
+    async def _connect(self, timeout: float | None = None, ssl: Any = None) -> None:
+        if self._proxy is None:
+            await super()._connect(timeout=timeout, ssl=ssl)
+        else:
+            await self._begin_aio(await open_through_aio(self._proxy, self._ip, self._port))
+
+
+class MtproxyConnection(_Line, ObfuscatedConnection):  # type: ignore[misc] # Telethon has no types
+    """A line to an MTProxy, which finds the data centre by its number.
+
+    Telethon's own takes a secret that begins with ``dd`` or ``ee`` for a shorter one, and waits for 2 s on
+    each line whether the proxy hangs up. Packets are padded whatever the secret says: any proxy takes them.
+    """
+
+    packet_codec = RandomizedIntermediatePacketCodec
+    obfuscated_io = MTProxyIO
+
+    def __init__(self, ip: str, port: int, dc_id: int, *, proxy: Proxy, **more: Any) -> None:
+        super().__init__(ip, port, dc_id, proxy=proxy, **more)
+        self._secret = proxy.secret
+
+    async def _connect(self, timeout: float | None = None, ssl: Any = None) -> None:  # noqa: ARG002
+        await self._begin_aio(await open_to_aio(self._proxy))
+
+
+def connection_for(proxy: Proxy | None) -> type[Any]:
+    """What makes an account's lines."""
+    return MtproxyConnection if proxy is not None and proxy.kind is ProxyKind.MTPROXY else LineConnection
 
 
 class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types

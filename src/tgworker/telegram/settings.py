@@ -6,6 +6,7 @@ from typing import Any
 
 from tgworker.messaging.errors import AccountRefused
 from tgworker.messaging.models import AccountState
+from tgworker.telegram.proxies import Proxy, ProxyUnusable, read_proxy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +72,8 @@ class Device:
         """Read the device from an account's ``config``; what it does not name has a fixed default.
 
         Raises:
-            ConfigUnusable: A field is not a text, or the account wants a proxy. A proxy is never silently
-                ignored: the account would show its owner's address to Telegram.
+            ConfigUnusable: A field is not a text.
         """
-        if config.get("proxy"):
-            raise ConfigUnusable(
-                "config.proxy is not supported yet: remove it, or wait for a release that has it"
-            )
         chosen: dict[str, str] = {}
         for name in cls.__dataclass_fields__:
             value = config.get(name)
@@ -87,3 +83,30 @@ class Device:
                 raise ConfigUnusable(f"config.{name} must be a text: correct it or remove it")
             chosen[name] = value
         return cls(**chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appearance:
+    """How an account shows itself to Telegram: as which device, and from where.
+
+    Attributes:
+        device: The device.
+        proxy: Through what all of its lines go; ``None``: straight. A proxy is never ignored, and nothing
+            goes past one that is away: Telegram would see the address that its owner wants to hide.
+    """
+
+    device: Device = Device()
+    proxy: Proxy | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Appearance":
+        """Read it from an account's ``config``.
+
+        Raises:
+            ConfigUnusable: It asks for something that cannot be done.
+        """
+        try:
+            proxy = read_proxy(config.get("proxy"))
+        except ProxyUnusable as error:
+            raise ConfigUnusable(f"config.proxy {error}") from None
+        return cls(device=Device.of(config), proxy=proxy)
