@@ -464,3 +464,12 @@ def test_a_qr_code_logs_in_who_scans_it(report: Report) -> None:
         "another": True,
         "no such": "AuthTokenInvalidError",
     }
+
+
+def test_lines_go_through_both_kinds_of_proxies(report: Report) -> None:
+    assert report.scenes["proxies"] == {
+        "socks5": "through socks5",
+        "mtproxy": "through mtproxy",
+        "wrong login": "ConnectionError",
+        "connected": {"socks5": 1, "mtproxy": 1},
+    }
