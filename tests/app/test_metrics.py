@@ -22,6 +22,7 @@ ALIVE = (
     "outbound",
     "history",
     "jobs",
+    "presence",
     "account_supervisor",
     "accounts",
     "account",

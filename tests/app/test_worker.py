@@ -102,7 +102,16 @@ async def test_status_answers_on_the_socket_without_a_secret_in_it(tmp_path: Pat
         paths = [child["path"] for child in answer["tree"]["children"]]
         assert paths == [
             f"root.{child}"
-            for child in ("heartbeat", "status", "outbound", "history", "jobs", "account", "accounts")
+            for child in (
+                "heartbeat",
+                "status",
+                "outbound",
+                "history",
+                "jobs",
+                "presence",
+                "account",
+                "accounts",
+            )
         ]
         text = str(answer)
         assert world.me.session not in text

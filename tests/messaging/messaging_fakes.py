@@ -53,6 +53,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unresolved, Unsure
 from tgworker.messaging.pacing import PUBLISHED, UNPACED, Rates, StoredWait
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.store_ports import Turn
 from tgworker.messaging.update_batches import UpdateBatch
 
@@ -585,6 +586,9 @@ class ScriptedConnection(NoFiles, ScriptedJobs):
     def lose(self, why: str | AccountRefused | TelegramFloods = "the line broke") -> None:
         self._loss = why
         self._lost.set()
+
+    def hear_presence(self, hear: Callable[[Presence], None]) -> None:
+        self.tell_presence = hear
 
     def hear(self) -> None:
         self.last_heard_at = trio.current_time()

@@ -406,8 +406,20 @@ MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
             "account": "a-1",
             "operation": "ingest",
             "duration_s": 0.01,
+            "changes": 0,
             "messages": 3,
             "new": 2,
+        },
+    ),
+    (
+        messaging.PresenceWritten(contacts=3, dropped=0, duration_s=0.01),
+        {
+            "level": "debug",
+            "event": "presence written",
+            "operation": "presence",
+            "contacts": 3,
+            "dropped": 0,
+            "duration_s": 0.01,
         },
     ),
     (

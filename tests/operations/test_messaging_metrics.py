@@ -55,12 +55,21 @@ COUNTED: list[tuple[events.Event, dict[tuple[str, ...], float]]] = [
         {("tgworker_waits_announced_total", "method"): 1},
     ),
     (
-        events.Ingested(ACCOUNT, messages=5, new=3, duration_s=0.5),
+        events.Ingested(ACCOUNT, messages=5, new=3, duration_s=0.5, changes=2),
         {
+            ("tgworker_ingested_changes_total",): 2,
             ("tgworker_ingested_messages_total", "new"): 3,
             ("tgworker_ingested_messages_total", "known"): 2,
             ("tgworker_ingest_duration_seconds_count",): 1,
             ("tgworker_ingest_duration_seconds_sum",): 0.5,
+        },
+    ),
+    (
+        events.PresenceWritten(contacts=30, dropped=2, duration_s=0.01),
+        {
+            ("tgworker_presence_writes_total",): 1,
+            ("tgworker_presence_contacts_total",): 30,
+            ("tgworker_presence_dropped_total",): 2,
         },
     ),
     (

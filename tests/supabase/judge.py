@@ -1,7 +1,7 @@
 """A Telegram that accepts each random id once, loses some answers, and notes every broken promise."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -13,6 +13,7 @@ from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.models import HistoryPage, Look, Met, Peer, Position
 from tgworker.messaging.outcomes import Deferred, Outcome, Sent, Unknown
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
 
 LOST_ANSWERS = 0.02
@@ -124,6 +125,9 @@ class JudgedLine(NoFiles, ScriptedJobs):
     @property
     def updates(self) -> trio.MemoryReceiveChannel[UpdateBatch]:
         raise AssertionError("nothing arrives here")
+
+    def hear_presence(self, hear: Callable[[Presence], None]) -> None:
+        raise NotImplementedError
 
     @property
     def last_heard_at(self) -> float:

@@ -28,6 +28,7 @@ from tgworker.messaging.store_ports import (
     HistoryQueue,
     JobStore,
     OutboxStore,
+    PresenceStore,
     Sweeper,
 )
 from tgworker.messaging.transcoding import Transcoder
@@ -67,7 +68,7 @@ NO_SYSTEMD = Systemd()
 """Nobody is told when the worker is ready, well, or stopping."""
 
 
-class Store(AccountChildStore, OutboxStore, HistoryQueue, JobStore, Protocol):
+class Store(AccountChildStore, OutboxStore, PresenceStore, HistoryQueue, JobStore, Protocol):
     """Everything that the tree asks of a store."""
 
 

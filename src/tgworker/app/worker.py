@@ -35,6 +35,7 @@ from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatu
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
 from tgworker.messaging.preparing import Preparer
+from tgworker.messaging.presence_writing import PresenceWriter
 from tgworker.messaging.same_account import SameAccount
 from tgworker.messaging.spool import Spool
 from tgworker.messaging.stagger import Stagger
@@ -82,6 +83,7 @@ class Worker:
         self.dispatch = Dispatch()
         self._histories = HistoryDesks()
         self._jobs = JobDesks()
+        self._presence = PresenceWriter()
         self.states = AccountStates()
         self._store = StoreState(parts.limits.database_s)
         self._synced = trio.Event()
@@ -100,6 +102,7 @@ class Worker:
                 dispatch=self.dispatch,
                 histories=self._histories,
                 jobs=self._jobs,
+                presence=self._presence,
                 limits=parts.limits,
                 line_delays=_delays(parts.line_backoff, parts.rng),
                 flood_delays=_delays(parts.flood_backoff, parts.rng, least=0.5),
@@ -137,6 +140,7 @@ class Worker:
     def _forget(self, account_id: AccountId) -> None:
         self.states.forget(account_id)
         self._ears.forget(account_id)
+        self._presence.forget(account_id)
 
     # ---------------------------------------------------------------- the tree
 
@@ -198,6 +202,12 @@ class Worker:
                         limits=limits,
                         delays=delays,
                         report=report,
+                    ),
+                ),
+                self._child(
+                    "presence",
+                    partial(
+                        self._presence.run, store=parts.store, limits=limits, delays=delays, report=report
                     ),
                 ),
                 *self._shared_store(),

@@ -16,6 +16,7 @@ from tgworker.messaging.models import AccountId
 from tgworker.messaging.pacing import PUBLISHED, Rates
 from tgworker.messaging.ports import Telegram, Vault
 from tgworker.messaging.preparing import Preparer
+from tgworker.messaging.presence_writing import PresenceWriter
 from tgworker.messaging.stagger import Stagger
 from tgworker.messaging.store_ports import AccountChildStore
 from tgworker.messaging.uploads import Uploads
@@ -46,6 +47,7 @@ class AccountContext:
         rates: How fast each account may send.
         now: The calendar's time, aware, for what people read.
         ears: What was tried for accounts that were deaf.
+        presence: Hears who is online and who types, and writes it.
         renew: Asks for a new process for the sake of a deaf account; whether there will be one.
     """
 
@@ -68,4 +70,5 @@ class AccountContext:
     rates: Rates = PUBLISHED
     now: Callable[[], datetime] = utc_now
     ears: Ears = field(default_factory=Ears)
+    presence: PresenceWriter = field(default_factory=PresenceWriter)
     renew: Callable[[AccountId], bool] = lambda _account_id: False

@@ -88,11 +88,21 @@ class RecipientSought:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """Updates were committed: how many messages came, and how many of them were new."""
+    """Updates were committed: so many messages, so many of them new, and so many changes of stored ones."""
 
     account: AccountId
     messages: int
     new: int
+    duration_s: float
+    changes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceWritten:
+    """Who is online and who types was written, of so many contacts; ``dropped`` is news that had no room."""
+
+    contacts: int
+    dropped: int
     duration_s: float
 
 
@@ -198,6 +208,7 @@ Event = (
     | AccountIntroduced
     | RecipientSought
     | Ingested
+    | PresenceWritten
     | HistoryMissed
     | AccountDeaf
     | HistoryRead
@@ -219,6 +230,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     AccountIntroduced,
     RecipientSought,
     Ingested,
+    PresenceWritten,
     HistoryMissed,
     AccountDeaf,
     HistoryRead,

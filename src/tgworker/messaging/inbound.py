@@ -58,9 +58,9 @@ async def run_inbound(
                 new = await outage.insist(
                     "database.ingest", limits.database_s, partial(store.ingest, account_id, piece)
                 )
-            if piece.messages:
+            if piece.messages or piece.changes:
                 took_s = trio.current_time() - started_at
-                report(Ingested(account_id, len(piece.messages), new, took_s))
+                report(Ingested(account_id, len(piece.messages), new, took_s, len(piece.changes)))
             if any(message.file for message in piece.messages) or any(peer.photo_id for peer in piece.peers):
                 ring()
             if piece.gaps:

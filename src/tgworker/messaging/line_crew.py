@@ -70,6 +70,7 @@ class LineCrew:
         """Run everything that needs the line, until one part says that the line is lost."""
         context, connection, desk = self.context, self.connection, self.desk
         bell, traffic = Bell(), Traffic()
+        connection.hear_presence(partial(context.presence.hear, self.account_id))
         endings: list[TelegramAway | AccountRefused] = []
 
         async def end_with(lost: Callable[[], Awaitable[str | None]]) -> None:

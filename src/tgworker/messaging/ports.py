@@ -3,7 +3,7 @@
 Adapters fill them without knowing each other. Every method of a connection may raise `TelegramAway`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Flag, auto
 from typing import Protocol
@@ -16,6 +16,7 @@ from tgworker.messaging.job_ports import JobConnection
 from tgworker.messaging.media_ports import MediaConnection
 from tgworker.messaging.models import Account, AccountId, HistoryPage, Look, Met, Peer, Position, Secret
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
 
 
@@ -195,6 +196,13 @@ class Connection(MediaConnection, JobConnection, Protocol):
 
         Ends when the connection is left. An account that was never seen (no position) gets a first batch that
         holds nothing but the position it starts from: store it, and nothing after it can be missed.
+        """
+        ...
+
+    def hear_presence(self, hear: Callable[[Presence], None]) -> None:
+        """Tell ``hear`` from now on which of the known people come online, go, or type.
+
+        It is told at once, whatever waits among `updates`, and must neither wait nor raise.
         """
         ...
 

@@ -7,6 +7,9 @@ TYPING_FOR_S = 5.0
 """So long somebody counts as typing after Telegram said so; clients repeat it every five seconds
 (https://core.telegram.org/method/messages.setTyping says six)."""
 
+ONLINE_FOR_S = 300.0
+"""So long somebody counts as online where Telegram does not say; as a rule it says five minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Presence:
@@ -19,6 +22,7 @@ class Presence:
         is_typing: Whether he types.
         typing_for_s: How long that counts, seconds from the write on.
         typing_in: The group that he types in; ``None``: he types to this account.
+        online_for_s: How long online counts, seconds from when it was heard, unless it is said again.
     """
 
     chat_id: int
@@ -27,6 +31,7 @@ class Presence:
     is_typing: bool | None = None
     typing_for_s: float = TYPING_FOR_S
     typing_in: int | None = None
+    online_for_s: float = ONLINE_FOR_S
 
     def followed_by(self, later: "Presence") -> "Presence":
         """What is known once ``later``, of the same contact, is known too."""
@@ -34,6 +39,7 @@ class Presence:
         return replace(
             self,
             is_online=self.is_online if later.is_online is None else later.is_online,
+            online_for_s=self.online_for_s if later.is_online is None else later.online_for_s,
             last_seen_at=self.last_seen_at if later.last_seen_at is None else later.last_seen_at,
             is_typing=typing.is_typing,
             typing_for_s=typing.typing_for_s,

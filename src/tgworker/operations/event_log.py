@@ -226,6 +226,8 @@ def messaging_level(event: messaging.Event) -> Level:
             return _account_level(event.state)
         case messaging.SendFinished():
             return _OUTCOME_LEVELS.get(event.outcome, "info")
+        case messaging.PresenceWritten():
+            return "warning" if event.dropped else "debug"
         case messaging.Ingested() | messaging.HeartbeatWritten():
             return "debug"
         case messaging.RecipientSought():
@@ -268,6 +270,8 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
             fields["operation"] = "resolve"
         case messaging.Ingested() | messaging.HistoryMissed():
             fields["operation"] = "ingest"
+        case messaging.PresenceWritten():
+            fields["operation"] = "presence"
         case messaging.HeartbeatWritten() | messaging.HeartbeatMissed():
             fields["operation"] = "heartbeat"
         case (

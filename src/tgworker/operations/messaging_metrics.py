@@ -52,6 +52,20 @@ class MessagingMetrics:
             "How long it took to commit what one step of an update log brought.",
             bounds=INGEST_BOUNDS_S,
         )
+        self._changes = Counter(
+            "tgworker_ingested_changes_total",
+            "Edits, deletes, reads, reactions and pins of messages that arrived and were committed.",
+        )
+        self._presence = Counter(
+            "tgworker_presence_writes_total", "Calls to the store that wrote who is online and who types."
+        )
+        self._presence_contacts = Counter(
+            "tgworker_presence_contacts_total", "Contacts in these calls, each time they were written."
+        )
+        self._presence_dropped = Counter(
+            "tgworker_presence_dropped_total",
+            "Contacts whose presence was forgotten for lack of room.",
+        )
         self._missed_chats = Counter(
             "tgworker_missed_chats_total",
             "Chats whose history was asked for, because Telegram no longer told all that was missed there.",
@@ -136,6 +150,10 @@ class MessagingMetrics:
             self._send_s,
             self._ingested,
             self._ingest_s,
+            self._changes,
+            self._presence,
+            self._presence_contacts,
+            self._presence_dropped,
             self._missed_chats,
             self._waits,
             self._sought,
@@ -166,6 +184,11 @@ class MessagingMetrics:
                 self._ingested.add("new", by=event.new)
                 self._ingested.add("known", by=event.messages - event.new)
                 self._ingest_s.observe(event.duration_s)
+                self._changes.add(by=event.changes)
+            case events.PresenceWritten():
+                self._presence.add()
+                self._presence_contacts.add(by=event.contacts)
+                self._presence_dropped.add(by=event.dropped)
             case events.HistoryMissed():
                 self._missed_chats.add(by=event.chats)
             case events.WaitAnnounced():

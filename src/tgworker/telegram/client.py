@@ -41,6 +41,7 @@ class ClientHooks:
         on_heard: Something came in.
         on_difference_delayed: Seconds until Telegram is asked again what was missed, and its error name.
         on_overflow: Packets of updates that were dropped to be asked for again.
+        aside: Gets each packet of updates before it is queued; whether it has taken it.
         hash_of: The stored access hash of a channel, by its bare id.
         permit: Asked before every write to the socket: whether the account is still ours.
     """
@@ -51,6 +52,7 @@ class ClientHooks:
     on_heard: Callable[[], None]
     on_difference_delayed: Callable[[float, str], None]
     on_overflow: Callable[[int], None]
+    aside: Callable[[Any], bool] = lambda _packet: False
     hash_of: Callable[[int], int | None] = lambda _channel_id: None
     permit: Callable[[], bool] = lambda: True
 
@@ -102,7 +104,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         self.permit = hooks.permit
         self._listens = listens
         self._message_box = self.box = UpdateBox(self._log["messagebox"], hooks.hash_of)
-        self._updates_queue = RawUpdates(hooks.on_overflow)
+        self._updates_queue = RawUpdates(hooks.on_overflow, hooks.aside)
         self._sender = LineSender(
             session.auth_key,
             loggers=self._log,

@@ -18,6 +18,7 @@ from tgworker.messaging.media import PartialUpload
 from tgworker.messaging.media_ports import MediaMessage, PartsForgotten, RemoteFile
 from tgworker.messaging.models import AccountId, AccountState, HistoryPage, Look, Met, Peer, Position, Secret
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.telegram.batches import position_of
 from tgworker.telegram.books import LineLost
@@ -48,6 +49,7 @@ from tgworker.telegram.media_line import MediaLine
 from tgworker.telegram.message_jobs import JobLine
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
+from tgworker.telegram.presence import presence_of, presence_only
 from tgworker.telegram.proxies import PROXIED_WITHIN_S
 from tgworker.telegram.proxy_blame import blaming
 from tgworker.telegram.quiet_log import QuietLogger
@@ -105,6 +107,7 @@ class TelethonConnection:
         self._permit = permit
         self._inbox = Inbox()
         self._book = PeerBook()
+        self._hear: Callable[[Presence], None] = lambda _presence: None
         self._renaming = Renaming(self._inbox, self._book)
         self._client: AccountClient | None = None
         self._resolver: Resolver | None = None
@@ -118,6 +121,7 @@ class TelethonConnection:
             self._book,
             self._renaming,
             lambda chats, private: self._observer(UpdatesSkipped(account_id, chats, private)),
+            self._on_presence,
         )
         self._limits = TextLimits()
         self._is_premium = False
@@ -267,6 +271,10 @@ class TelethonConnection:
         """See the port. It ends when the connection is closed, not when the line is lost."""
         return self._inbox.updates
 
+    def hear_presence(self, hear: Callable[[Presence], None]) -> None:
+        """See the port."""
+        self._hear = hear
+
     @property
     def last_heard_at(self) -> float:
         """See the port."""
@@ -361,6 +369,7 @@ class TelethonConnection:
                     DifferenceDelayed(self._account_id, s, name)
                 ),
                 on_overflow=lambda dropped: self._observer(UpdatesOverflowed(self._account_id, dropped)),
+                aside=self._on_packet,
                 hash_of=self._hash_of,
                 permit=self._permit,
             ),
@@ -476,6 +485,20 @@ class TelethonConnection:
     def _hash_of(self, channel_id: int) -> int | None:
         peer = self._book.get(-channel_id - CHANNEL_MARK)
         return None if peer is None else peer.access_hash
+
+    def _on_packet(self, packet: Any) -> bool:
+        told = presence_only(packet)
+        if told is None:
+            return False
+        updates, sent_at = told
+        for update in updates:
+            if (presence := presence_of(update, sent_at)) is not None:
+                self._on_presence(presence)
+        return True
+
+    def _on_presence(self, presence: Presence) -> None:
+        if presence.chat_id in self._book and presence.chat_id != self._self_id:
+            self._hear(presence)
 
     def _on_heard(self) -> None:
         self._last_heard_at = trio.current_time()

@@ -9,6 +9,7 @@ from telethon.errors import RPCError, TypeNotFoundError
 from telethon.tl import functions
 
 from tgworker.messaging.models import Peer, Position
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import Gap
 from tgworker.telegram.batches import batch_of, date_of, position_of, spoken_of
 from tgworker.telegram.books import LineLost
@@ -17,6 +18,7 @@ from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.missed import gaps_aio
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import peers_of
+from tgworker.telegram.presence import presence_of
 from tgworker.telegram.renaming import Renaming, changed, renamed
 from tgworker.telegram.update_box import ACCOUNT
 
@@ -31,15 +33,22 @@ class Intake:
         inbox: Where batches go.
         book: Who is known; who comes with a batch is added.
         renaming: Asks about those who only change.
+        hear: Told of presence among other updates, and of whose message is there: he types no more.
         on_missed: Told how many chats' history has to be read, and whether private ones are among them.
     """
 
     def __init__(
-        self, inbox: Inbox, book: PeerBook, renaming: Renaming, on_missed: Callable[[int, bool], None]
+        self,
+        inbox: Inbox,
+        book: PeerBook,
+        renaming: Renaming,
+        on_missed: Callable[[int, bool], None],
+        hear: Callable[[Presence], None],
     ) -> None:
         self._inbox = inbox
         self._book = book
         self._renaming = renaming
+        self._hear = hear
         self._on_missed = on_missed
         self._self_id = 0
         self._learn: Callable[[tuple[tuple[int, int], ...]], None] = lambda _: None
@@ -59,6 +68,9 @@ class Intake:
         Cancellation: the batch is not in the inbox; it comes again from the stored position.
         """
         position = position_of(client._message_box.session_state())
+        for update in updates:
+            if (presence := presence_of(update, date_of(position))) is not None:
+                self._hear(presence)
         if updates:
             await self._identified.wait()  # who wrote an outgoing message is "self", by number
         met = (*renamed(updates, self._book), *await self._introduced_aio(client, updates, position))
@@ -69,6 +81,9 @@ class Intake:
         told = {peer.chat_id for peer in batch.peers if not peer.is_min}
         self._renaming.want(chat_id for chat_id in changed(updates) if chat_id not in told)
         self._learn(batch.sent_ids)
+        for message in batch.messages:
+            if not message.outgoing and message.sender_id is not None:
+                self._hear(Presence(message.sender_id, is_typing=False))
         await self._inbox.put_aio(batch)
 
     async def _gaps_aio(self, client: AccountClient, position: Position) -> tuple[Gap, ...]:

@@ -21,16 +21,25 @@ class RawUpdates(asyncio.Queue[Any]):
 
     Args:
         on_overflow: Called with the number of packets that were dropped.
+        aside: Takes packets that need no queue; returns whether it took one.
         capacity: How many packets are held at most.
     """
 
-    def __init__(self, on_overflow: Callable[[int], None], capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        on_overflow: Callable[[int], None],
+        aside: Callable[[Any], bool] = lambda _packet: False,
+        capacity: int = CAPACITY,
+    ) -> None:
         super().__init__()
+        self._aside = aside
         self._on_overflow = on_overflow
         self._limit = capacity
 
     def put_nowait(self, item: Any) -> None:
         """Add a packet of updates. Never full, never blocks."""
+        if self._aside(item):
+            return
         if self.qsize() >= self._limit:
             dropped = [self.get_nowait() for _ in range(self.qsize())]
             channels = {channel for packet in [*dropped, item] for channel in _channels(packet)}
