@@ -11,6 +11,7 @@ import trio
 from telethon.tl import functions, types
 
 from sandbox.mini_client import RpcFailure, open_mini, texts
+from sandbox.unmodified_files import PICTURE
 from tgworker.sandbox import (
     ActiveFault,
     Behaviour,
@@ -156,6 +157,31 @@ async def test_users_are_there_and_type_over_the_control_connection(controlled: 
         assert isinstance(heard.action, types.SendMessageRecordAudioAction)
         with pytest.raises(ControlRefused, match="seconds must be above 0"):
             await control.update_status(bob.id, seconds=0)
+
+
+async def test_groups_channels_and_users_change_over_the_control_connection(controlled: Sandbox) -> None:
+    alice, bob = (user.id for user in controlled.users)
+    async with controlling(controlled) as control, raw(controlled) as line:
+        carol = (await control.add_user()).id
+        crew = await control.create_channel(alice, [bob], "Crew")
+        assert (await control.edit_title(crew.peer, "Crew of two", by=bob)).title == "Crew of two"
+        await control.edit_photo(crew.peer, PICTURE)
+        assert controlled._cloud.channels.get(2_000_000_001).photo is not None
+        await control.edit_photo(crew.peer, None)
+        assert controlled._cloud.channels.get(2_000_000_001).photo is None
+        link = await control.export_chat_invite(crew.peer)
+        assert (await control.import_chat_invite(carol, link)).members == (alice, bob, carol)
+        assert (await control.edit_banned(crew.peer, carol)).members == (alice, bob)
+        with pytest.raises(ControlRefused, match="INVITE_HASH_EXPIRED"):
+            await control.import_chat_invite(carol, link)
+        await control.edit_banned(crew.peer, carol, banned=False)
+        await control.import_chat_invite(carol, link)
+        await control.update_profile(bob, first_name="Bob", last_name="Stone")
+        await control.update_username(bob, "bob_stone")
+        assert controlled.users[1].username == "bob_stone"
+        assert controlled._cloud.directory.get(bob).last_name == "Stone"
+        answer = await line.say({"cmd": "edit_photo", "peer": crew.peer, "data": "*"})
+        assert answer["error"] == "data is base64"
 
 
 async def test_formatting_goes_over_the_control_connection(controlled: Sandbox) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from telethon.tl import types
 
 from sandbox.unmodified_files import PICTURE
 from tgworker.sandbox import Statistics, open_sandbox
@@ -361,6 +362,45 @@ def test_presence(report: Report) -> None:
         "typing": [True, True],
         "recording": True,
         "in a group": True,
+    }
+
+
+def test_actions_in_basic_groups(report: Report) -> None:
+    assert report.scenes["chat_actions"] == {
+        "title": "Trio",
+        "photo": [True, True],
+        "no photo": [None, types.ChatPhotoEmpty.CONSTRUCTOR_ID],
+        "by link": ["Trio", True, True],
+        "already": ["ChatInviteAlready", 3],
+        "kicked": [True, True],
+        "again": "ChatNotModifiedError",
+    }
+
+
+def test_actions_in_supergroups(report: Report) -> None:
+    assert report.scenes["channel_actions"] == {
+        "title": ["Boat", "Boat"],
+        "photo": [True, True],
+        "kicked": [True, True],
+        "out": "ChannelPrivateError",
+        "banned": "InviteHashExpiredError",
+        "joined": [True, True],
+        "no link": "InviteHashInvalidError",
+        "twice": "UserAlreadyParticipantError",
+    }
+
+
+def test_names_and_photos_of_users(report: Report) -> None:
+    assert report.scenes["profile"] == {
+        "me": ["Robert", "Stone"],
+        "name": [True, "Robert", "Stone", "user1002"],
+        "username": "robert_stone",
+        "found": True,
+        "refusals": ["UsernameNotModifiedError", "UsernameInvalidError", "UsernameOccupiedError"],
+        "photo": ["UpdateUser", True],
+        "deleted": True,
+        "deleted again": [],
+        "none": None,
     }
 
 

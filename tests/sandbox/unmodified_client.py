@@ -24,6 +24,7 @@ from telethon.tl import functions, types
 
 from sandbox.unmodified_acts import forwards, pins, presence, reactions
 from sandbox.unmodified_centres import data_centres
+from sandbox.unmodified_changes import channel_actions, chat_actions, profile
 from sandbox.unmodified_files import files
 from sandbox.unmodified_logins import codes, qr_codes, two_step
 from sandbox.unmodified_people import acquaintances, archive
@@ -360,6 +361,9 @@ SCENES = [
     pins,
     forwards,
     presence,
+    chat_actions,
+    channel_actions,
+    profile,
     data_centres,
     files,
     two_step,

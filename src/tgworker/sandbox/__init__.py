@@ -21,7 +21,8 @@ The rooms within, highest first::
     connection                 one client: wire framing / handshake / envelope unpacking / outbox packing
     clerk requests/            one request under the faults that are set, and what it does
     protocol rivals            MTProto's own messages; two connections with one key
-    membership                 who is in which group or channel
+    membership invites         who is in which group or channel
+    chat_actions profile       what they, and users, are called and look like
     reacting pinning forwarding  what is done with messages that are there
     post channel_post          messages in mailboxes, and in channels
     files media phone_files    files: parts and contents, what messages carry, users who send them

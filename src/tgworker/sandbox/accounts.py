@@ -37,6 +37,7 @@ class Account:
         phone: Digits, without a plus.
         username: Without an at sign.
         first_name: What others see.
+        last_name: The same; empty: none.
         dc_id: The data centre where he lives.
         premium: Whether he pays.
         banned: Whether Telegram has deactivated the account.
@@ -54,6 +55,7 @@ class Account:
     first_name: str
     dc_id: int
     premium: bool = False
+    last_name: str = ""
     banned: bool = False
     lines: set[Line] = field(default_factory=set[Line], repr=False)
     online_until: datetime | None = None
@@ -139,6 +141,13 @@ class Directory:
         if account.online_until is not None and account.online_until <= self._now():
             account.was_online, account.online_until = account.online_until, None
             self.looks.forget(account.id)
+
+    def rename(self, account: Account, username: str) -> None:
+        """Let a user be found under another name, or, if it is empty, under none."""
+        self._by_username.pop(account.username.lower(), None)
+        account.username = username
+        if username:
+            self._by_username[username.lower()] = account
 
     def get(self, user_id: int) -> Account:
         """The user with an id.

@@ -58,6 +58,7 @@ class Channel:
         ids: Their numbers, ascending.
         changed: When its log last grew.
         photo: What it looks like.
+        banned: Who may not come in by himself.
         noforwards: Whether nothing may be forwarded from it.
     """
 
@@ -77,6 +78,7 @@ class Channel:
     last_id: int = 0
     photo: StoredFile | None = field(default=None, repr=False)
     noforwards: bool = False
+    banned: set[int] = field(default_factory=set[int], repr=False)
 
     @property
     def peer(self) -> int:

@@ -35,6 +35,8 @@ _OF_GUESTS = (
 _OF_GROUPS = (
     functions.messages.AddChatUserRequest,
     functions.messages.DeleteChatUserRequest,
+    functions.messages.EditChatPhotoRequest,
+    functions.messages.EditChatTitleRequest,
     functions.messages.GetFullChatRequest,
     functions.messages.MigrateChatRequest,
 )

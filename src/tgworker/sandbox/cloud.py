@@ -15,6 +15,7 @@ from tgworker.sandbox.channels import Channels
 from tgworker.sandbox.faults import Faults
 from tgworker.sandbox.files import FileShelf
 from tgworker.sandbox.groups import Groups
+from tgworker.sandbox.invitation import Invitation
 from tgworker.sandbox.login_tokens import LoginTokens
 from tgworker.sandbox.media import DocumentMedia
 from tgworker.sandbox.server_key import ServerKey
@@ -40,6 +41,7 @@ class Cloud:
         directory: The users.
         groups: The basic groups.
         channels: The channels and supergroups.
+        invitations: The links by which anybody joins, by what stands in them.
         throttle: What comes too often.
         login_tokens: What clients show as QR codes.
         files: What came in.
@@ -64,6 +66,7 @@ class Cloud:
     documents: dict[int, DocumentMedia] = field(default_factory=dict[int, DocumentMedia], repr=False)
     groups: Groups = field(default_factory=Groups)
     channels: Channels = field(default_factory=Channels)
+    invitations: dict[str, Invitation] = field(default_factory=dict[str, Invitation], repr=False)
     ports: dict[int, int] = field(default_factory=dict[int, int])
 
     def __post_init__(self) -> None:

@@ -13,7 +13,9 @@ from tgworker.sandbox.control_acts import (
     SetTyping,
     UnpinAllMessages,
     UpdatePinnedMessage,
+    UpdateProfile,
     UpdateStatus,
+    UpdateUsername,
     obey_act_command,
 )
 from tgworker.sandbox.control_files import (
@@ -70,6 +72,11 @@ from tgworker.sandbox.control_rooms import (
     AddMember,
     CreateChannel,
     CreateGroup,
+    EditBanned,
+    EditPhoto,
+    EditTitle,
+    ExportChatInvite,
+    ImportChatInvite,
     ListRooms,
     MigrateGroup,
     RemoveMember,
@@ -152,6 +159,8 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             | ForwardMessages()
             | UpdateStatus()
             | SetTyping()
+            | UpdateProfile()
+            | UpdateUsername()
         ):
             return obey_act_command(sandbox.phone, command)
         case SendFiles() | SetPhoto() | ReadFile() | ExpireReferences() | ForgetParts():
@@ -197,6 +206,11 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
             | MigrateGroup()
             | AddMember()
             | RemoveMember()
+            | EditBanned()
+            | EditTitle()
+            | EditPhoto()
+            | ExportChatInvite()
+            | ImportChatInvite()
             | ToggleNoForwards()
             | ListRooms()
         ):

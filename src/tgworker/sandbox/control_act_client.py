@@ -8,7 +8,9 @@ from tgworker.sandbox.control_acts import (
     SetTyping,
     UnpinAllMessages,
     UpdatePinnedMessage,
+    UpdateProfile,
     UpdateStatus,
+    UpdateUsername,
 )
 from tgworker.sandbox.control_line import ControlLine
 from tgworker.sandbox.phone_acts import Action
@@ -68,3 +70,14 @@ class ActControl(ControlLine):
     async def set_typing(self, user_id: int, peer_id: int, action: Action = "typing") -> None:
         """Show those who are in a chat that a user types there, or does something else, or nothing more."""
         await self._ask(SetTyping(user=user_id, peer=peer_id, action=action), dict[str, int])
+
+    async def update_profile(
+        self, user_id: int, *, first_name: str | None = None, last_name: str | None = None
+    ) -> None:
+        """Give a user other names; ``None``: it stays."""
+        command = UpdateProfile(user=user_id, first_name=first_name, last_name=last_name)
+        await self._ask(command, dict[str, int])
+
+    async def update_username(self, user_id: int, username: str) -> None:
+        """Give a user another username, or, if it is empty, none."""
+        await self._ask(UpdateUsername(user=user_id, username=username), dict[str, int])

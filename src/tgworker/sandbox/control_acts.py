@@ -89,8 +89,30 @@ class SetTyping(Command, tag="set_typing"):
     action: Action = "typing"
 
 
+class UpdateProfile(Command, tag="update_profile"):
+    """Give ``user`` other names; ``null``: it stays. Result: ``{}``."""
+
+    user: int
+    first_name: str | None = None
+    last_name: str | None = None
+
+
+class UpdateUsername(Command, tag="update_username"):
+    """Give ``user`` another username, or, if it is empty, none. Result: ``{}``."""
+
+    user: int
+    username: str
+
+
 ActCommand = (
-    SendReaction | UpdatePinnedMessage | UnpinAllMessages | ForwardMessages | UpdateStatus | SetTyping
+    SendReaction
+    | UpdatePinnedMessage
+    | UnpinAllMessages
+    | ForwardMessages
+    | UpdateStatus
+    | SetTyping
+    | UpdateProfile
+    | UpdateUsername
 )
 
 
@@ -130,6 +152,12 @@ def obey_act_command(phone: "PhoneActs", command: ActCommand) -> Any:
             }
         case UpdateStatus():
             phone.update_status(command.user, offline=command.offline, seconds=command.seconds)
+            return {}
+        case UpdateProfile():
+            phone.update_profile(command.user, first_name=command.first_name, last_name=command.last_name)
+            return {}
+        case UpdateUsername():
+            phone.update_username(command.user, command.username)
             return {}
         case SetTyping():
             phone.set_typing(command.user, command.peer, command.action)

@@ -44,16 +44,7 @@ from tgworker.sandbox.control_messages import (
 )
 from tgworker.sandbox.control_phone import DeleteMessages, EditText, MarkRead, SendText
 from tgworker.sandbox.control_proxy_client import ProxyControl
-from tgworker.sandbox.control_rooms import (
-    AddMember,
-    CreateChannel,
-    CreateGroup,
-    ListRooms,
-    MigrateGroup,
-    RemoveMember,
-    RoomList,
-    ToggleNoForwards,
-)
+from tgworker.sandbox.control_room_client import RoomControl
 from tgworker.sandbox.control_things import AnyThing, SendOther
 from tgworker.sandbox.errors import ControlLost
 from tgworker.sandbox.faults import ActiveFault, Fault
@@ -63,7 +54,7 @@ from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
 
 
-class SandboxControl(ActControl, ProxyControl):
+class SandboxControl(RoomControl, ActControl, ProxyControl):
     """A sandbox in another process. `open_control` makes them.
 
     Every method raises `ControlRefused` if the sandbox says no, and `ControlLost` if it is gone. Calls of
@@ -189,50 +180,6 @@ class SandboxControl(ActControl, ProxyControl):
     async def logins(self, user_id: int) -> int:
         """How many keys are logged in as a user, half-finished logins included."""
         return (await self._ask(CountLogins(user=user_id), dict[str, int]))["logins"]
-
-    async def create_group(self, creator_id: int, member_ids: Sequence[int], title: str) -> SandboxRoom:
-        """Make a basic group."""
-        command = CreateGroup(creator=creator_id, members=tuple(member_ids), title=title)
-        return await self._ask(command, SandboxRoom)
-
-    async def create_channel(
-        self,
-        creator_id: int,
-        member_ids: Sequence[int],
-        title: str,
-        *,
-        broadcast: bool = False,
-        username: str = "",
-    ) -> SandboxRoom:
-        """Make a supergroup, or, if ``broadcast``, a channel."""
-        command = CreateChannel(
-            creator=creator_id,
-            members=tuple(member_ids),
-            title=title,
-            broadcast=broadcast,
-            username=username,
-        )
-        return await self._ask(command, SandboxRoom)
-
-    async def migrate_group(self, peer: int) -> SandboxRoom:
-        """Make a basic group a supergroup, which is returned."""
-        return await self._ask(MigrateGroup(peer=peer), SandboxRoom)
-
-    async def add_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
-        """Add a user to a group or channel, as its creator does or ``by`` somebody else."""
-        return await self._ask(AddMember(peer=peer, user=user_id, by=by), SandboxRoom)
-
-    async def remove_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
-        """Take a user out of a group or channel, as its creator does or ``by`` somebody else."""
-        return await self._ask(RemoveMember(peer=peer, user=user_id, by=by), SandboxRoom)
-
-    async def toggle_no_forwards(self, peer: int, *, enabled: bool) -> SandboxRoom:
-        """Let nobody forward from a group or channel, or everybody again."""
-        return await self._ask(ToggleNoForwards(peer=peer, enabled=enabled), SandboxRoom)
-
-    async def rooms(self) -> tuple[SandboxRoom, ...]:
-        """All groups and channels."""
-        return (await self._ask(ListRooms(), RoomList)).rooms
 
     async def limit(self, limits: Limits) -> None:
         """Hold accounts to other limits than before."""

@@ -66,8 +66,8 @@ class Letter:
             origin = [] if self.forward is None else self.forward.mentions()
             return [self.peer_id, self.author_id, *reacted, *origin]
         acted_on: list[int] = getattr(self.action, "users", None) or []
-        removed: int | None = getattr(self.action, "user_id", None)
-        return [self.peer_id, self.author_id, *acted_on, *([] if removed is None else [removed])]
+        others = [getattr(self.action, each, None) for each in ("user_id", "inviter_id")]
+        return [self.peer_id, self.author_id, *acted_on, *(each for each in others if each)]
 
 
 class History(NamedTuple):

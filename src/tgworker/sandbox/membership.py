@@ -37,9 +37,15 @@ def create_group(
 
 
 def add_to_group(
-    cloud: Cloud, actor: Account, group: Group, newcomer: Account, *, via: Line | None = None
+    cloud: Cloud,
+    actor: Account,
+    group: Group,
+    newcomer: Account,
+    *,
+    action: Any = None,
+    via: Line | None = None,
 ) -> Letter:
-    """Add a user to a basic group; returns the actor's copy of the message that says so.
+    """Add a user to a basic group; returns the actor's copy of the message that says so, in an ``action``.
 
     Raises:
         RequestRefused: He is in it already, or the group is full.
@@ -50,7 +56,8 @@ def add_to_group(
         raise RequestRefused(400, "USERS_TOO_MUCH")
     group.members[newcomer.id] = cloud.now()
     group.version += 1
-    return deliver(cloud, actor, group, "", action=types.MessageActionChatAddUser([newcomer.id]), via=via)
+    action = action or types.MessageActionChatAddUser([newcomer.id])
+    return deliver(cloud, actor, group, "", action=action, via=via)
 
 
 def remove_from_group(
@@ -91,26 +98,36 @@ def create_channel(
 
 
 def join_channel(
-    cloud: Cloud, actor: Account, channel: Channel, newcomers: Iterable[Account], *, via: Line | None = None
+    cloud: Cloud,
+    actor: Account,
+    channel: Channel,
+    newcomers: Iterable[Account],
+    *,
+    action: Any = None,
+    via: Line | None = None,
 ) -> Letter | None:
-    """Make users members of a channel; supergroups say so in a message.
+    """Make users members of a channel; supergroups say so in a message, in an ``action``.
 
     Returns:
         That message, if there is one.
     """
     came = [each for each in newcomers if cloud.channels.join(channel, each.id, cloud.now())]
     for account in came:
+        channel.banned.discard(account.id)
         tell_of_channel(cloud, account, channel, skip=via)
     if not came or not channel.megagroup:
         return None
-    action = types.MessageActionChatAddUser([each.id for each in came])
+    action = action or types.MessageActionChatAddUser([each.id for each in came])
     return publish(cloud, actor, channel, "", action=action, via=via)
 
 
 def leave_channel(
     cloud: Cloud, actor: Account, channel: Channel, member: Account, *, via: Line | None = None
-) -> None:
+) -> Letter | None:
     """Take a user out of a channel, himself or another; supergroups say so in a message.
+
+    Returns:
+        That message, if there is one.
 
     Raises:
         RequestRefused: He is not in it.
@@ -118,8 +135,28 @@ def leave_channel(
     if not cloud.channels.leave(channel, member.id):
         raise RequestRefused(400, "USER_NOT_PARTICIPANT")
     tell_of_channel(cloud, member, channel, skip=via)
-    if channel.megagroup:
-        publish(cloud, actor, channel, "", action=types.MessageActionChatDeleteUser(member.id), via=via)
+    if not channel.megagroup:
+        return None
+    return publish(cloud, actor, channel, "", action=types.MessageActionChatDeleteUser(member.id), via=via)
+
+
+def ban(
+    cloud: Cloud, actor: Account, channel: Channel, user: Account, *, via: Line | None = None
+) -> Letter | None:
+    """Take a user out of a channel if he is in it, and let him not in again by himself.
+
+    Returns:
+        The message that says that he was taken out, if there is one.
+    """
+    channel.banned.add(user.id)
+    if user.id not in channel.members:
+        return None
+    return leave_channel(cloud, actor, channel, user, via=via)
+
+
+def unban(channel: Channel, user: Account) -> None:
+    """Let a user into a channel again."""
+    channel.banned.discard(user.id)
 
 
 def migrate_group(

@@ -15,6 +15,7 @@ from tgworker.sandbox.errors import SandboxError
 from tgworker.sandbox.forwarding import check_may_forward, forward
 from tgworker.sandbox.pinning import announce_pin, is_announced, pinned_letters, set_pinned
 from tgworker.sandbox.presence import ONLINE_S, show_typing, update_status
+from tgworker.sandbox.profile import update_profile, update_username
 from tgworker.sandbox.reacting import check_may_react, check_reactions, react
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.values import SentText
@@ -176,3 +177,17 @@ class PhoneActs:
         with allowed():
             check_may_write(user, room)
         show_typing(self._cloud, user, room, _ACTIONS[action])
+
+    def update_profile(
+        self, user_id: int, *, first_name: str | None = None, last_name: str | None = None
+    ) -> None:
+        """Give a user other names; ``None``: it stays. Those who know him hear of it."""
+        with allowed():
+            update_profile(
+                self._cloud, self._cloud.directory.get(user_id), first_name=first_name, last_name=last_name
+            )
+
+    def update_username(self, user_id: int, username: str) -> None:
+        """Give a user another username, or, if it is empty, none. Those who know him hear of it."""
+        with allowed():
+            update_username(self._cloud, self._cloud.directory.get(user_id), username)

@@ -16,6 +16,7 @@ from tgworker.sandbox.contents import Content, HeldContent
 from tgworker.sandbox.errors import RequestRefused, SandboxError
 from tgworker.sandbox.files import StoredFile
 from tgworker.sandbox.media import DocumentMedia, Media, OtherMedia, PhotoMedia, family_of, photo_size
+from tgworker.sandbox.profile import set_profile_photo
 from tgworker.sandbox.room import Room
 from tgworker.sandbox.rooms import Rooms
 from tgworker.sandbox.values import SentText
@@ -89,7 +90,7 @@ class PhoneFiles:
         return self._cloud.rng.getrandbits(62)
 
     def set_photo(self, peer: int, data: bytes) -> int:
-        """Give a user, group or channel a photo; returns its id."""
+        """Give a user, group or channel a photo; returns its id. Members are told nothing."""
         return _set_photo(self._cloud, self._rooms.find(peer), data)
 
     def of(self, user_id: int, peer: int, message_id: int) -> StoredFile:
@@ -127,9 +128,12 @@ def _set_photo(cloud: Cloud, room: Room, data: bytes) -> int:
         photo_size(content)
     except RequestRefused as refusal:
         raise SandboxError(f"this is no photo: {refusal.message}") from None
-    room.photo = cloud.files.keep(content, cloud.behaviour.media_dc or cloud.dc_id)
-    cloud.directory.looks.forget(room.id)
-    return room.photo.id
+    photo = cloud.files.keep(content, cloud.behaviour.media_dc or cloud.dc_id)
+    if isinstance(room, Account):
+        set_profile_photo(cloud, room, photo)
+    else:
+        room.photo = photo
+    return photo.id
 
 
 def _file_of(user: Account, room: Room, message_id: int) -> StoredFile:

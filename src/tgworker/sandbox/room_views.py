@@ -115,7 +115,7 @@ def _photo(photo: StoredFile | None) -> Any:
 
 def sees(viewer: Account, channel: Channel) -> bool:
     """Whether an account may read a channel: as a member, or because it has a name."""
-    return viewer.id in channel.members or bool(channel.username)
+    return viewer.id in channel.members or (bool(channel.username) and viewer.id not in channel.banned)
 
 
 def input_channel(cloud: Cloud, viewer: Account, channel: Channel) -> Any:

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from tgworker.sandbox import membership
+from tgworker.sandbox import chat_actions, invites, membership
 from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.allowing import allowed
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.contents import HeldContent
 from tgworker.sandbox.errors import SandboxError, UnknownPeer
 from tgworker.sandbox.groups import Group
+from tgworker.sandbox.media import PhotoMedia, photo_size
 from tgworker.sandbox.peers import channel_peer, unmarked
 from tgworker.sandbox.room import Room
 from tgworker.sandbox.values import SandboxRoom
@@ -91,7 +93,7 @@ class Rooms:
     def add_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
         """Add a user to a group or channel, as its creator does or ``by`` another; by himself he joins."""
         room, account = self._room(peer), self._cloud.directory.get(user_id)
-        actor = self._cloud.directory.get(room.creator_id if by is None else by)
+        actor = self._actor(room, by)
         with allowed():
             if isinstance(room, Channel):
                 membership.join_channel(self._cloud, actor, room, [account])
@@ -102,12 +104,58 @@ class Rooms:
     def remove_member(self, peer: int, user_id: int, *, by: int | None = None) -> SandboxRoom:
         """Take a user out of one of them, as its creator does or ``by`` another; by himself he leaves."""
         room, account = self._room(peer), self._cloud.directory.get(user_id)
-        actor = self._cloud.directory.get(room.creator_id if by is None else by)
+        actor = self._actor(room, by)
         with allowed():
             if isinstance(room, Channel):
                 membership.leave_channel(self._cloud, actor, room, account)
             else:
                 membership.remove_from_group(self._cloud, actor, room, account)
+        return _shown(room)
+
+    def edit_banned(self, peer: int, user_id: int, *, banned: bool = True) -> SandboxRoom:
+        """Take a user out of a channel so that he does not come again by himself, or let him in again."""
+        room, user = self._room(peer), self._cloud.directory.get(user_id)
+        if not isinstance(room, Channel):
+            raise SandboxError(f"{peer} is no channel or supergroup")
+        if not banned:
+            membership.unban(room, user)
+        elif user.id == room.creator_id:
+            raise SandboxError("Telegram would refuse that: USER_ADMIN_INVALID")
+        else:
+            membership.ban(self._cloud, self._cloud.directory.get(room.creator_id), room, user)
+        return _shown(room)
+
+    def edit_title(self, peer: int, title: str, *, by: int | None = None) -> SandboxRoom:
+        """Give a group or channel another title, as its creator does or ``by`` another."""
+        room = self._room(peer)
+        with allowed():
+            chat_actions.edit_title(self._cloud, self._actor(room, by), room, title)
+        return _shown(room)
+
+    def edit_photo(self, peer: int, data: bytes | None, *, by: int | None = None) -> SandboxRoom:
+        """Give a group or channel another photo, or none, as its creator does or ``by`` another."""
+        room, cloud = self._room(peer), self._cloud
+        actor, photo = self._actor(room, by), None
+        with allowed():
+            if data is not None:
+                content = HeldContent(data)
+                size = photo_size(content)
+                file = cloud.files.keep(content, cloud.behaviour.media_dc or actor.dc_id)
+                photo = PhotoMedia(cloud.files, file, cloud.now(), size)
+            chat_actions.edit_photo(cloud, actor, room, photo)
+        return _shown(room)
+
+    def export_chat_invite(self, peer: int, *, by: int | None = None) -> str:
+        """Make a link by which anybody joins a group or channel, as its creator does or ``by`` another."""
+        room = self._room(peer)
+        with allowed():
+            return invites.export_invite(self._cloud, self._actor(room, by), room).link
+
+    def import_chat_invite(self, user_id: int, link: str) -> SandboxRoom:
+        """Let a user join by a link; returns where it leads."""
+        user = self._cloud.directory.get(user_id)
+        with allowed():
+            room, _ = invites.import_invite(self._cloud, user, link)
         return _shown(room)
 
     def set_slowmode(self, peer: int, seconds: int) -> SandboxRoom:
@@ -131,6 +179,9 @@ class Rooms:
         if room is None or isinstance(room, Account):
             raise UnknownPeer(peer)
         return room
+
+    def _actor(self, room: Group | Channel, by: int | None) -> Account:
+        return self._cloud.directory.get(room.creator_id if by is None else by)
 
     def _users(self, user_ids: Iterable[int]) -> list[Account]:
         return [self._cloud.directory.get(each) for each in user_ids]

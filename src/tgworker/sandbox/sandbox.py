@@ -94,7 +94,8 @@ class Sandbox:
     def users(self) -> tuple[SandboxUser, ...]:
         """All users, in the order in which they were added."""
         code = self.behaviour.login_code
-        return tuple(replace(user, login_code=code) for user in self._users.values())
+        names = {each.id: each.username for each in self._cloud.directory}
+        return tuple(replace(user, login_code=code, username=names[user.id]) for user in self._users.values())
 
     def behave(self, **switches: Any) -> None:
         """Turn switches of `Behaviour`, by name: ``behave(repeats="error")``."""

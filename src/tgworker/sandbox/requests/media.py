@@ -113,17 +113,17 @@ def _media(call: Call, asked: Any) -> Media:
     shelf, now = call.cloud.files, call.cloud.now()
     match asked:
         case types.InputMediaUploadedPhoto():
-            file = _uploaded(call, asked.file)
+            file = uploaded_file(call, asked.file)
             return PhotoMedia(shelf, file, now, photo_size(file.content))
         case types.InputMediaUploadedDocument():
-            file, attributes = _uploaded(call, asked.file), tuple(asked.attributes)
+            file, attributes = uploaded_file(call, asked.file), tuple(asked.attributes)
             media = DocumentMedia(shelf, file, now, asked.mime_type, attributes)
             return call.cloud.documents.setdefault(file.id, media)
         case types.InputMediaPhoto():
-            file = _known(call, asked.id)
+            file = known_file(call, asked.id)
             return PhotoMedia(shelf, file, now, photo_size(file.content))
         case types.InputMediaDocument():
-            file = _known(call, asked.id)
+            file = known_file(call, asked.id)
             return call.cloud.documents[file.id]
         case types.InputMediaContact():
             contact = types.MessageMediaContact(
@@ -153,13 +153,15 @@ def _media(call: Call, asked: Any) -> Media:
             raise RequestRefused(400, "MEDIA_EMPTY")
 
 
-def _known(call: Call, named: Any) -> StoredFile:
+def known_file(call: Call, named: Any) -> StoredFile:
+    """The file that an ``inputPhoto`` or ``inputDocument`` names. Raises RequestRefused if there is none."""
     if isinstance(named, types.InputPhotoEmpty | types.InputDocumentEmpty):
         raise RequestRefused(400, "MEDIA_EMPTY")
     return call.cloud.files.find(named.id, named.access_hash, named.file_reference, "MEDIA_EMPTY")
 
 
-def _uploaded(call: Call, asked: Any) -> StoredFile:
+def uploaded_file(call: Call, asked: Any) -> StoredFile:
+    """The file whose parts came in as an ``inputFile``. Raises RequestRefused if they are not all there."""
     dc_id = call.cloud.behaviour.media_dc or call.me.dc_id
     match asked:
         case types.InputFile():
