@@ -44,12 +44,10 @@ async def test_members_read_of_title_and_photo(sandbox: Sandbox, kind: str) -> N
             types.ChatPhoto,
             types.ChatPhotoEmpty,
         ]
-    for refused in (
-        lambda: sandbox.rooms.edit_title(peer, "New"),
-        lambda: sandbox.rooms.edit_photo(peer, None),
-    ):
-        with pytest.raises(SandboxError, match="CHAT_NOT_MODIFIED"):
-            refused()
+    with pytest.raises(SandboxError, match="CHAT_NOT_MODIFIED"):
+        sandbox.rooms.edit_title(peer, "New")
+    with pytest.raises(SandboxError, match="CHAT_NOT_MODIFIED"):
+        sandbox.rooms.edit_photo(peer, None)
     with pytest.raises(SandboxError, match="CHAT_TITLE_EMPTY"):
         sandbox.rooms.edit_title(peer, " ")
     with pytest.raises(SandboxError, match="IMAGE_PROCESS_FAILED"):
@@ -73,12 +71,10 @@ async def test_members_change_groups_and_creators_channels(
         assert sandbox.rooms.edit_title(peer, "By a member", by=bob).title == "By a member"
         assert sandbox.rooms.export_chat_invite(peer, by=bob)
     else:
-        for act in (
-            sandbox.rooms.export_chat_invite,
-            lambda at, by: sandbox.rooms.edit_title(at, "x", by=by),
-        ):
-            with pytest.raises(SandboxError, match=member):
-                act(peer, by=bob)
+        with pytest.raises(SandboxError, match=member):
+            sandbox.rooms.edit_title(peer, "By a member", by=bob)
+        with pytest.raises(SandboxError, match=member):
+            sandbox.rooms.export_chat_invite(peer, by=bob)
     with pytest.raises(SandboxError, match=stranger):
         sandbox.rooms.edit_title(peer, "By a stranger", by=carol)
     with pytest.raises(SandboxError, match="PEER_ID_INVALID"):
@@ -99,9 +95,9 @@ async def test_whoever_has_the_link_joins_once(sandbox: Sandbox, kind: str) -> N
             await client.ask(functions.PingRequest(2))
             assert actions(client) == []
         else:
-            for each in (client, newcomer):
-                await each.until(lambda each=each: len(actions(each)) == 1)  # type: ignore[misc]
-                assert actions(each) == [types.MessageActionChatJoinedByLink(alice.id)]
+            await client.until(lambda: bool(actions(client)))
+            await newcomer.until(lambda: bool(actions(newcomer)))
+            assert actions(client) == actions(newcomer) == [types.MessageActionChatJoinedByLink(alice.id)]
     with pytest.raises(SandboxError, match="USER_ALREADY_PARTICIPANT"):
         sandbox.rooms.import_chat_invite(carol.id, link)
     with pytest.raises(SandboxError, match="INVITE_HASH_INVALID"):
