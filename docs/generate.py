@@ -69,8 +69,8 @@ signal, it ends as it is. Nothing is lost or sent twice by that: what was in fli
 start.
 
 The answer is no when the demo found a loss or a fault that was not cured, when a message was refused,
-when Telegram refused a session or was not there, when no worker answers, and when nobody reads what is
-printed.
+when a history could not be read, when Telegram refused a session or was not there, when no worker answers,
+and when nobody reads what is printed.
 """.strip()
 
 RESULTS: Mapping[str, tuple[str, str]] = {
@@ -107,6 +107,9 @@ RESULTS: Mapping[str, tuple[str, str]] = {
         "array of",
         "message_id done before state telegram_id error",
     ),
+    "history": ("object", "job_id account_id status synced error"),
+    "history --no-wait": ("object", "job_id account_id"),
+    "history list": ("array of", "job_id account_id to status limit synced seen total"),
     "status": (
         "object",
         """
@@ -203,7 +206,7 @@ def commands_page() -> str:
     ]
     for name, command in COMMANDS.items():
         lines += ["", f"## {name}", "", command.summary, ""]
-        for words in ([name], [name, "list"]) if name in {"accounts", "outbox"} else ([name],):
+        for words in ([name], [name, "list"]) if name in {"accounts", "outbox", "history"} else ([name],):
             lines += ["```text", _help(words), "```", ""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -32,6 +32,9 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "outbox retry, outbox cancel: messages": (
         *("message_id", "done", "before", "state", "telegram_id", "error"),
     ),
+    "history": ("job_id", "account_id", "status", "synced", "error"),
+    "history --no-wait": ("job_id", "account_id"),
+    "history list": ("job_id", "account_id", "to", "status", "limit", "synced", "seen", "total"),
     "status": (
         *("answers", "worker_id", "status", "version", "pid", "incarnation", "heartbeats"),
         *("store_away", "loops", "lag", "accounts", "queues", "unsure", "tree", "last_freeze"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, cast
 
-from tgworker.messaging.books import AccountBook, OutboxBook
+from tgworker.messaging.books import AccountBook, HistoryBook, OutboxBook
 from tgworker.messaging.changes import Change
 from tgworker.messaging.media_ports import MediaStore, OutgoingMediaStore
 from tgworker.messaging.models import (
@@ -53,6 +53,7 @@ class WholeStore(
     Sweeper,
     AccountBook,
     OutboxBook,
+    HistoryBook,
     Protocol,
 ):
     """Everything that a store can do."""

@@ -139,8 +139,8 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         assert await again(lambda: store.retry([strange])) == {strange: OutboxState.WAITING}
         assert await again(lambda: store.cancel([strange])) == {strange: CancelAnswer.CANCELLED}
 
-        columns = f"(owner_id, integration_account_id, telegram_id) values ('{OWNER}', '{account}', '500')"
-        await database.sql(f"insert into sync_history_jobs {columns}")
+        asked_for = await again(lambda: store.request_history(account, "500", limit=100))
+        assert [row.job_id for row in await again(store.histories)] == [asked_for]
         await database.sql(
             "insert into message_jobs (owner_id, integration_account_id, action, payload)"
             f" select '{OWNER}', '{account}', 'mark_read', jsonb_build_object('conversation_id', id)"

@@ -38,12 +38,14 @@ OF_COMMANDS = {
     "tgworker_finish_adoption",
     "tgworker_heartbeats",  # also by a worker before it runs
     "tgworker_held",
+    "tgworker_histories",
     "tgworker_list_accounts",
     "tgworker_list_outbox",
     "tgworker_outcomes",
     "tgworker_release_account",
     "tgworker_remove_account",
     "tgworker_replace_session",
+    "tgworker_request_history",
     "tgworker_retry",
     "tgworker_schema",  # also by a worker before it runs
     "tgworker_stored_session",

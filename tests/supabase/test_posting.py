@@ -44,7 +44,7 @@ async def send(world: StorageWorld, folder: DataFolder, *, to: str = "5") -> lis
     with open_store(folder, as_worker=False) as store, closing(HeartbeatFile(folder.heartbeats)) as hearts:
         await store.add_account("alice", OWNER, "", user_id=1)
         (record,) = await store.list_accounts()
-        books = Books(store, store, hearts)
+        books = Books(store, store, store, hearts)
         return [*await post(letter, record.account, books, world.storage, BUCKET, Progress(quiet=True))]
 
 

@@ -20,7 +20,7 @@ from tgworker.messaging.changes import (
     ReadByThem,
     ReadByUs,
 )
-from tgworker.messaging.errors import AccountGone
+from tgworker.messaging.errors import AccountGone, RecipientUnknown
 from tgworker.messaging.incoming_files import (
     Fetched,
     FetchLater,
@@ -66,7 +66,14 @@ from tgworker.messaging.outcomes import (
 )
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
 from tgworker.messaging.presence import Presence
-from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
+from tgworker.messaging.records import (
+    AccountRecord,
+    CancelAnswer,
+    HistoryRecord,
+    OutboxRecord,
+    OutboxState,
+    Replacement,
+)
 from tgworker.messaging.store_ports import JobTurn, Turn
 from tgworker.messaging.update_batches import UpdateBatch
 
@@ -626,6 +633,30 @@ class RpcStore:
         names = None if states is None else [state.value for state in states]
         rows = self.rpc("tgworker_list_outbox", p_states=names, p_limit=limit)
         return [_outbox_record(row) for row in rows]
+
+    async def request_history(self, account_id: AccountId, to: str, *, limit: int) -> JobId:
+        try:
+            asked = self.rpc(
+                "tgworker_request_history",
+                p_account=account_id,
+                p_job=self._new_id(),
+                p_to=storable(to),
+                p_limit=limit,
+            )
+        except RpcError as error:
+            if error.case == "account_gone":
+                raise AccountGone(str(error)) from error
+            if error.case == "recipient_unknown":
+                raise RecipientUnknown(str(error)) from error
+            raise
+        return JobId(asked["job_id"])
+
+    async def histories(
+        self, job_ids: Collection[JobId] | None = None, *, limit: int = 100
+    ) -> Sequence[HistoryRecord]:
+        ids = None if job_ids is None else list(job_ids)
+        rows = self.rpc("tgworker_histories", p_ids=ids, p_limit=limit)
+        return [HistoryRecord(account_id=row.pop("account"), **row) for row in rows]
 
     async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:
         rows = self.rpc("tgworker_cancel", p_ids=list(message_ids))

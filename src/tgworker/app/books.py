@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from tgworker.embedded import DataFolder, HeartbeatFile, migrate, open_files, open_store
-from tgworker.messaging.books import AccountBook, AdoptionBook, HeartbeatReader, OutboxBook
+from tgworker.messaging.books import AccountBook, AdoptionBook, HeartbeatReader, HistoryBook, OutboxBook
 from tgworker.messaging.errors import StoreFault
 from tgworker.messaging.file_store import FileStore
 from tgworker.operations.stack_files import StackFiles
@@ -19,12 +19,14 @@ class Books:
     Attributes:
         accounts: Added, found, listed.
         outbox: Filled as the application fills it, listed.
+        histories: Requested as the application does, watched.
         heartbeats: Read.
         adoption: Of accounts; ``None`` where no other worker can have had any.
     """
 
     accounts: AccountBook
     outbox: OutboxBook
+    histories: HistoryBook
     heartbeats: HeartbeatReader
     adoption: AdoptionBook | None = None
 
@@ -44,14 +46,18 @@ async def open_books(settings: Settings) -> AsyncGenerator[Books]:
 
         async with open_supabase_books(settings) as (project, project_heartbeats):
             yield Books(
-                accounts=project, outbox=project, heartbeats=project_heartbeats, adoption=project.adoption
+                accounts=project,
+                outbox=project,
+                histories=project,
+                heartbeats=project_heartbeats,
+                adoption=project.adoption,
             )
         return
     folder = DataFolder(settings.data_dir)
     with open_store(folder, as_worker=False) as store:
         heartbeats = HeartbeatFile(folder.heartbeats)
         try:
-            yield Books(accounts=store, outbox=store, heartbeats=heartbeats)
+            yield Books(accounts=store, outbox=store, histories=store, heartbeats=heartbeats)
         finally:
             heartbeats.close()
 

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         ),
         "send": Command("tgworker.cli.send:send", "Put messages into the outbox."),
         "outbox": Command("tgworker.cli.outbox:outbox", "The outbox: list, retry, cancel."),
+        "history": Command("tgworker.cli.history:history", "What chats held before: ask for it, watch it."),
         "status": Command("tgworker.cli.status:status", "What a running worker is doing."),
         "stacks": Command("tgworker.cli.stacks:stacks", "What every task of a running worker is doing."),
         "migrate": Command("tgworker.cli.migrate:migrate", "Create or update the store's schema."),

@@ -80,6 +80,13 @@ def exit_code_of(command: Callable[[], object]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it is Ctrl-C and nothing else, inside a nursery or not."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(KeyboardInterrupt)[1] is None
+    return isinstance(error, KeyboardInterrupt)
+
+
 def _interrupted(what_stays: str = "") -> int:
     complain(f"interrupted: {what_stays or 'what was done stays done'}")
     return EXIT_INTERRUPTED

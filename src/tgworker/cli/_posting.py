@@ -9,7 +9,7 @@ import trio
 
 from tgworker.app.books import Books
 from tgworker.cli._attachments import LocalFile, unreadable
-from tgworker.cli._errors import Failed, Usage
+from tgworker.cli._errors import Failed, Usage, is_interrupt
 from tgworker.cli._output import complain
 from tgworker.cli._progress import Progress
 from tgworker.cli._sizes import done_of
@@ -88,7 +88,7 @@ async def post(
             )
             raise
         await posting.remove_files()
-        if _is_interrupt(error):
+        if is_interrupt(error):
             raise KeyboardInterrupt("nothing was enqueued") from None
         raise
     progress.clear()
@@ -210,10 +210,3 @@ class _Posting:
             f"stored files could not be removed from the bucket {self._bucket} ({why}): "
             f"remove {', '.join(row.path for row in self.rows)}"
         )
-
-
-def _is_interrupt(error: BaseException) -> bool:
-    """Whether it is Ctrl-C and nothing else."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(KeyboardInterrupt)[1] is None
-    return isinstance(error, KeyboardInterrupt)

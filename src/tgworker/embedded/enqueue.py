@@ -139,17 +139,32 @@ def recipient(to: str) -> str:
     )
 
 
+def known_conversation(connection: sqlite3.Connection, owner_id: str, to: str) -> str | None:
+    """The conversation whose uuid ``to`` is; ``None``: it is no uuid.
+
+    Raises:
+        RecipientUnknown: The owner has no such conversation.
+    """
+    conversation_id = _uuid(to)
+    if conversation_id is None:
+        return None
+    found = connection.execute(
+        "select 1 from conversations where id = ? and owner_id = ?", (conversation_id, owner_id)
+    ).fetchone()
+    if found is None:
+        raise RecipientUnknown(f"the account's owner has no conversation {to}")
+    return conversation_id
+
+
 def _conversation(
     connection: sqlite3.Connection, account_id: AccountId, owner_id: str, workspace_id: str | None, to: str
 ) -> tuple[str, str | None]:
     """The conversation with ``to``, made if there is none, and its identity."""
-    if (conversation_id := _uuid(to)) is not None:
+    if (conversation_id := known_conversation(connection, owner_id, to)) is not None:
         row: tuple[str, str | None] | None = connection.execute(
-            "select id, primary_identity_id from conversations where id = ? and owner_id = ?",
-            (conversation_id, owner_id),
+            "select id, primary_identity_id from conversations where id = ?", (conversation_id,)
         ).fetchone()
-        if row is None:
-            raise RecipientUnknown(f"the account's owner has no conversation {to}")
+        assert row is not None
         return row
     value = recipient(to)
     chat_id = chat_of(connection, account_id, value)

@@ -17,6 +17,7 @@ from tgworker.embedded import (
     deciding,
     fetching,
     forgetting,
+    histories,
     inbound,
     jobs,
     keys,
@@ -65,7 +66,14 @@ from tgworker.messaging.models import (
 from tgworker.messaging.outcomes import Deferred, Refused, Sent, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.presence import Presence
-from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
+from tgworker.messaging.records import (
+    AccountRecord,
+    CancelAnswer,
+    HistoryRecord,
+    OutboxRecord,
+    OutboxState,
+    Replacement,
+)
 from tgworker.messaging.store_ports import JobTurn, Turn
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.messaging.values import utc_now
@@ -648,6 +656,20 @@ class EmbeddedStore:
     ) -> Sequence[OutboxRecord]:
         """See `tgworker.messaging.books.OutboxBook`."""
         return await self._database.read(lambda connection: listing.list_outbox(connection, states, limit))
+
+    async def request_history(self, account_id: AccountId, to: str, *, limit: int) -> JobId:
+        """See `tgworker.messaging.books.HistoryBook`."""
+        return await self._database.write(
+            lambda connection: histories.request_history(connection, account_id, to, limit)
+        )
+
+    async def histories(
+        self, job_ids: Collection[JobId] | None = None, *, limit: int = 100
+    ) -> Sequence[HistoryRecord]:
+        """See `tgworker.messaging.books.HistoryBook`."""
+        return await self._database.read(
+            lambda connection: histories.list_histories(connection, job_ids, limit)
+        )
 
     async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:
         """See `tgworker.messaging.books.OutboxBook`."""

@@ -31,6 +31,11 @@ def from_iso(text: str | None) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
+def whole(value: object, otherwise: int) -> int:
+    """What a column of whole numbers holds: SQLite lets an application write anything there."""
+    return value if isinstance(value, int) else otherwise
+
+
 def seconds(moment: datetime) -> float:
     """A time as our own columns hold it: seconds since 1970."""
     return (moment - _EPOCH).total_seconds()

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from tgworker.messaging.media import FileKind, OutgoingFile
-from tgworker.messaging.models import AccountId, MessageId
+from tgworker.messaging.models import AccountId, JobId, MessageId
 from tgworker.messaging.records import (
     AccountRecord,
     CancelAnswer,
     HeartbeatRecord,
+    HistoryRecord,
     OutboxRecord,
     OutboxState,
     Replacement,
@@ -225,6 +226,30 @@ class OutboxBook(Protocol):
             What each is now: ``waiting``, or what it is instead. One whose message was deleted stays what it
             was; rows that the outbox does not know are missing.
         """
+        ...
+
+
+class HistoryBook(Protocol):
+    """History jobs as the commands handle them."""
+
+    async def request_history(self, account_id: AccountId, to: str, *, limit: int) -> JobId:
+        """Do what the application does when somebody wants to see what a chat held before.
+
+        Args:
+            account_id: Who reads.
+            to: As in `OutboxBook.enqueue`.
+            limit: So many messages at most.
+
+        Raises:
+            RecipientUnknown: ``to`` is malformed, or no conversation of the account's owner.
+            AccountGone: There is no such account.
+        """
+        ...
+
+    async def histories(
+        self, job_ids: Collection[JobId] | None = None, *, limit: int = 100
+    ) -> Sequence[HistoryRecord]:
+        """These jobs, as far as there are any; without ids those that have not ended. The oldest first."""
         ...
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from tgworker.messaging.models import Account, AccountId, AccountState, ConversationId, MessageId
+from tgworker.messaging.models import Account, AccountId, AccountState, ConversationId, JobId, MessageId
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,38 @@ class Replacement(StrEnum):
     """Another one stands there now, or the account is gone: nothing was done."""
     NOT_OURS = "not_ours"
     """The application's old worker has the account: nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRecord:
+    """A history job as ``history`` shows it.
+
+    Attributes:
+        job_id: Its row.
+        account_id: Who reads; ``None``: the application did not say.
+        to: Which chat, as the row says, or as its conversation does; ``None``: neither does.
+        status: ``pending``, ``processing``, ``completed`` or ``failed``, or what somebody wrote there.
+        limit_messages: So many messages are asked for.
+        synced: So many were new.
+        seen: So many were read; 0 once it has ended.
+        total: So many the chat has, as far as Telegram said; ``None`` once it has ended.
+        error: Why it failed, with the remedy.
+    """
+
+    job_id: JobId
+    account_id: AccountId | None
+    to: str | None = field(repr=False)
+    status: str
+    limit_messages: int
+    synced: int
+    seen: int
+    total: int | None
+    error: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the worker will do no more about it."""
+        return self.status in ("completed", "failed")
 
 
 class OutboxState(StrEnum):

@@ -27,12 +27,20 @@ from tgworker.messaging.models import (
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
 from tgworker.messaging.presence import Presence
-from tgworker.messaging.records import AccountRecord, CancelAnswer, OutboxRecord, OutboxState, Replacement
+from tgworker.messaging.records import (
+    AccountRecord,
+    CancelAnswer,
+    HistoryRecord,
+    OutboxRecord,
+    OutboxState,
+    Replacement,
+)
 from tgworker.messaging.store_ports import JobTurn, Turn
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.supabase.accounts import Accounts
 from tgworker.supabase.adoption import Adoption
 from tgworker.supabase.books import Outbox
+from tgworker.supabase.histories import Histories
 from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
@@ -86,6 +94,7 @@ class SupabaseStore:
         self._waits = AccountWaits(rest, leases)
         self._jobs = Jobs(rest, leases)
         self._outbox = Outbox(rest)
+        self._histories = Histories(rest)
         self.adoption = Adoption(rest)
         """Moves accounts between an application's old worker and this one: `AdoptionBook`."""
 
@@ -377,6 +386,16 @@ class SupabaseStore:
     ) -> Sequence[OutboxRecord]:
         """See `tgworker.messaging.books.OutboxBook`."""
         return await self._outbox.list_outbox(states, limit=limit)
+
+    async def request_history(self, account_id: AccountId, to: str, *, limit: int) -> JobId:
+        """See `tgworker.messaging.books.HistoryBook`."""
+        return await self._histories.request(account_id, to, limit)
+
+    async def histories(
+        self, job_ids: Collection[JobId] | None = None, *, limit: int = 100
+    ) -> Sequence[HistoryRecord]:
+        """See `tgworker.messaging.books.HistoryBook`."""
+        return await self._histories.list(job_ids, limit)
 
     async def cancel(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, CancelAnswer]:
         """See `tgworker.messaging.books.OutboxBook`."""

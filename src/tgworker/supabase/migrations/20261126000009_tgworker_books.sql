@@ -577,6 +577,70 @@ begin
     return public.tgworker_states(p_ids);
 end $$;
 
+-- HistoryBook.request_history: what the application does when somebody wants to see what a chat held before
+--
+-- p_job  the row's id: a call without an answer may be repeated
+-- p_to   as in tgworker_enqueue
+create or replace function public.tgworker_request_history(p_account uuid, p_job uuid, p_to text, p_limit integer)
+    returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_owned record := public.tgworker_owner(p_account);
+    v_to text := btrim(p_to);
+    v_conversation uuid;
+begin
+    if v_to ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        select c.id into v_conversation from public.conversations c
+        where c.id = v_to::uuid and c.owner_id = v_owned.owner;
+        if v_conversation is null then
+            perform public.tgworker_fail(422, 'recipient_unknown',
+                format('the account''s owner has no conversation %s', v_to));
+        end if;
+        v_to := null;
+    else
+        v_to := public.tgworker_recipient(v_to);
+        if v_to is null then
+            perform public.tgworker_fail(422, 'recipient_unknown', format('%L is no recipient: give a Telegram id, '
+                '@username, + and a phone number, or a conversation''s uuid', left(p_to, 64)));
+        end if;
+    end if;
+    insert into public.sync_history_jobs (id, owner_id, workspace_id, conversation_id, integration_account_id,
+        telegram_id, is_group, status, limit_messages, messages_synced)
+    select p_job, v_owned.owner, v_owned.workspace, v_conversation, p_account, r.telegram_id, coalesce(v_to like '-%', false),
+        'pending', p_limit, 0
+    -- (Whatever type the application's column has.)
+    from jsonb_populate_record(null::public.sync_history_jobs, jsonb_build_object('telegram_id', v_to)) r
+    on conflict (id) do nothing;
+    return jsonb_build_object('job_id', p_job);
+end $$;
+
+-- HistoryBook.histories
+--
+-- p_ids   which; null: those that have not ended
+-- answer  [{"job_id", "account", "to", "status", "limit_messages", "synced", "seen", "total", "error"}], the oldest
+--         first; seen and total are known until it ends
+create or replace function public.tgworker_histories(p_ids uuid[] default null, p_limit integer default 100)
+    returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('job_id', h.id, 'account', h.account, 'to', h.recipient,
+        'status', coalesce(h.status, ''), 'limit_messages', coalesce(h.limit_messages, 0),
+        'synced', coalesce(h.messages_synced, 0), 'seen', coalesce(h.seen, 0), 'total', h.total,
+        'error', h.error_message) order by h.created_at, h.id), '[]')
+    from (
+        select j.id, j.integration_account_id as account, j.status, j.limit_messages, j.messages_synced, j.error_message,
+            j.created_at, k.seen, k.total, coalesce(nullif(j.telegram_id::text, ''), i.value) as recipient
+        from public.sync_history_jobs j
+        left join public.tgworker_job_claims k on k.job_id = j.id
+        left join public.conversations v on v.id = j.conversation_id
+        left join public.contact_identities i on i.id = v.primary_identity_id and i.type = 'telegram_user'
+        where case when p_ids is null then j.status in ('pending', 'processing') else j.id = any (p_ids) end
+        order by j.created_at, j.id limit p_limit
+    ) h
+$$;
+
 -- OutgoingMediaStore.record_progress
 --
 -- p_claim  of the attempt; nothing is written if it is not the newest
