@@ -33,6 +33,7 @@ STORES = (
     media_ports.MediaStore,
     books.AccountBook,
     books.OutboxBook,
+    books.HistoryBook,
     books.HeartbeatReader,
 )
 

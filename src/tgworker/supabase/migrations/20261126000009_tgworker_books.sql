@@ -579,8 +579,10 @@ end $$;
 
 -- HistoryBook.request_history: what the application does when somebody wants to see what a chat held before
 --
--- p_job  the row's id: a call without an answer may be repeated
--- p_to   as in tgworker_enqueue
+-- p_job   the row's id: a call without an answer may be repeated
+-- p_to    as in tgworker_enqueue
+-- p_limit so many messages at most
+-- answer  {"job_id"}
 create or replace function public.tgworker_request_history(p_account uuid, p_job uuid, p_to text, p_limit integer)
     returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
