@@ -78,7 +78,7 @@ RESULTS: Mapping[str, tuple[str, str]] = {
         "object",
         """
         ok sent received lost duplicated out_of_order unexpected files_sent files_received
-        files_wrong five_messages_s send_p50_ms send_p99_ms
+        files_wrong edits reactions histories presences five_messages_s send_p50_ms send_p99_ms
         hangs_injected hangs_recovered crashes_injected crashes_recovered outages_injected
         outages_recovered heartbeats heartbeat_max_gap_s seconds
         """,

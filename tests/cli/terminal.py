@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ os.setsid()
 terminal = os.open(sys.argv[1], os.O_RDWR)  # the first that a session opens is its own: Ctrl-C works
 for fd in (0, 1, 2):
     os.dup2(terminal, fd)
-os.execv(sys.executable, [sys.executable, "-m", "tgworker", *sys.argv[2:]])
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 PATIENCE_S = 30.0
@@ -38,13 +38,11 @@ class Terminal:
 
     async def wait_for(self, text: str) -> str:
         """Read until a text is shown, beyond the last that was waited for; returns what came before it."""
-        with trio.fail_after(PATIENCE_S):
+        with trio.move_on_after(PATIENCE_S), suppress(OSError):  # (nobody has it open any more)
             while text not in self.shown[self._seen :]:
                 await trio.lowlevel.wait_readable(self.fd)
-                try:
-                    self.shown += os.read(self.fd, 65536).decode()
-                except OSError:  # nobody has it open any more
-                    raise AssertionError(f"{text!r} was not shown, but: {self.shown}") from None
+                self.shown += os.read(self.fd, 65536).decode()
+        assert text in self.shown[self._seen :], f"{text!r} was not shown, but: {self.shown}"
         before, _, _ = self.shown[self._seen :].partition(text)
         self._seen += len(before) + len(text)
         return before
@@ -76,12 +74,20 @@ class Terminal:
 
 
 @asynccontextmanager
-async def in_terminal(*argv: str) -> AsyncGenerator[Terminal]:
-    """Run a command of the program at a terminal, in the environment of the test."""
+async def in_terminal(
+    *argv: str,
+    program: Sequence[str] = (sys.executable, "-m", "tgworker"),
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> AsyncGenerator[Terminal]:
+    """Run a command of the program at a terminal; where nothing is said, in the environment of the test."""
     ours, theirs = os.openpty()
     os.set_blocking(ours, False)
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-c", LAUNCH, os.ttyname(theirs), *argv], stdin=subprocess.DEVNULL
+        [sys.executable, "-c", LAUNCH, os.ttyname(theirs), *program, *argv],
+        stdin=subprocess.DEVNULL,
+        env=env,
+        cwd=cwd,
     )
     try:
         yield Terminal(ours, process)

@@ -29,7 +29,16 @@ LIBRARIES = {
     "supabase": {"httpx", "msgspec", "trio"},
     "supervision": {"pytest", "trio"},  # pytest: for its plugin, see the contract of that name
     # outcome and sniffio: what trio itself is built on and hands out (`reschedule`, `current_async_library`)
-    "telegram": {"outcome", "rsa", "sniffio", "stackscope", "telethon", "trio", "trio_asyncio"},
+    "telegram": {
+        "outcome",
+        "python_socks",
+        "rsa",
+        "sniffio",
+        "stackscope",
+        "telethon",
+        "trio",
+        "trio_asyncio",
+    },
     "foreign_sessions": {"cryptography"},
     "transcoding": {"av", "trio"},
     "vault": {"cryptography"},

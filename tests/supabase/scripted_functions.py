@@ -49,6 +49,7 @@ from tgworker.messaging.outcomes import (
     Unsure,
 )
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import Gap, UpdateBatch
 
 Json = dict[str, Any]
@@ -360,6 +361,14 @@ class ScriptedFunctions:
         for item in p_items:
             await self._store.finish_history(item["job_id"], error=item["error"])
         return {"finished": [item["job_id"] for item in p_items], "stale": []}
+
+    async def tgworker_presence(self, *, p_accounts: list[Json]) -> object:
+        assert all(told["fence"] == FENCE for told in p_accounts)
+        # What "online" is good for is the board's own: it stays in the worker.
+        await self._store.record_presence(
+            {told["account"]: msgspec.convert(told["items"], list[Presence]) for told in p_accounts}
+        )
+        return {"written": sum(len(told["items"]) for told in p_accounts), "lost": []}
 
     async def tgworker_settle_jobs(self, *, p_items: list[Json]) -> object:
         assert all(item.pop("fence") == FENCE for item in p_items)

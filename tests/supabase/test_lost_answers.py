@@ -33,6 +33,7 @@ from tgworker.messaging.models import (
 )
 from tgworker.messaging.outcomes import Refused, Sent, Settled, Unresolved
 from tgworker.messaging.pacing import Scope, ScopeKind, StoredWait
+from tgworker.messaging.presence import Presence
 from tgworker.messaging.records import CancelAnswer, OutboxState
 from tgworker.supabase import (
     Holder,
@@ -158,6 +159,8 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         assert row is not None
         assert (row.status, row.seq) == ("online", 1)
 
+        await again(lambda: store.record_presence({account: [Presence(500, is_online=True)]}))
+
         record = await again(lambda: store.find_account("me"))
         assert record is not None
         assert len(await again(store.list_accounts)) == 1
@@ -176,14 +179,21 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         assert await again(lambda: store.position(account)) is None
         await again(lambda: leases.release([account]))
         assert await again(lambda: leases.acquire([account])) == {}
+        await again(lambda: leases.release([account]))
+        assert await again(lambda: store.held_s(account)) == 0
+        await again(lambda: store.switch_account(account, active=False))
+        await again(lambda: store.replace_session(account, "token", "other"))
+        assert await database.sql("select messages_synced from sync_history_jobs") == "1"
+        await again(lambda: store.remove_account(account))
+        assert await again(store.list_accounts) == []
 
     counts = (
         "select (select count(*) from messages), (select count(*) from conversations),"
-        " (select max(unread_count) from conversations), (select messages_synced from sync_history_jobs),"
+        " (select max(unread_count) from conversations), (select count(*) from sync_history_jobs),"
         " (select count(*) from integration_accounts), (select count(*) from tgworker_outbox),"
         " (select count(*) from attachments), (select max(bytes_total) from tgworker_outbox)"
     )
-    assert await database.sql(counts) == "6|2|2|1|1|3|1|2"
+    assert await database.sql(counts) == "6|2|2|0|0|3|1|2"
     # Each function lost as many answers as it was to lose: a fault that is over is not listed any more.
     assert [each.fault.path for each in stack.faults.listing()] == []
     assert stack.faults.hits() == {"lose_answer": LOST * (len(functions()) + 1)}

@@ -139,10 +139,11 @@ def test_a_stale_token_settles_claims_ends_and_stamps_nothing(world: World) -> N
     world.write(chat, "one", account)
     world.write(world.chat("501"), "two", account)
     job = world.one(
-        "insert into message_jobs (owner_id, integration_account_id, action) values (%s, %s, 'typing')"
-        " returning id",
-        world.new_id(),
+        "insert into message_jobs (owner_id, integration_account_id, action, payload)"
+        " select owner_id, %s, 'mark_read', jsonb_build_object('conversation_id', id)"
+        " from conversations where id = %s returning id",
         account,
+        chat,
     )
     dead, heir = (world.worker(holder=holder, incarnation=number) for number in (1, 2))
     dead.acquire(account)
@@ -153,7 +154,7 @@ def test_a_stale_token_settles_claims_ends_and_stamps_nothing(world: World) -> N
     assert dead.send(attempt, 70)["stale"] == [attempt["message_id"]]
     assert dead.claim_answer() == {"attempts": [], "withdrawn": [], "lost": [account], "more": False}
     jobs = dead.rpc("tgworker_claim_jobs", p_holder=dead.holder, p_accounts=dead.leases())
-    assert jobs == {"jobs": []}
+    assert jobs["jobs"] == []
     finished = dead.rpc("tgworker_finish_jobs", p_items=Json([{"job_id": job, "fence": claimed["fence"]}]))
     assert finished == {"finished": [], "stale": [job]}
     assert dead.rpc("tgworker_record_synced", p_accounts=dead.leases()) == {"lost": [account]}

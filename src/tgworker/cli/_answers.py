@@ -49,8 +49,8 @@ class Answers:
         Raises:
             Usage: There is no more, or it is no text.
         """
-        self._put(question)
-        with self._without_echo():
+        with self._without_echo():  # before the question: what is typed at once is not shown, either
+            self._put(question)
             line = await self._line(question)
         return Secret(self._text(line, question))
 

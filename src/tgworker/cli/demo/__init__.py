@@ -5,6 +5,7 @@ Lowest last::
     story     what happens, act by act
     stage     the sandbox, the worker, and the traffic between them
     courier   the files among it; parcels, recording, ogg: what they are, and whether they are whole
+    companion what else people do in a chat: edits, reactions, histories, presence
     ground    the store that they stand on; stack_ground: Supabase's
     watch     everything that happened, and waiting for it
     view      how it is shown
@@ -124,6 +125,8 @@ def _summary(figures: Figures) -> str:
         f"{verdict}: {figures.sent} sent, {figures.received} received, {figures.lost} lost,"
         f" {figures.duplicated} duplicated, {figures.out_of_order} out of order;"
         f" files: {figures.files_sent} sent, {figures.files_received} received, {figures.files_wrong} wrong;"
+        f" {figures.edits} edit, {figures.reactions} reaction, {figures.histories} history sync,"
+        f" {figures.presences} presence;"
         f" recovered from {figures.hangs_recovered} of {figures.hangs_injected} hangs,"
         f" {figures.crashes_recovered} of {figures.crashes_injected} crashes,"
         f" {figures.outages_recovered} of {figures.outages_injected} outages, in {figures.seconds:.0f} s"

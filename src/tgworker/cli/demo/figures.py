@@ -30,6 +30,10 @@ class Figures:
         files_sent: Files that were given to be sent and arrived at the other side, whole and in their place.
         files_received: Files that were sent to an account and are kept the same way.
         files_wrong: Missing, different, misplaced, or there and never given, both ways.
+        edits: Messages that were edited by a job, and look so at the other side.
+        reactions: Reactions of others that stand with their messages in the store.
+        histories: Histories that were read back to their beginning, by a job.
+        presences: People who were seen to come online and to type.
         five_messages_s: From the first of five rows inserted in a row to Telegram's answer to the fifth.
         send_p50_ms: Row inserted to Telegram's answer, median, of messages that no injected fault touched.
         send_p99_ms: The same, 99th percentile.
@@ -54,6 +58,10 @@ class Figures:
     files_sent: int
     files_received: int
     files_wrong: int
+    edits: int
+    reactions: int
+    histories: int
+    presences: int
     five_messages_s: float | None
     send_p50_ms: float | None
     send_p99_ms: float | None

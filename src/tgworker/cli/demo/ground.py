@@ -1,12 +1,12 @@
 """What the demo's stage stands on: a store that is open, the application beside it, and what can die."""
 
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import trio
 
@@ -24,6 +24,7 @@ LIMITS = Limits(
     accounts_every_s=2,
     heartbeat_every_s=1,
     outbound_every_s=0.02,
+    jobs_every_s=0.5,
 )
 """The plan's deadlines, but shorter waits between them: the demo ends within a minute."""
 
@@ -59,6 +60,18 @@ class Application(Protocol):
         self, account_id: AccountId, *, direction: Literal["inbound", "outbound"]
     ) -> Sequence[tuple[int, str]]:
         """``(chat_id, text)`` of everything, in the order of Telegram's ids."""
+        ...
+
+
+class Tables(Protocol):
+    """The application's tables, as the application itself writes and reads them."""
+
+    async def insert(self, table: str, **columns: str | int) -> str:
+        """Insert a row; returns its id."""
+        ...
+
+    async def rows(self, table: str, **where: str) -> Sequence[Mapping[str, Any]]:
+        """The rows whose columns have these values."""
         ...
 
 
@@ -109,12 +122,14 @@ class Ground:
         opened: What the worker works with.
         application: What the demo writes and reads with, apart from the worker.
         attachments: Reads the rows of files, likewise.
+        tables: The application's tables, likewise.
         rest: What can be killed between the two; ``None``: there is no server.
     """
 
     opened: OpenStore
     application: Application
     attachments: Attachments
+    tables: Tables
     rest: Server | None = None
 
 
@@ -132,7 +147,39 @@ async def open_embedded_ground(folder: Path) -> AsyncGenerator[Ground]:
                 OpenStore(store, files, store.incarnation, LIMITS, (heartbeats,)),
                 store,
                 partial(_attachments, data.database),
+                SqliteTables(data.database),
             )
+
+
+class SqliteTables:
+    """Fills `Tables`: a connection of its own for each call.
+
+    Args:
+        database: The embedded store's file.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    async def insert(self, table: str, **columns: str | int) -> str:
+        """See `Tables`."""
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        query = f"insert into {table} ({names}) values ({marks}) returning id"  # noqa: S608 - our names
+        ((row_id,),) = await self._run(query, *columns.values())
+        return str(row_id)
+
+    async def rows(self, table: str, **where: str) -> Sequence[Mapping[str, Any]]:
+        """See `Tables`."""
+        tests = " and ".join(f"{name} = ?" for name in where) or "true"
+        return await self._run(f"select * from {table} where {tests}", *where.values())  # noqa: S608
+
+    async def _run(self, query: str, *values: str | int) -> Sequence[Any]:
+        def run() -> Sequence[Any]:
+            with closing(sqlite3.connect(self._database)) as connection, connection:
+                connection.row_factory = sqlite3.Row
+                return connection.execute(query, values).fetchall()
+
+        return await trio.to_thread.run_sync(run)
 
 
 _KEPT: Final = """

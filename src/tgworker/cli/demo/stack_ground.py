@@ -2,12 +2,12 @@
 
 import json
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import trio
@@ -113,8 +113,41 @@ async def open_stack_ground(
                 replace(opened, limits=limits),
                 PatientApplication(store),
                 partial(_attachments, stack),
+                PostgresTables(stack),
                 stack.postgrest,
             )
+
+
+class PostgresTables:
+    """Fills `tgworker.cli.demo.ground.Tables`.
+
+    Args:
+        stack: The local stack.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    async def insert(self, table: str, **columns: str | int) -> str:
+        """See the port."""
+        names, values = ", ".join(columns), ", ".join(map(_literal, columns.values()))
+        said = await self._run(f"insert into public.{table} ({names}) values ({values}) returning id")  # noqa: S608
+        return said.split()[0]
+
+    async def rows(self, table: str, **where: str) -> Sequence[Mapping[str, Any]]:
+        """See the port."""
+        tests = " and ".join(f"{name} = {_literal(value)}" for name, value in where.items()) or "true"
+        found: Sequence[Mapping[str, Any]] = json.loads(
+            await self._run(f"select coalesce(json_agg(t), '[]') from public.{table} t where {tests}")  # noqa: S608
+        )
+        return found
+
+    async def _run(self, sql: str) -> str:
+        return await self._stack.postgresql.run_sql(sql, database=self._stack.database)
+
+
+def _literal(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
 
 
 _KEPT: Final = """

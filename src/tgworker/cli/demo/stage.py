@@ -12,6 +12,7 @@ import trio
 from tgworker.app.parts import Parts
 from tgworker.app.telegram import make_telegram
 from tgworker.app.worker import Worker
+from tgworker.cli.demo.companion import Companion
 from tgworker.cli.demo.courier import Courier
 from tgworker.cli.demo.ground import Ground
 from tgworker.cli.demo.ledger import Count, compare_chats
@@ -58,12 +59,14 @@ class Stage:
         watch: Watch,
         saboteur: Saboteur,
         accounts: Sequence[Actor],
+        companion: Companion,
     ) -> None:
         self.worker = worker
         self.watch = watch
         self.accounts = accounts
-        *self.partners, friend = sandbox.users[len(accounts) :]
+        *self.partners, friend, _ = sandbox.users[len(accounts) :]
         self.courier = Courier(sandbox, ground, accounts[0].id, accounts[0].user, friend)
+        self.companion = companion
         self._sandbox = sandbox
         self._application = ground.application
         self._rest = ground.rest
@@ -215,8 +218,8 @@ class Stage:
         received: dict[tuple[int, int], list[str]] = {}
         for account in self.accounts:
             for chat_id, text in await self._application.transcript(account.id, direction="inbound"):
-                if chat_id == self.courier.friend.id:
-                    continue  # files: the courier counts them
+                if chat_id in (self.courier.friend.id, self.companion.user.id):
+                    continue  # they count by themselves
                 received.setdefault((account.user.id, chat_id), []).append(text)
         return compare_chats(self._outbound, sent), compare_chats(self._inbound, received)
 
@@ -232,7 +235,7 @@ async def open_stage(folder: Path, ground: Ground, rng: random.Random, watch: Wa
         watch: Hears of everything.
     """
     opened = ground.opened
-    async with open_sandbox(users=2 + PARTNERS + 1) as sandbox:
+    async with open_sandbox(users=2 + PARTNERS + 2) as sandbox:
         saboteur = Saboteur()
         vault = FernetVault([new_key()])
         accounts = [
@@ -277,5 +280,8 @@ async def open_stage(folder: Path, ground: Ground, rng: random.Random, watch: Wa
                 restart_backoff=BACKOFF,
             )
         )
+        alice = accounts[0]
+        companion = Companion(sandbox, ground, OWNER, alice.id, alice.user, sandbox.users[-1])
+        companion.remember()
         async with worker.open():
-            yield Stage(sandbox, ground, worker, watch, saboteur, accounts)
+            yield Stage(sandbox, ground, worker, watch, saboteur, accounts, companion)

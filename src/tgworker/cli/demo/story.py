@@ -26,8 +26,8 @@ BLACK_HOLE_S = 4.0
 REST_AWAY_S = 3.0
 EXCHANGES = 2
 """Of files: out and in."""
-FILES_WITHIN_S = 15.0
-"""Each way; they need about a second."""
+ACT_WITHIN_S = 15.0
+"""Files one way, an edit, a history: they need about a second."""
 RECOVER_WITHIN_S = 15.0
 """A fault that is not cured within this time counts as not recovered."""
 FINISH_WITHIN_S = 20.0
@@ -54,7 +54,7 @@ class Story:
         self._crashes = self._crashes_cured = 0
         self._outages = self._outages_cured = 0
         self._five_s: float | None = None
-        self._exchanged = 0
+        self._exchanged = self._edits = self._reactions = self._histories = self._presences = 0
 
     async def tell(self) -> Figures:
         """Tell it from start to end; returns what was found."""
@@ -62,6 +62,7 @@ class Story:
         await self._online()
         await self._five_messages()
         await self._files()
+        await self._company()
         async with self._traffic():
             await self._calm("messages both ways over several chats")
             self._hangs += 1
@@ -102,23 +103,32 @@ class Story:
     async def _files(self) -> None:
         self._act("files both ways: a photo, a voice note, an album of three")
         courier = self._stage.courier
-        await self._in_time("sent", courier.send_all)
-        await self._in_time("received", courier.receive_all)
+        # (At the end they are counted once more: what comes again then is seen, too.)
+        self._exchanged += await self._in_time("sent", courier.send_all)
+        self._exchanged += await self._in_time("received", courier.receive_all)
 
-    async def _in_time(self, done: str, exchange: Callable[[], Awaitable[str]]) -> None:
-        """One way. At the end it is counted once more: what comes again then is seen, too."""
+    async def _company(self) -> None:
+        self._act("an edit, a reaction, a history sync, presence")
+        companion = self._stage.companion
+        self._edits += await self._in_time("edited", companion.edit)
+        self._reactions += await self._in_time("reacted to", companion.react)
+        self._histories += await self._in_time("synced", companion.sync)
+        self._presences += await self._in_time("seen", companion.appear)
+
+    async def _in_time(self, done: str, act: Callable[[], Awaitable[str]]) -> bool:
+        """Wait until an act is done; returns whether it was."""
         started_at = trio.current_time()
-        why = f"not within {FILES_WITHIN_S:g} s"
-        with trio.move_on_after(FILES_WITHIN_S):
+        why = f"not within {ACT_WITHIN_S:g} s"
+        with trio.move_on_after(ACT_WITHIN_S):
             try:
-                said = await exchange()
+                said = await act()
             except StoreAway as away:
                 why = str(away)
             else:
-                self._exchanged += 1
                 self._view.tell(f"{done} after {trio.current_time() - started_at:.1f} s: {said}")
-                return
+                return True
         self._view.tell(f"NOT {done}: {why}")
+        return False
 
     async def _calm(self, title: str) -> None:
         self._act(title)
@@ -231,6 +241,7 @@ class Story:
             self._view.tell(f"the files cannot be counted: {away}")
             self._exchanged, kept = 0, Delivery()
         files = sent.clean and kept.clean and self._exchanged == EXCHANGES
+        company = self._edits == self._reactions == self._histories == self._presences == 1
         notes = self._stage.watch.notes
         beats = [noted.at_s for noted in notes if isinstance(noted.event, HeartbeatWritten)]
         calm_s = untouched(self._stage.sends(), self._faults)
@@ -240,7 +251,7 @@ class Story:
             and self._outages == self._outages_cured
         )
         return Figures(
-            ok=both.clean and files and cured and self._five_s is not None,
+            ok=both.clean and files and company and cured and self._five_s is not None,
             sent=out.arrived,
             received=inn.arrived,
             lost=both.lost,
@@ -250,6 +261,10 @@ class Story:
             files_sent=sent.whole,
             files_received=kept.whole,
             files_wrong=sent.wrong + kept.wrong,
+            edits=self._edits,
+            reactions=self._reactions,
+            histories=self._histories,
+            presences=self._presences,
             five_messages_s=_rounded(self._five_s),
             send_p50_ms=_milliseconds(percentile(calm_s, 0.5)),
             send_p99_ms=_milliseconds(percentile(calm_s, 0.99)),
