@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from tgworker.embedded.peers import find_peer
-from tgworker.embedded.values import iso, to_json
+from tgworker.embedded.values import iso, to_json, whole
 from tgworker.messaging.models import AccountId, HistoryJob, JobId
 
 HISTORY = "sync_history_jobs"
@@ -62,6 +62,9 @@ def claim_history(
         if to is None:
             finish(connection, HISTORY, JobId(job_id), "the job names no chat", now)
             continue
+        if not isinstance(to, str):
+            finish(connection, HISTORY, JobId(job_id), "the job's telegram_id is not text", now)
+            continue
         claimed.append(
             HistoryJob(
                 id=JobId(job_id),
@@ -69,8 +72,8 @@ def claim_history(
                 to=to,
                 peer=find_peer(connection, AccountId(account_id), to),
                 is_group=bool(is_group),
-                limit_messages=max(0, limit_messages),
-                messages_synced=synced,
+                limit_messages=max(0, whole(limit_messages, 100)),
+                messages_synced=whole(synced, 0),
                 fills_gap=bool(fills_gap),
                 known_top=known_top,
                 below=come[0],
