@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from contracts.store_kit import OWNER, START, Inbox, StoreKit, batch, inbound, outgoing, user
+from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, StoreKit, batch, inbound, outgoing, user
 from tgworker.messaging.models import JobId, Position
 
 
 def history_job(inbox: Inbox, **columns: Any) -> JobId:
-    values = {"telegram_id": "500", "integration_account_id": inbox.account, **columns}
-    return JobId(inbox.kit.app.insert("sync_history_jobs", owner_id=OWNER, **values))
+    values = {"owner_id": OWNER, "telegram_id": "500", "integration_account_id": inbox.account, **columns}
+    return JobId(inbox.kit.app.insert("sync_history_jobs", **values))
 
 
 def row(inbox: Inbox, table: str, job: JobId) -> Mapping[str, Any]:
@@ -64,6 +64,25 @@ async def test_a_history_job_takes_its_chat_from_its_conversation_if_need_be(inb
     history_job(inbox, telegram_id=None, conversation_id=inbox.chat("501"))
     (job,) = await inbox.store.claim_history([inbox.account], known=())
     assert job.to == "501"
+
+
+async def test_a_history_job_reaches_no_other_owner(inbox: Inbox) -> None:
+    strange = history_job(inbox, owner_id=OTHER_OWNER)
+    theirs = inbox.kit.app.insert("conversations", owner_id=OTHER_OWNER)
+    named = history_job(inbox, conversation_id=theirs)
+    sane = history_job(inbox)
+    jobs = await inbox.store.claim_history([inbox.account], known=(), limit=3)
+    assert [job.id for job in jobs] == [sane]
+    assert [
+        (
+            row(inbox, "sync_history_jobs", job)["status"],
+            row(inbox, "sync_history_jobs", job)["error_message"],
+        )
+        for job in (strange, named)
+    ] == [
+        ("failed", "its account belongs to another owner"),
+        ("failed", "its conversation belongs to another owner"),
+    ]
 
 
 async def test_a_history_job_that_names_no_chat_fails_with_its_reason(inbox: Inbox) -> None:

@@ -26,11 +26,15 @@ on conflict (job_id) do update set fence = excluded.fence, tries = tries + 1
 """
 
 _HISTORY_ROWS = """
-select j.id, j.integration_account_id, coalesce(nullif(j.telegram_id, ''), i.value), j.is_group,
+select case when j.owner_id is not a.owner_id then 'its account belongs to another owner'
+        when c.id is not null and c.owner_id is not j.owner_id
+        then 'its conversation belongs to another owner' end,
+    j.id, j.integration_account_id, coalesce(nullif(j.telegram_id, ''), i.value), j.is_group,
     j.limit_messages,
     j.messages_synced, g.job_id is not null, g.known_top, k.below, k.seen, k.tries
 from json_each(?) picked cross join sync_history_jobs j on j.id = picked.value
 cross join tgworker_job_claims k on k.job_id = j.id
+left join integration_accounts a on a.id = j.integration_account_id
 left join tgworker_gap_jobs g on g.job_id = j.id
 left join conversations c on c.id = j.conversation_id
 left join contact_identities i on i.id = c.primary_identity_id and i.type = 'telegram_user'
@@ -54,11 +58,14 @@ def claim_history(
     limit: int,
     now: datetime,
 ) -> list[HistoryJob]:
-    """Claim history jobs; one that names no chat fails on the way."""
+    """Claim history jobs; one that names no chat, or what is another owner's, fails on the way."""
     claimed: list[HistoryJob] = []
     picked = _claim(connection, HISTORY, fence, account_ids, known, limit)
     for row in connection.execute(_HISTORY_ROWS, (to_json(picked),)).fetchall():
-        job_id, account_id, to, is_group, limit_messages, synced, fills_gap, known_top, *come = row
+        refusal, job_id, account_id, to, is_group, limit_messages, synced, fills_gap, known_top, *come = row
+        if refusal is not None:
+            finish(connection, HISTORY, JobId(job_id), refusal, now)
+            continue
         if to is None:
             finish(connection, HISTORY, JobId(job_id), "the job names no chat", now)
             continue

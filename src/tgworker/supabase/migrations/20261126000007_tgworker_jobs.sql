@@ -53,7 +53,8 @@ end $$;
 --
 -- The oldest first. limit_messages is the row's own, 100 where it has none: the worker knows how many it grants.
 -- fills_gap: the worker filed it, see tgworker_file_gaps. below, seen: how far it has come, see tgworker_save_history.
--- tries: so often it was claimed again since its last page. A job that names no chat fails on the way.
+-- tries: so often it was claimed again since its last page. A job that names no chat, or
+-- what is another owner's, fails on the way.
 create or replace function public.tgworker_claim_history(
     p_holder uuid, p_accounts jsonb, p_known uuid[] default '{}', p_limit integer default 1) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
@@ -61,24 +62,30 @@ as $$
 #variable_conflict use_column
 declare
     v_jobs uuid[] := public.tgworker_take_jobs('sync_history_jobs', p_holder, p_accounts, p_known, p_limit);
-    v_nowhere uuid[];
+    v_failed jsonb;
     v_answer jsonb;
 begin
     if cardinality(v_jobs) = 0 then
         return '{"jobs": []}';
     end if;
     with found as materialized (
-        select k.n, j.id, j.integration_account_id as account, c.fence,
+        select k.n, j.id, case
+            when a.owner_id is distinct from j.owner_id then 'its account belongs to another owner'
+            when v.id is not null and v.owner_id is distinct from j.owner_id
+            then 'its conversation belongs to another owner'
+            when coalesce(nullif(j.telegram_id::text, ''), i.value) is null then 'the job names no chat' end as refusal,
+             j.integration_account_id as account, c.fence,
             coalesce(nullif(j.telegram_id::text, ''), i.value) as recipient, j.is_group, j.limit_messages,
             j.messages_synced, g.job_id is not null as fills_gap, g.known_top, c.below, c.seen, c.tries
         from unnest(v_jobs) with ordinality k (id, n)
         join public.sync_history_jobs j on j.id = k.id
         join public.tgworker_job_claims c on c.job_id = j.id
+        left join public.integration_accounts a on a.id = j.integration_account_id
         left join public.tgworker_gap_jobs g on g.job_id = k.id
         left join public.conversations v on v.id = j.conversation_id
         left join public.contact_identities i on i.id = v.primary_identity_id and i.type = 'telegram_user'
     )
-    select array_agg(f.id) filter (where f.recipient is null),
+    select jsonb_object_agg(f.id, f.refusal) filter (where f.refusal is not null),
         coalesce(jsonb_agg(jsonb_build_object('job_id', f.id, 'account', f.account, 'fence', f.fence,
             'to', f.recipient,
             'peer', public.tgworker_peer(f.account, public.tgworker_chat_of(f.account, f.recipient)),
@@ -86,13 +93,13 @@ begin
             'limit_messages', greatest(0, coalesce(f.limit_messages, 100)),
             'messages_synced', coalesce(f.messages_synced, 0), 'fills_gap', f.fills_gap,
             'known_top', f.known_top, 'below', f.below, 'seen', f.seen, 'tries', f.tries) order by f.n)
-            filter (where f.recipient is not null), '[]')
-    into v_nowhere, v_answer from found f;
-    if v_nowhere is not null then
-        update public.sync_history_jobs
-        set status = 'failed', error_message = 'the job names no chat', processed_at = public.tgworker_now()
-        where id = any (v_nowhere);
-        delete from public.tgworker_job_claims where job_id = any (v_nowhere);
+            filter (where f.refusal is null), '[]')
+    into v_failed, v_answer from found f;
+    if v_failed is not null then
+        update public.sync_history_jobs j
+        set status = 'failed', error_message = e.value, processed_at = public.tgworker_now()
+        from jsonb_each_text(v_failed) e where j.id = e.key::uuid;
+        delete from public.tgworker_job_claims c using jsonb_each_text(v_failed) e where c.job_id = e.key::uuid;
     end if;
     return jsonb_build_object('jobs', v_answer);
 end $$;
