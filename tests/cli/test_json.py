@@ -150,7 +150,7 @@ def test_the_demo_finds_nothing_wrong_and_says_so_in_its_last_line(shell: Shell)
 def test_the_demo_fails_if_a_byte_of_one_file_differs(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """What should be there is another picture: the same as if another one were there."""
     monkeypatch.setattr(courier, "digest", lambda data: digest(data[:-1] if data == picture(120) else data))
-    monkeypatch.setattr(story, "FILES_WITHIN_S", 1.0)
+    monkeypatch.setattr(story, "ACT_WITHIN_S", 1.0)
     monkeypatch.setattr(story, "CALM_S", 0.1)
     done = shell("demo", "--json", "--seed", "1")
     found = json.loads(done.out)
