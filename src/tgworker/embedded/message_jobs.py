@@ -61,6 +61,13 @@ left join tgworker_job_claims k on k.job_id = j.id
 order by j.created_at, j.n
 """
 
+_END_ODD = """
+update message_jobs
+set status = 'failed', error_message = 'its id, action or owner_id is not text', processed_at = ?
+where status in ('pending', 'processing')
+    and (typeof(id) <> 'text' or typeof(action) <> 'text' or typeof(owner_id) <> 'text')
+"""
+
 _ACCOUNTS = "select id, owner_id, type from integration_accounts"
 
 _SEE = """
@@ -218,6 +225,7 @@ def claim_jobs(
 
     It reads every job that is open: they are few, or the application does not look at what becomes of them.
     """
+    connection.execute(_END_ODD, (iso(now),))
     accounts = {row[0]: (row[1], row[2]) for row in connection.execute(_ACCOUNTS)}
     jobs = _open(connection, accounts)
     connection.execute(_SEE, (to_json([job.id for job in jobs if not job.is_seen]),))
@@ -332,7 +340,7 @@ def _job(connection: sqlite3.Connection, job: _Open, row: Sequence[Any]) -> Mess
         # What the old worker sent has no keys until Telegram tells of it again.
         ids = [int(job.external_message_id)]
     chat = chat_id if chat_id is not None else job.sent_to
-    to = contact if chat is None else str(chat)
+    to = str(chat) if chat is not None else contact if isinstance(contact, str) else None
     message = None
     if job.message_id is not None:
         message = JobMessage(
