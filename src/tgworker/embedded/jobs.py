@@ -13,7 +13,7 @@ MESSAGE = "message_jobs"
 
 # First what somebody held who is no more: claimed under an older fence, or under this one and forgotten.
 _OPEN = """
-select j.id from {table} j left join tgworker_job_claims c on c.job_id = j.id
+select j.id from sync_history_jobs j left join tgworker_job_claims c on c.job_id = j.id
 where j.integration_account_id in (select value from json_each(:accounts))
     and (j.status = 'pending' or (j.status = 'processing' and (c.fence is null or c.fence <> :fence
         or j.id not in (select value from json_each(:known)))))
@@ -60,17 +60,17 @@ def claim_history(
 ) -> list[HistoryJob]:
     """Claim history jobs; one that names no chat, or what is another owner's, fails on the way."""
     claimed: list[HistoryJob] = []
-    picked = _claim(connection, HISTORY, fence, account_ids, known, limit)
+    picked = _claim(connection, fence, account_ids, known, limit)
     for row in connection.execute(_HISTORY_ROWS, (to_json(picked),)).fetchall():
         refusal, job_id, account_id, to, is_group, limit_messages, synced, fills_gap, known_top, *come = row
         if refusal is not None:
-            finish(connection, HISTORY, JobId(job_id), refusal, now)
+            finish(connection, JobId(job_id), refusal, now)
             continue
         if to is None:
-            finish(connection, HISTORY, JobId(job_id), "the job names no chat", now)
+            finish(connection, JobId(job_id), "the job names no chat", now)
             continue
         if not isinstance(to, str):
-            finish(connection, HISTORY, JobId(job_id), "the job's telegram_id is not text", now)
+            finish(connection, JobId(job_id), "the job's telegram_id is not text", now)
             continue
         claimed.append(
             HistoryJob(
@@ -105,12 +105,10 @@ def add_synced(
     )
 
 
-def finish(
-    connection: sqlite3.Connection, table: str, job_id: JobId, error: str | None, now: datetime
-) -> None:
+def finish(connection: sqlite3.Connection, job_id: JobId, error: str | None, now: datetime) -> None:
     """End a job that is being processed; one that has ended stays as it is."""
     connection.execute(
-        f"update {table} set status = ?, error_message = ?, processed_at = ?"  # noqa: S608 - a constant
+        "update sync_history_jobs set status = ?, error_message = ?, processed_at = ?"
         " where id = ? and status = 'processing'",
         ("completed" if error is None else "failed", error, iso(now), job_id),
     )
@@ -120,7 +118,6 @@ def finish(
 
 def _claim(
     connection: sqlite3.Connection,
-    table: str,
     fence: int,
     account_ids: Collection[AccountId],
     known: Collection[JobId],
@@ -129,7 +126,7 @@ def _claim(
     picked = [
         job_id
         for (job_id,) in connection.execute(
-            _OPEN.format(table=table),
+            _OPEN,
             {
                 "accounts": to_json(sorted(account_ids)),
                 "fence": fence,
@@ -141,8 +138,7 @@ def _claim(
     jobs = to_json(picked)
     connection.execute(_CLAIM, {"fence": fence, "jobs": jobs})
     connection.execute(
-        f"update {table} set status = 'processing'"  # noqa: S608 - a constant
-        " where id in (select value from json_each(?))",
+        "update sync_history_jobs set status = 'processing' where id in (select value from json_each(?))",
         (jobs,),
     )
     return picked

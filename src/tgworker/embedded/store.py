@@ -496,7 +496,7 @@ class EmbeddedStore:
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
         """See `tgworker.messaging.store_ports.HistoryStore`."""
         now = self._now()
-        await self._write(lambda connection: jobs.finish(connection, jobs.HISTORY, job_id, error, now))
+        await self._write(lambda connection: jobs.finish(connection, job_id, error, now))
 
     async def count_history(self) -> int:
         """How many history jobs are open."""
