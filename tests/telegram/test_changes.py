@@ -9,8 +9,9 @@ import trio
 from telethon.tl import types
 from trio.testing import MockClock
 
-from telegram.telegram_world import World, open_world
+from telegram.telegram_world import World, open_world, receive_texts
 from tgworker.messaging.changes import Change, Deleted, Edited, Pinned, Reacted, ReadByThem, ReadByUs
+from tgworker.messaging.hearing import behind
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.telegram import TelethonConnection
 from tgworker.telegram.batches import batch_of, position_of
@@ -217,11 +218,46 @@ async def test_what_happens_to_messages_while_nobody_listens_is_told_later_in_or
             batches.append(await line.updates.receive())
         peers = [peer for batch in batches for peer in batch.peers]
     expected = act(world, chat)
-    if kind == "supergroup":  # reads move no log: no difference tells them, dialogs do
+    reads: list[Any] = []
+    if kind == "supergroup":  # reads move no log there
         expected = [each for each in expected if not isinstance(each, ReadByThem | ReadByUs)]
+        *_, first, second = world.sandbox.chat(world.id(0), chat)
+        reads = [ReadByThem(chat, first.id), ReadByUs(chat, second.id, 0)]  # as it is at the end
     async with world.open(0) as line:
         await line.connect(batches[-1].position, peers)
         assert told(await receive_changes(line, len(expected))) == expected
+        for _ in range(2):  # once is enough
+            await line.compare()
+        assert told(await receive_changes(line, len(reads))) == reads
+        with trio.move_on_after(60) as silence:
+            await receive_changes(line, 1)
+        assert silence.cancelled_caught
+
+
+async def test_what_was_read_in_a_channel_is_told_after_the_messages_that_were(
+    autojump_clock: MockClock, world: World
+) -> None:
+    world.sandbox.behave(channel_hints=False)
+    async with world.online(0) as line:
+        room = chat_of(world, "supergroup")
+        world.sandbox.send_text(world.id(1), room, "one")
+        batch = await line.updates.receive()
+        while not any(message.text == "one" for message in batch.messages):
+            batch = await line.updates.receive()
+    for text in ("two", "three"):
+        world.sandbox.send_text(world.id(1), room, text)
+    *_, second, _ = world.sandbox.chat(world.id(0), room)
+    world.sandbox.read_chat(world.id(0), room, second.id)
+    async with world.open(0) as line:
+        await line.connect(batch.position, batch.peers)
+        logs = behind(await line.compare(), line.heard())
+        with trio.move_on_after(60) as silence:
+            await receive_changes(line, 1)
+        assert silence.cancelled_caught
+        line.catch_up(logs)
+        assert await receive_texts(line, 2) == ["two", "three"]
+        await line.compare()
+        assert told(await receive_changes(line, 1)) == [ReadByUs(room, second.id, 1)]
 
 
 @pytest.mark.parametrize("pushes", ["update", "edit"])

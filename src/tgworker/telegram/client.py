@@ -15,7 +15,7 @@ from tgworker.messaging.errors import AccountRefused
 from tgworker.telegram.invoke import invoke_aio
 from tgworker.telegram.line import LineSender, connection_for
 from tgworker.telegram.quiet_log import QuietLogger
-from tgworker.telegram.raw_updates import RawUpdates, too_long
+from tgworker.telegram.raw_updates import RawUpdates, packet_of, too_long
 from tgworker.telegram.rpc_errors import account_refusal, error_name, wait_of
 from tgworker.telegram.settings import Appearance, TelegramSettings
 from tgworker.telegram.update_box import ACCOUNT, RETRY_FROM_S, RETRY_MAX_S, UpdateBox
@@ -120,6 +120,11 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         self._updates_queue.put_nowait(types.UpdatesTooLong())
         for channel_id in channels:
             self._updates_queue.put_nowait(too_long(channel_id))
+
+    def tell_nowait(self, updates: Sequence[Any]) -> None:
+        """Take updates that were made of what Telegram has answered, after all that it has pushed so far."""
+        if updates:
+            self._updates_queue.put_nowait(packet_of(updates))
 
     async def _call(
         self,

@@ -7,6 +7,7 @@ from telethon.tl import functions, types
 
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.telegram.client import AccountClient
+from tgworker.telegram.dialog_reads import DialogReads
 from tgworker.telegram.dialogs import DialogPages
 from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.peer_book import PeerBook
@@ -23,7 +24,7 @@ class Comparison:
 
     The first time through all pages it goes on each time: what happened in a channel while no line was
     held is found so, also where Telegram does not say by itself that there is something. Channels that the
-    update log has not met are followed from then on.
+    update log has not met are followed from then on. How far channels were read is put among the updates.
 
     Args:
         client: Whom to ask.
@@ -36,6 +37,7 @@ class Comparison:
         self._book = book
         self._inbox = inbox
         self._pages = DialogPages(client, book)
+        self._reads = DialogReads()
         self._is_first_time = True
         self._times = 0
 
@@ -55,6 +57,8 @@ class Comparison:
         except RPCError as error:
             if account_refusal(error) is not None:
                 raise
+        # Those that wait for a log, too, which may be there by now.
+        self._client.tell_nowait(self._reads.due(self._client.box.stands()))
         return Told(logs, more=self._is_first_time)
 
     def heard(self, now: float) -> Heard:
@@ -77,11 +81,13 @@ class Comparison:
         if page is None:
             self._is_first_time = False
             return {}
-        found = {
-            dialog.peer.channel_id: dialog.pts
+        dialogs: list[Any] = [
+            dialog
             for dialog in page.dialogs
             if isinstance(dialog, types.Dialog) and isinstance(dialog.peer, types.PeerChannel) and dialog.pts
-        }
+        ]
+        found: dict[int, int] = {dialog.peer.channel_id: dialog.pts for dialog in dialogs}
         for channel_id, pts in found.items():
             self._client.box.try_set_channel_state(channel_id, pts)
+        self._reads.note(dialogs)
         return found

@@ -1,7 +1,7 @@
 """The queue between a client's receive loop and its update loop, with an end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +53,11 @@ class RawUpdates(asyncio.Queue[Any]):
 def too_long(channel_id: int) -> Any:
     """A packet that says: ask for this channel's difference."""
     return types.UpdateShort(types.UpdateChannelTooLong(channel_id), _EPOCH)
+
+
+def packet_of(updates: Sequence[Any]) -> Any:
+    """A packet of updates that says nothing of the account's own log."""
+    return types.Updates(list(updates), [], [], _EPOCH, 0)
 
 
 def _channels(packet: Any) -> set[int]:

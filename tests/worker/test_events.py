@@ -1,0 +1,157 @@
+"""What happens at Telegram reaches the application's rows, while a worker runs and while none does."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from embedded.embedded_kit import SqliteApplication
+from tgworker.messaging.limits import Limits
+from tgworker.sandbox import Sandbox
+from worker.worker_world import Ground, open_ground
+
+
+@dataclass
+class Scene:
+    """Three users at Telegram, of whom the first is ours, and the application that reads what is stored."""
+
+    sandbox: Sandbox
+    app: SqliteApplication
+
+    @property
+    def me(self) -> int:
+        return self.sandbox.users[0].id
+
+    @property
+    def ada(self) -> int:
+        return self.sandbox.users[1].id
+
+    @property
+    def bob(self) -> int:
+        return self.sandbox.users[2].id
+
+    def message(self, text: str) -> Mapping[str, Any]:
+        (found,) = self.app.rows("messages", text=text)
+        return found
+
+    def raw(self, text: str) -> Any:
+        return json.loads(self.message(text)["raw_payload"])
+
+    def told(self, text: str) -> list[tuple[str, Any]]:
+        """The events of a message, as kinds with whoever is behind them."""
+        events = self.app.rows("message_events", message_id=self.message(text)["id"])
+        return [(event["type"], json.loads(event["payload"]).get("by")) for event in events]
+
+    def metadata(self, chat: int) -> Any:
+        (found,) = self.app.rows("contact_identities", value=str(chat))
+        return json.loads(found["metadata"])
+
+    def conversation(self, chat: int) -> Mapping[str, Any]:
+        (identity,) = self.app.rows("contact_identities", value=str(chat))
+        (found,) = self.app.rows("conversations", primary_identity_id=identity["id"])
+        return found
+
+    def presence(self, user: int) -> Mapping[str, Any]:
+        (identity,) = self.app.rows("contact_identities", value=str(user))
+        (found,) = self.app.rows("presence_status", contact_identity_id=identity["id"])
+        return found
+
+    def services(self, chat: int) -> list[tuple[str, int | None]]:
+        """The service messages of a conversation in their order, with those who caused them."""
+        rows = self.app.rows("messages", conversation_id=self.conversation(chat)["id"])
+        values = {row["id"]: int(row["value"]) for row in self.app.rows("contact_identities")}
+        return [
+            (row["message_type"].removeprefix("service_"), values.get(row["identity_id"]))
+            for row in rows
+            if row["message_type"].startswith("service_")
+        ]
+
+
+@asynccontextmanager
+async def scene(folder: Path) -> AsyncGenerator[tuple[Ground, Scene]]:
+    async with open_ground(folder) as ground:
+        app = SqliteApplication(folder / "tgworker.db")
+        try:
+            yield ground, Scene(ground.sandbox, app)
+        finally:
+            app.close()
+
+
+async def settle(seconds: float = 2) -> None:
+    """So long that everything has arrived and was written."""
+    await trio.sleep(seconds)
+
+
+def write(here: Scene, chat: int) -> None:
+    """What the acts are about: four messages of ours in a chat of ours with Ada, and three of hers."""
+    theirs_as = here.me if chat == here.ada else chat
+    for text in ("edited", "kept", "pinned", "deleted"):
+        here.sandbox.send_text(here.me, chat, f"{chat} my {text}")
+    for text in ("edited", "kept", "deleted"):
+        here.sandbox.send_text(here.ada, theirs_as, f"{chat} her {text}")
+
+
+def act(here: Scene, chat: int) -> None:
+    """Everything that may happen to messages, on Ada's telephone and on ours."""
+    sandbox, phone = here.sandbox, here.sandbox.phone
+    theirs_as = here.me if chat == here.ada else chat
+    mine = {line.text.removeprefix(f"{chat} "): line.id for line in sandbox.chat(here.me, chat)}
+    hers = {line.text.removeprefix(f"{chat} "): line.id for line in sandbox.chat(here.ada, theirs_as)}
+    sandbox.edit_text(here.me, chat, mine["my edited"], f"{chat} my new")
+    sandbox.edit_text(here.ada, theirs_as, hers["her edited"], f"{chat} her new")
+    phone.send_reaction(here.ada, theirs_as, hers["my kept"], "👍")
+    phone.send_reaction(here.me, chat, mine["her kept"], "👏")
+    phone.update_pinned_message(here.ada, theirs_as, hers["my pinned"])
+    sandbox.delete_messages(here.me, chat, [mine["my deleted"]])
+    sandbox.delete_messages(here.ada, theirs_as, [hers["her deleted"]])
+    sandbox.read_chat(here.ada, theirs_as, hers["my kept"])
+    sandbox.read_chat(here.me, chat, mine["her kept"])
+
+
+def check(here: Scene, chat: int) -> None:
+    """The rows say all of it."""
+    assert here.told(f"{chat} my new") == [("edit", None), ("read", "them")]
+    assert here.told(f"{chat} her new") == [("edit", None), ("read", "us")]
+    assert [kind for kind, _ in here.told(f"{chat} my kept")] == ["reaction", "read"]
+    assert [kind for kind, _ in here.told(f"{chat} her kept")] == ["reaction", "read"]
+    assert here.raw(f"{chat} my kept")["reactions"]["counts"] == {"👍": 1}
+    assert here.raw(f"{chat} her kept")["reactions"]["own"] == ["👏"]
+    assert here.told(f"{chat} my pinned") == [("pin", None)]
+    assert here.raw(f"{chat} my pinned")["pinned"] is True
+    for whose in ("my", "her"):
+        assert "deleted_at" in here.raw(f"{chat} {whose} deleted")
+        assert "edited_at" in here.raw(f"{chat} {whose} new")
+
+
+@pytest.mark.parametrize("while_away", [False, True], ids=["live", "away"])
+async def test_what_becomes_of_messages_is_told(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, while_away: bool
+) -> None:
+    async with scene(tmp_path) as (ground, here):
+        group = here.sandbox.rooms.create_group(here.ada, [here.me], "Group").peer
+        room = here.sandbox.rooms.create_channel(here.ada, [here.me], "Room").peer
+        chats = (here.ada, group, room)
+        async with ground.worker():
+            await settle()
+            for chat in chats:
+                write(here, chat)
+            await settle()
+            assert {here.message(f"{chat} my kept")["direction"] for chat in chats} == {"outbound"}
+            if not while_away:
+                for chat in chats:
+                    act(here, chat)
+                await settle()
+        if while_away:
+            here.sandbox.behave(reactions="edit")  # in the other form no log has them
+            for chat in chats:
+                act(here, chat)
+            async with ground.worker():
+                await settle(Limits().hearing_first_s + 2)  # reads in channels are found by comparing
+        for chat in chats:
+            check(here, chat)
