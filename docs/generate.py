@@ -130,8 +130,9 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     "stacks": ("object", "answers file at pid stacks"),
     "migrate": ("object", "data_dir steps"),
     "keygen": ("object", "key"),
-    "sandbox": ("object", "server key_file dc control dcs users"),
+    "sandbox": ("object", "server key_file dc control dcs users bots"),
     "sandbox: users": ("array of", "id phone username session login_code password"),
+    "sandbox: bots": ("array of", "id username token session"),
     "dev-stack": (
         "object",
         "url anon_key service_role_key publishable_key secret_key db_url control logs storage",

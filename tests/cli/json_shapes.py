@@ -49,12 +49,13 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
     "stacks": ("answers", "file", "at", "pid", "stacks"),
     "migrate": ("data_dir", "steps"),
     "keygen": ("key",),
-    "sandbox": ("server", "key_file", "dc", "control", "dcs", "users"),
+    "sandbox": ("server", "key_file", "dc", "control", "dcs", "users", "bots"),
     "dev-stack": (
         *("url", "anon_key", "service_role_key", "publishable_key", "secret_key"),
         *("db_url", "control", "logs", "storage"),
     ),
     "dev-stack --fetch": ("postgresql", "postgrest"),
     "sandbox: users": ("id", "phone", "username", "session", "login_code", "password"),
+    "sandbox: bots": ("id", "username", "token", "session"),
 }
 """By command, and where an object stands inside of another, by its name."""

@@ -84,9 +84,10 @@ def test_logs_do_not_go_to_standard_output(shell: Shell) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_what_a_running_worker_answers(tmp_path: Path) -> None:
-    async with open_town(tmp_path, users=2) as town:
+    async with open_town(tmp_path, users=2, bots=1) as town:
         assert set(town.facts) == set(SHAPES["sandbox"])
         assert fields(town.facts["users"]) == {frozenset(SHAPES["sandbox: users"])}
+        assert fields(town.facts["bots"]) == {frozenset(SHAPES["sandbox: bots"])}
         me, peer = town.facts["users"]
         login = await town.command("login", "--session", "-", "--name", "me", "--json", stdin=me["session"])
         assert set(last_object(login.stdout)) == set(SHAPES["login"])

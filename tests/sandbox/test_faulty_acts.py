@@ -24,6 +24,7 @@ class Scene:
     group: int
     crew: Any
     link: str
+    token: str
 
     @property
     def channel(self) -> Any:
@@ -48,7 +49,8 @@ async def open_scene(sandbox: Sandbox) -> AsyncGenerator[Scene]:
         (channel,) = [each for each in found.chats if isinstance(each, types.Channel)]
         await client.ask(functions.upload.SaveFilePartRequest(7, 0, PICTURE))
         named = types.InputPeerChannel(channel.id, channel.access_hash)
-        yield Scene(client, await peer(client, bob), -group.peer, named, link)
+        token = sandbox.add_bot().token
+        yield Scene(client, await peer(client, bob), -group.peer, named, link, token)
     assert crew.peer == -1_000_000_000_000 - channel.id
 
 
@@ -88,18 +90,25 @@ REQUESTS: dict[str, Ask] = {
     "messages.exportChatInvite": lambda at: functions.messages.ExportChatInviteRequest(at.crew),
     "messages.checkChatInvite": lambda at: functions.messages.CheckChatInviteRequest(at.link),
     "messages.importChatInvite": lambda at: functions.messages.ImportChatInviteRequest(at.link),
+    "contacts.block": lambda at: functions.contacts.BlockRequest(at.bob),
+    "contacts.unblock": lambda at: functions.contacts.UnblockRequest(at.bob),
+    "auth.importBotAuthorization": lambda at: functions.auth.ImportBotAuthorizationRequest(
+        0, 1, "hash", at.token
+    ),
 }
 
 
 def held(sandbox: Sandbox) -> Any:
     """What of a sandbox any of these would change."""
     users = [
-        (each.first_name, each.username, each.photo, each.online_until) for each in sandbox._cloud.directory
+        (each.first_name, each.username, each.photo, each.online_until, tuple(each.blocks))
+        for each in sandbox._cloud.directory
     ]
+    logins = [each.user_id for each in sandbox._cloud.keys]
     logs = [each.mailbox.log.pts for each in sandbox._cloud.directory]
     lines = sandbox.chat(sandbox.users[0].id, sandbox.users[1].id)
     rooms = [(each.title, each.noforwards, each.photo) for each in sandbox._cloud.channels]
-    return users, logs, lines, rooms, sandbox.rooms.listing(), len(sandbox._cloud.invitations)
+    return users, logins, logs, lines, rooms, sandbox.rooms.listing(), len(sandbox._cloud.invitations)
 
 
 @pytest.mark.parametrize("method", REQUESTS)

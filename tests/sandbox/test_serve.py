@@ -36,7 +36,9 @@ async def test_it_announces_itself_in_one_line_and_serves_until_it_is_stopped(tm
     async with trio.open_nursery() as nursery:
 
         async def serve() -> None:
-            await run_sandbox(users=3, two_step=1, port=0, control_port=0, emit=emit, key_file=key_file)
+            await run_sandbox(
+                users=3, two_step=1, bots=1, port=0, control_port=0, emit=emit, key_file=key_file
+            )
             lines.append("stopped")
 
         nursery.start_soon(serve)
@@ -44,12 +46,15 @@ async def test_it_announces_itself_in_one_line_and_serves_until_it_is_stopped(tm
         (line,) = lines
         assert "\n" not in line
         facts = json.loads(line)
-        assert set(facts) == {"server", "key_file", "dc", "control", "dcs", "users"}
+        assert set(facts) == {"server", "key_file", "dc", "control", "dcs", "users", "bots"}
         fields = {"id", "phone", "username", "session", "login_code", "password"}
         assert [set(user) for user in facts["users"]] == [fields] * 3
         assert [user["login_code"] for user in facts["users"]] == ["12345"] * 3
         assert [user["password"] for user in facts["users"]] == ["open sesame 1001", None, None]
         assert [user["id"] for user in facts["users"]] == [1001, 1002, 1003]
+        (bot,) = facts["bots"]
+        assert set(bot) == {"id", "username", "token", "session"}
+        assert (bot["id"], bot["token"].partition(":")[0]) == (1004, "1004")
         assert facts["dc"] == 2
         check_key_file(facts["key_file"])
         async with open_control(facts["control"]) as control:

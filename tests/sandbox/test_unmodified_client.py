@@ -513,3 +513,31 @@ def test_lines_go_through_both_kinds_of_proxies(report: Report) -> None:
         "wrong login": "ConnectionError",
         "connected": {"socks5": 1, "mtproxy": 1},
     }
+
+
+def test_a_bot_logs_in_by_token_and_does_what_bots_may(report: Report) -> None:
+    assert report.scenes["bots"] == {
+        "no token": "AccessTokenInvalidError",
+        "forged": "AccessTokenInvalidError",
+        "of a person": "AccessTokenInvalidError",
+        "no application": "ApiIdInvalidError",
+        "me": [True, True, None, None, True],
+        "is a bot": [True, 1, True],
+        "writes first": "PeerIdInvalidError",
+        "seen": [True, False, None],
+        "answered": "what can I do for you?",
+        "pins for itself": "BotOnesideNotAvailError",
+        "by id": "/start",
+        "group": "even me?",
+        "difference": ["/start", "how can I help?", "all of you", "even me?"],
+        "not for bots": ["BotMethodInvalidError"],
+        "stopped": "UserIsBlockedError",
+        "and he": "YouBlockedUserError",
+        "again": "hello again",
+        "in a channel": "UserBotError",
+        "another bot": "UserIsBotError",
+        "revoked": "SessionRevokedError",
+        "old token": "AccessTokenExpiredError",
+        "new token": True,
+        "out": True,
+    }

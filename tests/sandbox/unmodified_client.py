@@ -23,6 +23,7 @@ from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
 from sandbox.unmodified_acts import forwards, pins, presence, reactions
+from sandbox.unmodified_bots import bots
 from sandbox.unmodified_centres import data_centres
 from sandbox.unmodified_changes import channel_actions, chat_actions, profile
 from sandbox.unmodified_files import files
@@ -370,6 +371,7 @@ SCENES = [
     codes,
     qr_codes,
     proxies,
+    bots,
     deaths,
 ]
 

@@ -82,7 +82,7 @@ class Town:
 
 
 @asynccontextmanager
-async def open_town(folder: Path, *, users: int = 2) -> AsyncGenerator[Town]:
+async def open_town(folder: Path, *, users: int = 2, bots: int = 0) -> AsyncGenerator[Town]:
     """Start a sandbox process and say how to reach it.
 
     Raises:
@@ -93,7 +93,7 @@ async def open_town(folder: Path, *, users: int = 2) -> AsyncGenerator[Town]:
             process: trio.Process = await nursery.start(
                 partial(
                     trio.run_process,
-                    [*COMMAND, "sandbox", "--users", str(users), "--json"],
+                    [*COMMAND, "sandbox", "--users", str(users), "--bots", str(bots), "--json"],
                     stdout=PIPE,
                     check=False,
                     cwd=folder,

@@ -18,6 +18,7 @@ def sandbox(
     *,
     users: int = 2,
     two_step: int = 0,
+    bots: int = 0,
     port: int = 0,
     control_port: int = 0,
     key_file: Path | None = None,
@@ -33,6 +34,7 @@ def sandbox(
     Args:
         users: How many users there are.
         two_step: How many of them, the first ones, have a two-step password.
+        bots: How many bots there are besides, each with the token that 'tgworker login --bot' asks for.
         port: TCP port; 0 for any.
         control_port: TCP port of the control connection (JSON lines); 0 for any.
         key_file: Where to write the public key; by default in a temporary folder that goes with the sandbox.
@@ -44,6 +46,7 @@ def sandbox(
             run_sandbox,
             users=users,
             two_step=two_step,
+            bots=bots,
             port=port,
             control_port=control_port,
             emit=partial(print, flush=True),

@@ -26,7 +26,7 @@ The rooms within, highest first::
     reacting pinning forwarding  what is done with messages that are there
     post channel_post          messages in mailboxes, and in channels
     files media phone_files    files: parts and contents, what messages carry, users who send them
-    two_step scanning          passwords, and QR codes: login_tokens
+    two_step scanning bots     passwords, QR codes (login_tokens), and bots' tokens
     telling *views             who is told, and what he sees
     cloud                      all that is remembered: accounts mailbox groups channels auth_keys faults
 
@@ -56,7 +56,15 @@ from tgworker.sandbox.sandbox import Sandbox
 from tgworker.sandbox.serve import run_sandbox
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Statistics
-from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
+from tgworker.sandbox.values import (
+    ChatLine,
+    ChatSummary,
+    Revocation,
+    SandboxBot,
+    SandboxRoom,
+    SandboxUser,
+    SentText,
+)
 
 __all__ = [
     "Action",
@@ -79,6 +87,7 @@ __all__ = [
     "Revocation",
     "Rooms",
     "Sandbox",
+    "SandboxBot",
     "SandboxControl",
     "SandboxError",
     "SandboxProxy",

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from telethon.tl import types
 
+from tgworker.sandbox.bots import BotCard
 from tgworker.sandbox.contact_book import ContactBook
 from tgworker.sandbox.errors import RequestRefused, UnknownUser
 from tgworker.sandbox.files import StoredFile
@@ -30,11 +31,11 @@ class Line(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Account:
-    """One user.
+    """One user, or bot.
 
     Attributes:
         id: Telegram's user id.
-        phone: Digits, without a plus.
+        phone: Digits, without a plus; a bot has none.
         username: Without an at sign.
         first_name: What others see.
         last_name: The same; empty: none.
@@ -46,6 +47,8 @@ class Account:
         online_until: Until when he is online; `Directory.lapse` ends that.
         was_online: When he was last; ``None``: nobody knows, and he is said to have been here recently.
         two_step: His two-step password, if he has one.
+        bot: What makes it a bot; ``None``: it is a person.
+        blocks: Whom he has blocked.
         mailbox: What it holds.
     """
 
@@ -62,6 +65,8 @@ class Account:
     was_online: datetime | None = None
     photo: StoredFile | None = field(default=None, repr=False)
     two_step: TwoStep | None = field(default=None, repr=False)
+    bot: BotCard | None = None
+    blocks: set[int] = field(default_factory=set[int], repr=False)
     mailbox: Mailbox = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -117,6 +122,20 @@ class Directory:
         self._by_phone[account.phone] = account
         if stranger:
             self.contacts.make_stranger(account.id)
+        return account
+
+    def add_bot(self, draw_token: Callable[[int], str]) -> Account:
+        """A new bot, under the next id: nobody's contact, and nobody is its.
+
+        Args:
+            draw_token: Makes a token for an id.
+        """
+        bot_id = FIRST_ID + len(self._by_id)
+        account = Account(bot_id, "", f"user{bot_id}_bot", f"Bot {bot_id}", self._dc_id)
+        account.bot = BotCard(draw_token(bot_id))
+        self._by_id[account.id] = account
+        self._by_username[account.username] = account
+        self.contacts.make_stranger(account.id)
         return account
 
     def note_contact(self, owner: Account, other: Account, *, has: bool) -> None:

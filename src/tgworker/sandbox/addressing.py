@@ -90,14 +90,28 @@ def check_may_write(me: Account, room: Room) -> None:
         RequestRefused: It may not; in the words that Telegram has for the reason.
     """
     if isinstance(room, Account):
-        if room.banned:
-            raise RequestRefused(400, "INPUT_USER_DEACTIVATED")
+        _check_may_write_to(me, room)
     elif isinstance(room, Group) and room.migrated_to is not None:
         raise RequestRefused(400, "PEER_ID_INVALID")
     elif me.id not in room.members:
         raise RequestRefused(403, "CHAT_WRITE_FORBIDDEN")
     elif isinstance(room, Channel) and not room.megagroup and me.id != room.creator_id:
         raise RequestRefused(400, "CHAT_ADMIN_REQUIRED")
+
+
+def _check_may_write_to(me: Account, other: Account) -> None:
+    """The same of one user: a bot never writes first, nor to another bot, nor to who has stopped it."""
+    if other.banned:
+        raise RequestRefused(400, "INPUT_USER_DEACTIVATED")
+    if other.id in me.blocks:
+        raise RequestRefused(400, "YOU_BLOCKED_USER")
+    if me.id in other.blocks:
+        raise RequestRefused(400, "USER_IS_BLOCKED")
+    if me.bot is not None and other is not me:
+        if other.bot is not None:
+            raise RequestRefused(400, "USER_IS_BOT")
+        if other.id not in me.mailbox.chats:  # he never wrote to it, so he never started it
+            raise RequestRefused(400, "PEER_ID_INVALID")
 
 
 def history_of(me: Account, room: Room) -> History:

@@ -13,6 +13,7 @@ from tgworker.sandbox.faults import Fault
 from tgworker.sandbox.methods import method_name
 from tgworker.sandbox.packing import Outgoing, rpc_result, serialised, service
 from tgworker.sandbox.peers import group_peer, input_peer_of
+from tgworker.sandbox.requests.bots import ONLY_USERS
 from tgworker.sandbox.requests.call import Call, Caller
 from tgworker.sandbox.requests.table import RequestTable
 from tgworker.sandbox.requests.updates import DIFFERENCES, nothing_new
@@ -161,6 +162,8 @@ class Clerk:
     def _answer(self, record: KeyRecord, request: Any) -> Any:
         if record.refusal is not None:
             raise record.refusal
+        if type(request) in ONLY_USERS and self._is_bot(record):
+            raise RequestRefused(400, "BOT_METHOD_INVALID")
         public = self._table.public.get(type(request))
         if public is not None:
             return public(Caller(self._cloud, record, dc_id=self._line.dc_id), request)
@@ -177,6 +180,9 @@ class Clerk:
         if isinstance(request, DIFFERENCES) and not self._line.ask_difference():
             return nothing_new(call, request)
         return handler(call, request)
+
+    def _is_bot(self, record: KeyRecord) -> bool:
+        return record.user_id is not None and self._cloud.directory.get(record.user_id).bot is not None
 
 
 def peer_of(request: Any, user_id: int | None) -> int | None:

@@ -27,7 +27,14 @@ from tgworker.sandbox.control_files import (
     obey_file_command,
 )
 from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
-from tgworker.sandbox.control_login import CountLogins, Scan, SetPassword, obey_login_command
+from tgworker.sandbox.control_login import (
+    AddBot,
+    CountLogins,
+    RenewToken,
+    Scan,
+    SetPassword,
+    obey_login_command,
+)
 from tgworker.sandbox.control_messages import (
     MAX_LINE_BYTES,
     MAX_PAGE,
@@ -37,6 +44,7 @@ from tgworker.sandbox.control_messages import (
     AnyCommand,
     Befriend,
     Behave,
+    Block,
     ChatPage,
     ChatsPage,
     ClearFaults,
@@ -185,7 +193,10 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
         case Part():
             sandbox.part(command.user, command.other)
             return {}
-        case SetPassword() | Scan() | CountLogins():
+        case Block():
+            sandbox.block(command.user, command.other, blocked=command.blocked)
+            return {}
+        case SetPassword() | Scan() | CountLogins() | AddBot() | RenewToken():
             return obey_login_command(sandbox, command)
         case OpenSocks5() | OpenMtproxy() | TroubleProxy() | ListProxies():
             return obey_proxy_command(sandbox, command)

@@ -20,11 +20,12 @@ from tgworker.sandbox.control_files import (
     SetPhoto,
 )
 from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
-from tgworker.sandbox.control_login import CountLogins, Scan, SetPassword
+from tgworker.sandbox.control_login import AddBot, CountLogins, RenewToken, Scan, SetPassword
 from tgworker.sandbox.control_messages import (
     AddUser,
     Befriend,
     Behave,
+    Block,
     ChatPage,
     ChatsPage,
     ClearFaults,
@@ -51,7 +52,15 @@ from tgworker.sandbox.faults import ActiveFault, Fault
 from tgworker.sandbox.formatting import Formatting
 from tgworker.sandbox.limits import Limits
 from tgworker.sandbox.statistics import Statistics
-from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxRoom, SandboxUser, SentText
+from tgworker.sandbox.values import (
+    ChatLine,
+    ChatSummary,
+    Revocation,
+    SandboxBot,
+    SandboxRoom,
+    SandboxUser,
+    SentText,
+)
 
 
 class SandboxControl(RoomControl, ActControl, ProxyControl):
@@ -156,6 +165,18 @@ class SandboxControl(RoomControl, ActControl, ProxyControl):
     async def add_user(self, *, stranger: bool = False, premium: bool = False) -> SandboxUser:
         """A new user: everybody's contact, or nobody's if he is a ``stranger``."""
         return await self._ask(AddUser(stranger=stranger, premium=premium), SandboxUser)
+
+    async def add_bot(self) -> SandboxBot:
+        """A new bot."""
+        return await self._ask(AddBot(), SandboxBot)
+
+    async def renew_token(self, bot_id: int) -> str:
+        """Give a bot another token; its sessions are ended."""
+        return (await self._ask(RenewToken(bot=bot_id), dict[str, str]))["token"]
+
+    async def block(self, user_id: int, other_id: int, *, blocked: bool = True) -> None:
+        """Let a user block another, or a bot, or unblock him."""
+        await self._ask(Block(user=user_id, other=other_id, blocked=blocked), dict[str, int])
 
     async def befriend(self, user_id: int, other_id: int) -> None:
         """Let two users have each other among their contacts."""

@@ -29,7 +29,17 @@ class CountLogins(Command, tag="logins"):
     user: int
 
 
-LoginCommand = SetPassword | Scan | CountLogins
+class AddBot(Command, tag="add_bot"):
+    """A new bot. Result: ``{"id", "username", "token", "session"}``."""
+
+
+class RenewToken(Command, tag="renew_token"):
+    """Give a bot another token; its sessions are ended. Result: ``{"token"}``."""
+
+    bot: int
+
+
+LoginCommand = SetPassword | Scan | CountLogins | AddBot | RenewToken
 
 
 def obey_login_command(sandbox: "Sandbox", command: LoginCommand) -> Any:
@@ -47,5 +57,9 @@ def obey_login_command(sandbox: "Sandbox", command: LoginCommand) -> Any:
             return {}
         case CountLogins():
             return {"logins": sandbox.logins(command.user)}
+        case AddBot():
+            return sandbox.add_bot()
+        case RenewToken():
+            return {"token": sandbox.renew_token(command.bot)}
         case _:
             assert_never(command)

@@ -118,6 +118,14 @@ class Part(Command, tag="part"):
     other: int
 
 
+class Block(Command, tag="block"):
+    """Let a user block another, or a bot, or (``blocked`` false) unblock him. Result: ``{}``."""
+
+    user: int
+    other: int
+    blocked: bool = True
+
+
 class NewSession(Command, tag="new_session"):
     """Log a user in on another device. Result: ``{"session"}``."""
 
@@ -203,6 +211,7 @@ AnyCommand = (
     | AddUser
     | Befriend
     | Part
+    | Block
     | NewSession
     | LoginCommand
     | ProxyCommand

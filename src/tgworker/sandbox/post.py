@@ -217,6 +217,8 @@ def read(
         theirs, their_id = author.mailbox.chats.get(seen_as), letter.copies.get(author_id, 0)
         if theirs is not None and their_id > theirs.read_outbox_max_id:
             theirs.read_outbox_max_id = their_id
+            if author.bot is not None:
+                continue  # bots are not told who reads what they write
             tell(cloud, author, author.mailbox.log.append(ReadOutbox(seen_as, their_id)), [seen_as])
     return entry
 

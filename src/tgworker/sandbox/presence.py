@@ -22,10 +22,14 @@ ONLINE_S = 300
 
 
 def acquaintances(cloud: Cloud, account: Account) -> Iterator[Account]:
-    """Those who have a line, and the account among their contacts or a private chat with it."""
+    """Those who have a line, and the account among their contacts or a private chat with it; never bots."""
     contacts = cloud.directory.contacts
     for each in cloud.directory.listening:
-        if each is not account and (contacts.has(each.id, account.id) or account.id in each.mailbox.chats):
+        if (
+            each is not account
+            and each.bot is None
+            and (contacts.has(each.id, account.id) or account.id in each.mailbox.chats)
+        ):
             yield each
 
 
@@ -55,7 +59,7 @@ def show_typing(cloud: Cloud, account: Account, room: Room, action: Any) -> None
     """
     update, hears = _typing(account, room, action)
     for each in hears:
-        if each != account.id:
+        if each != account.id and cloud.directory.get(each).bot is None:
             push(cloud.directory.get(each), lambda: types.UpdateShort(update, cloud.now()))
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import trio
 
 from tgworker.sandbox import phone
 from tgworker.sandbox.behaviour import Behaviour
+from tgworker.sandbox.bots import new_token
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.connection import Connection
 from tgworker.sandbox.errors import RequestRefused, SandboxError
@@ -25,7 +27,7 @@ from tgworker.sandbox.scanning import scan, shown
 from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.string_session import new_key, string_session
 from tgworker.sandbox.two_step import new_two_step
-from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxUser, SentText
+from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxBot, SandboxUser, SentText
 
 
 class Sandbox:
@@ -55,6 +57,7 @@ class Sandbox:
         self._cloud = cloud
         self._connections: set[Connection] = set()
         self._users: dict[int, SandboxUser] = {}
+        self._bots: dict[int, SandboxBot] = {}
         self._table = request_table()
         self.host = HOST
         self.port = cloud.ports[cloud.dc_id]
@@ -92,10 +95,15 @@ class Sandbox:
 
     @property
     def users(self) -> tuple[SandboxUser, ...]:
-        """All users, in the order in which they were added."""
+        """All users who are people, in the order in which they were added."""
         code = self.behaviour.login_code
         names = {each.id: each.username for each in self._cloud.directory}
         return tuple(replace(user, login_code=code, username=names[user.id]) for user in self._users.values())
+
+    @property
+    def bots(self) -> tuple[SandboxBot, ...]:
+        """All bots, in the order in which they were added."""
+        return tuple(self._bots.values())
 
     def behave(self, **switches: Any) -> None:
         """Turn switches of `Behaviour`, by name: ``behave(repeats="error")``."""
@@ -125,6 +133,34 @@ class Sandbox:
         user = SandboxUser(account.id, account.phone, account.username, session, code)
         self._users[account.id] = user
         return user
+
+    def add_bot(self) -> SandboxBot:
+        """A new bot with a token and a session. In groups it hears everything (privacy mode is off)."""
+        account = self._cloud.directory.add_bot(partial(new_token, self._cloud.rng))
+        assert account.bot is not None, "it is one"
+        bot = SandboxBot(account.id, account.username, account.bot.token, self.new_session(account.id))
+        self._bots[account.id] = bot
+        return bot
+
+    def renew_token(self, bot_id: int) -> str:
+        """Give a bot another token, as @BotFather does: the old one is expired, and its sessions are ended.
+
+        Raises:
+            UnknownUser: There is no such user.
+            SandboxError: He is no bot.
+        """
+        account = self._cloud.directory.get(bot_id)
+        if account.bot is None:
+            raise SandboxError(f"user {bot_id} is no bot")
+        account.bot.renew(self._cloud.rng)
+        self._bots[bot_id] = replace(self._bots[bot_id], token=account.bot.token)
+        self.revoke(bot_id)
+        return account.bot.token
+
+    def block(self, user_id: int, other_id: int, *, blocked: bool = True) -> None:
+        """Let a user block another, or a bot (he stops it), or unblock him. Raises UnknownUser."""
+        one, other = map(self._cloud.directory.get, (user_id, other_id))
+        (one.blocks.add if blocked else one.blocks.discard)(other.id)
 
     def befriend(self, user_id: int, other_id: int) -> None:
         """Let two users have each other among their contacts. Raises UnknownUser."""
@@ -165,9 +201,11 @@ class Sandbox:
 
         Raises:
             UnknownUser: There is no such user.
-            SandboxError: The password is empty.
+            SandboxError: The password is empty, or he is a bot.
         """
         account = self._cloud.directory.get(user_id)
+        if account.bot is not None:
+            raise SandboxError(f"{user_id} is a bot: it has a token, and no password")
         if password == "":
             raise SandboxError("a password has one character at least")
         rng = self._cloud.rng

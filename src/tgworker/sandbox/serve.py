@@ -10,7 +10,7 @@ from tgworker.sandbox.errors import SandboxError
 from tgworker.sandbox.opening import open_sandbox
 from tgworker.sandbox.sandbox import Sandbox
 from tgworker.sandbox.server_key import write_file
-from tgworker.sandbox.values import SandboxUser
+from tgworker.sandbox.values import SandboxBot, SandboxUser
 
 MAX_USERS = 10_000
 
@@ -25,6 +25,7 @@ class Announcement(msgspec.Struct, frozen=True):
         control: ``host:port`` of the control connection.
         dcs: ``host:port`` of each of its data centres, by number.
         users: Its users, each with a session that is logged in, and what he would log in with.
+        bots: Its bots, each with its token and a session.
     """
 
     server: str
@@ -33,12 +34,14 @@ class Announcement(msgspec.Struct, frozen=True):
     control: str | None
     dcs: dict[int, str]
     users: tuple[SandboxUser, ...]
+    bots: tuple[SandboxBot, ...] = ()
 
 
 async def run_sandbox(
     *,
     users: int,
     two_step: int = 0,
+    bots: int = 0,
     port: int,
     control_port: int,
     emit: Callable[[str], None],
@@ -51,6 +54,7 @@ async def run_sandbox(
     Args:
         users: How many users it begins with.
         two_step: How many of them, the first ones, have a two-step password.
+        bots: How many bots there are besides.
         port: Where it listens; 0: anywhere.
         control_port: Where its control connection listens; 0: anywhere.
         emit: Gets one line of JSON, an `Announcement`, once the sandbox can be used.
@@ -68,11 +72,15 @@ async def run_sandbox(
         raise SandboxError(f"--users must be between 1 and {MAX_USERS}, not {users}")
     if not 0 <= two_step <= users:
         raise SandboxError(f"--two-step must be between 0 and --users ({users}), not {two_step}")
+    if not 0 <= bots <= MAX_USERS:
+        raise SandboxError(f"--bots must be between 0 and {MAX_USERS}, not {bots}")
     async with open_sandbox(
         users, port=port, control_port=control_port, more_dcs=more_dcs, behaviour=behaviour
     ) as sandbox:
         for user in sandbox.users[:two_step]:
             sandbox.set_password(user.id, f"open sesame {user.id}", hint="open what?")
+        for _ in range(bots):
+            sandbox.add_bot()
         write_file(key_file, sandbox.public_key_pem.encode())
         emit(announcement(sandbox, key_file))
         await sandbox.stopped.wait()
@@ -81,6 +89,12 @@ async def run_sandbox(
 def announcement(sandbox: Sandbox, key_file: Path) -> str:
     """Where a sandbox is, as one line of JSON: an `Announcement`."""
     facts = Announcement(
-        sandbox.server, str(key_file.absolute()), sandbox.dc, sandbox.control, sandbox.dcs, sandbox.users
+        sandbox.server,
+        str(key_file.absolute()),
+        sandbox.dc,
+        sandbox.control,
+        sandbox.dcs,
+        sandbox.users,
+        sandbox.bots,
     )
     return msgspec.json.encode(facts).decode()

@@ -40,6 +40,24 @@ class SandboxUser:
 
 
 @dataclass(frozen=True, slots=True)
+class SandboxBot:
+    """A bot of a sandbox.
+
+    Attributes:
+        id: Telegram's user id.
+        username: Without an at sign.
+        token: What logs in as it, as @BotFather gives it out.
+        session: A ``StringSession`` that is logged in as it. A key like any other: use it in one connection
+            at a time.
+    """
+
+    id: int
+    username: str
+    token: str = field(repr=False)
+    session: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChatLine:
     """A message as one side of a chat holds it.
 

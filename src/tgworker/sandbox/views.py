@@ -7,6 +7,7 @@ from typing import Any
 from telethon.tl import types
 
 from tgworker.sandbox.accounts import Account, Directory
+from tgworker.sandbox.bots import BOT_INFO_VERSION
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.peers import peer_view, unmarked
 from tgworker.sandbox.update_log import Entry
@@ -55,9 +56,10 @@ def min_user_view(directory: Directory, viewer: Account, account: Account) -> An
         first_name=account.first_name,
         last_name=account.last_name or None,
         username=account.username or None,
-        status=types.UserStatusRecently(),
+        status=None if account.bot else types.UserStatusRecently(),
         photo=user_photo(account),
         premium=account.premium or None,
+        **_as_bot(account),
     )
 
 
@@ -79,11 +81,19 @@ def _user(directory: Directory, viewer: Account, account: Account) -> Any:
         first_name=account.first_name,
         last_name=account.last_name or None,
         username=account.username or None,
-        phone=account.phone if myself or has else None,
-        status=status_view(account),
+        phone=(account.phone or None) if myself or has else None,
+        status=None if account.bot else status_view(account),
         photo=user_photo(account),
         premium=account.premium or None,
+        **_as_bot(account),
     )
+
+
+def _as_bot(account: Account) -> dict[str, Any]:
+    """What is said of bots alone. Those of the sandbox hear all that is said in groups (privacy mode off)."""
+    if account.bot is None:
+        return {}
+    return {"bot": True, "bot_chat_history": True, "bot_info_version": BOT_INFO_VERSION}
 
 
 def status_view(account: Account) -> Any:

@@ -33,6 +33,8 @@ def invite(call: Call, request: Any) -> Answer:
     users = [user_of(call.cloud, call.me, each, "USER_ID_INVALID") for each in request.users]
     if not channel.megagroup and channel.creator_id != call.me.id:
         raise RequestRefused(400, "CHAT_ADMIN_REQUIRED")
+    if not channel.megagroup and any(each.bot for each in users):
+        raise RequestRefused(400, "USER_BOT")  # a bot in a channel is an administrator of it, or not there
     letter = join_channel(call.cloud, call.me, channel, users, via=call.line)
     updates: list[Any] = []
     if letter is not None:

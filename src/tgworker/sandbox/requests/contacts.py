@@ -60,6 +60,24 @@ def delete_contacts(call: Call, request: Any) -> Answer:
     return updates_view(call.cloud, call.me, settings, [each.id for each in gone])
 
 
+def block(call: Call, request: Any) -> Answer:
+    """``contacts.block``: whom one has blocked writes no more; a bot is stopped by it."""
+    return _note_block(call, request, blocked=True)
+
+
+def unblock(call: Call, request: Any) -> Answer:
+    """``contacts.unblock``."""
+    return _note_block(call, request, blocked=False)
+
+
+def _note_block(call: Call, request: Any, *, blocked: bool) -> Answer:
+    account = user_of(call.cloud, call.me, request.id, "CONTACT_ID_INVALID")
+    if account is call.me:
+        raise RequestRefused(400, "CONTACT_ID_INVALID")
+    (call.me.blocks.add if blocked else call.me.blocks.discard)(account.id)
+    return True
+
+
 def resolve_username(call: Call, request: Any) -> Answer:
     """``contacts.resolveUsername``: users and channels."""
     if not _USERNAME.fullmatch(request.username):

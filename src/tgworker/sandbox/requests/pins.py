@@ -6,6 +6,7 @@ from telethon.tl import types
 
 from tgworker.sandbox.addressing import check_may_write, letter_of, room_of
 from tgworker.sandbox.channels import Channel
+from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.pinning import announce_pin, is_announced, pinned_letters, set_pinned
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.requests.messages import new_message
@@ -18,6 +19,8 @@ def update_pinned_message(call: Call, request: Any) -> Answer:
     room = room_of(call.cloud, call.me, request.peer)
     letter = letter_of(call.me, room, request.id)
     check_may_write(call.me, room)
+    if call.me.bot is not None and request.pm_oneside:
+        raise RequestRefused(400, "BOT_ONESIDE_NOT_AVAIL")
     oneside, pins = bool(request.pm_oneside), not request.unpin
     entry = set_pinned(call.cloud, call.me, room, [letter], pinned=pins, oneside=oneside, via=call.line)
     updates: list[Any] = []

@@ -9,6 +9,7 @@ from telethon.tl import functions
 
 from tgworker.sandbox.requests import (
     auth,
+    bots,
     channel_updates,
     channels,
     chat_actions,
@@ -54,6 +55,7 @@ def request_table() -> RequestTable:
         functions.auth.ResendCodeRequest: auth.resend_code,
         functions.auth.CancelCodeRequest: auth.cancel_code,
         functions.auth.ImportAuthorizationRequest: auth.import_authorization,
+        functions.auth.ImportBotAuthorizationRequest: bots.import_bot_authorization,
         functions.auth.SignInRequest: auth.sign_in,
         functions.auth.CheckPasswordRequest: auth.check_password,
         functions.account.GetPasswordRequest: auth.get_password,
@@ -74,6 +76,8 @@ def request_table() -> RequestTable:
         functions.contacts.GetContactsRequest: contacts.get_contacts,
         functions.contacts.ImportContactsRequest: contacts.import_contacts,
         functions.contacts.DeleteContactsRequest: contacts.delete_contacts,
+        functions.contacts.BlockRequest: contacts.block,
+        functions.contacts.UnblockRequest: contacts.unblock,
         functions.contacts.ResolveUsernameRequest: contacts.resolve_username,
         functions.contacts.ResolvePhoneRequest: contacts.resolve_phone,
         functions.messages.SendMessageRequest: messages.send_message,
