@@ -8,7 +8,7 @@ from telethon.tl import functions, types
 from sandbox.mini_client import RpcFailure, open_mini, peer, send
 from tgworker.sandbox import Sandbox, SandboxError
 from tgworker.sandbox.bots import id_in
-from tgworker.sandbox.clerk import Clerk
+from tgworker.sandbox.clerk import Asked, Clerk
 from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.methods import method_name
 from tgworker.sandbox.requests.bots import ONLY_USERS
@@ -83,4 +83,4 @@ async def test_a_bot_is_refused_what_is_for_users(sandbox: Sandbox, kind: Any) -
     line: Any = None
     clerk = Clerk(sandbox._cloud, request_table(), line)
     with pytest.raises(RequestRefused, match="BOT_METHOD_INVALID"):
-        clerk._answer(record, kind.__new__(kind))
+        clerk._answer(record, Asked(kind.__new__(kind)))

@@ -70,6 +70,7 @@ REQUESTS: dict[str, Ask] = {
     "messages.setTyping": lambda at: functions.messages.SetTypingRequest(
         at.bob, types.SendMessageTypingAction()
     ),
+    "account.initTakeoutSession": lambda _: functions.account.InitTakeoutSessionRequest(message_users=True),
     "account.updateStatus": lambda _: functions.account.UpdateStatusRequest(offline=False),
     "account.updateProfile": lambda _: functions.account.UpdateProfileRequest(first_name="Ann"),
     "account.updateUsername": lambda _: functions.account.UpdateUsernameRequest("ann_stone"),
@@ -108,7 +109,9 @@ def held(sandbox: Sandbox) -> Any:
     logs = [each.mailbox.log.pts for each in sandbox._cloud.directory]
     lines = sandbox.chat(sandbox.users[0].id, sandbox.users[1].id)
     rooms = [(each.title, each.noforwards, each.photo) for each in sandbox._cloud.channels]
-    return users, logins, logs, lines, rooms, sandbox.rooms.listing(), len(sandbox._cloud.invitations)
+    takeouts = sandbox.takeouts(sandbox.users[0].id)
+    listed = sandbox.rooms.listing(), len(sandbox._cloud.invitations)
+    return users, logins, logs, lines, rooms, listed, takeouts
 
 
 @pytest.mark.parametrize("method", REQUESTS)

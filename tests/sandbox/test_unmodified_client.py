@@ -541,3 +541,26 @@ def test_a_bot_logs_in_by_token_and_does_what_bots_may(report: Report) -> None:
         "new token": True,
         "out": True,
     }
+
+
+def test_what_is_exported(report: Report) -> None:
+    assert report.scenes["takeouts"] == {
+        "to wait": True,
+        "told": ["Telegram", True],
+        "still": "TakeoutInitDelayError",
+        "allowed": 1,
+        "nothing to finish": "TakeoutRequiredError",
+        "ranges, outside": "TakeoutRequiredError",
+        "read": ["4", "3", "2", "1", "0"],
+        "dialogs": True,
+        "ranges": 3,
+        "in a range": True,
+        "unknown": "TakeoutInvalidError",
+        "uploaded": True,
+        "finished": True,
+        "failed": "as it should",
+        "sessions": [
+            ["success", ["message_users", "message_chats", "files"], 1024],
+            ["failure", [], None],
+        ],
+    }

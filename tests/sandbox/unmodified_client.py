@@ -31,6 +31,7 @@ from sandbox.unmodified_logins import codes, qr_codes, two_step
 from sandbox.unmodified_people import acquaintances, archive
 from sandbox.unmodified_proxies import proxies
 from sandbox.unmodified_rooms import catching_up, channel_differences, channels, groups, migration
+from sandbox.unmodified_takeouts import takeouts
 from sandbox.unmodified_world import API, World, refusal
 
 
@@ -370,6 +371,7 @@ SCENES = [
     two_step,
     codes,
     qr_codes,
+    takeouts,
     proxies,
     bots,
     deaths,

@@ -27,6 +27,7 @@ The rooms within, highest first::
     post channel_post          messages in mailboxes, and in channels
     files media phone_files    files: parts and contents, what messages carry, users who send them
     two_step scanning bots     passwords, QR codes (login_tokens), and bots' tokens
+    takeouts                   who exports what an account holds
     telling *views             who is told, and what he sees
     cloud                      all that is remembered: accounts mailbox groups channels auth_keys faults
 
@@ -64,6 +65,7 @@ from tgworker.sandbox.values import (
     SandboxRoom,
     SandboxUser,
     SentText,
+    TakeoutSession,
 )
 
 __all__ = [
@@ -96,6 +98,7 @@ __all__ = [
     "SentText",
     "ServerKey",
     "Statistics",
+    "TakeoutSession",
     "Trouble",
     "UnknownPeer",
     "UnknownUser",

@@ -17,6 +17,9 @@ from tgworker.sandbox.mailbox import Mailbox
 from tgworker.sandbox.two_step import TwoStep
 
 FIRST_ID = 1001
+SERVICE_ID = 777000
+"""Telegram itself, as it writes to its users."""
+
 FIRST_PHONE = 999_661_001
 """Telegram keeps numbers that begin with 99966 for its test servers (https://core.telegram.org/api/auth)."""
 
@@ -91,6 +94,7 @@ class Directory:
         looks: What users look like. `views` fills it.
         listening: Those who have a line.
         contacts: Who has whom among his contacts; change it by `note_contact`.
+        service: Telegram itself, as it writes to its users; it is not one of them.
     """
 
     def __init__(self, secret: bytes, dc_id: int, now: Callable[[], datetime]) -> None:
@@ -99,6 +103,8 @@ class Directory:
         self.looks = Looks()
         self.listening: set[Account] = set()
         self.contacts = ContactBook()
+        self.service = Account(SERVICE_ID, "42777", "", "Telegram", dc_id)
+        self.contacts.make_stranger(SERVICE_ID)
         self._secret = secret
         self._by_id: dict[int, Account] = {}
         self._by_username: dict[str, Account] = {}
@@ -177,6 +183,8 @@ class Directory:
         try:
             return self._by_id[user_id]
         except KeyError:
+            if user_id == SERVICE_ID:
+                return self.service
             raise UnknownUser(user_id) from None
 
     def by_username(self, username: str) -> Account | None:
@@ -211,7 +219,7 @@ class Directory:
             case types.InputPeerSelf() | types.InputUserSelf():
                 return viewer
             case types.InputPeerUser() | types.InputUser():
-                target = self._by_id.get(peer.user_id)
+                target = self.service if peer.user_id == SERVICE_ID else self._by_id.get(peer.user_id)
                 if target is not None and peer.access_hash == self.access_hash(viewer, target.id):
                     return target
             case _:

@@ -41,6 +41,9 @@ class Behaviour:
             them.
         reactions: A reaction is pushed as an ``update`` (``updateMessageReactions``, which moves no ``pts``),
             or as an ``edit`` of the message that is not to be shown as one. Telegram does both.
+        takeout_delay_s: How long whoever asks for his first takeout with a key has to wait, unless he allows
+            it on another device (`Sandbox.allow_takeout`); 0: not at all. Telegram's is 24 h.
+        takeout_range: How many numbers of a mailbox one range of ``messages.getSplitRanges`` has.
         finds_links: Whether the server adds formatting of its own: addresses, names and hashtags in texts.
             Telegram does.
     """
@@ -66,6 +69,8 @@ class Behaviour:
     caption_length_limit_premium: int = 4096
     media_dc: int | None = None
     reactions: Literal["update", "edit"] = "update"
+    takeout_delay_s: float = 0
+    takeout_range: int = 1_000_000
     finds_links: bool = False
 
     def __post_init__(self) -> None:
@@ -79,6 +84,8 @@ class Behaviour:
             raise ValueError("login_code_lives_s and login_token_lives_s must be above 0")
         if self.random_id_window_s is not None and self.random_id_window_s <= 0:
             raise ValueError("random_id_window_s must be above 0, or none")
+        if self.takeout_delay_s < 0:
+            raise ValueError("takeout_delay_s must be 0 or more")
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more")
@@ -102,4 +109,5 @@ _AT_LEAST_ONE = (
     "message_length_max",
     "caption_length_limit_default",
     "caption_length_limit_premium",
+    "takeout_range",
 )

@@ -1,7 +1,7 @@
 """Answers the requests of one connection, under the faults that are set."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, assert_never
+from typing import Any, NamedTuple, Protocol, assert_never
 
 from telethon.tl import TLRequest, functions, types
 
@@ -24,6 +24,8 @@ _WRAPPERS = (
     functions.InvokeWithoutUpdatesRequest,
     functions.InvokeAfterMsgRequest,
     functions.InvokeAfterMsgsRequest,
+    functions.InvokeWithTakeoutRequest,
+    functions.InvokeWithMessagesRangeRequest,
 )
 """Requests around a request (https://core.telegram.org/api/invoking). Order holds anyway."""
 
@@ -42,6 +44,18 @@ _OF_GROUPS = (
     functions.messages.MigrateChatRequest,
 )
 """Requests that name a basic group by its bare id."""
+
+
+IN_TAKEOUT = method_name(functions.InvokeWithTakeoutRequest)
+"""Under this name what belongs to an export can meet a fault, too, and is counted."""
+
+
+class Asked(NamedTuple):
+    """A request out of its wrappers, and what they say of it."""
+
+    request: Any
+    takeout_id: int | None = None
+    within: range | None = None
 
 
 class ClerkLine(Line, Protocol):
@@ -102,28 +116,39 @@ class Clerk:
             msg_id: Its message id.
             body: The request, in its wrappers; ``None`` if it is of a type that nobody knows.
         """
-        request = self._unwrapped(body)
-        if request is None:
+        asked = self._unwrapped(body)
+        if asked is None:
             self._line.send(_refusal(msg_id, RequestRefused(400, "INPUT_METHOD_INVALID")))
             return
-        method = method_name(type(request))
-        self._cloud.counts.requests[method] += 1
-        fault = self._cloud.faults.on_request(method, record.user_id, peer_of(request, record.user_id))
+        peer = peer_of(asked.request, record.user_id)
+        methods = [method_name(type(asked.request))]
+        if asked.takeout_id is not None:
+            methods.append(IN_TAKEOUT)
+        fault = None
+        for method in methods:
+            self._cloud.counts.requests[method] += 1
+            fault = fault or self._cloud.faults.on_request(method, record.user_id, peer)
         if fault is None:
-            self._line.send(self._execute(record, msg_id, request))
+            self._line.send(self._execute(record, msg_id, asked))
         else:
-            self._go_wrong(fault, record, msg_id, request)
+            self._go_wrong(fault, record, msg_id, asked)
 
-    def _unwrapped(self, body: Any) -> Any:
+    def _unwrapped(self, body: Any) -> Asked | None:
+        takeout_id: int | None = None
+        within: range | None = None
         while isinstance(body, _WRAPPERS):
             if isinstance(body, functions.InvokeWithoutUpdatesRequest):
                 self._line.wants_updates = False
             elif isinstance(body, functions.InitConnectionRequest):
                 self._line.introduce()
+            elif isinstance(body, functions.InvokeWithTakeoutRequest):
+                takeout_id = body.takeout_id
+            elif isinstance(body, functions.InvokeWithMessagesRangeRequest):
+                within = range(body.range.min_id, body.range.max_id + 1)
             body = body.query
-        return body if isinstance(body, TLRequest) else None
+        return Asked(body, takeout_id, within) if isinstance(body, TLRequest) else None
 
-    def _go_wrong(self, fault: Fault, record: KeyRecord, msg_id: int, request: Any) -> None:
+    def _go_wrong(self, fault: Fault, record: KeyRecord, msg_id: int, asked: Asked) -> None:
         match fault.action:
             case "blackhole":
                 pass
@@ -131,35 +156,34 @@ class Clerk:
                 self._line.cut("fault: drop")
             case "delay":
                 self._line.send(service(types.MsgsAck([msg_id])))
-                self._line.later(
-                    fault.seconds, lambda: self._line.send(self._execute(record, msg_id, request))
-                )
+                self._line.later(fault.seconds, lambda: self._line.send(self._execute(record, msg_id, asked)))
             case "rpc_error":
                 self._line.send(_refusal(msg_id, RequestRefused(fault.code, fault.message)))
             case "flood_wait":
                 wait_s = -int(-fault.seconds // 1)  # rounded up: Telegram counts whole seconds
                 self._line.send(_refusal(msg_id, RequestRefused(420, f"FLOOD_WAIT_{wait_s}")))
             case "accept_mute":
-                self._execute(record, msg_id, request)
+                self._execute(record, msg_id, asked)
             case "accept_drop":
-                self._execute(record, msg_id, request)
+                self._execute(record, msg_id, asked)
                 self._line.cut("fault: accept_drop")
             case "half_close":
                 self._line.half_close()
-                self._execute(record, msg_id, request)
+                self._execute(record, msg_id, asked)
             case "deaf" | "transport_error":
                 raise AssertionError("a fault for pushes, or for packets")
             case _:
                 assert_never(fault.action)
 
-    def _execute(self, record: KeyRecord, msg_id: int, request: Any) -> Outgoing:
+    def _execute(self, record: KeyRecord, msg_id: int, asked: Asked) -> Outgoing:
         """Let a request take effect; returns its answer."""
         try:
-            return rpc_result(msg_id, serialised(self._answer(record, request)))
+            return rpc_result(msg_id, serialised(self._answer(record, asked)))
         except RequestRefused as refusal:
             return _refusal(msg_id, refusal)
 
-    def _answer(self, record: KeyRecord, request: Any) -> Any:
+    def _answer(self, record: KeyRecord, asked: Asked) -> Any:
+        request = asked.request
         if record.refusal is not None:
             raise record.refusal
         if type(request) in ONLY_USERS and self._is_bot(record):
@@ -175,8 +199,20 @@ class Clerk:
         me = self._cloud.directory.get(record.user_id)
         if me.dc_id != self._line.dc_id and not isinstance(request, _OF_GUESTS):
             raise RequestRefused(303, f"USER_MIGRATE_{me.dc_id}")
-        self._cloud.throttle.check_method(me, method_name(type(request)))
-        call = Call(self._cloud, record, me, self._line, dc_id=self._line.dc_id)
+        takeout = None
+        if asked.takeout_id is not None:
+            takeout = self._cloud.takeouts.enter(asked.takeout_id, me.id, record.id)
+        method = method_name(type(request))
+        self._cloud.throttle.check_method(me, method, in_takeout=takeout is not None)
+        call = Call(
+            self._cloud,
+            record,
+            me,
+            self._line,
+            dc_id=self._line.dc_id,
+            takeout=takeout,
+            within=asked.within,
+        )
         if isinstance(request, DIFFERENCES) and not self._line.ask_difference():
             return nothing_new(call, request)
         return handler(call, request)

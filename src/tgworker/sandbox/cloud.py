@@ -20,6 +20,7 @@ from tgworker.sandbox.login_tokens import LoginTokens
 from tgworker.sandbox.media import DocumentMedia
 from tgworker.sandbox.server_key import ServerKey
 from tgworker.sandbox.statistics import Counts
+from tgworker.sandbox.takeouts import Takeouts
 from tgworker.sandbox.throttle import Throttle
 
 
@@ -44,6 +45,7 @@ class Cloud:
         invitations: The links by which anybody joins, by what stands in them.
         throttle: What comes too often.
         login_tokens: What clients show as QR codes.
+        takeouts: Who exports what.
         files: What came in.
         documents: What was said of files that are no photos, by their ids.
         ports: Where its data centres listen, once they do, by number.
@@ -62,6 +64,7 @@ class Cloud:
     directory: Directory = field(init=False)
     throttle: Throttle = field(init=False)
     login_tokens: LoginTokens = field(init=False)
+    takeouts: Takeouts = field(init=False)
     files: FileShelf = field(init=False)
     documents: dict[int, DocumentMedia] = field(default_factory=dict[int, DocumentMedia], repr=False)
     groups: Groups = field(default_factory=Groups)
@@ -74,6 +77,7 @@ class Cloud:
         self.directory = Directory(self.rng.randbytes(16), self.dc_id, self.now)
         self.files = FileShelf(self.rng)
         self.login_tokens = LoginTokens(self.rng)
+        self.takeouts = Takeouts(self.rng, self.clock)
         self.throttle = Throttle(self.clock, self.directory.contacts)
         self.turn_salt()
 

@@ -29,7 +29,9 @@ from tgworker.sandbox.control_files import (
 from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
 from tgworker.sandbox.control_login import (
     AddBot,
+    AllowTakeout,
     CountLogins,
+    ReadTakeouts,
     RenewToken,
     Scan,
     SetPassword,
@@ -196,7 +198,9 @@ def _result(sandbox: "Sandbox", command: AnyCommand) -> Any:
         case Block():
             sandbox.block(command.user, command.other, blocked=command.blocked)
             return {}
-        case SetPassword() | Scan() | CountLogins() | AddBot() | RenewToken():
+        case (
+            SetPassword() | Scan() | AllowTakeout() | ReadTakeouts() | CountLogins() | AddBot() | RenewToken()
+        ):
             return obey_login_command(sandbox, command)
         case OpenSocks5() | OpenMtproxy() | TroubleProxy() | ListProxies():
             return obey_proxy_command(sandbox, command)

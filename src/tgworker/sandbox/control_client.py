@@ -20,7 +20,15 @@ from tgworker.sandbox.control_files import (
     SetPhoto,
 )
 from tgworker.sandbox.control_limits import Limit, SetSlowmode, shown_limits
-from tgworker.sandbox.control_login import AddBot, CountLogins, RenewToken, Scan, SetPassword
+from tgworker.sandbox.control_login import (
+    AddBot,
+    AllowTakeout,
+    CountLogins,
+    ReadTakeouts,
+    RenewToken,
+    Scan,
+    SetPassword,
+)
 from tgworker.sandbox.control_messages import (
     AddUser,
     Befriend,
@@ -60,6 +68,7 @@ from tgworker.sandbox.values import (
     SandboxRoom,
     SandboxUser,
     SentText,
+    TakeoutSession,
 )
 
 
@@ -197,6 +206,15 @@ class SandboxControl(RoomControl, ActControl, ProxyControl):
     async def scan(self, user_id: int, url: str) -> None:
         """Let a user scan a QR code."""
         await self._ask(Scan(user=user_id, url=url), dict[str, int])
+
+    async def allow_takeout(self, user_id: int) -> int:
+        """Let a user's exports wait no more, as on another device; returns how many were waiting."""
+        return (await self._ask(AllowTakeout(user=user_id), dict[str, int]))["allowed"]
+
+    async def takeouts(self, user_id: int) -> tuple[TakeoutSession, ...]:
+        """The exports of what a user's account holds, oldest first."""
+        answer = await self._ask(ReadTakeouts(user=user_id), dict[str, tuple[TakeoutSession, ...]])
+        return answer["takeouts"]
 
     async def logins(self, user_id: int) -> int:
         """How many keys are logged in as a user, half-finished logins included."""

@@ -22,6 +22,7 @@ class Limit(Command, tag="limit"):
     group: Rate | None = None
     account: Rate | None = None
     methods: dict[str, Rate] = msgspec.field(default_factory=dict[str, Rate])
+    takeout: dict[str, Rate] = msgspec.field(default_factory=dict[str, Rate])
     strangers: int | None = None
     scope: Literal["method", "chat"] = "method"
     premium: bool = False
@@ -36,7 +37,17 @@ class Limit(Command, tag="limit"):
         return Limits(**given)
 
 
-LIMITS = ("chat", "group", "account", "methods", "strangers", "scope", "premium", "wait_at_least_s")
+LIMITS = (
+    "chat",
+    "group",
+    "account",
+    "methods",
+    "takeout",
+    "strangers",
+    "scope",
+    "premium",
+    "wait_at_least_s",
+)
 
 
 class SetSlowmode(Command, tag="set_slowmode"):
@@ -53,4 +64,7 @@ class SetSlowmode(Command, tag="set_slowmode"):
 
 def shown_limits(limits: Limits) -> dict[str, Any]:
     """Limits by name, as commands and answers have them."""
-    return {name: getattr(limits, name) for name in LIMITS} | {"methods": dict(limits.methods)}
+    return {name: getattr(limits, name) for name in LIMITS} | {
+        "methods": dict(limits.methods),
+        "takeout": dict(limits.takeout),
+    }

@@ -1,4 +1,4 @@
-"""The part of the control connection's language that is about logging in."""
+"""The part of the control connection's language that is about logging in, and what only a login may do."""
 
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -23,6 +23,21 @@ class Scan(Command, tag="scan"):
     url: str
 
 
+class AllowTakeout(Command, tag="allow_takeout"):
+    """Let a user's exports wait no more, as he does on another device. Result: ``{"allowed": how many}``."""
+
+    user: int
+
+
+class ReadTakeouts(Command, tag="takeouts"):
+    """A user's takeout sessions, oldest first.
+
+    Result: ``{"takeouts": [{"parts", "file_max_size", "state", "requests"}, …]}``.
+    """
+
+    user: int
+
+
 class CountLogins(Command, tag="logins"):
     """How many keys are logged in as a user, half-finished logins included. Result: ``{"logins"}``."""
 
@@ -39,7 +54,7 @@ class RenewToken(Command, tag="renew_token"):
     bot: int
 
 
-LoginCommand = SetPassword | Scan | CountLogins | AddBot | RenewToken
+LoginCommand = SetPassword | Scan | AllowTakeout | ReadTakeouts | CountLogins | AddBot | RenewToken
 
 
 def obey_login_command(sandbox: "Sandbox", command: LoginCommand) -> Any:
@@ -55,6 +70,10 @@ def obey_login_command(sandbox: "Sandbox", command: LoginCommand) -> Any:
         case Scan():
             sandbox.scan(command.user, command.url)
             return {}
+        case AllowTakeout():
+            return {"allowed": sandbox.allow_takeout(command.user)}
+        case ReadTakeouts():
+            return {"takeouts": sandbox.takeouts(command.user)}
         case CountLogins():
             return {"logins": sandbox.logins(command.user)}
         case AddBot():

@@ -182,6 +182,8 @@ class Behave(Command, tag="behave"):
     caption_length_limit_premium: int | UnsetType = UNSET
     media_dc: int | UnsetType | None = UNSET
     reactions: Literal["update", "edit"] | UnsetType = UNSET
+    takeout_delay_s: float | UnsetType = UNSET
+    takeout_range: int | UnsetType = UNSET
     finds_links: bool | UnsetType = UNSET
 
     def switches(self) -> dict[str, Any]:

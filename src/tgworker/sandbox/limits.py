@@ -64,6 +64,7 @@ class Limits:
         group: Messages into one group or channel.
         account: Messages altogether.
         methods: Requests of certain methods, by name in Telegram's spelling.
+        takeout: The same inside an export (`account.initTakeoutSession`), which ``methods`` does not hold.
         strangers: How many users who do not have him among their contacts an account may write to first; one
             more is ``PEER_FLOOD``, which no waiting cures. ``None``: any number.
         scope: Whether a ``FLOOD_WAIT`` holds for the whole ``method``, as Telegram's do, or for one ``chat``.
@@ -77,6 +78,7 @@ class Limits:
     group: Rate | None = None
     account: Rate | None = None
     methods: Mapping[str, Rate] = field(default_factory=lambda: _NO_METHODS)
+    takeout: Mapping[str, Rate] = field(default_factory=lambda: _NO_METHODS)
     strangers: int | None = None
     scope: Literal["method", "chat"] = "method"
     premium: bool = False

@@ -67,6 +67,11 @@ class Mailbox:
         self._last_id = 0
         self._sent: OrderedDict[int, Sent] = OrderedDict()
 
+    @property
+    def last_id(self) -> int:
+        """The number of its newest message, whether it is still there or not."""
+        return self._last_id
+
     def add(
         self,
         peer_id: int,

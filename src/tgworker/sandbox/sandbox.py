@@ -27,7 +27,15 @@ from tgworker.sandbox.scanning import scan, shown
 from tgworker.sandbox.statistics import Statistics
 from tgworker.sandbox.string_session import new_key, string_session
 from tgworker.sandbox.two_step import new_two_step
-from tgworker.sandbox.values import ChatLine, ChatSummary, Revocation, SandboxBot, SandboxUser, SentText
+from tgworker.sandbox.values import (
+    ChatLine,
+    ChatSummary,
+    Revocation,
+    SandboxBot,
+    SandboxUser,
+    SentText,
+    TakeoutSession,
+)
 
 
 class Sandbox:
@@ -224,6 +232,27 @@ class Sandbox:
             SandboxError: It is no such code, or it cannot be accepted (any more).
         """
         scan(self._cloud, self._cloud.directory.get(user_id), url)
+
+    def allow_takeout(self, user_id: int) -> int:
+        """Let a user's exports wait no more, as he does on another device; returns how many were waiting.
+
+        Raises:
+            UnknownUser: There is no such user.
+        """
+        self.check_users(user_id)
+        return self._cloud.takeouts.allow(user_id)
+
+    def takeouts(self, user_id: int) -> tuple[TakeoutSession, ...]:
+        """The exports of what a user's account holds, oldest first.
+
+        Raises:
+            UnknownUser: There is no such user.
+        """
+        self.check_users(user_id)
+        return tuple(
+            TakeoutSession(each.parts, each.file_max_size, each.state, each.requests)
+            for each in self._cloud.takeouts.of_user(user_id)
+        )
 
     def logins(self, user_id: int) -> int:
         """How many keys are logged in as a user and alive, half-finished logins included.

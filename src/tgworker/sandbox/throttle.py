@@ -54,21 +54,29 @@ class Throttle:
         """Hold accounts to other limits; what was counted and announced before is forgotten."""
         self._limits = limits
         self._methods = {plain_name(name): rate for name, rate in limits.methods.items()}
+        self._takeout = {plain_name(name): rate for name, rate in limits.takeout.items()}
         self._full_at_s: dict[Hashable, float] = {}
         self._announced: dict[Hashable, Announced] = {}
         self._strangers: dict[int, set[int]] = {}
 
-    def check_method(self, account: Account, method: str) -> None:
+    def check_method(self, account: Account, method: str, *, in_takeout: bool = False) -> None:
         """Count a request.
+
+        Args:
+            account: Whose.
+            method: Its method.
+            in_takeout: Whether it belongs to an export, where other limits hold.
 
         Raises:
             RequestRefused: An announced wait is not over, or the method is asked for too often.
         """
+        scope = (account.id, method, "takeout") if in_takeout else (account.id, method)
         if self._announced:
-            self._check_announced(account.id, method)
-        rate = self._methods.get(plain_name(method))
+            self._check_announced(*scope)
+        rates = self._takeout if in_takeout else self._methods
+        rate = rates.get(plain_name(method))
         if rate is not None:
-            self._take(rate, (account.id, plain_name(method)), (account.id, method), "FLOOD_WAIT")
+            self._take(rate, (account.id, plain_name(method), in_takeout), scope, "FLOOD_WAIT")
 
     def check_send(self, account: Account, room: Room) -> None:
         """Count a message that is about to be sent.

@@ -136,3 +136,21 @@ class SandboxRoom:
     pts: int = 0
     username: str = ""
     migrated_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeoutSession:
+    """An export of what a user's account holds.
+
+    Attributes:
+        parts: What it was asked for, by Telegram's names: ``message_users``, ``files``…
+        file_max_size: How large a file may be, bytes; ``None``: it was not said.
+        state: What became of it: still ``open``, finished as a ``success`` or a ``failure``, or ``replaced``
+            by another one.
+        requests: How many requests came in it.
+    """
+
+    parts: tuple[str, ...]
+    file_max_size: int | None
+    state: Literal["open", "success", "failure", "replaced"]
+    requests: int

@@ -7,6 +7,7 @@ from typing import Any
 from tgworker.sandbox.accounts import Account, Line
 from tgworker.sandbox.auth_keys import KeyRecord
 from tgworker.sandbox.cloud import Cloud
+from tgworker.sandbox.takeouts import Takeout
 
 Answer = Any
 """A TL object, serialised bytes, or a bool."""
@@ -34,10 +35,14 @@ class Call(Caller):
     Attributes:
         me: The account.
         line: The connection.
+        takeout: The export that the request belongs to.
+        within: The range of messages that it is about: from which number to which; ``None``: all.
     """
 
     me: Account
     line: Line
+    takeout: Takeout | None = field(default=None, kw_only=True)
+    within: range | None = field(default=None, kw_only=True)
 
 
 PublicHandler = Callable[[Caller, Any], Answer]

@@ -15,7 +15,7 @@ from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Chat
 from tgworker.sandbox.peers import input_peer_of, peer_view
 from tgworker.sandbox.requests.call import Answer, Call
-from tgworker.sandbox.requests.history import given, page_limit
+from tgworker.sandbox.requests.history import given, page_limit, within
 from tgworker.sandbox.requests.updates import state_view
 from tgworker.sandbox.room_views import people_view, post_view
 from tgworker.sandbox.telling import tell, updates_view
@@ -45,7 +45,7 @@ def get_dialogs(call: Call, request: Any) -> Answer:
 
     Without ``folder_id`` all, else those of the archive (1) or those outside of it (0).
     """
-    tops = _tops(call.cloud, call.me)
+    tops = _tops(call.cloud, call.me, call.within)
     if request.folder_id is not None:
         archived = call.me.mailbox.archived
         tops = [each for each in tops if (each.peer in archived) is bool(request.folder_id)]
@@ -114,18 +114,25 @@ def _follows(call: Call, top: Top, request: Any) -> bool:
     return offset_peer is not None and top.peer < offset_peer
 
 
-def _tops(cloud: Cloud, account: Account) -> list[Top]:
-    """The chats that hold messages, newest first."""
+def _tops(cloud: Cloud, account: Account, numbers: range | None = None) -> list[Top]:
+    """The chats that hold messages, newest first; in a range of an export those that hold some of it.
+
+    Channels, which count by themselves, are in the newest range.
+    """
+    histories = {peer: account.mailbox.history(peer) for peer in account.mailbox.chats}
+    if numbers is not None:
+        histories = {peer: within(history, numbers) for peer, history in histories.items()}
     tops = [
-        _top(peer, chat.ids[-1], account.mailbox.letters, chat)
-        for peer, chat in account.mailbox.chats.items()
-        if chat.ids
+        _top(peer, history.ids[-1], account.mailbox.letters, account.mailbox.chats[peer])
+        for peer, history in histories.items()
+        if history.ids
     ]
-    tops += [
-        _top(channel.peer, channel.ids[-1], channel.letters, channel)
-        for channel in cloud.channels.of_user(account.id)
-        if channel.ids
-    ]
+    if numbers is None or numbers.stop > account.mailbox.last_id:
+        tops += [
+            _top(channel.peer, channel.ids[-1], channel.letters, channel)
+            for channel in cloud.channels.of_user(account.id)
+            if channel.ids
+        ]
     return sorted(tops, key=lambda top: top[:3], reverse=True)
 
 
@@ -144,17 +151,19 @@ def _dialogs(call: Call, tops: Sequence[Top]) -> tuple[list[Any], list[Any], lis
             messages.append(post_view(call.me, top.where, letter))
         else:
             letter = call.me.mailbox.letters[top.id]
-            dialogs.append(_chat_dialog_view(call.me, top.peer, top.where))
+            dialogs.append(_chat_dialog_view(call.me, top))
             messages.append(message_view(call.me, letter))
         about += letter.mentions()
     people = people_view(call.cloud, call.me, about)
     return dialogs, messages, people.chats, people.users
 
 
-def _chat_dialog_view(viewer: Account, peer: int, chat: Chat) -> Any:
+def _chat_dialog_view(viewer: Account, top: Top) -> Any:
+    chat, peer = top.where, top.peer
+    assert isinstance(chat, Chat)
     return _dialog_view(
         peer,
-        chat.ids[-1],
+        top.id,
         read_in=chat.read_inbox_max_id,
         read_out=chat.read_outbox_max_id,
         unread=len(chat.unread),

@@ -23,8 +23,16 @@ def get_history(call: Call, request: Any) -> Answer:
     """``messages.getHistory``, newest first (https://core.telegram.org/api/offsets)."""
     room = room_of(call.cloud, call.me, request.peer)
     history = history_of(call.me, room)
+    if call.within is not None and not isinstance(room, Channel):  # (a channel counts by itself)
+        history = within(history, call.within)
     page = _page(history, request)
     return _messages(call, room, [history.letters[each] for each in page], len(history.ids))
+
+
+def within(history: History, numbers: range) -> History:
+    """The part of a history that an export's range of messages holds."""
+    begin, end = (bisect_left(history.ids, each) for each in (numbers.start, numbers.stop))
+    return History(history.ids[begin:end], history.letters)
 
 
 def search(call: Call, request: Any) -> Answer:
