@@ -113,6 +113,10 @@ class Database:
         """
         return await self._submit(work, _BEGIN_WRITING, durable=durable)
 
+    async def bare(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As `write`, but outside of a transaction: for what SQLite allows only there."""
+        return await self._submit(work, None, durable=None)
+
     async def write_unless(
         self, idle: Callable[[sqlite3.Connection], bool], work: Callable[[sqlite3.Connection], T]
     ) -> T | None:

@@ -22,6 +22,7 @@ from tgworker.embedded import (
     jobs,
     keys,
     listing,
+    logins,
     message_jobs,
     owning,
     peers,
@@ -45,6 +46,7 @@ from tgworker.messaging.books import one_caption
 from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.login_ports import LoginGone, LoginId, LoginNews, LoginRequest, LoginState
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
@@ -62,6 +64,7 @@ from tgworker.messaging.models import (
     Peer,
     Position,
     Recipients,
+    Secret,
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Sent, Settled
 from tgworker.messaging.pacing import StoredWait
@@ -154,7 +157,7 @@ class EmbeddedStore:
     """One data folder's store, made by `open_store`.
 
     Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `DoubtStore`,
-    `MediaStore`, `RecipientStore`, `WaitStore`, `HistoryStore`, `JobStore`, `Sweeper`, `AccountBook` and
+    `MediaStore`, `RecipientStore`, `WaitStore`, `HistoryStore`, `JobStore`, `LoginStore`, `Sweeper`, `AccountBook` and
     `OutboxBook`.
 
     Every method is one transaction (`enqueue`: one for every 500 messages; `turn`: two) and may raise
@@ -529,6 +532,64 @@ class EmbeddedStore:
     async def count_jobs(self) -> int:
         """How many message jobs are open."""
         return await self._database.read(lambda connection: jobs.count_pending(connection, jobs.MESSAGE))
+
+    # LoginStore
+
+    async def count_logins(self) -> int:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        now = self._now()
+        return await self._database.read(lambda connection: logins.count(connection, now))
+
+    async def claim_logins(self, ticket: str, *, limit: int) -> Sequence[LoginRequest]:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        now = self._now()
+        found = await self._secretly(lambda connection: logins.claim(connection, ticket, limit, now))
+        await self._wipe_log()
+        return found
+
+    async def tell_login(self, ticket: str, login_id: LoginId, news: LoginNews) -> None:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        now = self._now()
+        ours = await self._secretly(lambda connection: logins.tell(connection, ticket, login_id, news, now))
+        if not ours:
+            await self._wipe_log()
+            raise LoginGone(login_id)
+
+    async def take_answer(self, ticket: str, login_id: LoginId) -> Secret | None:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        now = self._now()
+        ours, answer = await self._secretly(lambda connection: logins.take(connection, ticket, login_id, now))
+        if answer is not None or not ours:
+            await self._wipe_log()
+        if not ours:
+            raise LoginGone(login_id)
+        return answer
+
+    async def end_login(self, ticket: str, login_id: LoginId, state: LoginState, error: str) -> None:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        await self._secretly(lambda connection: logins.end(connection, ticket, login_id, state, error))
+        await self._wipe_log()
+
+    async def store_login(
+        self, ticket: str, login_id: LoginId, secrets_encrypted: str, *, user_id: int, phone: str | None
+    ) -> AccountId:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        now, fresh = self._now(), AccountId(new_id())
+        kept = await self._secretly(
+            lambda connection: logins.keep(
+                connection, ticket, login_id, fresh, secrets_encrypted, user_id, phone, now
+            )
+        )
+        await self._wipe_log()
+        if kept.account_id is None:
+            raise kept.refusal or LoginGone(login_id)
+        return kept.account_id
+
+    async def _secretly(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._write(lambda connection: logins.secretly(connection, work))
+
+    async def _wipe_log(self) -> None:
+        await self._database.bare(logins.wipe_log)
 
     # Sweeper
 

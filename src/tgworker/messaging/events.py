@@ -185,6 +185,15 @@ class HeartbeatMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginEnded:
+    """A login that the application asked for came to its end: ``done``, ``failed``, ``expired``, ``cancelled``."""
+
+    login: str
+    state: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class JobsWaiting:
     """The number of rows that wait in a table of jobs changed."""
 
@@ -214,6 +223,7 @@ Event = (
     | HistoryRead
     | JobFinished
     | FileFetched
+    | LoginEnded
     | HeartbeatWritten
     | HeartbeatMissed
     | JobsWaiting
@@ -236,6 +246,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     HistoryRead,
     JobFinished,
     FileFetched,
+    LoginEnded,
     HeartbeatWritten,
     HeartbeatMissed,
     JobsWaiting,

@@ -130,8 +130,8 @@ class LoginLine(Protocol):
         """Wait until it is worth calling `show_qr` again: it was scanned, or its time is over."""
         ...
 
-    def keep(self) -> None:
-        """The session is stored: from now on it stays."""
+    def keep(self, *, stays: bool = True) -> None:
+        """The session is stored: from now on it stays; or, if that was wrong, not."""
         ...
 
 

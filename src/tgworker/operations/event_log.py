@@ -238,6 +238,8 @@ def messaging_level(event: messaging.Event) -> Level:
             return "info" if event.outcome == "fetched" else "warning"
         case messaging.HistoryRead() | messaging.AccountIntroduced():
             return "info" if event.error is None else "warning"
+        case messaging.LoginEnded():
+            return "info" if event.error is None else "warning"
         case messaging.StoreBack() | messaging.JobsWaiting():
             return "info"
         case messaging.MessagesUnsure():
@@ -266,6 +268,8 @@ def messaging_fields(event: messaging.Event) -> dict[str, Any]:
             fields["operation"] = "job"
         case messaging.FileFetched():
             fields["operation"] = "fetch"
+        case messaging.LoginEnded():
+            fields["operation"] = "login"
         case messaging.RecipientSought() | messaging.AccountIntroduced():
             fields["operation"] = "resolve"
         case messaging.Ingested() | messaging.HistoryMissed():

@@ -221,6 +221,8 @@ class MessagingMetrics:
                 self._waiting.set(self._tables.of(event.table), to=event.waiting)
             case events.MessagesUnsure():
                 self._unsure.set(to=event.count)
+            case events.LoginEnded():
+                pass  # it is rare, and its row says all of it
             case events.AccountChanged() | events.AccountIntroduced():
                 pass  # the worker is asked how many are in which state: it knows which are no longer ours
             case _:

@@ -132,9 +132,9 @@ class TelethonLogin:
         with trio.move_on_at(self._token_until_s):
             await self._nudged.wait()
 
-    def keep(self) -> None:
+    def keep(self, *, stays: bool = True) -> None:
         """See the port."""
-        self._kept = True
+        self._kept = stays
 
     async def aclose(self) -> None:
         """Get rid of everything, in any state, and undo at Telegram what nobody keeps. Shielded."""
