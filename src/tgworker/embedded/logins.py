@@ -1,7 +1,8 @@
-"""Login requests: rows of ``tgworker_login_requests``. Triggers empty what is secret in a row with its state."""
+"""Rows of ``tgworker_login_requests``. Triggers empty what is secret with each change of state."""
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -29,8 +30,6 @@ RESTARTED = "the worker was restarted: ask again"
 UNHEARD = f"no worker answered within {LOGIN_S / 60:g} minutes: see whether one runs, and ask again"
 NO_OWNER = "owner_id: it names nobody: write the id of the person whose account it is to be"
 
-_OLD = "ended_at is not null and ended_at < ?"
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -47,27 +46,32 @@ class Kept:
 
 def secretly(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
     """Do what empties secrets, so that their bytes are overwritten in the file, not only let go."""
-    connection.execute("pragma secure_delete = on")
+    connection.execute("pragma secure_delete = on").fetchall()
     try:
         return work(connection)
     finally:
-        connection.execute("pragma secure_delete = off")
+        connection.execute("pragma secure_delete = off").fetchall()
 
 
 def wipe_log(connection: sqlite3.Connection) -> None:
-    """Empty the write-ahead log, where earlier versions of rows stand; not while somebody reads."""
-    connection.execute("pragma busy_timeout = 0")
+    """Empty the write-ahead log, where earlier versions of rows stand; not while somebody reads.
+
+    What cannot be emptied now is with the next call: no answer is given up for that.
+    """
+    busy_ms: int = connection.execute("pragma busy_timeout").fetchone()[0]
+    connection.execute("pragma busy_timeout = 0").fetchall()
     try:
-        connection.execute("pragma wal_checkpoint(truncate)")
+        with suppress(sqlite3.OperationalError):
+            connection.execute("pragma wal_checkpoint(truncate)").fetchall()
     finally:
-        connection.execute("pragma busy_timeout = 5000")
+        connection.execute(f"pragma busy_timeout = {busy_ms}").fetchall()
 
 
 def count(connection: sqlite3.Connection, now: datetime) -> int:
     """How many requests there is something to do about."""
     query = (
         "select (select count(*) from tgworker_login_requests where ended_at is null)"
-        f" + (select count(*) from tgworker_login_requests where {_OLD})"
+        " + (select count(*) from tgworker_login_requests where ended_at is not null and ended_at < ?)"
     )
     found: int = connection.execute(query, (iso(now - KEPT),)).fetchone()[0]
     return found
@@ -90,7 +94,9 @@ def claim(connection: sqlite3.Connection, ticket: str, limit: int, now: datetime
         (iso(now - timedelta(seconds=LOGIN_S)),),
     )
     _end(connection, LoginState.FAILED, NO_OWNER, "coalesce(trim(owner_id), '') = ''", ())
-    connection.execute(f"delete from tgworker_login_requests where {_OLD}", (iso(now - KEPT),))
+    connection.execute(
+        "delete from tgworker_login_requests where ended_at is not null and ended_at < ?", (iso(now - KEPT),)
+    )
     rows = connection.execute(
         "select id, method, phone, name, config from tgworker_login_requests"
         " where ended_at is null and ticket is null order by created_at, rowid limit ?",

@@ -157,8 +157,8 @@ class EmbeddedStore:
     """One data folder's store, made by `open_store`.
 
     Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `DoubtStore`,
-    `MediaStore`, `RecipientStore`, `WaitStore`, `HistoryStore`, `JobStore`, `LoginStore`, `Sweeper`, `AccountBook` and
-    `OutboxBook`.
+    `MediaStore`, `RecipientStore`, `WaitStore`, `HistoryStore`, `JobStore`, `LoginStore`, `Sweeper`,
+    `AccountBook` and `OutboxBook`.
 
     Every method is one transaction (`enqueue`: one for every 500 messages; `turn`: two) and may raise
 

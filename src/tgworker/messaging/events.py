@@ -186,7 +186,7 @@ class HeartbeatMissed:
 
 @dataclass(frozen=True, slots=True)
 class LoginEnded:
-    """A login that the application asked for came to its end: ``done``, ``failed``, ``expired``, ``cancelled``."""
+    """A login that the application asked for ended: ``done``, ``failed``, ``expired``, ``cancelled``."""
 
     login: str
     state: str

@@ -81,7 +81,7 @@ class LoginStore(Protocol):
         ...
 
     async def claim_logins(self, ticket: str, *, limit: int) -> Sequence[LoginRequest]:
-        """Take requests that nobody has, oldest first; end those whose worker is no more, or that came to late.
+        """Take requests that nobody has, oldest first; end those whose worker is no more, or that are old.
 
         Without a ``limit`` nothing is taken.
         """

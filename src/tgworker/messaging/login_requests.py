@@ -58,7 +58,7 @@ class LoginDoor(Protocol):
     """Where logins begin; `tgworker.telegram` has one."""
 
     def open_login(self, config: Mapping[str, Any]) -> AbstractAsyncContextManager[LoginLine]:
-        """Prepare a login; leaving it discards what was not kept. Raises `AccountRefused` for a bad config."""
+        """Prepare a login; leaving it discards what was not kept. A bad config is an `AccountRefused`."""
         ...
 
 
