@@ -142,6 +142,15 @@ def tell(
     return bool(done.rowcount)
 
 
+def is_unanswered(connection: sqlite3.Connection, ticket: str, login_id: LoginId) -> bool:
+    """Whether the request is still ours, and nobody has answered yet."""
+    query = (
+        "select 1 from tgworker_login_requests where id = ? and ticket = ? and ended_at is null"
+        " and code is null and password is null"
+    )
+    return connection.execute(query, (login_id, ticket)).fetchone() is not None
+
+
 def take(
     connection: sqlite3.Connection, ticket: str, login_id: LoginId, now: datetime
 ) -> tuple[bool, Secret | None]:
