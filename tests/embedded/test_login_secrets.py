@@ -63,7 +63,7 @@ async def test_the_log_is_wiped_with_the_databases_own_patience_kept(kit: Embedd
     def patience(connection: sqlite3.Connection) -> int:
         return int(connection.execute("pragma busy_timeout").fetchone()[0])
 
-    database = kit.store._database  # noqa: SLF001
+    database = kit.store._database
     before = await database.read(patience)
     assert before > 0
     with pytest.raises(LoginGone):

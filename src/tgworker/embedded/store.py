@@ -558,7 +558,7 @@ class EmbeddedStore:
     async def take_answer(self, ticket: str, login_id: LoginId) -> Secret | None:
         """See `tgworker.messaging.login_ports.LoginStore`."""
         now = self._now()
-        # It is asked every second: nothing is written, and nothing waits for the disk, before there is an answer.
+        # It is asked every second: nothing is written, nothing waits for the disk, until there is one.
         if await self._database.read(lambda connection: logins.is_unanswered(connection, ticket, login_id)):
             return None
         ours, answer = await self._secretly(lambda connection: logins.take(connection, ticket, login_id, now))
