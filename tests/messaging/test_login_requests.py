@@ -192,7 +192,9 @@ async def room(autojump_clock: trio.testing.MockClock, tmp_path: Path) -> AsyncG
             nursery.cancel_scope.cancel()
 
 
-async def test_phone_code_and_password_through_the_row(room: Room) -> None:
+async def test_phone_code_and_password_through_the_row(
+    autojump_clock: trio.testing.MockClock, room: Room
+) -> None:
     room.door.script += [SENT, WrongAnswer("not the code"), PasswordNeeded("what opens?"), ADA]
     await trio.sleep(0.5)
     login = room.ask(name="ada", config='{"device_model": "Desk"}')
@@ -230,7 +232,9 @@ async def test_phone_code_and_password_through_the_row(room: Room) -> None:
     assert not [secret for secret in ("12345", "sesame", "what opens", "the session") if secret in told]
 
 
-async def test_a_qr_code_is_shown_until_it_is_scanned(room: Room) -> None:
+async def test_a_qr_code_is_shown_until_it_is_scanned(
+    autojump_clock: trio.testing.MockClock, room: Room
+) -> None:
     room.door.script += [QrCode("tg://login?token=a", 5), QrCode("tg://login?token=b", 5), ADA]
     login = room.ask(method="qr", phone=None)
     await trio.sleep(1.5)
@@ -242,7 +246,7 @@ async def test_a_qr_code_is_shown_until_it_is_scanned(room: Room) -> None:
     assert room.door.lines[0].kept
 
 
-async def test_nobody_answers_within_five_minutes(room: Room) -> None:
+async def test_nobody_answers_within_five_minutes(autojump_clock: trio.testing.MockClock, room: Room) -> None:
     room.door.script += [SENT]
     login = room.ask()
     await trio.sleep(310)
@@ -266,7 +270,7 @@ async def test_nobody_answers_within_five_minutes(room: Room) -> None:
     ],
 )
 async def test_what_cannot_be_done_fails_with_its_reason(
-    room: Room, columns: dict[str, Any], reason: str
+    autojump_clock: trio.testing.MockClock, room: Room, columns: dict[str, Any], reason: str
 ) -> None:
     login = room.ask(**columns)
     await trio.sleep(1.5)
@@ -281,7 +285,9 @@ async def test_what_cannot_be_done_fails_with_its_reason(
         (TelegramAway("no route"), "Telegram cannot be reached (no route): try again"),
     ],
 )
-async def test_telegram_says_no(room: Room, step: object, reason: str) -> None:
+async def test_telegram_says_no(
+    autojump_clock: trio.testing.MockClock, room: Room, step: object, reason: str
+) -> None:
     room.door.script += [step]
     login = room.ask()
     await trio.sleep(1.5)
@@ -289,7 +295,9 @@ async def test_telegram_says_no(room: Room, step: object, reason: str) -> None:
     assert not room.door.lines[0].kept
 
 
-async def test_the_application_takes_it_back_while_the_code_is_waited_for(room: Room) -> None:
+async def test_the_application_takes_it_back_while_the_code_is_waited_for(
+    autojump_clock: trio.testing.MockClock, room: Room
+) -> None:
     room.door.script += [SENT]
     login = room.ask()
     await trio.sleep(1.5)
@@ -300,7 +308,9 @@ async def test_the_application_takes_it_back_while_the_code_is_waited_for(room: 
     assert room.row(login)["state"] == "cancelled"
 
 
-async def test_a_login_taken_back_amid_its_last_step_does_not_stay_at_telegram(room: Room) -> None:
+async def test_a_login_taken_back_amid_its_last_step_does_not_stay_at_telegram(
+    autojump_clock: trio.testing.MockClock, room: Room
+) -> None:
     room.door.script += [QrCode("tg://login?token=a", 5), ADA]
     login = room.ask(method="qr")
     await trio.sleep(1.5)
@@ -310,7 +320,9 @@ async def test_a_login_taken_back_amid_its_last_step_does_not_stay_at_telegram(r
     assert await room.kit.store.active_accounts() == []
 
 
-async def test_four_are_answered_at_a_time_and_the_fifth_waits(room: Room) -> None:
+async def test_four_are_answered_at_a_time_and_the_fifth_waits(
+    autojump_clock: trio.testing.MockClock, room: Room
+) -> None:
     room.door.script += [SENT] * 5
     logins = [room.ask() for _ in range(5)]
     await trio.sleep(2.5)
@@ -321,7 +333,9 @@ async def test_four_are_answered_at_a_time_and_the_fifth_waits(room: Room) -> No
     assert sorted(room.row(login)["state"] for login in logins) == ["cancelled"] + ["code_sent"] * 4
 
 
-async def test_a_lost_answer_of_the_store_does_not_lose_the_account(room: Room) -> None:
+async def test_a_lost_answer_of_the_store_does_not_lose_the_account(
+    autojump_clock: trio.testing.MockClock, room: Room
+) -> None:
     room.door.script += [SENT, ADA]
     room.store.weather.will("store after", "away")
     login = room.ask()
@@ -333,7 +347,9 @@ async def test_a_lost_answer_of_the_store_does_not_lose_the_account(room: Room) 
     assert len(await room.kit.store.active_accounts()) == 1
 
 
-async def test_a_code_that_is_lost_on_its_way_is_asked_for_again(room: Room) -> None:
+async def test_a_code_that_is_lost_on_its_way_is_asked_for_again(
+    autojump_clock: trio.testing.MockClock, room: Room
+) -> None:
     room.door.script += [SENT, ADA]
     login = room.ask()
     await trio.sleep(1.5)
@@ -348,7 +364,7 @@ async def test_a_code_that_is_lost_on_its_way_is_asked_for_again(room: Room) -> 
     assert room.row(login)["state"] == "done"
 
 
-async def test_an_outage_is_outlasted(room: Room) -> None:
+async def test_an_outage_is_outlasted(autojump_clock: trio.testing.MockClock, room: Room) -> None:
     room.door.script += [SENT]
     room.store.weather.will("count before", "away", "hang")
     login = room.ask()
