@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 
 from tgworker.messaging.books import AccountBook, HistoryBook, OutboxBook
 from tgworker.messaging.changes import Change
+from tgworker.messaging.login_ports import LoginStore
 from tgworker.messaging.media_ports import MediaStore, OutgoingMediaStore
 from tgworker.messaging.models import (
     AccountId,
@@ -50,6 +51,7 @@ class WholeStore(
     HistoryQueue,
     HistoryStore,
     JobStore,
+    LoginStore,
     Sweeper,
     AccountBook,
     OutboxBook,

@@ -53,6 +53,7 @@ _WITH_ROWID = {
     "message_events",
     "sync_history_jobs",
     "message_jobs",
+    "tgworker_login_requests",
     "tgworker_outbox",
 }
 

@@ -23,7 +23,7 @@ def on_disk(kit: EmbeddedKit) -> bytes:
 async def asked(kit: EmbeddedKit) -> LoginId:
     login = LoginId(kit.app.insert("tgworker_login_requests", owner_id=OWNER, phone="+442079460018"))
     kit.calendar.today = kit.calendar.today.replace(year=2026)
-    await kit.store.claim_logins(TICKET, limit=1)
+    await kit.store.claim_logins(TICKET, known=(), limit=1)
     await kit.store.tell_login(TICKET, login, LoginNews(LoginState.PASSWORD_NEEDED, hint=HINT))
     kit.app.update("tgworker_login_requests", login, password=PASSWORD)
     assert PASSWORD.encode() in on_disk(kit)

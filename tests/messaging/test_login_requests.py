@@ -1,7 +1,7 @@
 """Login requests on a clock: the loop and its conversations over a real store, and a scripted Telegram."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from tgworker.messaging.logging_in import (
     WrongAnswer,
 )
 from tgworker.messaging.login_ports import LoginId, LoginNews, LoginRequest, LoginState
-from tgworker.messaging.login_requests import NO_METHOD, NO_NAME, NO_PHONE, TOO_LONG, run_logins
+from tgworker.messaging.login_requests import NO_METHOD, NO_NAME, NO_PHONE, TOO_LONG, LoginBell, run_logins
 from tgworker.messaging.models import AccountId, AccountState, Peer, PeerKind, Secret
 
 TICKET = "70000000-0000-4000-8000-000000000001"
@@ -110,8 +110,11 @@ class Weathered:
     async def count_logins(self) -> int:
         return await self._face("count", self.store.count_logins)
 
-    async def claim_logins(self, ticket: str, *, limit: int) -> list[LoginRequest]:
-        return list(await self._face("claim", partial(self.store.claim_logins, ticket, limit=limit)))
+    async def claim_logins(
+        self, ticket: str, *, known: Collection[LoginId], limit: int
+    ) -> list[LoginRequest]:
+        claim = partial(self.store.claim_logins, ticket, known=known, limit=limit)
+        return list(await self._face("claim", claim))
 
     async def tell_login(self, ticket: str, login_id: LoginId, news: LoginNews) -> None:
         await self._face("tell", partial(self.store.tell_login, ticket, login_id, news))
@@ -143,6 +146,7 @@ class Room:
         self.kit, self.store, self.door = kit, Weathered(kit), Door()
         self.report, self.pulse = Reports(), RecordingPulse()
         self.added: list[float] = []
+        self.bell = LoginBell()
         self.began = trio.current_time()
 
     def ask(self, **columns: Any) -> LoginId:
@@ -172,8 +176,9 @@ class Room:
             store=self.store,
             door=self.door,
             vault=Sealed(),
-            ticket=TICKET,
-            limits=Limits(),
+            tickets=lambda: TICKET,
+            bell=self.bell,
+            limits=Limits(jobs_every_s=1),
             delays=growing,
             report=self.report,
             added=lambda: self.added.append(round(trio.current_time() - self.began, 6)),

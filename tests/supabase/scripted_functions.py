@@ -2,7 +2,7 @@
 
 import inspect
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from tgworker.messaging.incoming_files import (
 )
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.login_ports import LoginGone, LoginId, LoginNews, LoginState
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, FileKind
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
@@ -319,6 +320,7 @@ class ScriptedFunctions:
             "history": await self._store.count_history(),
             "jobs": await self._store.count_jobs(),
             "unsure": await self._store.count_unsure(),
+            "logins": await self._store.count_logins(),
         }
 
     async def tgworker_claim_history(
@@ -370,10 +372,71 @@ class ScriptedFunctions:
         )
         return {"written": sum(len(told["items"]) for told in p_accounts), "lost": []}
 
+    async def tgworker_claim_logins(self, *, p_ticket: str, p_known: list[LoginId], p_limit: int) -> object:
+        claimed = await self._store.claim_logins(p_ticket, known=p_known, limit=p_limit)
+        return {
+            "logins": [
+                {
+                    "id": row.id,
+                    "method": row.method,
+                    "phone": row.phone,
+                    "name": row.name,
+                    "config": row.config,
+                }
+                for row in claimed
+            ]
+        }
+
+    async def tgworker_tell_login(self, *, p_ticket: str, p_login: LoginId, p_news: Json) -> object:
+        return await _ours(self._store.tell_login(p_ticket, p_login, msgspec.convert(p_news, LoginNews)))
+
+    async def tgworker_login_answer(self, *, p_ticket: str, p_login: LoginId) -> object:
+        # (The real one leaves it in the row until it has arrived.)
+        try:
+            answer = await self._store.take_answer(p_ticket, p_login)
+        except LoginGone:
+            return {"ours": False, "answer": None}
+        return {"ours": True, "answer": None if answer is None else answer.value}
+
+    async def tgworker_empty_answer(self, *, p_ticket: str, p_login: LoginId, p_answer: str) -> object:
+        del p_ticket, p_login, p_answer
+        return {"ours": True}
+
+    async def tgworker_end_login(
+        self, *, p_ticket: str, p_login: LoginId, p_state: str, p_error: str
+    ) -> object:
+        await self._store.end_login(p_ticket, p_login, LoginState(p_state), p_error)
+        return None
+
+    async def tgworker_store_login(
+        self,
+        *,
+        p_ticket: str,
+        p_login: LoginId,
+        p_id: AccountId,
+        p_secrets: str,
+        p_user_id: int,
+        p_phone: str | None,
+    ) -> object:
+        del p_id
+        store = self._store.store_login
+        try:
+            return {"id": await store(p_ticket, p_login, p_secrets, user_id=p_user_id, phone=p_phone)}
+        except LoginGone:
+            return {"id": None}
+
     async def tgworker_settle_jobs(self, *, p_items: list[Json]) -> object:
         assert all(item.pop("fence") == FENCE for item in p_items)
         await self._store.settle_jobs(msgspec.convert(p_items, list[JobVerdict]))
         return {"settled": [item["job_id"] for item in p_items], "stale": []}
+
+
+async def _ours(call: Awaitable[None]) -> Json:
+    try:
+        await call
+    except LoginGone:
+        return {"ours": False}
+    return {"ours": True}
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):

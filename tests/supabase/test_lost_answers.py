@@ -19,6 +19,7 @@ from tgworker.messaging.errors import StoreAway, StoreFault
 from tgworker.messaging.incoming_files import Fetched
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.login_ports import LoginNews, LoginState
 from tgworker.messaging.media import FileFacts, FileKind
 from tgworker.messaging.models import (
     AccountState,
@@ -158,6 +159,23 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         row = await again(lambda: heartbeat.read("w"))
         assert row is not None
         assert (row.status, row.seq) == ("online", 1)
+
+        for number in (1, 2):
+            await database.sql(
+                f"insert into tgworker_login_requests (owner_id, phone) values ('{OWNER}', '{number}')"
+            )
+        ticket = str(uuid4())
+        one, two = await again(lambda: store.claim_logins(ticket, known=(), limit=2))
+        await again(lambda: store.tell_login(ticket, one.id, LoginNews(LoginState.CODE_SENT, left=3)))
+        await database.sql(f"update tgworker_login_requests set code = '12345' where id = '{one.id}'")
+        assert await again(lambda: store.take_answer(ticket, one.id)) == Secret("12345")
+        assert await again(lambda: store.take_answer(ticket, one.id)) is None
+        store_login = partial(store.store_login, ticket, one.id, "token", user_id=1, phone=None)
+        assert await again(store_login) == account
+        await again(lambda: store.end_login(ticket, two.id, LoginState.FAILED, "no"))
+        assert (
+            await database.sql("select string_agg(state, ' ') from tgworker_login_requests") == "done failed"
+        )
 
         await again(lambda: store.record_presence({account: [Presence(500, is_online=True)]}))
 

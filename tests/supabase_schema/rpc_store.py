@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from tgworker.messaging.books import one_caption
 from tgworker.messaging.changes import (
@@ -20,7 +21,7 @@ from tgworker.messaging.changes import (
     ReadByThem,
     ReadByUs,
 )
-from tgworker.messaging.errors import AccountGone, RecipientUnknown
+from tgworker.messaging.errors import AccountGone, RecipientUnknown, StoreFault
 from tgworker.messaging.incoming_files import (
     Fetched,
     FetchLater,
@@ -31,6 +32,7 @@ from tgworker.messaging.incoming_files import (
 )
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.login_ports import LoginGone, LoginId, LoginNews, LoginRequest, LoginState
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, FileKind, OutgoingFile
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
@@ -52,6 +54,7 @@ from tgworker.messaging.models import (
     PeerKind,
     Position,
     Recipients,
+    Secret,
     Sought,
 )
 from tgworker.messaging.outcomes import (
@@ -540,6 +543,56 @@ class RpcStore:
     async def settle_jobs(self, verdicts: Sequence[JobVerdict]) -> None:
         items = [{**asdict(each), "fence": self._jobs[each.job_id]} for each in verdicts]
         self.rpc("tgworker_settle_jobs", p_items=Json(items))
+
+    # LoginStore
+
+    async def count_logins(self) -> int:
+        return int(self.rpc("tgworker_count_pending")["logins"])
+
+    async def claim_logins(
+        self, ticket: str, *, known: Collection[LoginId], limit: int
+    ) -> Sequence[LoginRequest]:
+        claimed = self.rpc("tgworker_claim_logins", p_ticket=ticket, p_known=list(known), p_limit=limit)
+        return [LoginRequest(**row) for row in claimed["logins"]]
+
+    async def tell_login(self, ticket: str, login_id: LoginId, news: LoginNews) -> None:
+        told = Jsonb({**asdict(news), "state": news.state.value})
+        self._ours("tgworker_tell_login", ticket, login_id, p_news=told)
+
+    async def take_answer(self, ticket: str, login_id: LoginId) -> Secret | None:
+        answer = self._ours("tgworker_login_answer", ticket, login_id)["answer"]
+        if answer is None:
+            return None
+        self._ours("tgworker_empty_answer", ticket, login_id, p_answer=answer)
+        return Secret(answer)
+
+    def _ours(self, function: str, ticket: str, login_id: LoginId, **arguments: Any) -> Any:
+        answer = self.rpc(function, p_ticket=ticket, p_login=login_id, **arguments)
+        if not answer["ours"]:
+            raise LoginGone(login_id)
+        return answer
+
+    async def end_login(self, ticket: str, login_id: LoginId, state: LoginState, error: str) -> None:
+        self.rpc("tgworker_end_login", p_ticket=ticket, p_login=login_id, p_state=state.value, p_error=error)
+
+    async def store_login(
+        self, ticket: str, login_id: LoginId, secrets_encrypted: str, *, user_id: int, phone: str | None
+    ) -> AccountId:
+        try:
+            answer = self.rpc(
+                "tgworker_store_login",
+                p_ticket=ticket,
+                p_login=login_id,
+                p_id=self._new_id(),
+                p_secrets=secrets_encrypted,
+                p_user_id=user_id,
+                p_phone=phone,
+            )
+        except RpcError as error:
+            raise StoreFault(str(error)) from error
+        if answer["id"] is None:
+            raise LoginGone(login_id)
+        return AccountId(answer["id"])
 
     # Sweeper
 

@@ -12,6 +12,8 @@ from tgworker.messaging.accounts import Hold
 from tgworker.messaging.events import Report
 from tgworker.messaging.file_store import FileStore
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.login_ports import LoginStore
+from tgworker.messaging.login_requests import LoginDoor, Sealer
 from tgworker.messaging.media_rules import MediaRules
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.pace import PaceLimits
@@ -68,8 +70,16 @@ NO_SYSTEMD = Systemd()
 """Nobody is told when the worker is ready, well, or stopping."""
 
 
-class Store(AccountChildStore, OutboxStore, PresenceStore, HistoryQueue, JobStore, Protocol):
+class Store(AccountChildStore, OutboxStore, PresenceStore, HistoryQueue, JobStore, LoginStore, Protocol):
     """Everything that the tree asks of a store."""
+
+
+class TelegramAccess(Telegram, LoginDoor, Protocol):
+    """Opens lines of accounts, and logins."""
+
+
+class SessionVault(Vault, Sealer, Protocol):
+    """Decrypts and encrypts sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +129,8 @@ class Parts:
         avatars_bucket: The bucket of photos of people and groups.
         media: Which files that arrive are fetched.
         transcoder: Looks into files, and makes voice notes.
-        telegram: Opens lines.
-        vault: Decrypts sessions.
+        telegram: Opens lines, and logins.
+        vault: Decrypts and encrypts sessions.
         heartbeats: Where heartbeats go.
         seq: At least so much is a heartbeat's number: a clock, where another process may write the row, too.
         holds: Accounts that may not start yet.
@@ -154,8 +164,8 @@ class Parts:
     stall_after_s: float
     store: Store
     files: FileStore
-    telegram: Telegram
-    vault: Vault
+    telegram: TelegramAccess
+    vault: SessionVault
     heartbeats: Sequence[HeartbeatWriter]
     rng: Random
     report: Report

@@ -31,6 +31,7 @@ from tgworker.messaging.job_desk import JobDesks
 from tgworker.messaging.job_outcomes import verdict
 from tgworker.messaging.jobs import run_jobs
 from tgworker.messaging.leases import Nudge, run_leases
+from tgworker.messaging.login_requests import LoginBell, run_logins
 from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatus
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
@@ -42,6 +43,7 @@ from tgworker.messaging.stagger import Stagger
 from tgworker.messaging.store_ports import HeartbeatWriter
 from tgworker.messaging.sweeping import run_sweep
 from tgworker.messaging.uploads import Uploads
+from tgworker.messaging.values import new_id
 from tgworker.messaging.wakeup import run_wakeup
 from tgworker.operations.probes import WorkerFacts
 from tgworker.operations.status_socket import serve_status
@@ -83,6 +85,7 @@ class Worker:
         self.dispatch = Dispatch()
         self._histories = HistoryDesks()
         self._jobs = JobDesks()
+        self._login_bell = LoginBell()
         self._presence = PresenceWriter()
         self.states = AccountStates()
         self._store = StoreState(parts.limits.database_s)
@@ -136,6 +139,7 @@ class Worker:
     def _ring_jobs(self) -> None:
         self._jobs.ring()
         self._histories.ring()
+        self._login_bell.ring()
 
     def _forget(self, account_id: AccountId) -> None:
         self.states.forget(account_id)
@@ -202,6 +206,21 @@ class Worker:
                         limits=limits,
                         delays=delays,
                         report=report,
+                    ),
+                ),
+                self._child(
+                    "logins",
+                    partial(
+                        run_logins,
+                        store=parts.store,
+                        door=parts.telegram,
+                        vault=parts.vault,
+                        tickets=new_id,
+                        bell=self._login_bell,
+                        limits=limits,
+                        delays=delays,
+                        report=report,
+                        added=self._nudge.ring,
                     ),
                 ),
                 self._child(

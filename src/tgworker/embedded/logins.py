@@ -1,7 +1,7 @@
 """Rows of ``tgworker_login_requests``. Triggers empty what is secret with each change of state."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -77,7 +77,9 @@ def count(connection: sqlite3.Connection, now: datetime) -> int:
     return found
 
 
-def claim(connection: sqlite3.Connection, ticket: str, limit: int, now: datetime) -> list[LoginRequest]:
+def claim(
+    connection: sqlite3.Connection, ticket: str, known: Collection[LoginId], limit: int, now: datetime
+) -> list[LoginRequest]:
     """End what nobody answers any more, and take what is new."""
     _end(
         connection,
@@ -99,8 +101,9 @@ def claim(connection: sqlite3.Connection, ticket: str, limit: int, now: datetime
     )
     rows = connection.execute(
         "select id, method, phone, name, config from tgworker_login_requests"
-        " where ended_at is null and ticket is null order by created_at, rowid limit ?",
-        (max(limit, 0),),
+        " where ended_at is null and (ticket is null"
+        " or ticket = ? and id not in (select value from json_each(?))) order by created_at, rowid limit ?",
+        (ticket, to_json(sorted(known)), max(limit, 0)),
     ).fetchall()
     connection.executemany(
         "update tgworker_login_requests set ticket = ?, heard_at = ? where id = ?",

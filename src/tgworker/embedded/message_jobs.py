@@ -92,6 +92,7 @@ select exists (select 1 from message_jobs j where j.status = 'pending'
         and not exists (select 1 from tgworker_job_claims k where k.job_id = j.id))
     or exists (select 1 from sync_history_jobs j where j.status = 'pending'
         and not exists (select 1 from tgworker_job_claims k where k.job_id = j.id))
+    or exists (select 1 from tgworker_login_requests where ended_at is null and ticket is null)
 """
 
 _WAITING = "select count(*) from message_jobs where status = 'pending'"
@@ -193,7 +194,7 @@ class _Open:
 
 
 class JobNews:
-    """Whether another process has filed a job that nobody has looked at."""
+    """Whether another process has filed a job, or a login request, that nobody has looked at."""
 
     def __init__(self) -> None:
         self._seen: tuple[sqlite3.Connection, int] | None = None

@@ -540,10 +540,12 @@ class EmbeddedStore:
         now = self._now()
         return await self._database.read(lambda connection: logins.count(connection, now))
 
-    async def claim_logins(self, ticket: str, *, limit: int) -> Sequence[LoginRequest]:
+    async def claim_logins(
+        self, ticket: str, *, known: Collection[LoginId], limit: int
+    ) -> Sequence[LoginRequest]:
         """See `tgworker.messaging.login_ports.LoginStore`."""
         now = self._now()
-        found = await self._secretly(lambda connection: logins.claim(connection, ticket, limit, now))
+        found = await self._secretly(lambda connection: logins.claim(connection, ticket, known, limit, now))
         await self._wipe_log()
         return found
 

@@ -30,11 +30,12 @@ class FileWatch:
 
     async def wait(self, account_ids: Collection[AccountId], *, jobs_of: Collection[AccountId]) -> Work:
         """See the port. Any news may be theirs."""
+        del jobs_of  # a job may be one that needs no account
         until = trio.current_time() + WAIT_S
         while True:
             await trio.sleep(self._every_s)
             messages = Work.MESSAGES if account_ids and self._has_news() else Work.NOTHING
-            jobs = Work.JOBS if jobs_of and self._has_jobs() else Work.NOTHING
+            jobs = Work.JOBS if self._has_jobs() else Work.NOTHING
             work = messages | jobs
             if work or trio.current_time() >= until:
                 return work

@@ -1,6 +1,6 @@
 """Requests of the application to log somebody in: rows of ``tgworker_login_requests``, and who keeps them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType, Protocol
@@ -77,13 +77,21 @@ class LoginStore(Protocol):
     """
 
     async def count_logins(self) -> int:
-        """How many requests there is something to do about: open ones, and those that are to be removed."""
+        """How many requests there is something to do about: open ones, and those that are to be removed.
+
+        A store may answer as it did half a minute ago.
+        """
         ...
 
-    async def claim_logins(self, ticket: str, *, limit: int) -> Sequence[LoginRequest]:
+    async def claim_logins(
+        self, ticket: str, *, known: Collection[LoginId], limit: int
+    ) -> Sequence[LoginRequest]:
         """Take requests that nobody has, oldest first; end those whose worker is no more, or that are old.
 
-        Without a ``limit`` nothing is taken.
+        Args:
+            ticket: Whose they are from now on.
+            known: What it holds: another one that is its own was claimed by a call whose answer was lost.
+            limit: So many are taken; 0: none.
         """
         ...
 

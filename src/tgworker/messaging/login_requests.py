@@ -28,6 +28,7 @@ from tgworker.messaging.logging_in import (
 )
 from tgworker.messaging.login_ports import (
     LoginGone,
+    LoginId,
     LoginNews,
     LoginRequest,
     LoginState,
@@ -41,8 +42,8 @@ from tgworker.messaging.values import phone_digits
 AT_ONCE: Final = 4
 """So many conversations are held at a time."""
 
-LOOK_EVERY_S: Final = 1.0
-"""How often it is looked whether there is a request, or an answer."""
+ANSWER_EVERY_S: Final = 1.0
+"""How often it is looked whether there is an answer."""
 
 STORE_S: Final = 30.0
 """So long a login that has succeeded is tried to be stored."""
@@ -70,13 +71,33 @@ class Sealer(Protocol):
         ...
 
 
+class LoginBell:
+    """Tells the loop that there may be a request."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def ring(self) -> None:
+        """There may be one."""
+        self._event.set()
+
+    async def wait(self, most_s: float) -> bool:
+        """Wait for a ring since the last wait, ``most_s`` seconds at most; returns whether it rang."""
+        with trio.move_on_after(most_s):
+            await self._event.wait()
+        rang = self._event.is_set()
+        self._event = trio.Event()
+        return rang
+
+
 async def run_logins(
     pulse: Pulse,
     *,
     store: LoginStore,
     door: LoginDoor,
     vault: Sealer,
-    ticket: str,
+    tickets: Callable[[], str],
+    bell: LoginBell,
     limits: Limits,
     delays: Delays,
     report: Report,
@@ -90,8 +111,9 @@ async def run_logins(
         store: Where they are.
         door: Where logins begin.
         vault: What sessions are encrypted with.
-        ticket: Whose they are: another one for each incarnation.
-        limits: The database deadline.
+        tickets: Makes a ticket; each incarnation of this loop has its own.
+        bell: Rings when there may be a request.
+        limits: ``jobs_every_s`` and the database deadline.
         delays: Backoff while the store is away.
         report: Hears of logins that ended, and of outages.
         added: Called when an account was added: it is to connect at once.
@@ -101,11 +123,12 @@ async def run_logins(
     """
     task_status.started()
     outage = Outage(pulse, report, delays)
-    held = 0
+    ticket = tickets()
+    held: set[LoginId] = set()
+    rang = True
     async with trio.open_nursery() as nursery:
 
         async def hold(request: LoginRequest) -> None:
-            nonlocal held
             talk = Conversation(
                 request,
                 pulse=SidePulse(pulse),
@@ -121,24 +144,28 @@ async def run_logins(
             try:
                 await talk.run()
             finally:
-                held -= 1
+                held.discard(request.id)
+            bell.ring()  # there is room for another
 
         while True:
             pulse.beat()
             try:
                 with pulse.cycle(limits.cycle_s):
-                    count = await within(pulse, "database.logins", limits.database_s, store.count_logins)
-                    if count > held:
-                        claim = partial(store.claim_logins, ticket, limit=AT_ONCE - held)
+                    if not rang:
+                        count = await within(pulse, "database.logins", limits.database_s, store.count_logins)
+                        rang = count > len(held)
+                    if rang:
+                        claim = partial(store.claim_logins, ticket, known=held, limit=AT_ONCE - len(held))
                         for request in await within(pulse, "database.logins", limits.database_s, claim):
-                            held += 1
+                            held.add(request.id)
                             nursery.start_soon(hold, request)
             except StoreAway as error:
+                rang = True
                 await outage.wait("logins", error)
                 continue
             outage.over("logins")
-            pulse.expect(LOOK_EVERY_S)
-            await trio.sleep(LOOK_EVERY_S)
+            pulse.expect(limits.jobs_every_s)
+            rang = await bell.wait(limits.jobs_every_s)
 
 
 class Conversation:
@@ -264,7 +291,7 @@ class Conversation:
             news = LoginNews(state, problem.reason, problem.left, hint)
         await self._tell(news)
         while True:
-            await trio.sleep(LOOK_EVERY_S)
+            await trio.sleep(ANSWER_EVERY_S)
             answer: Secret | None = None
             take = partial(self._store.take_answer, self._ticket, self._request.id)
             try:

@@ -53,7 +53,7 @@ async def run_wakeup(
         while True:
             pulse.beat()
             accounts, online = dispatch.slots().keys(), dispatch.online()
-            if not accounts and (dispatch.statistics().claimed or not online):
+            if not accounts and dispatch.statistics().claimed:
                 pulse.expect(limits.database_s)
                 with trio.move_on_after(limits.database_s):
                     await dispatch.wait_news()

@@ -84,6 +84,7 @@ class _Pending(Row):
     history: int
     jobs: int
     unsure: int
+    logins: int
 
 
 class Jobs:
@@ -101,7 +102,7 @@ class Jobs:
         self._leases = leases
         # Under which token each job was claimed that has not ended.
         self._fences: dict[JobId, int] = {}
-        self._counted = _Pending(0, 0, 0)
+        self._counted = _Pending(0, 0, 0, 0)
         self._counted_at_s = -math.inf
         self._counting = trio.Lock()
 
@@ -190,6 +191,10 @@ class Jobs:
     async def count_unsure(self) -> int:
         """See `tgworker.messaging.store_ports.Sweeper`."""
         return (await self._count(LOOK_AGAIN_S)).unsure
+
+    async def count_logins(self) -> int:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        return (await self._count(LOOK_AGAIN_S)).logins
 
     async def _count(self, again_s: float = COUNT_AGAIN_S) -> _Pending:
         # (Who asks in the same moment waits for the answer to the first.)

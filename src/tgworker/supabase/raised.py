@@ -21,6 +21,7 @@ _CASES: Final[Mapping[str, Callable[[str], Exception]]] = {
     "account_gone": AccountGone,
     "name_taken": AccountNameTaken,
     "recipient_unknown": RecipientUnknown,
+    "account_refused": StoreFault,
     "released": StoreFault,
     "not_adopted": StoreFault,
 }

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.login_ports import LoginId, LoginNews, LoginRequest, LoginState
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileKind, OutgoingFile
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
@@ -23,6 +24,7 @@ from tgworker.messaging.models import (
     Peer,
     Position,
     Recipients,
+    Secret,
 )
 from tgworker.messaging.outcomes import Deferred, Refused, Settled
 from tgworker.messaging.pacing import StoredWait
@@ -44,6 +46,7 @@ from tgworker.supabase.histories import Histories
 from tgworker.supabase.ingest import Inbox
 from tgworker.supabase.jobs import Jobs
 from tgworker.supabase.leases import SupabaseLeases
+from tgworker.supabase.logins import Logins
 from tgworker.supabase.media import IncomingMedia, OutgoingMedia
 from tgworker.supabase.owning import Doubts
 from tgworker.supabase.presence import AccountPresence
@@ -64,7 +67,8 @@ class SupabaseStore:
     """One project's store.
 
     Fills `AccountStore`, `OutboxStore`, `OutgoingMediaStore`, `InboundStore`, `MediaStore`, `DoubtStore`,
-    `PresenceStore`, `WaitStore`, `HistoryStore`, `JobStore`, `Sweeper`, `AccountBook` and `OutboxBook`.
+    `PresenceStore`, `WaitStore`, `HistoryStore`, `JobStore`, `LoginStore`, `Sweeper`, `AccountBook` and
+    `OutboxBook`.
 
     Every method is one transaction, or one for each page, and may be repeated. It raises `StoreAway` for an
     outage (`StoreRefused`: a person must act; `LeaseLost`: the account is another worker's) and
@@ -93,6 +97,7 @@ class SupabaseStore:
         self._presence = AccountPresence(rest, leases)
         self._waits = AccountWaits(rest, leases)
         self._jobs = Jobs(rest, leases)
+        self._logins = Logins(rest)
         self._outbox = Outbox(rest)
         self._histories = Histories(rest)
         self.adoption = Adoption(rest)
@@ -290,6 +295,38 @@ class SupabaseStore:
     async def count_jobs(self) -> int:
         """See `tgworker.messaging.store_ports.JobStore`."""
         return await self._jobs.count_jobs()
+
+    # LoginStore
+
+    async def count_logins(self) -> int:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        return await self._jobs.count_logins()
+
+    async def claim_logins(
+        self, ticket: str, *, known: Collection[LoginId], limit: int
+    ) -> Sequence[LoginRequest]:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        return await self._logins.claim_logins(ticket, known=known, limit=limit)
+
+    async def tell_login(self, ticket: str, login_id: LoginId, news: LoginNews) -> None:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        await self._logins.tell_login(ticket, login_id, news)
+
+    async def take_answer(self, ticket: str, login_id: LoginId) -> Secret | None:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        return await self._logins.take_answer(ticket, login_id)
+
+    async def end_login(self, ticket: str, login_id: LoginId, state: LoginState, error: str) -> None:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        await self._logins.end_login(ticket, login_id, state, error)
+
+    async def store_login(
+        self, ticket: str, login_id: LoginId, secrets_encrypted: str, *, user_id: int, phone: str | None
+    ) -> AccountId:
+        """See `tgworker.messaging.login_ports.LoginStore`."""
+        return await self._logins.store_login(
+            ticket, login_id, secrets_encrypted, user_id=user_id, phone=phone
+        )
 
     # Sweeper
 

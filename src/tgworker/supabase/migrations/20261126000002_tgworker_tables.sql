@@ -339,6 +339,34 @@ create table if not exists public.tgworker_gap_jobs (
 );
 create index if not exists tgworker_gap_jobs_chat on public.tgworker_gap_jobs (integration_account_id, chat_id);
 
+-- Requests of the application to log somebody in, and what the worker answers. See the file on logins.
+create table if not exists public.tgworker_login_requests (
+    id uuid primary key default gen_random_uuid(),
+    owner_id uuid,
+    workspace_id uuid,
+    method text default 'phone', -- or 'qr'
+    phone text,
+    name text,
+    config jsonb, -- what the account is to run with
+    state text default 'new',
+    code text, -- the application's answer in state code_sent
+    password text, -- and in state password_needed
+    hint text, -- where the code is, or what the person wrote to remember the password by
+    qr_url text, -- in state qr_shown
+    qr_expires_at timestamptz,
+    tries_left integer,
+    error text,
+    integration_account_id uuid, -- once it is done
+    ticket uuid, -- who answers
+    heard_at timestamptz, -- when that one was heard of last
+    created_at timestamptz default public.tgworker_now(),
+    ended_at timestamptz
+) with (fillfactor = 50);
+create index if not exists tgworker_login_requests_open on public.tgworker_login_requests (created_at)
+    where ended_at is null;
+create index if not exists tgworker_login_requests_ended on public.tgworker_login_requests (ended_at)
+    where ended_at is not null;
+
 -- What workers say about themselves, for people: verdicts, restarts, refusals.
 create table if not exists public.tgworker_events (
     id uuid primary key,

@@ -460,15 +460,18 @@ end $$;
 
 -- PendingStore
 --
--- answer  {"history": count, "jobs": count, "unsure": count}: jobs that are pending or being processed, and messages that
---         are left to a person
+-- answer  {"history": count, "jobs": count, "unsure": count, "logins": count}: jobs that are pending or being processed,
+--         messages that are left to a person, and login requests to answer or to remove
 create or replace function public.tgworker_count_pending() returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select jsonb_build_object(
         'history', (select count(*) from public.sync_history_jobs where status in ('pending', 'processing')),
         'jobs', (select count(*) from public.message_jobs where status in ('pending', 'processing')),
-        'unsure', (select count(*) from public.tgworker_outbox where state = 'unsure'))
+        'unsure', (select count(*) from public.tgworker_outbox where state = 'unsure'),
+        'logins', (select count(*) from public.tgworker_login_requests where ended_at is null)
+            + (select count(*) from public.tgworker_login_requests
+                where ended_at < public.tgworker_now() - interval '7 days'))
 $$;
 
 commit;

@@ -262,8 +262,8 @@ begin
             where state = 'deferred' and attempts = 0 and not_before <= v_now);
 end $$;
 
--- Whether there is a job for these accounts, or for whatever account. (A message job that was looked at is known to
--- whoever looked.)
+-- Whether there is a job for these accounts, or for whatever account, or a login request that nobody has taken. (A
+-- message job that was looked at is known to whoever looked.)
 create or replace function public.tgworker_has_jobs(p_accounts uuid[]) returns boolean
 language plpgsql stable set search_path = pg_catalog, public, pg_temp
 as $$
@@ -276,7 +276,8 @@ begin
             where j.integration_account_id = any (p_accounts) and j.status = 'pending'
                 -- (Behind another it waits for that one's end.)
                 and not exists (select from public.sync_history_jobs b
-                    where b.integration_account_id = j.integration_account_id and b.status = 'processing'));
+                    where b.integration_account_id = j.integration_account_id and b.status = 'processing'))
+        or exists (select from public.tgworker_login_requests r where r.ended_at is null and r.ticket is null);
 end $$;
 
 -- Waits until there is work for these accounts: the worker's early wake-up, a long poll. Polling stays the truth: an
@@ -286,7 +287,7 @@ end $$;
 -- p_jobs_of    those that take jobs; null: the same
 -- p_timeout_s  no longer than this, and always less than the statement timeout
 -- p_step_s     how often it looks, 0.01 to 1
--- answer       {"work": bool, "jobs": bool}: something to send, a job
+-- answer       {"work": bool, "jobs": bool}: something to send, a job or a login request
 create or replace function public.tgworker_wait(
     p_accounts uuid[], p_timeout_s double precision default 5, p_step_s double precision default 0.025,
     p_jobs_of uuid[] default null)
