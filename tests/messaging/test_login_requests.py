@@ -1,11 +1,11 @@
 """Login requests on a clock: the loop and its conversations over a real store, and a scripted Telegram."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -33,6 +33,8 @@ TICKET = "70000000-0000-4000-8000-000000000001"
 ADA = LoggedIn(Secret("the session"), Peer(7, PeerKind.USER, is_self=True, phone="442079460018"))
 SENT = CodeSent("in the Telegram app", 5)
 PHONE = "+44 20 7946 0018"
+
+T = TypeVar("T")
 
 
 class ScriptedLine:
@@ -133,7 +135,7 @@ class Weathered:
         )
         return await self._face("store", keep)
 
-    async def _face(self, operation: str, call: Any) -> Any:
+    async def _face(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """``lost``: the store has done it, and its answer does not arrive."""
         await self.weather.face(f"{operation} before", lambda: None)
         result = await call()

@@ -566,7 +566,7 @@ class RpcStore:
         self._ours("tgworker_empty_answer", ticket, login_id, p_answer=answer)
         return Secret(answer)
 
-    def _ours(self, function: str, ticket: str, login_id: LoginId, **arguments: Any) -> Any:
+    def _ours(self, function: LiteralString, ticket: str, login_id: LoginId, **arguments: Any) -> Any:
         answer = self.rpc(function, p_ticket=ticket, p_login=login_id, **arguments)
         if not answer["ours"]:
             raise LoginGone(login_id)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from supabase_schema.rpc_kit import migrations
 from supabase_schema.world import World
-from tgworker.messaging import books, media_ports, store_ports
+from tgworker.messaging import books, login_ports, media_ports, store_ports
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "supabase.md"
 
@@ -28,6 +28,7 @@ STORES = (
     store_ports.HistoryQueue,
     store_ports.HistoryStore,
     store_ports.JobStore,
+    login_ports.LoginStore,
     store_ports.HeartbeatWriter,
     media_ports.OutgoingMediaStore,
     media_ports.MediaStore,

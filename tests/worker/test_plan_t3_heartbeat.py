@@ -43,7 +43,9 @@ async def test_the_heartbeat_is_written_every_15_s_while_every_other_loop_hangs(
         assert len(world.seen(HeartbeatWritten)) == 2 * 21, "the store's own file has them too"
 
         hung = {event.path for _, event in world.seen(RestartScheduled)}
-        assert hung == {f"root.{name}" for name in ("accounts", "outbound", "history", "jobs", "presence")}
+        assert hung == {
+            f"root.{name}" for name in ("accounts", "outbound", "history", "jobs", "logins", "presence")
+        }
         last = rows.rows[-1][1]
         assert set(last.loops) == {"sync", "outbound", "history", "jobs"}
         assert {loop.verdict for loop in last.loops.values()} == {"silent"}

@@ -9,13 +9,12 @@ from uuid import UUID
 
 import trio
 
-from tgworker.app.parts import OpenStore
+from tgworker.app.parts import OpenStore, SessionVault
 from tgworker.app.telegram import make_telegram
 from tgworker.embedded import DataFolder, HeartbeatFile, open_files, open_store
 from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Report, StoreUnavailable
 from tgworker.messaging.pace import PaceLimits
-from tgworker.messaging.ports import Vault
 from tgworker.settings import Settings
 from tgworker.telegram import TelegramEvent, TelethonTelegram
 from tgworker.vault import FernetVault
@@ -49,7 +48,7 @@ class Adapters:
 
     opened: OpenStore
     telegram: TelethonTelegram
-    vault: Vault
+    vault: SessionVault
 
 
 @asynccontextmanager

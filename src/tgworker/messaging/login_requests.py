@@ -42,6 +42,9 @@ from tgworker.messaging.values import phone_digits
 AT_ONCE: Final = 4
 """So many conversations are held at a time."""
 
+AWAY_EVERY_S: Final = 5.0
+"""How often requests are looked for while the store is away: who asked is a person, and others ask it more often."""
+
 ANSWER_EVERY_S: Final = 1.0
 """How often it is looked whether there is an answer."""
 
@@ -114,7 +117,7 @@ async def run_logins(
         tickets: Makes a ticket; each incarnation of this loop has its own.
         bell: Rings when there may be a request.
         limits: ``jobs_every_s`` and the database deadline.
-        delays: Backoff while the store is away.
+        delays: A conversation's backoff while the store is away.
         report: Hears of logins that ended, and of outages.
         added: Called when an account was added: it is to connect at once.
         task_status: Started at once.
@@ -122,7 +125,7 @@ async def run_logins(
     Cancellation: conversations end, and what they began at Telegram; their rows are ended by the next worker.
     """
     task_status.started()
-    outage = Outage(pulse, report, delays)
+    outage = Outage(pulse, report, lambda _: AWAY_EVERY_S)
     ticket = tickets()
     held: set[LoginId] = set()
     rang = True

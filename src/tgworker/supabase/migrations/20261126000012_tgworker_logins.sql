@@ -6,7 +6,7 @@ begin;
 set local lock_timeout = '3s';
 
 create or replace function public.tgworker_keep_login() returns trigger
-language plpgsql set search_path = pg_catalog, public, pg_temp
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
     if tg_op = 'INSERT' then
