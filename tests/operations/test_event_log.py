@@ -412,6 +412,17 @@ MESSAGING: list[tuple[messaging.Event, dict[str, Any]]] = [
         },
     ),
     (
+        messaging.LoginEnded("9", "failed", "3 wrong codes: begin again"),
+        {
+            "level": "warning",
+            "event": "login ended",
+            "operation": "login",
+            "login": "9",
+            "state": "failed",
+            "error": "3 wrong codes: begin again",
+        },
+    ),
+    (
         messaging.PresenceWritten(contacts=3, dropped=0, duration_s=0.01),
         {
             "level": "debug",

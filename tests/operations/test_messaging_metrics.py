@@ -97,6 +97,7 @@ OTHERS: list[events.Event] = [
     events.JobsWaiting("message_jobs", 3),
     events.MessagesUnsure(2),
     events.AccountIntroduced(ACCOUNT, 120, 2.5),
+    events.LoginEnded("9", "done", None),
 ]
 
 

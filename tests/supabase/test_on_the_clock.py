@@ -145,7 +145,7 @@ async def test_ten_minutes_without_a_database(
         assert [text for _, text in stored] == told
         assert await world.store.list_outbox() == []
         # Noticed within a second by each loop: a request that hangs ends at its deadline of 10 s, and the
-        # next one is answered. (The wake-up says so at the end of its wait, and logins are looked for at leisure.)
+        # next one is answered. (The wake-up says so at the end of its wait; logins are seen at leisure.)
         noticed = [
             at_s - back_at_s
             for at_s, back in world.seen(StoreBack)

@@ -43,7 +43,7 @@ AT_ONCE: Final = 4
 """So many conversations are held at a time."""
 
 AWAY_EVERY_S: Final = 5.0
-"""How often requests are looked for while the store is away: who asked is a person, and others ask it more often."""
+"""How often requests are looked for while the store is away: other loops ask it more often."""
 
 ANSWER_EVERY_S: Final = 1.0
 """How often it is looked whether there is an answer."""

@@ -54,9 +54,7 @@ async def run_wakeup(
             pulse.beat()
             accounts, online = dispatch.slots().keys(), dispatch.online()
             if not accounts and dispatch.statistics().claimed:
-                pulse.expect(limits.database_s)
-                with trio.move_on_after(limits.database_s):
-                    await dispatch.wait_news()
+                await _wait_news(pulse, dispatch, limits)
                 continue
             try:
                 with pulse.cycle(limits.cycle_s):
@@ -70,6 +68,8 @@ async def run_wakeup(
                     # The pause that is made just now is one for while somebody watches.
                     dispatch.ring()
                 await outage.wait("wakeup", error)
+                if not online:
+                    await _wait_news(pulse, dispatch, limits)  # nobody but a login is kept waiting
                 continue
             outage.over("wakeup")
             pace.watch(watched=True)
@@ -90,6 +90,12 @@ async def run_wakeup(
             await _hush(pulse, pace, in_vain)
     finally:
         pace.watch(watched=False)
+
+
+async def _wait_news(pulse: Pulse, dispatch: Dispatch, limits: Limits) -> None:
+    pulse.expect(limits.database_s)
+    with trio.move_on_after(limits.database_s):
+        await dispatch.wait_news()
 
 
 async def _unless(news: trio.Event, wait: Callable[[], Awaitable[Work]]) -> Work:
