@@ -10,6 +10,7 @@ from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, StoreKit, batc
 from tgworker.messaging.models import ChatMessage, JobId, Peer, PeerKind
 from tgworker.messaging.outcomes import Settled, Unknown, Unresolved
 from tgworker.messaging.records import OutboxState
+from tgworker.messaging.update_batches import Gap
 
 GROUP = -77
 SUPERGROUP = -1_000_000_000_088
@@ -69,6 +70,15 @@ async def test_a_group_that_was_never_heard_of_has_one_conversation(inbox: Inbox
     await inbox.store.ingest(inbox.account, batch(said(SUPERGROUP, 2, "new"), said(GROUP, 3, "old")))
     (conversation,) = conversations(inbox)
     assert value(inbox, conversation["primary_identity_id"]) == str(SUPERGROUP)
+
+
+async def test_a_gap_of_the_supergroup_is_filled_where_the_group_goes_on(inbox: Inbox) -> None:
+    await inbox.store.ingest(inbox.account, batch(said(GROUP, 11, "before"), peers=[peer(GROUP, "Friends")]))
+    await inbox.store.ingest(inbox.account, batch(MOVED, gaps=[Gap(SUPERGROUP, None)]))
+    (conversation,) = conversations(inbox)
+    assert value(inbox, conversation["primary_identity_id"]) == str(SUPERGROUP)
+    (job,) = inbox.kit.app.rows("sync_history_jobs", telegram_id=str(SUPERGROUP))
+    assert job["conversation_id"] == conversation["id"]
 
 
 async def test_a_history_tells_of_it_as_well(inbox: Inbox) -> None:

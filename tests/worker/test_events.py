@@ -12,7 +12,10 @@ import trio
 import trio.testing
 
 from embedded.embedded_kit import SqliteApplication
+from sandbox.unmodified_files import PICTURE
+from tgworker.messaging.events import PresenceWritten
 from tgworker.messaging.limits import Limits
+from tgworker.messaging.presence import TYPING_FOR_S
 from tgworker.sandbox import Sandbox
 from worker.worker_world import Ground, open_ground
 
@@ -112,6 +115,7 @@ def act(here: Scene, chat: int) -> None:
     sandbox.delete_messages(here.ada, theirs_as, [hers["her deleted"]])
     sandbox.read_chat(here.ada, theirs_as, hers["my kept"])
     sandbox.read_chat(here.me, chat, mine["her kept"])
+    sandbox.send_text(here.me, chat, f"{chat} from the telephone")
 
 
 def check(here: Scene, chat: int) -> None:
@@ -124,6 +128,7 @@ def check(here: Scene, chat: int) -> None:
     assert here.raw(f"{chat} her kept")["reactions"]["own"] == ["👏"]
     assert here.told(f"{chat} my pinned") == [("pin", None)]
     assert here.raw(f"{chat} my pinned")["pinned"] is True
+    assert here.message(f"{chat} from the telephone")["direction"] == "outbound"
     for whose in ("my", "her"):
         assert "deleted_at" in here.raw(f"{chat} {whose} deleted")
         assert "edited_at" in here.raw(f"{chat} {whose} new")
@@ -155,3 +160,118 @@ async def test_what_becomes_of_messages_is_told(
                 await settle(Limits().hearing_first_s + 2)  # reads in channels are found by comparing
         for chat in chats:
             check(here, chat)
+
+
+def busy(here: Scene, room: int) -> None:
+    """Everything that a group or supergroup of Ada's tells of itself."""
+    rooms = here.sandbox.rooms
+    here.sandbox.send_text(here.ada, room, f"{room} first")
+    first = here.sandbox.chat(here.ada, room)[-1].id
+    here.sandbox.phone.update_pinned_message(here.ada, room, first)
+    rooms.edit_title(room, f"{room} new")
+    rooms.edit_photo(room, PICTURE)
+    rooms.edit_photo(room, None)
+    rooms.remove_member(room, here.bob)
+    rooms.add_member(room, here.bob)
+    rooms.remove_member(room, here.bob, by=here.bob)
+    rooms.import_chat_invite(here.bob, rooms.export_chat_invite(room))
+
+
+BUSY = ("pin", "title", "photo", "photo_removed", "kick", "add", "leave", "join")
+"""The service messages of all that."""
+
+
+@pytest.mark.parametrize("while_away", [False, True], ids=["live", "away"])
+async def test_what_groups_tell_of_themselves_stands_in_their_conversations(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, while_away: bool
+) -> None:
+    async with scene(tmp_path) as (ground, here):
+        group, other = (
+            here.sandbox.rooms.create_group(here.ada, [here.me, here.bob], title).peer
+            for title in ("Group", "Other")
+        )
+        room = here.sandbox.rooms.create_channel(here.ada, [here.me, here.bob], "Room").peer
+
+        def act() -> int:
+            for chat in (group, room):
+                busy(here, chat)
+            moved = here.sandbox.rooms.migrate(other).peer
+            here.sandbox.send_text(here.bob, moved, "after the move")
+            return moved
+
+        async with ground.worker():
+            await settle()
+            for chat in (group, other, room):
+                here.sandbox.send_text(here.ada, chat, f"before in {chat}")
+            await settle()
+            moving, moved = here.conversation(other)["id"], 0
+            if not while_away:
+                moved = act()
+                await settle()
+        if while_away:
+            moved = act()
+            async with ground.worker():
+                await settle(Limits().jobs_every_s + 2)  # a log that is new is read from the history
+        expected = [(kind, here.bob if kind in {"leave", "join"} else here.ada) for kind in BUSY]
+        for chat in (group, room):
+            assert [each for each in here.services(chat) if each[0] != "create"][-len(BUSY) :] == expected
+            assert here.metadata(chat)["title"] == f"{chat} new"
+            assert here.raw(f"{chat} first")["pinned"] is True
+        assert here.services(moved).count(("migrate", here.ada)) == 2  # told in either log
+        assert here.conversation(moved)["id"] == moving == here.message("after the move")["conversation_id"]
+        assert here.metadata(moved) == {"title": "Other", "is_group": True}
+
+
+async def test_who_is_there_who_types_and_how_he_is_called(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with scene(tmp_path) as (ground, here):
+        phone = here.sandbox.phone
+        group = here.sandbox.rooms.create_group(here.ada, [here.me], "Group").peer
+
+        def shown() -> tuple[bool, bool]:
+            row = here.presence(here.ada)
+            return bool(row["is_online"]), bool(row["is_typing"])
+
+        async with ground.worker() as world:
+            await settle()
+            here.sandbox.send_text(here.ada, here.me, "hello")
+            here.sandbox.send_text(here.ada, group, "hello, all")
+            await settle()
+            phone.update_status(here.ada, seconds=60)
+            phone.set_typing(here.ada, here.me)
+            await settle()
+            assert shown() == (True, True)
+            assert here.presence(here.ada)["conversation_id"] == here.conversation(here.ada)["id"]
+            here.sandbox.send_text(here.ada, here.me, "typed")
+            await settle()
+            assert shown() == (True, False)
+            phone.set_typing(here.ada, group)
+            await settle()
+            assert shown() == (True, True)
+            assert here.presence(here.ada)["conversation_id"] == here.conversation(group)["id"]
+            await settle(TYPING_FOR_S)
+            assert shown() == (True, False)
+            phone.update_status(here.ada, offline=True)
+            await settle()
+            assert shown() == (False, False)
+            phone.update_status(here.ada, seconds=60)
+            await settle()
+            assert shown() == (True, False)
+            await settle(60)
+            assert shown() == (False, False)  # nobody said so: his time was over
+
+            phone.update_profile(here.ada, first_name="Augusta", last_name="King")
+            phone.update_username(here.ada, "countess")
+            await settle()
+            called = {"first_name": "Augusta", "last_name": "King", "username": "countess", "is_group": False}
+            assert here.metadata(here.ada) == called
+            calls = sum(event.contacts for _, event in world.seen(PresenceWritten))
+            for _ in range(100):
+                phone.set_typing(here.ada, here.me)
+                await trio.sleep(0.1)
+            assert sum(event.contacts for _, event in world.seen(PresenceWritten)) - calls <= 4
+        phone.update_profile(here.ada, last_name="Byron")
+        async with ground.worker():
+            await settle(Limits().hearing_first_s + 2)  # the list of chats has it, no log
+            assert here.metadata(here.ada) == called | {"last_name": "Byron"}

@@ -105,6 +105,8 @@ class Ingest:
         owner_id, workspace_id = owner_of(connection, account_id)
         save_peers(connection, account_id, owner_id, batch.peers)
         if batch.gaps:
+            # What is read of a group's new history goes where the group goes on.
+            continue_groups(connection, account_id, owner_id, batch.messages, now)
             file_gaps(connection, account_id, owner_id, workspace_id, batch.gaps)
         new = 0
         if batch.messages or batch.sent_ids:

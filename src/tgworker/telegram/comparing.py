@@ -1,11 +1,12 @@
 """What Telegram says of where its update logs stand, asked for in small pieces."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telethon.errors import RPCError
 from telethon.tl import functions, types
 
 from tgworker.messaging.hearing import Heard, Told
+from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.dialog_reads import DialogReads
 from tgworker.telegram.dialogs import DialogPages
@@ -13,6 +14,9 @@ from tgworker.telegram.inbox import Inbox
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.rpc_errors import account_refusal
 from tgworker.telegram.update_box import ACCOUNT
+
+if TYPE_CHECKING:
+    from tgworker.messaging.models import Peer
 
 CHANNELS_EVERY = 4
 """Once all dialogs were seen, the first page of them is asked for every so many times: there stand those in
@@ -24,7 +28,8 @@ class Comparison:
 
     The first time through all pages it goes on each time: what happened in a channel while no line was
     held is found so, also where Telegram does not say by itself that there is something. Channels that the
-    update log has not met are followed from then on. How far channels were read is put among the updates.
+    update log has not met are followed from then on. How far channels were read is put among the updates,
+    and so is who is called otherwise now than he was: no log has it.
 
     Args:
         client: Whom to ask.
@@ -38,6 +43,7 @@ class Comparison:
         self._inbox = inbox
         self._pages = DialogPages(client, book)
         self._reads = DialogReads()
+        self._changed: list[Peer] = []
         self._is_first_time = True
         self._times = 0
 
@@ -59,6 +65,9 @@ class Comparison:
                 raise
         # Those that wait for a log, too, which may be there by now.
         self._client.tell_nowait(self._reads.due(self._client.box.stands()))
+        if self._changed and not self._inbox.is_full:
+            changed, self._changed = tuple(self._changed), []
+            await self._inbox.put_aio(UpdateBatch((), changed, (), None))
         return Told(logs, more=self._is_first_time)
 
     def heard(self, now: float) -> Heard:
@@ -90,4 +99,5 @@ class Comparison:
         for channel_id, pts in found.items():
             self._client.box.try_set_channel_state(channel_id, pts)
         self._reads.note(dialogs)
+        self._changed += self._pages.changed
         return found

@@ -1,12 +1,15 @@
 """An account's chats as Telegram lists them, page by page: the one with the newest message first."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telethon.tl import functions, types
 
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import input_peer, marked_id, peers_of
+
+if TYPE_CHECKING:
+    from tgworker.messaging.models import Peer
 
 DIALOGS_PER_PAGE = 100
 DIALOG_PAGES = 20
@@ -27,6 +30,9 @@ class DialogPages:
         book: Where everybody goes who is found.
         patient: Whether Telegram is asked again until it answers, whatever it says meanwhile.
         most: How many pages are read; ``None``: all.
+
+    Attributes:
+        changed: Who of the last page was known otherwise before: by another name, for example.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class DialogPages:
         self._offset: tuple[Any, int, Any] | None = _BEGIN
         self._folder: int | None = None
         self._has_archive = False
+        self.changed: tuple[Peer, ...] = ()
 
     async def read_aio(self) -> Any:
         """The next page, ``messages.dialogs`` or a slice of them; ``None`` after the last one.
@@ -66,8 +73,7 @@ class DialogPages:
             )
         )
         self._pages += 1
-        self._book.learn(peers_of(getattr(page, "users", ())))
-        self._book.learn(peers_of(getattr(page, "chats", ())))
+        self.changed = self._book.learn(peers_of([*getattr(page, "users", ()), *getattr(page, "chats", ())]))
         self._has_archive |= any(isinstance(each, types.DialogFolder) for each in page.dialogs)
         self._offset = self._after(page, message_id)
         if self._offset is None:

@@ -21,15 +21,23 @@ class PeerBook:
         self._most = most
         self.learn(peers)
 
-    def learn(self, peers: Iterable[Peer]) -> None:
-        """Add peers; a newer one replaces an older one. Those that nobody can address are left out."""
+    def learn(self, peers: Iterable[Peer]) -> tuple[Peer, ...]:
+        """Add peers; a newer one replaces an older one. Those that nobody can address are left out.
+
+        Returns:
+            Those that were known otherwise.
+        """
+        changed: list[Peer] = []
         for peer in peers:
             if peer.is_min:
                 continue
-            self._peers.pop(peer.chat_id, None)  # the newest stands last
-            self._peers[peer.chat_id] = peer
+            known = self._peers.pop(peer.chat_id, None)
+            if known is not None and known != peer:
+                changed.append(peer)
+            self._peers[peer.chat_id] = peer  # the newest stands last
         while len(self._peers) > self._most:
             del self._peers[next(iter(self._peers))]
+        return tuple(changed)
 
     def get(self, chat_id: int) -> Peer | None:
         """The peer with this marked id, if the account has met it."""

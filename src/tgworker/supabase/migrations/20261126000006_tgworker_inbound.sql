@@ -706,6 +706,16 @@ begin
         end if;
     end if;
     perform public.tgworker_keep_peers(p_account, v_owned.owner, p_batch -> 'peers');
+    if jsonb_typeof(p_batch -> 'gaps') = 'array' and p_batch -> 'gaps' <> '[]'
+        and jsonb_typeof(p_batch -> 'messages') = 'array'
+    then
+        -- What is read of a group's new history goes where the group goes on.
+        perform public.tgworker_migrate_groups(p_account, v_owned.owner, (
+            select array_agg((1, m.chat_id, null, null, false, '', m.message_type, null, m.raw_payload, null, null
+                )::public.tgworker_incoming)
+            from jsonb_to_recordset(p_batch -> 'messages') m (chat_id bigint, message_type text, raw_payload jsonb)
+            where m.message_type = 'service_migrate'));
+    end if;
     -- First: what fills a gap has to know what was stored before.
     perform public.tgworker_file_gaps(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'gaps');
     v_new := public.tgworker_store_messages(p_account, v_owned.owner, v_owned.workspace, p_batch -> 'messages',
