@@ -16,6 +16,7 @@ from tgworker.embedded import EmbeddedStore
 from tgworker.messaging.events import JobFinished
 from tgworker.messaging.models import MessageId
 from tgworker.messaging.pace import PaceLimits
+from tgworker.messaging.pacing import PUBLISHED, UNPACED, Rates
 from tgworker.sandbox import Fault
 from worker.worker_world import OWNER, World, open_world
 
@@ -55,12 +56,12 @@ class Inbox:
 
 
 @asynccontextmanager
-async def inbox(folder: Path) -> AsyncGenerator[Inbox]:
+async def inbox(folder: Path, rates: Rates = UNPACED) -> AsyncGenerator[Inbox]:
     def watched(parts: Parts) -> Parts:
         assert isinstance(parts.store, EmbeddedStore)
         return replace(parts, wakeup=parts.store.watch(every_s=LOOK_EVERY_S), pace=PACE)
 
-    async with open_world(folder, rewire=watched) as world:
+    async with open_world(folder, rewire=watched, rates=rates) as world:
         await world.until(2)
         app = SqliteApplication(world.folder / "tgworker.db")
         try:
@@ -162,3 +163,17 @@ async def test_a_job_that_nobody_can_do_ends_and_holds_up_nothing(
             "MESSAGE_AUTHOR_REQUIRED: only who wrote a message may edit it",
         )
         assert here.world.arrived() == ["fine"]
+
+
+async def test_forwards_are_paced_as_what_is_sent(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with inbox(tmp_path, PUBLISHED) as here:
+        world = here.world
+        message = await here.sent("hello")
+        began_s = world.now_s
+        jobs = [here.job("forward", message, to=str(world.peer.id)) for _ in range(12)]
+        await here.done(*jobs, within_s=60)
+        assert len(world.arrived()) == 13
+        assert world.now_s - began_s >= 13 - 5, "one message a second into one chat, after a burst of 5"
+        assert world.sandbox.statistics().floods == {}

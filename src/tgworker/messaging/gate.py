@@ -155,6 +155,12 @@ class Gate:
                     return self._refuse(answer, now_s)
                 await trio.sleep_until(answer.until_s)
 
+    def admit_forward(self, peer: Peer) -> Deferred | None:
+        """Take a turn for a forward, which is a send as any other; ``None``: it may leave now."""
+        now_s = trio.current_time()
+        answer = self._pacing.ask(peer.chat_id, now_s)
+        return None if isinstance(answer, Go) else Deferred(answer.until_s - now_s, answer.reason)
+
     def note(self, peer: Peer, outcome: Outcome) -> None:
         """Learn from what became of a message."""
         if isinstance(outcome, Sent):

@@ -140,6 +140,8 @@ class JobDoer:
             return peer
         if not isinstance(to, Peer):
             return to
+        if isinstance(action, Forward) and (paced := self._gate.admit_forward(to)) is not None:
+            return paced
         flight.begin()
         answer = await self._act(job, action, peer, to)
         if isinstance(answer, Deferred) and answer.holds_up in {HoldsUp.METHOD, HoldsUp.SUBSCRIPTION}:
