@@ -12,10 +12,11 @@ import trio.testing
 
 from messaging.media_fakes import MediaLine, MemoryFiles, no_threads
 from messaging.messaging_fakes import ANNA, FakeStore, RecordingPulse, Reports, growing
+from tgworker.messaging.bell import Bell
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.events import FileFetched, StoreBack, StoreUnavailable
-from tgworker.messaging.fetching import Bell, Fetcher, FetchPlan
+from tgworker.messaging.fetching import Fetcher, FetchPlan
 from tgworker.messaging.file_store import Rejected, Why
 from tgworker.messaging.incoming_files import (
     Fetched,

@@ -14,6 +14,7 @@ import trio.testing
 from contracts.store_kit import OWNER
 from embedded.embedded_kit import EmbeddedKit, open_kit
 from messaging.messaging_fakes import RecordingPulse, Reports, Weather, growing
+from tgworker.messaging.bell import Bell
 from tgworker.messaging.errors import AccountRefused, TelegramAway
 from tgworker.messaging.events import LoginEnded, StoreBack
 from tgworker.messaging.limits import Limits
@@ -26,7 +27,7 @@ from tgworker.messaging.logging_in import (
     WrongAnswer,
 )
 from tgworker.messaging.login_ports import LoginId, LoginNews, LoginRequest, LoginState
-from tgworker.messaging.login_requests import NO_METHOD, NO_NAME, NO_PHONE, TOO_LONG, LoginBell, run_logins
+from tgworker.messaging.login_requests import NO_METHOD, NO_NAME, NO_PHONE, TOO_LONG, run_logins
 from tgworker.messaging.models import AccountId, AccountState, Peer, PeerKind, Secret
 
 TICKET = "70000000-0000-4000-8000-000000000001"
@@ -148,7 +149,7 @@ class Room:
         self.kit, self.store, self.door = kit, Weathered(kit), Door()
         self.report, self.pulse = Reports(), RecordingPulse()
         self.added: list[float] = []
-        self.bell = LoginBell()
+        self.bell = Bell()
         self.began = trio.current_time()
 
     def ask(self, **columns: Any) -> LoginId:

@@ -18,6 +18,7 @@ from tgworker.app.parts import STORE_BACKOFF, Parts
 from tgworker.app.status import AccountStates, StoreState, loops_of
 from tgworker.messaging.account_context import AccountContext
 from tgworker.messaging.accounts import NO_LEASES, run_accounts
+from tgworker.messaging.bell import Bell
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
 from tgworker.messaging.errors import StoreAway
@@ -31,7 +32,7 @@ from tgworker.messaging.job_desk import JobDesks
 from tgworker.messaging.job_outcomes import verdict
 from tgworker.messaging.jobs import run_jobs
 from tgworker.messaging.leases import Nudge, run_leases
-from tgworker.messaging.login_requests import LoginBell, run_logins
+from tgworker.messaging.login_requests import run_logins
 from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatus
 from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
@@ -85,7 +86,7 @@ class Worker:
         self.dispatch = Dispatch()
         self._histories = HistoryDesks()
         self._jobs = JobDesks()
-        self._login_bell = LoginBell()
+        self._login_bell = Bell()
         self._presence = PresenceWriter()
         self.states = AccountStates()
         self._store = StoreState(parts.limits.database_s)

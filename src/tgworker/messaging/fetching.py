@@ -14,6 +14,7 @@ from typing import NoReturn, TypeVar
 
 import trio
 
+from tgworker.messaging.bell import Bell
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.content_types import HEAD_BYTES, extension_of, served_type
 from tgworker.messaging.downloading import download, download_to
@@ -66,23 +67,6 @@ LONGEST_PAUSE_S = 3600.0
 """Between two tries, doubling."""
 
 T = TypeVar("T")
-
-
-class Bell:
-    """Tells one account's fetcher that something may be wanted."""
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def ring(self) -> None:
-        """There is news."""
-        self._event.set()
-
-    async def wait(self, most_s: float) -> None:
-        """Wait for news since the last wait, and no longer than ``most_s`` seconds."""
-        with trio.move_on_after(most_s):
-            await self._event.wait()
-        self._event = trio.Event()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,11 @@ from functools import partial
 import trio
 
 from tgworker.messaging.account_context import AccountContext
+from tgworker.messaging.bell import Bell
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.desk import Desk
 from tgworker.messaging.errors import AccountRefused, TelegramAway
-from tgworker.messaging.fetching import Bell, Fetcher
+from tgworker.messaging.fetching import Fetcher
 from tgworker.messaging.file_sending import FileSender
 from tgworker.messaging.gate import Gate
 from tgworker.messaging.history_desk import HistoryDesk

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from tgworker.messaging.bell import Bell
 from tgworker.messaging.bounded import Delays, Outage, within
 from tgworker.messaging.errors import AccountRefused, StoreAway, StoreFault, TelegramAway
 from tgworker.messaging.events import LoginEnded, Report
@@ -74,25 +75,6 @@ class Sealer(Protocol):
         ...
 
 
-class LoginBell:
-    """Tells the loop that there may be a request."""
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def ring(self) -> None:
-        """There may be one."""
-        self._event.set()
-
-    async def wait(self, most_s: float) -> bool:
-        """Wait for a ring since the last wait, ``most_s`` seconds at most; returns whether it rang."""
-        with trio.move_on_after(most_s):
-            await self._event.wait()
-        rang = self._event.is_set()
-        self._event = trio.Event()
-        return rang
-
-
 async def run_logins(
     pulse: Pulse,
     *,
@@ -100,7 +82,7 @@ async def run_logins(
     door: LoginDoor,
     vault: Sealer,
     tickets: Callable[[], str],
-    bell: LoginBell,
+    bell: Bell,
     limits: Limits,
     delays: Delays,
     report: Report,
