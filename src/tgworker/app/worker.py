@@ -1,8 +1,8 @@
-"""The nursery tree of a worker, readable in one function, and the handle of a running one."""
+"""A running worker: its life, and what it says about itself."""
 
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ from tgworker import __version__
 from tgworker.app.children import SupervisedAccounts
 from tgworker.app.parts import STORE_BACKOFF, Parts
 from tgworker.app.status import AccountStates, StoreState, loops_of
+from tgworker.app.tree import Loops, child, tree
 from tgworker.messaging.account_context import AccountContext
-from tgworker.messaging.accounts import NO_LEASES, run_accounts
 from tgworker.messaging.bell import Bell
 from tgworker.messaging.bounded import Delays
 from tgworker.messaging.dispatch import Dispatch
@@ -25,47 +25,30 @@ from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import Event, HeartbeatMissed, MessagesUnsure, StoreUnavailable
 from tgworker.messaging.fetching import AT_ONCE, FetchPlan
 from tgworker.messaging.hearing import Ears
-from tgworker.messaging.heartbeat import run_heartbeat, worker_status
-from tgworker.messaging.history import run_history
+from tgworker.messaging.heartbeat import worker_status
 from tgworker.messaging.history_desk import HistoryDesks
 from tgworker.messaging.job_desk import JobDesks
 from tgworker.messaging.job_outcomes import verdict
-from tgworker.messaging.jobs import run_jobs
-from tgworker.messaging.leases import Nudge, run_leases
-from tgworker.messaging.login_requests import run_logins
+from tgworker.messaging.leases import Nudge
 from tgworker.messaging.models import Account, AccountId, Heartbeat, WorkerStatus
-from tgworker.messaging.outbound import run_outbound
 from tgworker.messaging.pace import Pace
 from tgworker.messaging.preparing import Preparer
 from tgworker.messaging.presence_writing import PresenceWriter
-from tgworker.messaging.same_account import SameAccount
 from tgworker.messaging.spool import Spool
 from tgworker.messaging.stagger import Stagger
 from tgworker.messaging.store_ports import HeartbeatWriter
-from tgworker.messaging.sweeping import run_sweep
 from tgworker.messaging.uploads import Uploads
-from tgworker.messaging.values import new_id
-from tgworker.messaging.wakeup import run_wakeup
 from tgworker.operations.probes import WorkerFacts
 from tgworker.operations.status_socket import serve_status
 from tgworker.operations.task_stacks import every_stack
 from tgworker.supervision import (
     Backoff,
-    ChildSpec,
-    Intensity,
     Pulse,
-    Silence,
     Snapshot,
-    StartFunction,
     Supervisor,
-    SupervisorSpec,
     SupervisorState,
     open_supervisor,
 )
-from tgworker.supervision.systemd import NotifySystemd
-
-CRITICAL = ("root.heartbeat", "root.outbound", "root.account", "root.accounts")
-"""Children without which the worker is of no use: systemd's watchdog is fed only while they are well."""
 
 SPOOL = "spool"
 """Where in the data folder files are on their way between Telegram and where they are kept."""
@@ -84,18 +67,16 @@ class Worker:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.dispatch = Dispatch()
-        self._histories = HistoryDesks()
         self._jobs = JobDesks()
-        self._login_bell = Bell()
         self._presence = PresenceWriter()
         self.states = AccountStates()
         self._store = StoreState(parts.limits.database_s)
         self._synced = trio.Event()
         self._nudge = Nudge()
-        self._pace = None if parts.pace is None else Pace(parts.pace)
         self._heartbeats = self._seq = self._unsure = 0
         self._supervisor: Supervisor | None = None
-        self._store_delays = _delays(STORE_BACKOFF, parts.rng)
+        histories = HistoryDesks()
+        store_delays = _delays(STORE_BACKOFF, parts.rng)
         self._ears = Ears()
         self._spool = Spool(parts.data_dir / SPOOL)
         self.accounts = SupervisedAccounts(
@@ -104,7 +85,7 @@ class Worker:
                 vault=parts.vault,
                 store=parts.store,
                 dispatch=self.dispatch,
-                histories=self._histories,
+                histories=histories,
                 jobs=self._jobs,
                 presence=self._presence,
                 limits=parts.limits,
@@ -112,7 +93,7 @@ class Worker:
                 flood_delays=_delays(parts.flood_backoff, parts.rng, least=0.5),
                 stagger=Stagger(parts.line_every_s),
                 rates=parts.rates,
-                store_delays=self._store_delays,
+                store_delays=store_delays,
                 report=self._report,
                 preparer=Preparer(
                     parts.files,
@@ -133,172 +114,28 @@ class Worker:
                 ears=self._ears,
                 renew=parts.renew,
             ),
-            child=self._child,
+            child=partial(child, parts),
             forgotten=self._forget,
         )
-
-    def _ring_jobs(self) -> None:
-        self._jobs.ring()
-        self._histories.ring()
-        self._login_bell.ring()
+        self._loops = Loops(
+            parts=parts,
+            accounts=self.accounts,
+            dispatch=self.dispatch,
+            histories=histories,
+            jobs=self._jobs,
+            presence=self._presence,
+            logins=Bell(),
+            nudge=self._nudge,
+            synced=self._synced,
+            pace=None if parts.pace is None else Pace(parts.pace),
+            store_delays=store_delays,
+            report=self._report,
+        )
 
     def _forget(self, account_id: AccountId) -> None:
         self.states.forget(account_id)
         self._ears.forget(account_id)
         self._presence.forget(account_id)
-
-    # ---------------------------------------------------------------- the tree
-
-    def tree(self) -> SupervisorSpec:
-        """The root: children in the order of their start; they stop in the reverse order.
-
-        It never gives up by itself: what is wrong is retried at the longest backoff, and shown.
-        """
-        parts, limits, report, delays = self.parts, self.parts.limits, self._report, self._store_delays
-        return SupervisorSpec(
-            "root",
-            intensity=Intensity.unlimited(),
-            children=(
-                *self._systemd(),
-                self._child(
-                    "heartbeat",
-                    partial(
-                        run_heartbeat,
-                        writers=parts.heartbeats,
-                        compose=self._heartbeat,
-                        status=self.status,
-                        limits=limits,
-                        report=report,
-                    ),
-                ),
-                self._child("status", self._serve_status, watched=False),
-                *([self._child("canary", parts.canary, watched=False)] if parts.canary is not None else []),
-                *(self._child(name, start, watched=False) for name, start in parts.services),
-                self._child(
-                    "outbound",
-                    partial(
-                        run_outbound,
-                        store=parts.store,
-                        dispatch=self.dispatch,
-                        limits=limits,
-                        delays=delays,
-                        report=report,
-                        pace=self._pace,
-                        on_settled=self._jobs.settled,
-                    ),
-                ),
-                self._child(
-                    "history",
-                    partial(
-                        run_history,
-                        store=parts.store,
-                        desks=self._histories,
-                        limits=limits,
-                        delays=delays,
-                        report=report,
-                    ),
-                ),
-                self._child(
-                    "jobs",
-                    partial(
-                        run_jobs,
-                        store=parts.store,
-                        desks=self._jobs,
-                        limits=limits,
-                        delays=delays,
-                        report=report,
-                    ),
-                ),
-                self._child(
-                    "logins",
-                    partial(
-                        run_logins,
-                        store=parts.store,
-                        door=parts.telegram,
-                        vault=parts.vault,
-                        tickets=new_id,
-                        bell=self._login_bell,
-                        limits=limits,
-                        delays=delays,
-                        report=report,
-                        added=self._nudge.ring,
-                    ),
-                ),
-                self._child(
-                    "presence",
-                    partial(
-                        self._presence.run, store=parts.store, limits=limits, delays=delays, report=report
-                    ),
-                ),
-                *self._shared_store(),
-                self._child("account", self.accounts.hold, watched=False),
-                self._child(
-                    "accounts",
-                    partial(
-                        run_accounts,
-                        store=parts.store,
-                        children=self.accounts,
-                        dispatch=self.dispatch,
-                        synced=self._synced,
-                        holds=parts.holds,
-                        leases=parts.leases or NO_LEASES,
-                        nudge=self._nudge,
-                        same=SameAccount(parts.vault),
-                        limits=limits,
-                        delays=delays,
-                        report=report,
-                    ),
-                ),
-            ),
-        )
-
-    def _shared_store(self) -> Sequence[ChildSpec]:
-        """What a store asks for that others use, too. The leases' keeper outlives the accounts."""
-        parts, limits, report, delays = self.parts, self.parts.limits, self._report, self._store_delays
-        children: list[ChildSpec] = []
-        if parts.wakeup is not None and self._pace is not None:
-            watch = partial(
-                run_wakeup,
-                wakeup=parts.wakeup,
-                dispatch=self.dispatch,
-                pace=self._pace,
-                limits=limits,
-                delays=delays,
-                report=report,
-                ring_jobs=self._ring_jobs,
-            )
-            children.append(self._child("wakeup", watch))
-        if parts.leases is not None:
-            keep = partial(
-                run_leases,
-                leases=parts.leases,
-                children=self.accounts,
-                nudge=self._nudge,
-                limits=limits,
-                delays=delays,
-                report=report,
-            )
-            children.append(self._child("leases", keep))
-        if parts.sweeper is not None:
-            sweep = partial(run_sweep, store=parts.sweeper, limits=limits, delays=delays, report=report)
-            children.append(self._child("sweep", sweep))
-        return children
-
-    def _systemd(self) -> Sequence[ChildSpec]:
-        if self.parts.systemd.notify_socket is None:
-            return ()
-        notify = NotifySystemd(
-            self.parts.systemd,
-            critical=CRITICAL,
-            status=lambda _: f"{self.status()}, {self.dispatch.statistics().online} accounts online",
-        )
-        return (self._child("systemd", notify, watched=False),)
-
-    def _child(self, child_id: str, start: StartFunction, *, watched: bool = True) -> ChildSpec:
-        parts = self.parts
-        stall_after_s = parts.stall_after_s
-        silence = Silence(stall_after_s, evidence_after_s=stall_after_s / 2) if watched else None
-        return parts.adjust(ChildSpec(child_id, start, backoff=parts.restart_backoff, silence=silence))
 
     async def _serve_status(self, pulse: Pulse, *, task_status: trio.TaskStatus[None]) -> None:  # noqa: ARG002
         async with trio.open_nursery() as nursery:
@@ -323,7 +160,12 @@ class Worker:
         self._spool.prepare(time.time())
         try:
             async with open_supervisor(
-                self.tree(),
+                tree(
+                    self._loops,
+                    heartbeat=self._heartbeat,
+                    status=self.status,
+                    serve=self._serve_status,
+                ),
                 rng=parts.rng,
                 observers=parts.observers,
                 dump=parts.dump,
