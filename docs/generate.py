@@ -83,8 +83,8 @@ RESULTS: Mapping[str, tuple[str, str]] = {
         outages_recovered heartbeats heartbeat_max_gap_s seconds
         """,
     ),
-    "login": ("object", "account_id user_id name"),
-    "accounts list": ("array of", "id name active state user_id last_sync_at last_error"),
+    "login": ("object", "account_id user_id name kind"),
+    "accounts list": ("array of", "id name kind active state user_id last_sync_at last_error"),
     "accounts enable, accounts disable": ("object", "account_id active changed"),
     "accounts remove": ("object", "account_id name logged_out"),
     "accounts rekey": ("object", "rekeyed already not_ours unreadable"),

@@ -9,8 +9,8 @@ STACKS = ("at", "file", "stacks")
 
 SHAPES: Mapping[str, tuple[str, ...]] = {
     "demo": tuple(Figures.__dataclass_fields__),
-    "login": ("account_id", "user_id", "name"),
-    "accounts list": ("id", "name", "active", "state", "user_id", "last_sync_at", "last_error"),
+    "login": ("account_id", "user_id", "name", "kind"),
+    "accounts list": ("id", "name", "kind", "active", "state", "user_id", "last_sync_at", "last_error"),
     "accounts enable, accounts disable": ("account_id", "active", "changed"),
     "accounts remove": ("account_id", "name", "logged_out"),
     "accounts rekey": ("rekeyed", "already", "not_ours", "unreadable"),

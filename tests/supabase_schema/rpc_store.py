@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.books import one_caption
 from tgworker.messaging.changes import (
     Change,
@@ -613,6 +614,7 @@ class RpcStore:
         *,
         user_id: int,
         phone: str | None = None,
+        kind: AccountKind = AccountKind.USER,
     ) -> AccountId:
         answer = self.rpc(
             "tgworker_add_account",
@@ -622,6 +624,7 @@ class RpcStore:
             p_secrets=secrets_encrypted,
             p_user_id=user_id,
             p_phone=phone,
+            p_kind=kind.value,
         )
         return AccountId(answer["id"])
 
@@ -852,7 +855,7 @@ def _peer_or_none(row: Mapping[str, Any] | None) -> Peer | None:
 
 def _account(row: Mapping[str, Any]) -> Account:
     names = ("id", "owner_id", "workspace_id", "name", "secrets_encrypted", "config")
-    return Account(**{name: row[name] for name in names})
+    return Account(**{name: row[name] for name in names}, kind=AccountKind(row["kind"]))
 
 
 def _account_record(row: Mapping[str, Any]) -> AccountRecord:

@@ -303,7 +303,7 @@ def fill_the_ports(telegram: TelethonTelegram, line: TelethonConnection) -> tupl
 async def test_a_session_is_described_without_receiving_anything(
     autojump_clock: MockClock, world: World
 ) -> None:
-    me = await world.telegram.describe_session(Secret(world.sandbox.users[1].session))
+    me = (await world.telegram.describe_session(Secret(world.sandbox.users[1].session))).me
     assert isinstance(me, Peer)
     assert (me.chat_id, me.is_self) == (world.id(1), True)
     assert trio.current_time() == 0

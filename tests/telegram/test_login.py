@@ -84,7 +84,7 @@ def refused(step: object) -> str:
 
 
 async def whose(world: World, session: Secret) -> int:
-    return (await world.telegram.describe_session(session)).chat_id
+    return (await world.telegram.describe_session(session)).me.chat_id
 
 
 async def test_phone_and_code(autojump_clock: MockClock, world: World) -> None:

@@ -59,6 +59,10 @@ class AtTerminal:
         bare = "".join(said.replace("-", "").split())
         return Secret(bare if bare.isdecimal() else said)
 
+    async def token(self) -> Secret:
+        """A bot's token, which nobody sees."""
+        return Secret((await self._answers.ask_hidden("bot token, from @BotFather")).value.strip())
+
     async def password(self, needed: PasswordNeeded, problem: Problem | None) -> Secret:
         """See the port."""
         self.done()

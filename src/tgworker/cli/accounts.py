@@ -16,6 +16,7 @@ from tgworker.cli._output import Output
 from tgworker.cli._rekeying import rekey_accounts
 from tgworker.cli._removing import remove_account
 from tgworker.foreign_sessions import NoSuchForm
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.books import AdoptionBook, HandoverStep
 from tgworker.messaging.errors import SessionUnreadable
 from tgworker.messaging.models import AccountId
@@ -38,6 +39,7 @@ def list_accounts(*, json: Json = False) -> int:
                 {
                     "id": record.account.id,
                     "name": record.account.name,
+                    "kind": "bot" if record.account.kind is AccountKind.BOT else "user",
                     "active": record.is_active,
                     "state": record.state.value,
                     "user_id": record.user_id,
@@ -48,7 +50,7 @@ def list_accounts(*, json: Json = False) -> int:
             ]
         Output(json=json).listing(
             rows,
-            columns=("id", "name", "active", "state", "user_id", "last_sync_at", "last_error"),
+            columns=("id", "name", "kind", "active", "state", "user_id", "last_sync_at", "last_error"),
             empty="no accounts yet: add one with 'tgworker login'",
         )
 

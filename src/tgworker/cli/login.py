@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal, assert_never
 from uuid import UUID
 
 import trio
@@ -21,9 +21,17 @@ from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output
 from tgworker.cli._telethon import known_telethon
 from tgworker.embedded import DataFolder
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.errors import SessionUnreadable, StoreAway, TelegramAway
-from tgworker.messaging.logging_in import LOGIN_S, LoggedIn, LoginRefused, log_in
-from tgworker.messaging.models import Peer, Secret
+from tgworker.messaging.logging_in import (
+    LOGIN_S,
+    LoggedIn,
+    LoginLine,
+    LoginRefused,
+    log_in,
+    log_in_bot,
+)
+from tgworker.messaging.models import Secret
 from tgworker.messaging.ports import Vault
 from tgworker.settings import Settings, TelegramServer
 from tgworker.telegram import NotASession, TelethonTelegram
@@ -31,6 +39,9 @@ from tgworker.vault import FernetVault
 
 CONNECT_WITHIN_S = 30.0
 LONGEST_NAME = 64
+_Way = Literal["phone", "qr", "bot"]
+"""How a login goes."""
+
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
@@ -43,6 +54,7 @@ class _Wanted:
         owner_id: Its owner in the application.
         config: What it runs with.
         phone: Its number, if it was there before.
+        kind: What it is, if it was there before.
         user_id: Its Telegram user, if it was there before.
         account: What ``--account`` named.
     """
@@ -51,6 +63,7 @@ class _Wanted:
     owner_id: str
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     phone: str | None = field(default=None, repr=False)
+    kind: AccountKind | None = None
     user_id: int | None = None
     account: str | None = None
 
@@ -58,6 +71,7 @@ class _Wanted:
 def login(
     *,
     qr: bool = False,
+    bot: bool = False,
     session: Text | None = None,
     account: str | None = None,
     name: str | None = None,
@@ -73,6 +87,7 @@ def login(
 
     Args:
         qr: Draw a QR code instead, to be scanned with the Telegram app of the account.
+        bot: Log in as a bot: asks for the token that @BotFather gave out, in place of a phone number.
         session: Instead, a dash: read a Telethon StringSession from standard input. It is tried at Telegram
             first.
         account: Log this account in again: its uuid, phone or name.
@@ -82,8 +97,10 @@ def login(
     """
     if session is not None and session != "-":
         raise Usage("--session takes only '-': pass the session string on standard input")
-    if session is not None and (qr or account is not None):
-        raise Usage("--session goes with neither --qr nor --account: give one of them")
+    if session is not None and (qr or bot or account is not None):
+        raise Usage("--session goes with none of --qr, --bot and --account: give one of them")
+    if qr and bot:
+        raise Usage("--qr and --bot do not go together: a bot logs in with its token")
     if account is not None and owner is not None:
         raise Usage("--owner and --account do not go together: the account has its owner")
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
@@ -95,7 +112,9 @@ def login(
     with known_telethon():
         telegram = make_telegram(wanted)
     run = partial(
-        _by_session if session is not None else partial(_by_conversation, by_qr=qr, account=account),
+        _by_session
+        if session is not None
+        else partial(_by_conversation, way=_way(qr=qr, bot=bot), account=account),
         settings,
         telegram,
         FernetVault(settings.encryption_keys),
@@ -115,8 +134,8 @@ async def _by_session(
     secret = _read_session()
     async with open_books(settings) as books:
         await _refuse_if_in_use(books, settings, vault, secret)
-        me = await _whose(telegram, secret, _server(settings))
-        await _store(books, vault, wanted, LoggedIn(secret, me), output)
+        done = await _whose(telegram, secret, _server(settings))
+        await _store(books, vault, wanted, done, output)
 
 
 async def _by_conversation(
@@ -126,7 +145,7 @@ async def _by_conversation(
     wanted: _Wanted,
     output: Output,
     *,
-    by_qr: bool,
+    way: _Way,
     account: str | None,
 ) -> None:
     answers = Answers()
@@ -135,11 +154,12 @@ async def _by_conversation(
             known = await named_account(books, account)
             of = known.account
             wanted = _Wanted(
-                wanted.name, of.owner_id, of.config, known.phone, known.user_id, of.name or of.id
+                wanted.name, of.owner_id, of.config, known.phone, of.kind, known.user_id, of.name or of.id
             )
+            _check_way(wanted, way)
         try:
             with trio.move_on_after(LOGIN_S):
-                await _converse(telegram, answers, books, vault, wanted, output, by_qr=by_qr)
+                await _converse(telegram, answers, books, vault, wanted, output, way=way)
                 return
         except TelegramAway as away:
             raise Failed(f"{_server(settings)} cannot be reached ({away}): try again") from None
@@ -154,14 +174,13 @@ async def _converse(
     wanted: _Wanted,
     output: Output,
     *,
-    by_qr: bool,
+    way: _Way,
 ) -> None:
     failure: BaseException | None = None
     async with telegram.open_login(wanted.config) as line, trio.open_nursery() as nursery:
         person = AtTerminal(answers, nursery)
         try:
-            phone = None if by_qr else await person.phone(wanted.phone)
-            done = await log_in(line, person, phone=phone)
+            done = await _answered(line, person, way, wanted.phone)
             person.done()
             match done:
                 case LoginRefused(reason=reason):
@@ -186,6 +205,20 @@ async def _converse(
         raise failure
 
 
+async def _answered(
+    line: LoginLine, person: AtTerminal, way: _Way, known_phone: str | None
+) -> LoggedIn | LoginRefused:
+    match way:
+        case "phone":
+            return await log_in(line, person, phone=await person.phone(known_phone))
+        case "qr":
+            return await log_in(line, person, phone=None)
+        case "bot":
+            return await log_in_bot(line, await person.token())
+        case _:
+            assert_never(way)
+
+
 async def _store(books: Books, vault: FernetVault, wanted: _Wanted, done: LoggedIn, output: Output) -> None:
     account_id = await books.accounts.add_account(
         wanted.name,
@@ -193,9 +226,18 @@ async def _store(books: Books, vault: FernetVault, wanted: _Wanted, done: Logged
         vault.encrypt(done.session),
         user_id=done.me.chat_id,
         phone=done.me.phone,
+        kind=done.kind,
     )
-    result: dict[str, Any] = {"account_id": account_id, "user_id": done.me.chat_id, "name": wanted.name}
-    output.result(result, f"account {account_id} added: Telegram user {done.me.chat_id}")
+    is_bot = done.kind is AccountKind.BOT
+    result: dict[str, Any] = {
+        "account_id": account_id,
+        "user_id": done.me.chat_id,
+        "name": wanted.name,
+        "kind": "bot" if is_bot else "user",
+    }
+    output.result(
+        result, f"account {account_id} added: Telegram {'bot' if is_bot else 'user'} {done.me.chat_id}"
+    )
 
 
 async def _is_stored(books: Books, vault: Vault, session: Secret) -> bool:
@@ -206,6 +248,20 @@ async def _is_stored(books: Books, vault: Vault, session: Secret) -> bool:
         except StoreAway:
             return True
     return True
+
+
+def _way(*, qr: bool, bot: bool) -> _Way:
+    return "bot" if bot else "qr" if qr else "phone"
+
+
+def _check_way(wanted: _Wanted, way: _Way) -> None:
+    """Do not ask a bot for its phone number, nor a person for a token."""
+    if wanted.kind is AccountKind.BOT and way != "bot":
+        raise Usage(f"account {wanted.account} is a bot: give --bot, and its token")
+    if wanted.kind is AccountKind.USER and way == "bot":
+        raise Usage(
+            f"account {wanted.account} is a person's: leave out --bot, or add the bot without --account"
+        )
 
 
 def _uuid(owner: str) -> str:
@@ -252,7 +308,7 @@ def _server(settings: Settings) -> str:
     return "Telegram" if server is None else f"the test server {server.host}:{server.port}"
 
 
-async def _whose(telegram: TelethonTelegram, secret: Secret, server: str) -> Peer:
+async def _whose(telegram: TelethonTelegram, secret: Secret, server: str) -> LoggedIn:
     """Ask Telegram whose session it is."""
     try:
         with trio.move_on_after(CONNECT_WITHIN_S):

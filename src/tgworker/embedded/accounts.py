@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tgworker.embedded.errors import AccountNameTaken
 from tgworker.embedded.values import from_iso, iso, json_object, storable, to_json
+from tgworker.messaging.account_kinds import AccountKind, kind_of
 from tgworker.messaging.errors import AccountGone
 from tgworker.messaging.models import Account, AccountId, AccountState
 from tgworker.messaging.records import AccountRecord, Replacement
@@ -14,10 +15,10 @@ from tgworker.messaging.values import phone_digits
 _COLUMNS = """
 select a.id, a.owner_id, a.workspace_id, a.secrets_encrypted, a.config, a.is_active, a.last_sync_at,
     a.last_error,
-    t.name, t.phone, t.user_id, t.state
+    t.name, t.phone, t.user_id, t.state, a.type
 from integration_accounts a
 left join tgworker_accounts t on t.integration_account_id = a.id
-where a.type = 'telegram_user'
+where a.type in ('telegram_user', 'telegram_bot')
 """
 
 _RECORD = """
@@ -95,6 +96,7 @@ def add_account(
     secrets_encrypted: str,
     user_id: int,
     phone: str | None,
+    kind: AccountKind,
     now: datetime,
 ) -> AccountId:
     """Add an account, or give the one of the same owner and Telegram user its new session.
@@ -116,14 +118,14 @@ def add_account(
     if known is None:
         connection.execute(
             "insert into integration_accounts (id, owner_id, type, is_active, secrets_encrypted)"
-            " values (?, ?, 'telegram_user', 1, ?)",
-            (account_id, owner_id, secrets_encrypted),
+            " values (?, ?, ?, 1, ?)",
+            (account_id, owner_id, kind.value, secrets_encrypted),
         )
     else:
         connection.execute(
-            "update integration_accounts set secrets_encrypted = ?, is_active = 1, last_error = null"
-            " where id = ?",
-            (secrets_encrypted, account_id),
+            "update integration_accounts"
+            " set secrets_encrypted = ?, type = ?, is_active = 1, last_error = null where id = ?",
+            (secrets_encrypted, kind.value, account_id),
         )
     connection.execute(
         "insert into tgworker_accounts (integration_account_id, name, phone, user_id, state, changed_at)"
@@ -150,7 +152,9 @@ def switch_account(connection: sqlite3.Connection, account_id: AccountId, *, act
         AccountGone: There is no such account.
     """
     found = connection.execute(
-        "select is_active from integration_accounts where id = ? and type = 'telegram_user'", (account_id,)
+        "select is_active from integration_accounts"
+        " where id = ? and type in ('telegram_user', 'telegram_bot')",
+        (account_id,),
     ).fetchone()
     if found is None:
         raise AccountGone(f"there is no Telegram account {account_id}")
@@ -164,7 +168,7 @@ def replace_session(
     """Store the same session under another key, unless it was replaced meanwhile."""
     done = connection.execute(
         "update integration_accounts set secrets_encrypted = ?"
-        " where id = ? and type = 'telegram_user' and coalesce(secrets_encrypted, '') = ?",
+        " where id = ? and type in ('telegram_user', 'telegram_bot') and coalesce(secrets_encrypted, '') = ?",
         (sealed, account_id, read),
     )
     return Replacement.REPLACED if done.rowcount else Replacement.CHANGED
@@ -173,7 +177,8 @@ def replace_session(
 def remove_account(connection: sqlite3.Connection, account_id: AccountId) -> bool:
     """Remove an account and what is only ours of it; returns whether it was there."""
     done = connection.execute(
-        "delete from integration_accounts where id = ? and type = 'telegram_user'", (account_id,)
+        "delete from integration_accounts where id = ? and type in ('telegram_user', 'telegram_bot')",
+        (account_id,),
     )
     if done.rowcount:
         # (All else goes with the row; a scope is no reference.)
@@ -183,7 +188,7 @@ def remove_account(connection: sqlite3.Connection, account_id: AccountId) -> boo
 
 def _record(row: tuple[object, ...]) -> AccountRecord:
     (account_id, owner_id, workspace_id, secrets, config, is_active, last_sync_at, last_error) = row[:8]
-    name, phone, user_id, state = row[8:]
+    name, phone, user_id, state, kind = row[8:]
     assert user_id is None or isinstance(user_id, int)
     account = Account(
         id=AccountId(str(account_id)),
@@ -192,6 +197,7 @@ def _record(row: tuple[object, ...]) -> AccountRecord:
         name=_optional(name),
         secrets_encrypted=_optional(secrets) or "",
         config=json_object(_optional(config)),
+        kind=kind_of(kind),
     )
     return AccountRecord(
         account=account,

@@ -9,6 +9,7 @@ from typing import Any
 from tgworker.embedded import deciding
 from tgworker.embedded.peers import find_peer
 from tgworker.embedded.values import from_iso, iso, json_object_or_none, seconds, to_json
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.models import AccountId, JobId, JobMessage, MessageId, MessageJob
 from tgworker.messaging.records import CancelAnswer
@@ -29,13 +30,16 @@ MOST_PAYLOAD = 262_144
 
 OPEN_STATES = frozenset({"waiting", "resolving", "deferred", "held", "sending"})
 
+_TELEGRAM = frozenset(AccountKind)
+
 ABOUT_A_MESSAGE = frozenset({"edit", "delete", "react", "pin", "unpin", "forward"})
 
 _OPEN = """
 select j.id, j.action, j.status, j.created_at, j.owner_id, j.message_id,
     coalesce(j.integration_account_id, m.integration_account_id, o.integration_account_id,
         (select l.integration_account_id from messages l
-            join integration_accounts b on b.id = l.integration_account_id and b.type = 'telegram_user'
+            join integration_accounts b on b.id = l.integration_account_id
+                and b.type in ('telegram_user', 'telegram_bot')
             where l.conversation_id = c.id order by l.sent_at desc limit 1),
         (select case when count(*) = 1 then min(b.id) end from integration_accounts b
             where b.owner_id = j.owner_id and b.type = 'telegram_user' and b.is_active)) as account_id,
@@ -268,7 +272,7 @@ def _open(connection: sqlite3.Connection, accounts: _Accounts) -> list[_Open]:
     return [
         job
         for job in jobs
-        if accounts.get(job.account_id or "", ("", "telegram_user"))[1] == "telegram_user"
+        if accounts.get(job.account_id or "", ("", AccountKind.USER))[1] in _TELEGRAM
         and (job.is_named or job.channel in {None, "telegram"})
     ]
 

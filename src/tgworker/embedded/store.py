@@ -42,6 +42,7 @@ from tgworker.embedded.outbox import Claims
 from tgworker.embedded.schema import ensure_schema
 from tgworker.embedded.values import new_id
 from tgworker.embedded.watch import FileWatch
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.books import one_caption
 from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
 from tgworker.messaging.job_outcomes import JobVerdict
@@ -626,6 +627,7 @@ class EmbeddedStore:
         *,
         user_id: int,
         phone: str | None = None,
+        kind: AccountKind = AccountKind.USER,
     ) -> AccountId:
         """See `tgworker.messaging.books.AccountBook`.
 
@@ -635,7 +637,7 @@ class EmbeddedStore:
         fresh, now = AccountId(new_id()), self._now()
         return await self._database.write(
             lambda connection: accounts.add_account(
-                connection, fresh, name, owner_id, secrets_encrypted, user_id, phone, now
+                connection, fresh, name, owner_id, secrets_encrypted, user_id, phone, kind, now
             )
         )
 

@@ -16,7 +16,7 @@ order by l.head_seq limit ?
 
 _LAST_OF_CONVERSATION = """
 select m.integration_account_id from messages m
-join integration_accounts a on a.id = m.integration_account_id and a.type = 'telegram_user'
+join integration_accounts a on a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')
 where m.conversation_id = ? order by m.sent_at desc limit 1
 """
 
@@ -35,7 +35,8 @@ where id = (select message_id from tgworker_outbox where seq = ?) and integratio
 def assign_accounts(connection: sqlite3.Connection, limit: int) -> list[Verdict]:
     """Give up to ``limit`` lane heads without an account one; returns the end of those that get none.
 
-    A row takes its conversation's last account, else its owner's only active one, else it is dead-lettered.
+    A row takes its conversation's last account, else its owner's only active one
+    that is no bot (a bot never writes first), else it is dead-lettered.
     One that names an account which does not exist is dead-lettered: it was not meant for another.
     """
     verdicts: list[Verdict] = []
@@ -64,7 +65,8 @@ def assign_accounts(connection: sqlite3.Connection, limit: int) -> list[Verdict]
 def _is_telegram(connection: sqlite3.Connection, account_id: str) -> bool:
     return (
         connection.execute(
-            "select 1 from integration_accounts where id = ? and type = 'telegram_user'", (account_id,)
+            "select 1 from integration_accounts where id = ? and type in ('telegram_user', 'telegram_bot')",
+            (account_id,),
         ).fetchone()
         is not None
     )

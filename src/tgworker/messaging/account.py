@@ -210,6 +210,7 @@ class _Child:
             self._stand(self._gate.attach(desk), user_id=me.chat_id)
             crew = LineCrew(
                 account_id=account_id,
+                kind=self._account.kind,
                 context=context,
                 pulse=pulse,
                 side=self._side,

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, JobId, MessageId
 from tgworker.messaging.records import (
@@ -32,6 +33,7 @@ class AccountBook(Protocol):
         *,
         user_id: int,
         phone: str | None = None,
+        kind: AccountKind = AccountKind.USER,
     ) -> AccountId:
         """Add an account, active; for a Telegram user that is there already, replace its session.
 
@@ -41,6 +43,7 @@ class AccountBook(Protocol):
             secrets_encrypted: A Fernet token of the session string.
             user_id: The account's own Telegram id: what makes the call idempotent.
             phone: Digits, with or without ``+``.
+            kind: Whether it is a person's or a bot: the row's type from now on.
         """
         ...
 

@@ -6,6 +6,7 @@ from typing import NoReturn, assert_never
 
 import trio
 
+from tgworker.messaging.account_kinds import Ability, AccountKind, lack
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.changes import Deleted
 from tgworker.messaging.desk import Desk
@@ -59,6 +60,7 @@ class JobDoer:
         outage: Its view of the store.
         report: Hears of jobs that ended.
         format_text: Reads markup.
+        kind: What the account is: a bot marks nothing as read.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class JobDoer:
         outage: Outage,
         report: Report,
         format_text: Format,
+        kind: AccountKind = AccountKind.USER,
     ) -> None:
         self._account_id = account_id
         self._pulse = pulse
@@ -87,6 +90,7 @@ class JobDoer:
         self._outage = outage
         self._report = report
         self._format_text = format_text
+        self._kind = kind
 
     async def run(self) -> NoReturn:
         """Do one job after the other until cancelled, or until the line breaks (`TelegramAway`).
@@ -169,9 +173,10 @@ class JobDoer:
             case Delete():
                 return await self._delete(peer, ids, for_both=action.for_both)
             case Typing():
-                answer = await self._ask("telegram.mark_read", partial(line.mark_read, peer, up_to=0))
-                if not isinstance(answer, Done):
-                    return answer
+                if lack(self._kind, Ability.MARK_READ) is None:
+                    answer = await self._ask("telegram.mark_read", partial(line.mark_read, peer, up_to=0))
+                    if not isinstance(answer, Done):
+                        return answer
                 return await self._ask("telegram.typing", partial(line.set_typing, peer))
             case MarkRead():
                 up_to = max(ids, default=0)

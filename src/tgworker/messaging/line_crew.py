@@ -7,6 +7,7 @@ from functools import partial
 import trio
 
 from tgworker.messaging.account_context import AccountContext
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.bell import Bell
 from tgworker.messaging.bounded import Outage
 from tgworker.messaging.desk import Desk
@@ -41,6 +42,7 @@ class LineCrew:
 
     Attributes:
         account_id: The account.
+        kind: What it is.
         context: What all accounts share.
         pulse: The child's sign of life: the keepalive beats for all.
         side: The same for the others, who never beat.
@@ -66,6 +68,7 @@ class LineCrew:
     desk: Desk
     histories: HistoryDesk
     jobs: JobDesk
+    kind: AccountKind = AccountKind.USER
 
     async def run(self, *, introduced: bool) -> TelegramAway:
         """Run everything that needs the line, until one part says that the line is lost."""
@@ -164,6 +167,7 @@ class LineCrew:
                 outage=self.new_outage(),
                 report=context.report,
                 format_text=context.telegram.format_text,
+                kind=self.kind,
             )
             for number in range(AT_ONCE):
                 nursery.start_soon(end_with, doer.run, name=f"jobs {number}")

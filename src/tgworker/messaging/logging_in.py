@@ -3,11 +3,13 @@
 The same for a terminal and for a row of the database: both only fill `Asker`.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.models import Peer, Secret
 
 TRIES: Final = 3
@@ -15,6 +17,11 @@ TRIES: Final = 3
 
 LOGIN_S: Final = 300.0
 """So long a login may take from beginning to end, seconds. Telegram's codes live about as long."""
+
+
+NO_TOKEN: Final = (
+    "this is no bot token: give it whole, as @BotFather shows it (digits, a colon, letters and digits)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +68,12 @@ class LoggedIn:
     Attributes:
         session: What proves it from now on.
         me: The account's own user.
+        kind: Whether that is a person's or a bot.
     """
 
     session: Secret
     me: Peer
+    kind: AccountKind = AccountKind.USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,10 @@ class LoginLine(Protocol):
         """Give the two-step password. It never leaves the machine: what is sent proves that it is known."""
         ...
 
+    async def import_token(self, token: Secret) -> LoggedIn | LoginRefused:
+        """Log in as a bot, with the token that @BotFather gives out."""
+        ...
+
     async def show_qr(self) -> QrCode | LoggedIn | PasswordNeeded | LoginRefused:
         """What is to be scanned now; and, once it was, what came of that."""
         ...
@@ -149,6 +162,28 @@ class Asker(Protocol):
     async def show(self, qr: QrCode) -> None:
         """Show a QR code in place of the one before."""
         ...
+
+
+def is_token(text: str) -> bool:
+    """Whether a text looks like a bot's token: digits, a colon, and a secret without blanks."""
+    return re.fullmatch(r"\d{1,20}:[\w-]{10,200}", text, re.ASCII) is not None
+
+
+async def log_in_bot(line: LoginLine, token: Secret) -> LoggedIn | LoginRefused:
+    """Log in as a bot.
+
+    Args:
+        line: The line.
+        token: What @BotFather gave out.
+
+    Raises:
+        TelegramAway: The line broke, or Telegram did not answer.
+
+    Cancellation: what was begun is undone when the line's context is left.
+    """
+    if not is_token(token.value):
+        return LoginRefused(NO_TOKEN)
+    return await line.import_token(token)
 
 
 T = TypeVar("T")

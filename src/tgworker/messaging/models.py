@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, OutgoingFile
 
 AccountId = NewType("AccountId", str)
@@ -67,6 +68,7 @@ class Account:
         name: What ``login --name`` called it; for people, unique where it is set.
         secrets_encrypted: A Fernet token of the session string, as the table holds it.
         config: The account's own settings (``proxy``, device identity), as the table holds them.
+        kind: Whether it is a person's or a bot, as the table says.
     """
 
     id: AccountId
@@ -75,6 +77,7 @@ class Account:
     name: str | None
     secrets_encrypted: str = field(repr=False)
     config: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    kind: AccountKind = AccountKind.USER
 
 
 class PeerKind(StrEnum):

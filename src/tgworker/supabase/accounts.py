@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.errors import LeaseLost
 from tgworker.messaging.models import Account, AccountId, AccountState
 from tgworker.messaging.records import AccountRecord, Replacement
@@ -20,6 +21,7 @@ class _Account(Row):
     owner_id: str
     workspace_id: str | None
     name: str | None
+    kind: AccountKind
     secrets_encrypted: str
     config: dict[str, Any]
 
@@ -31,6 +33,7 @@ class _Account(Row):
             name=self.name,
             secrets_encrypted=self.secrets_encrypted,
             config=self.config,
+            kind=self.kind,
         )
 
 
@@ -148,6 +151,7 @@ class Accounts:
         *,
         user_id: int,
         phone: str | None = None,
+        kind: AccountKind = AccountKind.USER,
     ) -> AccountId:
         """See the book.
 
@@ -166,6 +170,7 @@ class Accounts:
                     "p_secrets": secrets_encrypted,
                     "p_user_id": user_id,
                     "p_phone": phone,
+                    "p_kind": kind.value,
                 },
                 _Added,
             )

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
@@ -349,6 +350,7 @@ class SupabaseStore:
         *,
         user_id: int,
         phone: str | None = None,
+        kind: AccountKind = AccountKind.USER,
     ) -> AccountId:
         """See `tgworker.messaging.books.AccountBook`.
 
@@ -356,7 +358,7 @@ class SupabaseStore:
             AccountNameTaken: Another account has the name.
         """
         return await self._accounts.add_account(
-            name, owner_id, secrets_encrypted, user_id=user_id, phone=phone
+            name, owner_id, secrets_encrypted, user_id=user_id, phone=phone, kind=kind
         )
 
     async def find_account(self, text: str) -> AccountRecord | None:

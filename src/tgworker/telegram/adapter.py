@@ -9,9 +9,11 @@ from typing import Any
 import trio
 from telethon.crypto import rsa
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.formatted import FormattedText
-from tgworker.messaging.models import Account, AccountId, Peer, Secret
+from tgworker.messaging.logging_in import LoggedIn
+from tgworker.messaging.models import Account, AccountId, Secret
 from tgworker.messaging.outcomes import Refused
 from tgworker.telegram.client import AccountClient, ClientHooks
 from tgworker.telegram.connection import TelethonConnection
@@ -77,7 +79,9 @@ class TelethonTelegram:
         """
         appearance = Appearance.of(account.config)
         permit = partial(self._may_write, account.id)
-        async with self._opened(account.id, session, appearance, listens=True, permit=permit) as connection:
+        async with self._opened(
+            account.id, session, appearance, listens=True, permit=permit, kind=account.kind
+        ) as connection:
             self._open[account.id] = connection
             try:
                 yield connection
@@ -99,14 +103,14 @@ class TelethonTelegram:
         held = [connection.statistics() for connection in self._open.values()]
         return sum(one.packets + one.held + one.messages for one in held)
 
-    async def describe_session(self, session: Secret) -> Peer:
+    async def describe_session(self, session: Secret) -> LoggedIn:
         """Find out whose session a text is. Nothing is received, stored or sent.
 
         While it runs nobody else may be connected with this session: Telegram would end it for ever
         (``AUTH_KEY_DUPLICATED``).
 
         Returns:
-            The account's own user.
+            Who is logged in with it.
 
         Raises:
             NotASession: The text is not a StringSession.
@@ -146,9 +150,10 @@ class TelethonTelegram:
             else:
                 return
 
-    async def _describe(self, session: Secret) -> Peer:
+    async def _describe(self, session: Secret) -> LoggedIn:
         async with self._opened(LOGIN, session, Appearance(), listens=False) as connection:
-            return await connection.connect(None, ())
+            me = await connection.connect(None, ())
+            return LoggedIn(session, me, connection.kind)
 
     @asynccontextmanager
     async def open_login(
@@ -203,6 +208,7 @@ class TelethonTelegram:
         *,
         listens: bool,
         permit: Callable[[], bool] = lambda: True,
+        kind: AccountKind | None = None,
     ) -> AsyncGenerator[TelethonConnection]:
         AccountSession(session, self._settings.server)  # raises before anything is opened
         async with self._hosted(account_id) as loop:
@@ -217,6 +223,7 @@ class TelethonTelegram:
                 doubts=self._doubts,
                 listens=listens,
                 permit=permit,
+                kind=kind,
             )
             try:
                 async with trio.open_nursery() as nursery:

@@ -67,6 +67,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         hooks: Whom it tells.
         logger: What Telethon logs to.
         listens: Whether updates are wanted. Without them the account is only asked who it is.
+        is_bot: Whether the account is a bot, which may not ask for its dialogs.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         logger: QuietLogger,
         *,
         listens: bool = True,
+        is_bot: bool = False,
     ) -> None:
         device = appearance.device
         proxy: Any = appearance.proxy  # handed on to what makes lines, as it is
@@ -103,6 +105,7 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         self._hooks = hooks
         self.permit = hooks.permit
         self._listens = listens
+        self._is_bot = is_bot
         self._message_box = self.box = UpdateBox(self._log["messagebox"], hooks.hash_of)
         self._updates_queue = RawUpdates(hooks.on_overflow, hooks.aside)
         self._sender = LineSender(
@@ -198,6 +201,10 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
             state: Any = await self.ask_patiently_aio(functions.updates.GetStateRequest())
             return types.updates.DifferenceTooLong(state.pts)
         channel: Any = request.channel
+        if self._is_bot:
+            whole: Any = await self.ask_patiently_aio(functions.channels.GetFullChannelRequest(channel))
+            dialog = _dialog_at(channel.channel_id, whole.full_chat.pts)
+            return types.updates.ChannelDifferenceTooLong(dialog, [], whole.chats, whole.users, final=True)
         peer = types.InputDialogPeer(types.InputPeerChannel(channel.channel_id, channel.access_hash))
         found: Any = await self.ask_patiently_aio(functions.messages.GetPeerDialogsRequest([peer]))
         return types.updates.ChannelDifferenceTooLong(
@@ -214,7 +221,9 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
         Telethon's own also asks for the difference from there and throws it away, and with it whatever came
         in between the two requests. Here the update loop asks for it, and nothing is thrown away.
         """
-        self._mb_entity_cache.set_self_user(user.id, user.bot, user.access_hash)
+        # Not as a bot: Telethon would ask for 100,000 updates of a channel in one piece, and nothing here
+        # is made for that.
+        self._mb_entity_cache.set_self_user(user.id, False, user.access_hash)
         self._authorized = True
         if not self._listens:
             return user
@@ -272,3 +281,19 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
     async def disconnect(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] # awaited by Telethon
         """What Telethon calls after a fatal error in its update loop: end the line with that error."""
         self._sender.lose(self._updates_error)
+
+
+def _dialog_at(channel_id: int, pts: int) -> Any:
+    """A dialog that says where a channel's log stands, and nothing else."""
+    return types.Dialog(
+        types.PeerChannel(channel_id),
+        top_message=0,
+        read_inbox_max_id=0,
+        read_outbox_max_id=0,
+        unread_count=0,
+        unread_mentions_count=0,
+        unread_reactions_count=0,
+        unread_poll_votes_count=0,
+        notify_settings=types.PeerNotifySettings(),
+        pts=pts,
+    )

@@ -35,16 +35,18 @@ class Comparison:
         client: Whom to ask.
         book: Where everybody goes who is found.
         inbox: Where updates wait for the store.
+        can_list: Whether the account may ask for its dialogs. Of one that may not, only its own log is
+            compared.
     """
 
-    def __init__(self, client: AccountClient, book: PeerBook, inbox: Inbox) -> None:
+    def __init__(self, client: AccountClient, book: PeerBook, inbox: Inbox, *, can_list: bool = True) -> None:
         self._client = client
         self._book = book
         self._inbox = inbox
         self._pages = DialogPages(client, book)
         self._reads = DialogReads()
         self._changed: list[Peer] = []
-        self._is_first_time = True
+        self._can_list = self._is_first_time = can_list
         self._times = 0
 
     async def ask_aio(self) -> Told:
@@ -81,7 +83,7 @@ class Comparison:
         return Heard(box.stands(), box.answered, is_excused)
 
     def _follows_channels(self) -> bool:
-        return len(self._client.box.stands()) > 1
+        return self._can_list and len(self._client.box.stands()) > 1
 
     async def _channels_aio(self) -> dict[int, int]:
         if not self._is_first_time:

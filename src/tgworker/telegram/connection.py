@@ -10,13 +10,24 @@ import trio
 from telethon.errors import BadMessageError, RPCError, TypeNotFoundError
 from telethon.tl import functions, types
 
+from tgworker.messaging.account_kinds import Ability, AccountKind, lack, mismatch
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.job_outcomes import JobAnswer
 from tgworker.messaging.media import PartialUpload
 from tgworker.messaging.media_ports import MediaMessage, PartsForgotten, RemoteFile
-from tgworker.messaging.models import AccountId, AccountState, HistoryPage, Look, Met, Peer, Position, Secret
+from tgworker.messaging.models import (
+    AccountId,
+    AccountState,
+    HistoryPage,
+    Look,
+    Met,
+    Peer,
+    PeerKind,
+    Position,
+    Secret,
+)
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
@@ -81,6 +92,7 @@ class TelethonConnection:
         doubts: Keys that Telegram did not know the last time.
         listens: Whether updates are wanted.
         permit: Whether the account is still ours: asked before every write to the socket.
+        kind: What the account is; ``None``: whatever the session turns out to be.
     """
 
     def __init__(
@@ -95,6 +107,7 @@ class TelethonConnection:
         doubts: KeyDoubts,
         listens: bool,
         permit: Callable[[], bool] = lambda: True,
+        kind: AccountKind | None = None,
     ) -> None:
         self._account_id = account_id
         self._session = session
@@ -105,6 +118,8 @@ class TelethonConnection:
         self._doubts = doubts
         self._listens = listens
         self._permit = permit
+        self._row_kind = kind
+        self._kind = kind or AccountKind.USER
         self._inbox = Inbox()
         self._book = PeerBook()
         self._hear: Callable[[Presence], None] = lambda _presence: None
@@ -127,7 +142,7 @@ class TelethonConnection:
         self._is_premium = False
         self._self_id = 0
         self._key: tuple[AccountId, int] | None = None
-        self._loss = Loss()
+        self._loss = Loss(self._kind)
         self._closed = False
         self._last_heard_at = trio.current_time()
 
@@ -157,6 +172,8 @@ class TelethonConnection:
         self, peer: Peer, text: str, *, above: int, entities: Sequence[Entity] = ()
     ) -> Look | Deferred | Refused:
         """See the port."""
+        if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
+            return cannot
         return await self._cross(self._look_for_aio, peer, text, above, entities)
 
     def upload(self, file: PartialUpload) -> LineUpload:
@@ -174,6 +191,8 @@ class TelethonConnection:
         self, peer: Peer, messages: Sequence[MediaMessage], *, above: int
     ) -> Look | Deferred | Refused:
         """See the port."""
+        if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
+            return cannot
         return await self._cross(self._ready_media().look_aio, peer, messages, above)
 
     async def find_files(
@@ -201,6 +220,8 @@ class TelethonConnection:
 
     async def mark_read(self, peer: Peer, *, up_to: int) -> JobAnswer:
         """See the port."""
+        if (cannot := self._lacks(Ability.MARK_READ)) is not None:
+            return cannot
         return await self._cross(self._ready_jobs().mark_read_aio, peer, up_to)
 
     async def set_typing(self, peer: Peer) -> JobAnswer:
@@ -215,6 +236,9 @@ class TelethonConnection:
         self, peer: Peer, telegram_id: int, *, pinned: bool, notify: bool, for_both: bool
     ) -> JobAnswer:
         """See the port."""
+        cannot = self._lacks(Ability.PIN_FOR_ITSELF)
+        if cannot is not None and peer.kind is PeerKind.USER and not for_both:
+            return cannot
         return await self._cross(self._ready_jobs().pin_aio, peer, telegram_id, pinned, notify, for_both)
 
     async def forward(
@@ -227,17 +251,27 @@ class TelethonConnection:
         self, peer: Peer, *, below: int, limit: int, ahead: int = 0
     ) -> HistoryPage | Refused | Deferred:
         """See the port."""
+        if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
+            return cannot
         if self._histories is None:
             raise TelegramAway("not connected")
         return await self._cross(self._histories.page_aio, peer, below, limit, ahead)
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
-        """See the port. Ids are looked for among known peers, then contacts, then dialogs."""
+        """See the port. Ids are looked for among known peers, then contacts, then dialogs.
+
+        Bots have neither contacts nor dialogs: they know whom updates have brought.
+        """
         return await self._cross(self._resolve_aio, to)
 
     async def meet(self, seen: int) -> Met | Refused | Deferred:
         """See the port."""
         return await self._cross(self._meet_aio, seen)
+
+    @property
+    def kind(self) -> AccountKind:
+        """What the account is, as Telegram says once it is connected."""
+        return self._kind
 
     async def ping(self) -> None:
         """See the port."""
@@ -347,6 +381,14 @@ class TelethonConnection:
             raise TelegramAway(in_words(error)) from None
         return result
 
+    def _lacks(self, ability: Ability) -> Refused | None:
+        """The answer in Telegram's place to what this kind of account cannot do."""
+        reason = lack(self._kind, ability)
+        return None if reason is None else Refused(reason)
+
+    def _can(self, ability: Ability) -> bool:
+        return lack(self._kind, ability) is None
+
     def _ready(self) -> tuple[AccountClient, Sender, Resolver]:
         if self._client is None or self._sender is None or self._resolver is None:
             raise TelegramAway("not connected")
@@ -379,6 +421,7 @@ class TelethonConnection:
                 )
             ),
             listens=self._listens,
+            is_bot=self._kind is AccountKind.BOT,
         )
         self._client = client
         question: LimitsQuestion | None = None
@@ -386,7 +429,7 @@ class TelethonConnection:
             await client.connect()
             self._watch(client)
             if self._listens:
-                question = LimitsQuestion(client._sender)
+                question = self._limits_question(client)
             (user,) = await client.ask_aio(functions.users.GetUsersRequest([types.InputUserSelf()]))
             self._is_premium = bool(getattr(user, "premium", False))
             if question is not None:
@@ -403,11 +446,13 @@ class TelethonConnection:
         if me is None:
             sever(client)
             raise TelegramAway("Telegram did not say whose session this is")
+        self._recognise(client, is_bot=bool(getattr(user, "bot", False)))
         self._self_id = me.chat_id
         self._doubts.clear(self._key)
         self._book.learn([me])
-        self._resolver = Resolver(client, self._book)
-        self._comparison = Comparison(client, self._book, self._inbox)
+        self._resolver = Resolver(client, self._book, self._kind)
+        can_list = self._can(Ability.LIST_CHATS)
+        self._comparison = Comparison(client, self._book, self._inbox, can_list=can_list)
         self._sender = Sender(client)
         self._jobs = JobLine(client)
         self._histories = Histories(client, self._book, me.chat_id)
@@ -420,6 +465,18 @@ class TelethonConnection:
         )
         self._intake.identify(me.chat_id, self._sender.learn)
         return me
+
+    def _recognise(self, client: AccountClient, *, is_bot: bool) -> None:
+        """Take in what the session is; raises where the row says that it is something else."""
+        self._kind = AccountKind.BOT if is_bot else AccountKind.USER
+        wrong = None if self._row_kind is None else mismatch(self._row_kind, self._kind)
+        if wrong is not None:
+            self._loss.say(AccountRefused(AccountState.NEEDS_LOGIN, wrong))
+            sever(client)
+            raise self._loss.error()
+
+    def _limits_question(self, client: AccountClient) -> LimitsQuestion:
+        return LimitsQuestion(client._sender, app_config=self._can(Ability.READ_APP_CONFIG))
 
     async def _send_text_aio(
         self, peer: Peer, text: str, random_id: int, entities: Sequence[Entity]
@@ -457,7 +514,8 @@ class TelethonConnection:
 
     async def _refresh_limits_aio(self) -> None:
         client, _, _ = self._ready()
-        self._limits = await LimitsQuestion(client._sender).answer_aio(self._limits, premium=self._is_premium)
+        question = self._limits_question(client)
+        self._limits = await question.answer_aio(self._limits, premium=self._is_premium)
 
     async def _resolve_aio(self, to: str) -> Peer | Refused | Deferred:
         _, _, resolver = self._ready()

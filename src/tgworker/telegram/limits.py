@@ -43,14 +43,18 @@ class LimitsQuestion:
 
     Args:
         sender: A connected sender.
+        app_config: Whether the account may ask how long a caption may be.
 
     Raises:
         LineLost: The line is not open.
     """
 
-    def __init__(self, sender: LineSender) -> None:
+    def __init__(self, sender: LineSender, *, app_config: bool = True) -> None:
         self._config = sender.send(functions.help.GetConfigRequest())
-        self._app_config = sender.send(functions.help.GetAppConfigRequest(0))
+        self._asked = {self._config}
+        self._app_config = sender.send(functions.help.GetAppConfigRequest(0)) if app_config else None
+        if self._app_config is not None:
+            self._asked.add(self._app_config)
 
     async def answer_aio(self, known: TextLimits, *, premium: bool) -> TextLimits:
         """What the server answers within `PATIENCE_S`; where it does not, what was ``known``.
@@ -58,14 +62,14 @@ class LimitsQuestion:
         Cancellation: the question is forgotten.
         """
         try:
-            await asyncio.wait({self._config, self._app_config}, timeout=PATIENCE_S)
+            await asyncio.wait(self._asked, timeout=PATIENCE_S)
             return limits_of(_result(self._config), _result(self._app_config), known, premium=premium)
         finally:
             self.forget()
 
     def forget(self) -> None:
         """Ask no more."""
-        for future in (self._config, self._app_config):
+        for future in self._asked:
             if not future.cancel() and not future.cancelled():
                 future.exception()  # seen
 
@@ -85,8 +89,8 @@ def limits_of(config: Any, app_config: Any, known: TextLimits, *, premium: bool)
     )
 
 
-def _result(future: "asyncio.Future[Any]") -> Any | None:
+def _result(future: "asyncio.Future[Any] | None") -> Any | None:
     """What a future has brought; ``None`` if nothing, or an error: no more than a hint is missing."""
-    if not future.done() or future.cancelled():
+    if future is None or not future.done() or future.cancelled():
         return None
     return None if future.exception() is not None else future.result()

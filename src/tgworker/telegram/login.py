@@ -14,6 +14,7 @@ from telethon.errors import RPCError, SessionPasswordNeededError, SrpIdInvalidEr
 from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.errors import TelegramAway
 from tgworker.messaging.logging_in import (
     CodeSent,
@@ -121,6 +122,10 @@ class TelethonLogin:
             if outcome is not None:
                 return outcome
         return LoginRefused(REFUSALS["SRP_ID_INVALID"])
+
+    async def import_token(self, token: Secret) -> LoggedIn | LoginRefused:
+        """See the port."""
+        return _final(await self._step(partial(self._import_token_aio, token)))
 
     async def show_qr(self) -> QrCode | LoggedIn | PasswordNeeded | LoginRefused:
         """See the port."""
@@ -252,6 +257,12 @@ class TelethonLogin:
             request = functions.auth.SignInRequest(self._phone, self._sent.phone_code_hash, code.value)
         return await self._authorise_aio(request)
 
+    async def _import_token_aio(self, token: Secret) -> LoggedIn | LoginRefused:
+        client = self._client
+        request = functions.auth.ImportBotAuthorizationRequest(0, client.api_id, client.api_hash, token.value)
+        answer: Any = await self._ask_aio(request)
+        return self._logged_in(answer)
+
     async def _check_password_aio(self, proof: Any) -> LoggedIn | LoginRefused | None:
         """``None``: Telegram has forgotten the question, or was asked another one since."""
         try:
@@ -303,7 +314,8 @@ class TelethonLogin:
         me = peer_of(authorisation.user)
         if me is None or self._sender is None:
             return LoginRefused("Telegram did not say whose login this is: begin again")
-        return LoggedIn(self._session(self._sender.auth_key), me)
+        kind = AccountKind.BOT if getattr(authorisation.user, "bot", False) else AccountKind.USER
+        return LoggedIn(self._session(self._sender.auth_key), me, kind)
 
     def _session(self, key: Any) -> Secret:
         session: Any = StringSession()

@@ -1,6 +1,7 @@
 """Telegram's errors to who logs in, as outcomes with their remedies: the one table.
 
-Names: https://core.telegram.org/method/auth.sendCode, …signIn, …checkPassword, …exportLoginToken.
+Names: https://core.telegram.org/method/auth.sendCode, …signIn, …checkPassword, …exportLoginToken,
+…importBotAuthorization.
 """
 
 import re
@@ -45,6 +46,8 @@ REFUSALS = {
     "API_ID_PUBLISHED_FLOOD": "this TELEGRAM_API_ID was published somewhere, and Telegram lets nobody log in "
     "with it: get one of your own at https://my.telegram.org",
     "UPDATE_APP_TO_LOGIN": "Telegram wants a newer program: upgrade tgworker",
+    "ACCESS_TOKEN_INVALID": "Telegram knows no bot with this token: copy it whole from @BotFather",
+    "ACCESS_TOKEN_EXPIRED": "this token was revoked: take the one that @BotFather shows now",
     "AUTH_TOKEN_EXPIRED": "the QR code is too old: begin again",
     "AUTH_TOKEN_INVALID": "the QR code is not known any more: begin again",
     "AUTH_TOKEN_ALREADY_ACCEPTED": "the QR code was used already: begin again",

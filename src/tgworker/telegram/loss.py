@@ -5,9 +5,10 @@ import asyncio
 import trio
 from telethon.errors import RPCError
 
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.errors import AccountRefused, TelegramAway, TelegramFloods
 from tgworker.telegram.line_errors import in_words
-from tgworker.telegram.rpc_errors import account_refusal
+from tgworker.telegram.rpc_errors import account_refusal, of_a_bot
 
 CLOSED = "the connection was closed here"
 KEY_DOUBTED = "Telegram does not know the session's key (-404); it is asked once more before that is believed"
@@ -15,15 +16,22 @@ FLOODED = "Telegram accepts no connections from here for now (-429)"
 
 
 class Loss:
-    """Of one line."""
+    """Of one line.
 
-    def __init__(self) -> None:
+    Args:
+        kind: Whose line it is: where the account is refused, a bot logs in again in another way.
+    """
+
+    def __init__(self, kind: AccountKind = AccountKind.USER) -> None:
+        self._kind = kind
         self._lost = trio.Event()
         self._said: str | AccountRefused | TelegramFloods = ""
 
     def say(self, reason: str | AccountRefused | TelegramFloods) -> None:
         """The line is lost. The first reason stays."""
         if not self._lost.is_set():
+            if self._kind is AccountKind.BOT and isinstance(reason, AccountRefused):
+                reason = of_a_bot(reason)
             self._said = reason
             self._lost.set()
 

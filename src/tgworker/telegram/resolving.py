@@ -6,6 +6,7 @@ from typing import Any
 from telethon.errors import RPCError
 from telethon.tl import functions
 
+from tgworker.messaging.account_kinds import Ability, AccountKind, lack
 from tgworker.messaging.models import Met, Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.client import AccountClient
@@ -26,11 +27,13 @@ class Resolver:
     Args:
         client: Whom to ask.
         book: Where to look first, and where everybody goes who is found.
+        kind: What the account is.
     """
 
-    def __init__(self, client: AccountClient, book: PeerBook) -> None:
+    def __init__(self, client: AccountClient, book: PeerBook, kind: AccountKind = AccountKind.USER) -> None:
         self._client = client
         self._book = book
+        self._kind = kind
         self._lists = PeerLists(client, book)
 
     async def resolve_aio(self, to: str) -> Peer | Refused | Deferred:
@@ -58,20 +61,23 @@ class Resolver:
 
         Raises: as `resolve_aio`. Cancellation: who was met is kept.
         """
+        if lack(self._kind, Ability.LIST_CHATS) is not None:
+            return Met((), is_all=True)
         try:
             return await self._lists.meet_aio(seen)
         except RPCError as error:
             return question_outcome(error)
 
     async def _by_id_aio(self, chat_id: int) -> Peer | Refused:
-        if chat_id not in self._book:
+        unlisted = lack(self._kind, Ability.LIST_CHATS)
+        if chat_id not in self._book and unlisted is None:
             await self._lists.look_for_aio(chat_id)
         known = self._book.get(chat_id)
         if known is not None:
             return known
         if kind_of(chat_id) is PeerKind.CHAT:
             return Peer(chat_id, PeerKind.CHAT)  # needs no access hash: Telegram itself says if it is wrong
-        return Refused(NOT_FOUND)
+        return Refused(NOT_FOUND if unlisted is None else f"PEER_NOT_FOUND: {unlisted}")
 
     async def _by_username_aio(self, username: str) -> Peer | Refused:
         # Always asked, never looked up in the book: a name may have a new owner.
@@ -79,6 +85,9 @@ class Resolver:
         return self._found(found, "USERNAME_NOT_OCCUPIED")
 
     async def _by_phone_aio(self, phone: str) -> Peer | Refused:
+        cannot = lack(self._kind, Ability.FIND_BY_PHONE)
+        if cannot is not None:
+            return Refused(cannot)
         found = await self._client.ask_aio(functions.contacts.ResolvePhoneRequest(phone))
         return self._found(found, "PHONE_NOT_OCCUPIED")
 

@@ -20,6 +20,11 @@ RANDOM_ID_DUPLICATE = "RANDOM_ID_DUPLICATE"
 
 _LOGIN = "log in again (tgworker login)"
 
+_BOT_LOGIN = (
+    "its token may have been revoked: take the token that @BotFather shows now, and log in with it"
+    " (tgworker login --bot)"
+)
+
 ACCOUNT_REFUSALS: dict[str, tuple[AccountState, str]] = {
     "AUTH_KEY_UNREGISTERED": (AccountState.NEEDS_LOGIN, f"nobody is logged in with this session: {_LOGIN}"),
     "AUTH_KEY_INVALID": (AccountState.NEEDS_LOGIN, f"Telegram no longer accepts this session: {_LOGIN}"),
@@ -73,6 +78,11 @@ def account_refusal(error: errors.RPCError) -> AccountRefused | None:
         words = f"{name}: Telegram moved the account to another data centre, the session is no longer valid: "
         return AccountRefused(AccountState.NEEDS_LOGIN, words + _LOGIN)
     return None
+
+
+def of_a_bot(refusal: AccountRefused) -> AccountRefused:
+    """The same no to a bot: there the remedy is a token, which @BotFather gives out."""
+    return AccountRefused(refusal.state, refusal.reason.replace(_LOGIN, _BOT_LOGIN))
 
 
 def wait_of(error: errors.RPCError) -> float | None:

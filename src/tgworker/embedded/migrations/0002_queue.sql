@@ -256,7 +256,7 @@ begin
         (message_id, conversation_id, integration_account_id, local_id, state, not_before, expires_at)
     select new.id, new.conversation_id,
         (select a.id from integration_accounts a
-            where a.id = new.integration_account_id and a.type = 'telegram_user'),
+            where a.id = new.integration_account_id and a.type in ('telegram_user', 'telegram_bot')),
         new.external_message_id,
         case when asked.not_before is null then 'waiting' else 'deferred' end,
         asked.not_before, asked.expires_at
@@ -283,7 +283,7 @@ begin
     insert into tgworker_outbox (message_id, conversation_id, integration_account_id, local_id)
     select new.id, new.conversation_id,
         (select a.id from integration_accounts a
-            where a.id = new.integration_account_id and a.type = 'telegram_user'),
+            where a.id = new.integration_account_id and a.type in ('telegram_user', 'telegram_bot')),
         new.external_message_id
     where not exists (select 1 from tgworker_outbox o where o.message_id = new.id);
 end;

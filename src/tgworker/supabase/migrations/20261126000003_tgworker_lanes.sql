@@ -155,7 +155,7 @@ begin
     with waiting as materialized (
         select o.seq, o.conversation_id as conversation_before, m.conversation_id, m.external_message_id,
             (select a.id from public.integration_accounts a
-                where a.id = m.integration_account_id and a.type = 'telegram_user') as account,
+                where a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')) as account,
             case when m.raw_payload -> 'telegram' is not null
                 then public.tgworker_time(m.raw_payload #> '{telegram,not_before}') end as not_before,
             case when m.raw_payload -> 'telegram' is not null
@@ -205,7 +205,7 @@ begin
             not_before, expires_at, created_at)
         select coalesce(k.seq, nextval('public.tgworker_outbox_seq_seq')), m.id, m.conversation_id,
             (select a.id from public.integration_accounts a
-                where a.id = m.integration_account_id and a.type = 'telegram_user'),
+                where a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')),
             m.external_message_id,
             case when p_held_before is not null and coalesce(m.sent_at < p_held_before, true) then 'held'
                 when t.not_before is null then 'waiting' else 'deferred' end,
@@ -406,7 +406,7 @@ as $$
 begin
     begin
         insert into public.tgworker_removed_accounts (integration_account_id)
-        select id from changed where type = 'telegram_user'
+        select id from changed where type in ('telegram_user', 'telegram_bot')
         on conflict (integration_account_id) do update set outbox_done = false;
     exception when others then
         null; -- the sweep compares everything now and then

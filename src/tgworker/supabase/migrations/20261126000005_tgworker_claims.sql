@@ -44,12 +44,12 @@ begin
             v_error := 'deleted by the application';
         elsif v_lane.named is not null then
             select a.id into v_account from public.integration_accounts a
-            where a.id = v_lane.named and a.type = 'telegram_user';
+            where a.id = v_lane.named and a.type in ('telegram_user', 'telegram_bot');
             v_error := case when v_account is null then 'there is no Telegram account ' || v_lane.named end;
         else
             select m.integration_account_id into v_account
             from public.messages m
-            join public.integration_accounts a on a.id = m.integration_account_id and a.type = 'telegram_user'
+            join public.integration_accounts a on a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')
             where m.conversation_id = v_lane.conversation_id order by m.sent_at desc nulls last limit 1;
             if v_account is null then
                 select (array_agg(a.id))[1] into v_account from public.integration_accounts a

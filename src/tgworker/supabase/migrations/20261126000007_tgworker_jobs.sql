@@ -160,7 +160,7 @@ as $$
         when s.chat ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then s.chat::uuid end)
     cross join lateral (select coalesce(j.integration_account_id, m.integration_account_id, o.integration_account_id,
         (select l.integration_account_id from public.messages l
-            join public.integration_accounts b on b.id = l.integration_account_id and b.type = 'telegram_user'
+            join public.integration_accounts b on b.id = l.integration_account_id and b.type in ('telegram_user', 'telegram_bot')
             where l.conversation_id = c.id order by l.sent_at desc nulls last limit 1),
         (select (array_agg(b.id))[1] from public.integration_accounts b
             where b.owner_id = j.owner_id and b.type = 'telegram_user' and (b.is_active or exists (
@@ -169,7 +169,7 @@ as $$
     left join public.integration_accounts a on a.id = w.account
     where j.status in ('pending', 'processing')
         and (j.integration_account_id = any (p_accounts) or j.integration_account_id is null)
-        and (a.id is null or a.type = 'telegram_user')
+        and (a.id is null or a.type in ('telegram_user', 'telegram_bot'))
         and (m.id is null or m.channel::text = 'telegram' or j.integration_account_id is not null)
         and (not public.tgworker_is_adopted() or coalesce(public.tgworker_is_ours(w.account), false))
 $$;
@@ -224,7 +224,7 @@ begin
     where l.holder = p_holder and l.expires_at > v_now;
     -- Those of accounts that nobody holds, too: what is to be refused or taken back needs no line.
     v_own := array(select a.id from public.integration_accounts a
-        where a.type = 'telegram_user' and not exists (
+        where a.type in ('telegram_user', 'telegram_bot') and not exists (
             select from public.tgworker_leases l where l.integration_account_id = a.id
                 and l.expires_at > v_now and l.holder <> p_holder));
     -- Seen: from now on they have their place in the order, and wake nobody who waits for work.

@@ -9,7 +9,7 @@ set local lock_timeout = '3s';
 create or replace function public.tgworker_is_wanted(p public.integration_accounts) returns boolean
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
-    select p.type = 'telegram_user' and coalesce((
+    select p.type in ('telegram_user', 'telegram_bot') and coalesce((
         select t.stage = 'ours'
             and case when t.owner_switch is null then p.is_active else t.owner_switch and not p.is_active end
         from public.tgworker_accounts t where t.integration_account_id = p.id

@@ -17,17 +17,17 @@ $$;
 
 -- AccountStore.active_accounts
 --
--- answer  [{"id", "owner_id", "workspace_id", "name", "secrets_encrypted", "config"}], in a stable order
+-- answer  [{"id", "owner_id", "workspace_id", "name", "kind", "secrets_encrypted", "config"}], in a stable order
 create or replace function public.tgworker_active_accounts() returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'owner_id', a.owner_id,
-        'workspace_id', a.workspace_id, 'name', t.name,
+        'workspace_id', a.workspace_id, 'name', t.name, 'kind', a.type,
         'secrets_encrypted', coalesce(public.tgworker_own_session(a, t), a.secrets_encrypted, ''),
         'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end) order by a.id), '[]')
     from public.integration_accounts a
     left join public.tgworker_accounts t on t.integration_account_id = a.id
-    where a.type = 'telegram_user' and public.tgworker_is_wanted(a)
+    where a.type in ('telegram_user', 'telegram_bot') and public.tgworker_is_wanted(a)
 $$;
 
 -- AccountStore.record_account
@@ -103,6 +103,7 @@ create or replace function public.tgworker_account_record(p_account uuid) return
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select jsonb_build_object('id', a.id, 'owner_id', a.owner_id, 'workspace_id', a.workspace_id, 'name', t.name,
+        'kind', a.type,
         'secrets_encrypted', coalesce(public.tgworker_own_session(a, t), a.secrets_encrypted, ''),
         'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end,
         'is_active', coalesce(t.owner_switch, a.is_active, false), 'state', coalesce(t.state, 'waiting'),
@@ -110,18 +111,18 @@ as $$
         'stage', coalesce(t.stage, case when public.tgworker_is_adopted() then 'released' else 'ours' end))
     from public.integration_accounts a
     left join public.tgworker_accounts t on t.integration_account_id = a.id
-    where a.id = p_account and a.type = 'telegram_user'
+    where a.id = p_account and a.type in ('telegram_user', 'telegram_bot')
 $$;
 
 -- AccountBook.list_accounts
 --
--- answer  [{"id", "owner_id", "workspace_id", "name", "secrets_encrypted", "config", "is_active", "state", "user_id",
---          "phone", "last_sync_at", "last_error", "stage"}], in a stable order
+-- answer  [{"id", "owner_id", "workspace_id", "name", "kind", "secrets_encrypted", "config", "is_active", "state",
+--          "user_id", "phone", "last_sync_at", "last_error", "stage"}], in a stable order
 create or replace function public.tgworker_list_accounts() returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select coalesce(jsonb_agg(public.tgworker_account_record(a.id) order by a.id), '[]')
-    from public.integration_accounts a where a.type = 'telegram_user'
+    from public.integration_accounts a where a.type in ('telegram_user', 'telegram_bot')
 $$;
 
 -- AccountBook.find_account
@@ -137,16 +138,16 @@ declare
 begin
     if v_text ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         select a.id into v_found from public.integration_accounts a
-        where a.id = v_text::uuid and a.type = 'telegram_user';
+        where a.id = v_text::uuid and a.type in ('telegram_user', 'telegram_bot');
     end if;
     if v_found is null then
         select t.integration_account_id into v_found from public.tgworker_accounts t
-        join public.integration_accounts a on a.id = t.integration_account_id and a.type = 'telegram_user'
+        join public.integration_accounts a on a.id = t.integration_account_id and a.type in ('telegram_user', 'telegram_bot')
         where t.name = v_text;
     end if;
     if v_found is null then
         select t.integration_account_id into v_found from public.tgworker_accounts t
-        join public.integration_accounts a on a.id = t.integration_account_id and a.type = 'telegram_user'
+        join public.integration_accounts a on a.id = t.integration_account_id and a.type in ('telegram_user', 'telegram_bot')
         where t.phone = public.tgworker_phone_digits(v_text) order by t.integration_account_id limit 1;
     end if;
     return public.tgworker_account_record(v_found);
@@ -155,13 +156,15 @@ end $$;
 -- AccountBook.add_account
 --
 -- p_id    the id of a new row, made by the caller: safe to repeat
+-- p_kind  `telegram_user`, or `telegram_bot`: becomes the type of a row that is there already, too
 -- answer  {"id"}: that one, or of the account that this owner and Telegram user have already; it gets the new session
 --
 -- Where the application encrypts sessions in a way of its own, the new one is kept beside the application's.
 --
 -- Raises 409 `name_taken`, 409 `released` (the old worker's: adopt it first).
 create or replace function public.tgworker_add_account(
-    p_id uuid, p_name text, p_owner uuid, p_secrets text, p_user_id bigint, p_phone text default null) returns jsonb
+    p_id uuid, p_name text, p_owner uuid, p_secrets text, p_user_id bigint, p_phone text default null,
+    p_kind text default 'telegram_user') returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
@@ -188,11 +191,12 @@ begin
         v_account := p_id;
         -- Beside an old worker a switched-on row would be its own.
         insert into public.integration_accounts (id, owner_id, type, is_active, secrets_encrypted)
-        values (p_id, p_owner, 'telegram_user', not v_adopted, p_secrets)
+        values (p_id, p_owner, p_kind, not v_adopted, p_secrets)
         on conflict (id) do nothing;
     else
         update public.integration_accounts a
         set secrets_encrypted = case when v_beside then a.secrets_encrypted else p_secrets end, last_error = null,
+            type = p_kind,
             is_active = not exists (select from public.tgworker_accounts t
                 where t.integration_account_id = v_account and t.owner_switch is not null)
         where a.id = v_account;
@@ -217,7 +221,7 @@ create or replace function public.tgworker_check_ours(p_account uuid) returns vo
 language plpgsql stable set search_path = pg_catalog, public, pg_temp
 as $$
 begin
-    if not exists (select from public.integration_accounts a where a.id = p_account and a.type = 'telegram_user') then
+    if not exists (select from public.integration_accounts a where a.id = p_account and a.type in ('telegram_user', 'telegram_bot')) then
         perform public.tgworker_fail(410, 'account_gone', format('there is no Telegram account %s', p_account));
     end if;
     if not public.tgworker_is_ours(p_account) then
@@ -280,7 +284,7 @@ declare
     v_ours public.tgworker_accounts;
 begin
     select * into v_row from public.integration_accounts a
-    where a.id = p_account and a.type = 'telegram_user' for no key update;
+    where a.id = p_account and a.type in ('telegram_user', 'telegram_bot') for no key update;
     select * into v_ours from public.tgworker_accounts t where t.integration_account_id = p_account for update;
     if v_row.id is not null and not public.tgworker_is_ours(p_account) then
         return '{"answer": "not_ours"}';
@@ -311,7 +315,7 @@ language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    if not exists (select from public.integration_accounts a where a.id = p_account and a.type = 'telegram_user') then
+    if not exists (select from public.integration_accounts a where a.id = p_account and a.type in ('telegram_user', 'telegram_bot')) then
         return '{"removed": false}';
     end if;
     perform public.tgworker_check_ours(p_account);

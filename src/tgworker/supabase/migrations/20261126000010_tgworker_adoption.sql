@@ -18,7 +18,7 @@ begin
     into v_found
     from public.integration_accounts a
     left join public.tgworker_accounts t on t.integration_account_id = a.id
-    where a.id = p_account and a.type = 'telegram_user';
+    where a.id = p_account and a.type in ('telegram_user', 'telegram_bot');
     if v_found is null then
         perform public.tgworker_fail(410, 'account_gone', format('there is no Telegram account %s', p_account));
     end if;
@@ -57,7 +57,7 @@ begin
         perform public.tgworker_fail(409, 'not_adopted', 'this database had no worker before: all accounts are ours');
     end if;
     select * into v_row from public.integration_accounts a
-    where a.id = p_account and a.type = 'telegram_user' for no key update;
+    where a.id = p_account and a.type in ('telegram_user', 'telegram_bot') for no key update;
     if v_row.id is null then
         perform public.tgworker_fail(410, 'account_gone', format('there is no Telegram account %s', p_account));
     end if;

@@ -81,7 +81,7 @@ begin;
 with pending as (
     select m.id, m.conversation_id, m.external_message_id, m.sent_at, m.raw_payload,
         (select a.id from public.integration_accounts a
-            where a.id = m.integration_account_id and a.type = 'telegram_user') as account,
+            where a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')) as account,
         row_number() over (order by m.sent_at desc nulls first, m.id desc) as n
     from public.messages m
     where m.direction = 'outbound' and m.channel = 'telegram' and m.external_message_id like 'local-%'
