@@ -33,7 +33,8 @@ def user(sandbox: Sandbox) -> SandboxUser:
 async def test_a_session_is_tried_and_stored_encrypted(shell: Shell, user: SandboxUser) -> None:
     done = await shell.along(*LOGIN, "--name", "alice", "--json", stdin=user.session + "\n")
     assert (done.code, done.complaints) == (0, [])
-    assert done.last == {"account_id": done.last["account_id"], "user_id": user.id, "name": "alice"}
+    account_id = done.last["account_id"]
+    assert done.last == {"account_id": account_id, "user_id": user.id, "name": "alice", "kind": "user"}
     (row,) = (await shell.along("accounts", "list", "--json")).rows
     assert (row["id"], row["state"], row["active"]) == (done.last["account_id"], "waiting", True)
     stored = b"".join(path.read_bytes() for path in shell.data.iterdir())
@@ -162,7 +163,8 @@ async def test_phone_and_code_from_standard_input(shell: Shell, sandbox: Sandbox
     typed = answers(f"+{user.phone[:3]} {user.phone[3:6]}-{user.phone[6:]}", "123 45")
     done = await shell.along("login", "--name", "alice", "--json", stdin=typed)
     assert done.code == 0, done.err
-    assert done.last == {"account_id": done.last["account_id"], "user_id": user.id, "name": "alice"}
+    account_id = done.last["account_id"]
+    assert done.last == {"account_id": account_id, "user_id": user.id, "name": "alice", "kind": "user"}
     assert done.complaints == [
         "phone number, with its country code: ",
         "Telegram has sent a code: it is in the Telegram app, on another device (5 digits)",
@@ -260,8 +262,10 @@ async def test_an_account_is_logged_in_again(shell: Shell, sandbox: Sandbox) -> 
     ("options", "words"),
     [
         (["--session", "abc"], ["--session takes only '-'"]),
-        (["--session", "-", "--qr"], ["--session goes with neither --qr nor --account"]),
-        (["--session", "-", "--account", "a"], ["--session goes with neither"]),
+        (["--session", "-", "--qr"], ["--session goes with none of --qr, --bot and --account"]),
+        (["--session", "-", "--account", "a"], ["--session goes with none"]),
+        (["--session", "-", "--bot"], ["--session goes with none"]),
+        (["--qr", "--bot"], ["--qr and --bot do not go together"]),
         (["--account", "a", "--owner", "b"], ["--owner and --account do not go together"]),
         (["--account", "nobody"], ["--account names no account"]),
     ],

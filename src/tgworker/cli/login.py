@@ -111,10 +111,9 @@ def login(
     assert wanted is not None  # required
     with known_telethon():
         telegram = make_telegram(wanted)
+    converse = partial(_by_conversation, way=_way(qr=qr, bot=bot), account=account)
     run = partial(
-        _by_session
-        if session is not None
-        else partial(_by_conversation, way=_way(qr=qr, bot=bot), account=account),
+        _by_session if session is not None else converse,
         settings,
         telegram,
         FernetVault(settings.encryption_keys),
@@ -228,16 +227,14 @@ async def _store(books: Books, vault: FernetVault, wanted: _Wanted, done: Logged
         phone=done.me.phone,
         kind=done.kind,
     )
-    is_bot = done.kind is AccountKind.BOT
+    kind = "bot" if done.kind is AccountKind.BOT else "user"
     result: dict[str, Any] = {
         "account_id": account_id,
         "user_id": done.me.chat_id,
         "name": wanted.name,
-        "kind": "bot" if is_bot else "user",
+        "kind": kind,
     }
-    output.result(
-        result, f"account {account_id} added: Telegram {'bot' if is_bot else 'user'} {done.me.chat_id}"
-    )
+    output.result(result, f"account {account_id} added: Telegram {kind} {done.me.chat_id}")
 
 
 async def _is_stored(books: Books, vault: Vault, session: Secret) -> bool:

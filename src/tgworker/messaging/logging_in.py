@@ -19,7 +19,7 @@ LOGIN_S: Final = 300.0
 """So long a login may take from beginning to end, seconds. Telegram's codes live about as long."""
 
 
-NO_TOKEN: Final = (
+NOT_OF_A_BOT: Final = (
     "this is no bot token: give it whole, as @BotFather shows it (digits, a colon, letters and digits)"
 )
 
@@ -182,7 +182,7 @@ async def log_in_bot(line: LoginLine, token: Secret) -> LoggedIn | LoginRefused:
     Cancellation: what was begun is undone when the line's context is left.
     """
     if not is_token(token.value):
-        return LoginRefused(NO_TOKEN)
+        return LoginRefused(NOT_OF_A_BOT)
     return await line.import_token(token)
 
 
