@@ -56,6 +56,9 @@ class ScriptedLine:
     async def check_password(self, password: Secret) -> Any:
         return await self._step("password", password.value)
 
+    async def import_token(self, token: Secret) -> Any:
+        return await self._step("token", token.value)
+
     async def show_qr(self) -> Any:
         return await self._step("qr", None)
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from tgworker.embedded import accounts
 from tgworker.embedded.errors import AccountNameTaken
 from tgworker.embedded.values import iso, json_object, storable, to_json
+from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.errors import StoreFault
 from tgworker.messaging.logging_in import LOGIN_S
 from tgworker.messaging.login_ports import (
@@ -209,6 +210,7 @@ def keep(
             secrets_encrypted,
             user_id,
             phone,
+            AccountKind.USER,  # nobody gives a bot's token this way
             now,
         )
     except AccountNameTaken as taken:
