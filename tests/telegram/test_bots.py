@@ -180,6 +180,7 @@ async def test_a_supergroup_s_difference_that_cannot_be_read_is_passed_over(worl
         request = functions.updates.GetChannelDifferenceRequest(channel, everything, 1, 9)
         passed: Any = await line._cross(client._unreadable_aio, request)
         assert isinstance(passed, types.updates.ChannelDifferenceTooLong)
+        assert isinstance(passed.dialog, types.Dialog)
         assert (passed.dialog.pts, passed.final) == (world.sandbox.rooms.get(room.peer).pts, True)
 
 
