@@ -22,6 +22,7 @@ ALIVE = (
     "outbound",
     "history",
     "jobs",
+    "logins",
     "presence",
     "account_supervisor",
     "accounts",

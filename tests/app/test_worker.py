@@ -108,6 +108,7 @@ async def test_status_answers_on_the_socket_without_a_secret_in_it(tmp_path: Pat
                 "outbound",
                 "history",
                 "jobs",
+                "logins",
                 "presence",
                 "account",
                 "accounts",
