@@ -71,6 +71,7 @@ REQUESTS: dict[str, Ask] = {
         at.bob, types.SendMessageTypingAction()
     ),
     "account.initTakeoutSession": lambda _: functions.account.InitTakeoutSessionRequest(message_users=True),
+    "contacts.getStatuses": lambda _: functions.contacts.GetStatusesRequest(),
     "account.updateStatus": lambda _: functions.account.UpdateStatusRequest(offline=False),
     "account.updateProfile": lambda _: functions.account.UpdateProfileRequest(first_name="Ann"),
     "account.updateUsername": lambda _: functions.account.UpdateUsernameRequest("ann_stone"),

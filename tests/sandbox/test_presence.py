@@ -77,6 +77,26 @@ async def test_a_status_shows_in_users_and_ends_by_itself(autojump_clock: MockCl
         assert await status_of(sandbox, bob) == types.UserStatusOffline(at(400))
 
 
+async def test_contacts_are_asked_for_all_at_once_and_nobody_else(autojump_clock: MockClock) -> None:
+    async with timed() as (sandbox, at):
+        alice, bob, carol = sandbox.users
+        stranger = sandbox.add_user(stranger=True)
+        sandbox.phone.update_status(bob.id, seconds=60)
+        sandbox.phone.update_status(stranger.id)
+        await trio.sleep(10)
+
+        async def ask() -> Any:
+            async with open_mini(sandbox, alice.session) as client:
+                return await client.ask(functions.contacts.GetStatusesRequest())
+
+        found = await ask()
+        assert [each.user_id for each in found] == [bob.id, carol.id]
+        assert found[0].status == types.UserStatusOnline(at(60))
+        assert isinstance(found[1].status, types.UserStatusRecently)
+        await trio.sleep(50)
+        assert (await ask())[0].status == types.UserStatusOffline(at(60))
+
+
 async def test_nobody_is_told_when_the_time_is_over(autojump_clock: MockClock) -> None:
     async with timed() as (sandbox, at), open_mini(sandbox, sandbox.users[0].session) as client:
         sandbox.phone.update_status(sandbox.users[1].id, seconds=10)

@@ -357,6 +357,7 @@ def test_presence(report: Report) -> None:
     assert report.scenes["presence"] == {
         "online": [True, True],
         "seen": "UserStatusOnline",
+        "of contacts": ["UserStatusOnline"],
         "offline": [False, True],
         "then": "UserStatusOffline",
         "typing": [True, True],

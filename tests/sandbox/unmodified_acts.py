@@ -106,6 +106,11 @@ async def presence(world: World) -> Any:
         found: dict[str, Any] = {
             "online": [there.user_id == bob["id"], there.online],
             "seen": type((await client.get_entity(theirs)).status).__name__,
+            "of contacts": [
+                type(each.status).__name__
+                for each in await client(functions.contacts.GetStatusesRequest())
+                if each.user_id == bob["id"]
+            ],
         }
         await other(functions.account.UpdateStatusRequest(offline=True))
         gone = await heard(came)

@@ -105,6 +105,8 @@ async def test_strangers_and_we_ourselves_are_not_told_of(autojump_clock: MockCl
     async with world.online(0) as line:
         line.hear_presence(heard.append)
         await world.peer(line, 1)
+        await trio.sleep(1)
+        heard.clear()
         for user_id in (world.id(0), world.id(1), 123456):
             online = types.UpdateUserStatus(user_id, types.UserStatusRecently())
             push(line, types.UpdateShort(online, NOON))
@@ -118,6 +120,8 @@ async def test_among_other_updates_it_is_heard_too_and_whose_message_is_there_ty
     async with world.online(0) as line:
         line.hear_presence(heard.append)
         ada = (await world.peer(line, 1)).chat_id
+        await trio.sleep(1)
+        heard.clear()
         typing = types.UpdateUserTyping(ada, TYPING)
         push(line, types.Updates([typing, types.UpdateUser(123456)], [], [], NOON, 0))
         await trio.testing.wait_all_tasks_blocked()

@@ -41,6 +41,7 @@ class ClientHooks:
         on_heard: Something came in.
         on_difference_delayed: Seconds until Telegram is asked again what was missed, and its error name.
         on_overflow: Packets of updates that were dropped to be asked for again.
+        on_new_session: The server has forgotten the line; what was missed in logs is asked for already.
         aside: Gets each packet of updates before it is queued; whether it has taken it.
         hash_of: The stored access hash of a channel, by its bare id.
         permit: Asked before every write to the socket: whether the account is still ours.
@@ -52,6 +53,7 @@ class ClientHooks:
     on_heard: Callable[[], None]
     on_difference_delayed: Callable[[float, str], None]
     on_overflow: Callable[[int], None]
+    on_new_session: Callable[[], None] = lambda: None
     aside: Callable[[Any], bool] = lambda _packet: False
     hash_of: Callable[[int], int | None] = lambda _channel_id: None
     permit: Callable[[], bool] = lambda: True
@@ -115,8 +117,18 @@ class AccountClient(TelegramClient):  # type: ignore[misc] # Telethon has no typ
             on_heard=hooks.on_heard,
             on_lost=hooks.on_lost,
             permit=hooks.permit,
-            on_new_session=self.catch_up_nowait,
+            on_new_session=self._on_new_session,
         )
+
+    @property
+    def server_time(self) -> int:
+        """Telegram's clock, in seconds since 1970, when the last message that came in was sent."""
+        seconds: int = self._sender.server_time
+        return seconds
+
+    def _on_new_session(self) -> None:
+        self.catch_up_nowait()
+        self._hooks.on_new_session()
 
     def catch_up_nowait(self, channels: Iterable[int] = ()) -> None:
         """Ask Telegram what was missed: in the account's own log, and in those of channels (bare ids)."""

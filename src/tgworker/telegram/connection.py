@@ -70,6 +70,7 @@ from tgworker.telegram.rpc_errors import KEY_NOT_FOUND, error_name
 from tgworker.telegram.sending import Sender
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Appearance, TelegramSettings
+from tgworker.telegram.statuses import Statuses
 from tgworker.telegram.update_box import ACCOUNT
 from tgworker.telegram.uploading import LineUpload
 
@@ -124,6 +125,7 @@ class TelethonConnection:
         self._book = PeerBook()
         self._hear: Callable[[Presence], None] = lambda _presence: None
         self._renaming = Renaming(self._inbox, self._book)
+        self._statuses = Statuses(self._on_presence)
         self._client: AccountClient | None = None
         self._resolver: Resolver | None = None
         self._comparison: Comparison | None = None
@@ -308,6 +310,8 @@ class TelethonConnection:
     def hear_presence(self, hear: Callable[[Presence], None]) -> None:
         """See the port."""
         self._hear = hear
+        if self._listens:
+            self._statuses.want()
 
     @property
     def last_heard_at(self) -> float:
@@ -341,6 +345,7 @@ class TelethonConnection:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._inbox.run)
             nursery.start_soon(self._renaming.run, partial(self._cross, self._ask_names_aio))
+            nursery.start_soon(self._statuses.run, partial(self._cross, self._ask_statuses_aio))
             while True:
                 await trio.sleep(REFRESH_S)
                 with suppress(TelegramAway):
@@ -411,6 +416,7 @@ class TelethonConnection:
                     DifferenceDelayed(self._account_id, s, name)
                 ),
                 on_overflow=lambda dropped: self._observer(UpdatesOverflowed(self._account_id, dropped)),
+                on_new_session=self._statuses.want,
                 aside=self._on_packet,
                 hash_of=self._hash_of,
                 permit=self._permit,
@@ -528,6 +534,10 @@ class TelethonConnection:
     async def _ask_names_aio(self, peers: Sequence[Peer]) -> None:
         client, _, _ = self._ready()
         await self._renaming.ask_aio(client, peers)
+
+    async def _ask_statuses_aio(self) -> float | None:
+        client, _, _ = self._ready()
+        return await self._statuses.ask_aio(client)
 
     async def _compare_aio(self) -> Told:
         if self._comparison is None:

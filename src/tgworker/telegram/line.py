@@ -106,6 +106,10 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         permit: Whether the line may still be written to.
         on_new_session: Called when the server has forgotten what it knew of this line: what it would have
             sent meanwhile is lost (https://core.telegram.org/mtproto/service_messages#new-session-creation-notification).
+
+    Attributes:
+        server_time: Telegram's clock when it sent the last message that came in, in seconds since 1970: its
+            message ids hold it (https://core.telegram.org/mtproto/description#message-identifier-msg-id).
     """
 
     def __init__(
@@ -129,6 +133,7 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         self._on_new_session = on_new_session
         self._is_introduced = False
         self._ping_ids = iter(range(1, 2**63))
+        self.server_time = 0
         self.over = False
 
     def send(self, request: Any, ordered: bool = False) -> "asyncio.Future[Any]":  # noqa: ARG002, FBT # Telethon's
@@ -190,6 +195,7 @@ class LineSender(MTProtoSender):  # type: ignore[misc] # Telethon has no types
         return True
 
     async def _process_message(self, message: Any) -> None:
+        self.server_time = max(self.server_time, message.msg_id >> 32)
         self._on_heard()
         await super()._process_message(message)
         if len(self._pending_ack) >= ACKNOWLEDGED_AT:

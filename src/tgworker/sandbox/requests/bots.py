@@ -27,6 +27,7 @@ ONLY_USERS: frozenset[type[Any]] = frozenset(
         functions.auth.AcceptLoginTokenRequest,
         functions.photos.DeletePhotosRequest,
         functions.contacts.GetContactsRequest,
+        functions.contacts.GetStatusesRequest,
         functions.contacts.ImportContactsRequest,
         functions.contacts.DeleteContactsRequest,
         functions.contacts.ResolvePhoneRequest,

@@ -8,10 +8,11 @@ from telethon.tl import types
 from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.addressing import user_of
 from tgworker.sandbox.errors import RequestRefused
+from tgworker.sandbox.packing import vector
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.room_views import channel_view
 from tgworker.sandbox.telling import updates_view
-from tgworker.sandbox.views import user_view, user_views
+from tgworker.sandbox.views import status_view, user_view, user_views
 
 MAX_IMPORTED = 500
 """Contacts in one ``contacts.importContacts``; what is beyond is to be tried again."""
@@ -28,6 +29,15 @@ def get_contacts(call: Call, request: Any) -> Answer:
         return types.contacts.ContactsNotModified()
     found = [types.Contact(each, directory.contacts.has(each, call.me.id)) for each in mine]
     return types.contacts.Contacts(found, 0, user_views(directory, call.me, mine))
+
+
+def get_statuses(call: Call, request: Any) -> Answer:  # noqa: ARG001
+    """``contacts.getStatuses``: whether the contacts are there, or when they were."""
+    directory = call.cloud.directory
+    mine = [each for each in directory if directory.contacts.has(call.me.id, each.id)]
+    for each in mine:
+        directory.lapse(each)
+    return vector([types.ContactStatus(each.id, status_view(each)) for each in mine])
 
 
 def import_contacts(call: Call, request: Any) -> Answer:

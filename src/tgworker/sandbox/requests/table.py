@@ -78,6 +78,7 @@ def request_table() -> RequestTable:
         functions.users.GetUsersRequest: users.get_users,
         functions.users.GetFullUserRequest: users.get_full_user,
         functions.contacts.GetContactsRequest: contacts.get_contacts,
+        functions.contacts.GetStatusesRequest: contacts.get_statuses,
         functions.contacts.ImportContactsRequest: contacts.import_contacts,
         functions.contacts.DeleteContactsRequest: contacts.delete_contacts,
         functions.contacts.BlockRequest: contacts.block,
