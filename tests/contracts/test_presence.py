@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, StoreKit, batch, inbound
+from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, StoreKit, batch, inbound, user
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.presence import Presence
 
@@ -122,3 +122,31 @@ async def test_the_same_again_adds_no_row(inbox: Inbox) -> None:
         await say(inbox, Presence(500, is_online=True))
     await say(inbox)
     assert len(inbox.kit.app.rows("presence_status")) == 1
+
+
+async def test_who_is_shown_online_or_typing_is_known_to_the_next_process(
+    kit: StoreKit, inbox: Inbox
+) -> None:
+    second = await kit.store.add_account("eve", OWNER, "token", user_id=2)
+    stranger = await kit.store.add_account("bob", OTHER_OWNER, "token", user_id=3)
+    people = [user(number) for number in (500, 501, 502, 503)]
+    messages = [inbound(number, number) for number in (500, 501, 502, 503, 504)]
+    await inbox.store.ingest(inbox.account, batch(*messages, peers=people))
+    await inbox.store.ingest(second, batch(peers=[user(501)]))
+    seen = START - timedelta(hours=1)
+    await say(
+        inbox,
+        Presence(500, is_online=True),
+        Presence(501, is_online=False, last_seen_at=seen, is_typing=True),
+        Presence(502, is_online=False),
+        Presence(504, is_online=True),  # nobody whom an account could be told of
+    )
+    inbox.kit.calendar.advance(60)
+    store = inbox.kit.take_over()
+    shown = await store.shown([inbox.account, second, stranger, AccountId(str(uuid4()))])
+    typing = Presence(501, is_online=False, last_seen_at=seen, is_typing=True)
+    assert {account: sorted(some, key=lambda item: item.chat_id) for account, some in shown.items()} == {
+        inbox.account: [Presence(500, is_online=True, last_seen_at=START, is_typing=False), typing],
+        second: [typing],
+    }
+    assert await store.shown([stranger]) == {}

@@ -1,6 +1,6 @@
 """The loop that writes presence: one call a second at most, none without news; an outage costs freshness."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,7 +14,7 @@ from tgworker.messaging.errors import StoreAway
 from tgworker.messaging.events import PresenceWritten, StoreBack, StoreUnavailable
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import AccountId
-from tgworker.messaging.presence import Presence
+from tgworker.messaging.presence import ONLINE_FOR_S, Presence
 from tgworker.messaging.presence_writing import PresenceWriter
 
 ANNA, BERT = AccountId("anna"), AccountId("bert")
@@ -27,7 +27,18 @@ class FakePresence:
 
     def __init__(self) -> None:
         self.calls: list[tuple[float, dict[AccountId, list[Presence]]]] = []
+        self.asked: list[tuple[float, list[AccountId]]] = []
+        self.rows: dict[AccountId, list[Presence]] = {}
         self.away = self.hangs = False
+
+    async def shown(self, account_ids: Collection[AccountId]) -> Mapping[AccountId, Sequence[Presence]]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append((trio.current_time(), sorted(account_ids)))
+        if self.hangs:
+            await trio.sleep_forever()
+        if self.away:
+            raise StoreAway("no route")
+        return self.rows
 
     async def record_presence(self, items: Mapping[AccountId, Sequence[Presence]]) -> None:
         await trio.lowlevel.checkpoint()
@@ -42,6 +53,12 @@ class FakePresence:
 async def writing(
     store: FakePresence, report: Reports
 ) -> AsyncGenerator[Callable[[AccountId, Presence], None]]:
+    async with writing_all(store, report) as writer:
+        yield writer.hear
+
+
+@asynccontextmanager
+async def writing_all(store: FakePresence, report: Reports) -> AsyncGenerator[PresenceWriter]:
     started_at = trio.current_time()
     writer = PresenceWriter(lambda: NOON + timedelta(seconds=trio.current_time() - started_at))
     pulse = RecordingPulse()
@@ -50,7 +67,7 @@ async def writing(
         await nursery.start(
             partial(writer.run, pulse, store=store, limits=LIMITS, delays=growing, report=report)
         )
-        yield writer.hear
+        yield writer
         nursery.cancel_scope.cancel(reason="the test is over")
 
 
@@ -136,3 +153,61 @@ async def test_a_store_that_hangs_is_cut_and_asked_again(autojump_clock: trio.te
     assert len(store.calls) == 2
     assert len(report.of(StoreUnavailable)) == 1
     assert [event.contacts for event in report.of(PresenceWritten)] == [1]
+
+
+async def test_what_another_process_wrote_is_read_once_and_ends_by_itself(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakePresence()
+    store.rows = {
+        ANNA: [Presence(number, is_online=True, last_seen_at=NOON, is_typing=False) for number in (1, 2, 3)],
+        BERT: [Presence(4, is_online=False, is_typing=True)],
+    }
+    async with writing_all(store, Reports()) as writer:
+        await trio.sleep(10)
+        for account in (ANNA, BERT, ANNA):
+            writer.begin(account)
+        await trio.sleep(10)
+        writer.begin(ANNA)
+        writer.hear(ANNA, Presence(2, is_online=True, online_for_s=900))
+        writer.hear(ANNA, Presence(3, is_online=False, last_seen_at=NOON))
+        await trio.sleep(880)
+    assert store.asked == [(10, [ANNA, BERT])]
+    assert store.calls == [
+        (11, {BERT: [Presence(4, is_typing=False)]}),
+        (20, {ANNA: [Presence(3, is_online=False, last_seen_at=NOON)]}),
+        # Until when he really was online nobody knows.
+        (10 + ONLINE_FOR_S, {ANNA: [Presence(1, is_online=False, last_seen_at=NOON)]}),
+    ]
+
+
+async def test_what_was_heard_before_it_was_read_stands(autojump_clock: trio.testing.MockClock) -> None:
+    store = FakePresence()
+    store.rows = {ANNA: [Presence(1, is_online=True, is_typing=True), Presence(2, is_online=True)]}
+    store.away = True
+    async with writing_all(store, Reports()) as writer:
+        writer.begin(ANNA)
+        await trio.sleep(5)
+        writer.hear(ANNA, Presence(1, is_online=False))
+        writer.hear(ANNA, Presence(2, is_typing=True))
+        store.away = False
+        await trio.sleep(60)
+    told = {item.chat_id: item for _, items in store.calls for item in items[ANNA]}
+    assert (told[1].is_online, told[1].is_typing) == (False, False)
+    assert (told[2].is_online, told[2].is_typing) == (True, False)
+
+
+async def test_an_account_that_was_given_up_and_comes_back_is_read_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = FakePresence()
+    store.rows = {ANNA: [Presence(1, is_online=True)]}
+    async with writing_all(store, Reports()) as writer:
+        writer.begin(ANNA)
+        await trio.sleep(10)
+        writer.forget(ANNA)
+        await trio.sleep(2 * ONLINE_FOR_S)
+        assert store.calls == []
+        writer.begin(ANNA)
+        await trio.sleep(10)
+    assert [at for at, _ in store.asked] == [0, 10 + 2 * ONLINE_FOR_S]

@@ -372,6 +372,20 @@ class ScriptedFunctions:
         )
         return {"written": sum(len(told["items"]) for told in p_accounts), "lost": []}
 
+    async def tgworker_shown_presence(self, *, p_accounts: list[AccountId]) -> object:
+        shown = await self._store.shown(p_accounts)
+        return [
+            {
+                "account": account,
+                "chat_id": item.chat_id,
+                "is_online": item.is_online,
+                "is_typing": item.is_typing,
+                "last_seen_at": item.last_seen_at,
+            }
+            for account, some in shown.items()
+            for item in some
+        ]
+
     async def tgworker_claim_logins(self, *, p_ticket: str, p_known: list[LoginId], p_limit: int) -> object:
         claimed = await self._store.claim_logins(p_ticket, known=p_known, limit=p_limit)
         return {

@@ -387,6 +387,14 @@ class RpcStore:
             ),
         )
 
+    async def shown(self, account_ids: Collection[AccountId]) -> Mapping[AccountId, Sequence[Presence]]:
+        found: dict[AccountId, list[Presence]] = {}
+        for row in self.rpc("tgworker_shown_presence", p_accounts=list(account_ids)):
+            seen = row["last_seen_at"] and datetime.fromisoformat(row["last_seen_at"])
+            item = Presence(row["chat_id"], row["is_online"], seen, is_typing=row["is_typing"])
+            found.setdefault(AccountId(row["account"]), []).append(item)
+        return found
+
     # WaitStore
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:

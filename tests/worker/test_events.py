@@ -15,7 +15,7 @@ from embedded.embedded_kit import SqliteApplication
 from sandbox.unmodified_files import PICTURE
 from tgworker.messaging.events import PresenceWritten
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.presence import TYPING_FOR_S
+from tgworker.messaging.presence import ONLINE_FOR_S, TYPING_FOR_S
 from tgworker.sandbox import Sandbox
 from worker.worker_world import Ground, open_ground
 
@@ -275,3 +275,34 @@ async def test_who_is_there_who_types_and_how_he_is_called(
         async with ground.worker():
             await settle(Limits().hearing_first_s + 2)  # the list of chats has it, no log
             assert here.metadata(here.ada) == called | {"last_name": "Byron"}
+
+
+async def test_who_went_while_no_worker_ran_is_shown_offline(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with scene(tmp_path) as (ground, here):
+        here.sandbox.part(here.me, here.bob)  # no contact of ours; a chat is all that we have with him
+
+        def online() -> tuple[bool, bool]:
+            ada, bob = here.presence(here.ada), here.presence(here.bob)
+            return bool(ada["is_online"]), bool(bob["is_online"])
+
+        async with ground.worker():
+            await settle()
+            for user in (here.ada, here.bob):
+                here.sandbox.send_text(user, here.me, "hello")
+            await settle()
+            for user in (here.ada, here.bob):
+                here.sandbox.phone.update_status(user)
+            await settle()
+            assert online() == (True, True)
+            here.sandbox.phone.set_typing(here.bob, here.me)
+            await settle()
+        for user in (here.ada, here.bob):
+            here.sandbox.phone.update_status(user, offline=True)
+        async with ground.worker():
+            await settle(4)
+            assert online() == (False, True)
+            assert not here.presence(here.bob)["is_typing"]
+            await settle(ONLINE_FOR_S)
+            assert online() == (False, False)

@@ -1,10 +1,10 @@
 """Who of an owner's contacts is online, and who types: ``presence_status``."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from tgworker.embedded.values import iso, to_json
+from tgworker.embedded.values import from_iso, iso, to_json
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.presence import Presence
 
@@ -47,6 +47,17 @@ where s.owner_id = p.owner_id and s.contact_identity_id = p.identity_id
 """  # noqa: S608 - put together from constants
 
 
+_SHOWN = """
+select a.id, p.chat_id, s.is_online, s.is_typing, s.updated_at, s.last_seen_at
+from integration_accounts a
+cross join presence_status s on s.owner_id = a.owner_id
+cross join contact_identities i on i.id = s.contact_identity_id and i.type = 'telegram_user'
+cross join tgworker_peers p on p.integration_account_id = a.id and p.chat_id = cast(i.value as integer)
+    and cast(p.chat_id as text) = i.value
+where a.id in (select value from json_each(?)) and (s.is_online or s.is_typing)
+"""
+
+
 def record_presence(
     connection: sqlite3.Connection, items: Mapping[AccountId, Sequence[Presence]], now: datetime
 ) -> None:
@@ -64,6 +75,24 @@ def record_presence(
         arguments = {"items": to_json(rows), "now": iso(now)}
         connection.execute(_NEW, arguments)
         connection.execute(_PRESENCE, arguments)
+
+
+def shown(
+    connection: sqlite3.Connection, account_ids: Collection[AccountId]
+) -> dict[AccountId, list[Presence]]:
+    """See `tgworker.messaging.store_ports.PresenceStore.shown`."""
+    found: dict[AccountId, list[Presence]] = {}
+    rows = connection.execute(_SHOWN, (to_json(list(account_ids)),))
+    for account_id, chat_id, is_online, is_typing, updated_at, last_seen_at in rows:
+        seen = updated_at if is_online else last_seen_at
+        item = Presence(
+            chat_id,
+            is_online=bool(is_online),
+            last_seen_at=from_iso(seen) if isinstance(seen, str) else None,
+            is_typing=bool(is_typing),
+        )
+        found.setdefault(account_id, []).append(item)
+    return found
 
 
 def _row(owner_id: str, item: Presence, now: datetime) -> tuple[object, ...]:

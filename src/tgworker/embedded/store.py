@@ -445,6 +445,10 @@ class EmbeddedStore:
                 lambda connection: presence.record_presence(connection, items, now), durable=False
             )
 
+    async def shown(self, account_ids: Collection[AccountId]) -> Mapping[AccountId, Sequence[Presence]]:
+        """See `tgworker.messaging.store_ports.PresenceStore`."""
+        return await self._database.read(lambda connection: presence.shown(connection, account_ids))
+
     # WaitStore
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:

@@ -74,6 +74,7 @@ class LineCrew:
         """Run everything that needs the line, until one part says that the line is lost."""
         context, connection, desk = self.context, self.connection, self.desk
         bell, traffic = Bell(), Traffic()
+        context.presence.begin(self.account_id)
         connection.hear_presence(partial(context.presence.hear, self.account_id))
         endings: list[TelegramAway | AccountRefused] = []
 

@@ -6,12 +6,12 @@ gathers but the newest state of each contact.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tgworker.messaging.models import AccountId
-from tgworker.messaging.presence import Presence
+from tgworker.messaging.presence import ONLINE_FOR_S, Presence
 
 MOST = 10_000
 """Contacts on the board. For one more, the oldest of the least worth is forgotten."""
@@ -35,9 +35,13 @@ or that he is online, and that he is to be shown offline later."""
 
 @dataclass(slots=True, eq=False)
 class _Contact:
-    """One contact of an account: as he is, and (``told_…``) as the store has him."""
+    """One contact of an account: as he is, and (``told_…``) as the store has him.
+
+    ``is_recalled``: that he is online is what an earlier process was told.
+    """
 
     is_online: bool | None = None
+    is_recalled: bool = False
     online_until: float = math.inf
     last_seen_at: datetime | None = None
     typing_until: float | None = None
@@ -51,7 +55,7 @@ class _Contact:
 
     def hear(self, news: Presence, now: float) -> None:
         if news.is_online is not None:
-            self.is_online = news.is_online
+            self.is_online, self.is_recalled = news.is_online, False
             self.online_until = now + news.online_for_s if news.is_online else math.inf
         if news.last_seen_at is not None:
             self.last_seen_at = news.last_seen_at
@@ -59,11 +63,20 @@ class _Contact:
             self.typing_until = now + news.typing_for_s if news.is_typing else None
             self.typing_in = news.typing_in
 
+    def recall(self, stored: Presence, now: float) -> None:
+        if stored.is_online and self.is_online is None and self.told_online is None:
+            self.is_online = self.told_online = self.is_recalled = True
+            self.online_until = now + ONLINE_FOR_S
+            self.last_seen_at = self.told_seen = stored.last_seen_at
+        if stored.is_typing and self.told_typing_until is None:
+            self.told_typing_until = now
+
     def expire(self, now: float, calendar_now: datetime) -> None:
         """Whoever Telegram has not told of again is gone since then, and types no more."""
         if self.is_online and self.online_until <= now:
             self.is_online = False
-            self.last_seen_at = calendar_now - timedelta(seconds=now - self.online_until)
+            if not self.is_recalled:  # else nobody knows until when he really was
+                self.last_seen_at = calendar_now - timedelta(seconds=now - self.online_until)
         if self.typing_until is not None and self.typing_until <= now:
             self.typing_until = None
 
@@ -148,6 +161,25 @@ class PresenceBoard:
         self._due_at = min(self._due_at, contact.due_at())
         if len(self) > self.most:
             self._drop_one()
+
+    def recall(self, account_id: AccountId, items: Iterable[Presence], now: float) -> None:
+        """Know what the store has from before: contacts who are online or type there.
+
+        Whoever is not told of again is offline in `ONLINE_FOR_S`, and was seen last when the store says. Who
+        types no more is due at once. Of whom there are news already nothing is changed.
+        """
+        for item in items:
+            key = (account_id, item.chat_id)
+            contact = self._find(key)
+            if contact is None:
+                contact = _Contact()
+            else:
+                del self._shelves[contact.worth][key]
+            contact.recall(item, now)
+            self._put(key, contact)
+            if len(self) > self.most:
+                self._drop_one()
+        self._look()
 
     def take(self, now: float, calendar_now: datetime) -> Written:
         """What has to be written now: the state of at most `AT_ONCE` contacts.

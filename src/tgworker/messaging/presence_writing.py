@@ -36,6 +36,15 @@ class PresenceWriter:
         self._now = now
         self._board = PresenceBoard() if board is None else board
         self._news = trio.Event()
+        self._recalled: set[AccountId] = set()
+        self._to_recall: set[AccountId] = set()
+
+    def begin(self, account_id: AccountId) -> None:
+        """An account is ours; what the store shows of its contacts from before is read, once."""
+        if account_id not in self._recalled:
+            self._recalled.add(account_id)
+            self._to_recall.add(account_id)
+            self._news.set()
 
     def hear(self, account_id: AccountId, news: Presence) -> None:
         """Note what an account was told. It neither waits nor fails."""
@@ -46,6 +55,8 @@ class PresenceWriter:
 
     def forget(self, account_id: AccountId) -> None:
         """An account is no longer ours."""
+        self._recalled.discard(account_id)
+        self._to_recall.discard(account_id)
         self._board.forget(account_id)
 
     async def run(
@@ -59,6 +70,9 @@ class PresenceWriter:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Write what has changed, as soon as it has, but never more often than `CALL_EVERY_S`; returns never.
+
+        Of accounts that are new what the store has is read first: who is shown online there is to be shown
+        offline some time, also if it was another process that heard of him.
 
         While the store is away, what is so when it is back is written then: what was so in between is not.
 
@@ -77,6 +91,10 @@ class PresenceWriter:
         while True:
             await self._wait_due(pulse)
             started_at = trio.current_time()
+            if self._to_recall:
+                await self._recall(pulse, store, limits, outage)
+                await trio.sleep_until(started_at + CALL_EVERY_S)
+                continue
             due = self._board.take(started_at, self._now())
             if not due.items:
                 continue  # who was online is known to be gone, and was not told of
@@ -93,8 +111,22 @@ class PresenceWriter:
             pulse.beat()
             await trio.sleep_until(started_at + CALL_EVERY_S)
 
+    async def _recall(self, pulse: Pulse, store: PresenceStore, limits: Limits, outage: Outage) -> None:
+        account_ids = tuple(self._to_recall)
+        call = partial(store.shown, account_ids)
+        try:
+            shown = await within(pulse, "database.presence_shown", limits.database_s, call)
+        except StoreAway as error:
+            await outage.wait("presence", error)
+            return
+        outage.over("presence")
+        for account_id in account_ids:
+            if account_id in self._to_recall:  # and was not given up meanwhile
+                self._to_recall.discard(account_id)
+                self._board.recall(account_id, shown.get(account_id, ()), trio.current_time())
+
     async def _wait_due(self, pulse: Pulse) -> None:
-        while (left_s := self._board.due_at - trio.current_time()) > 0:
+        while not self._to_recall and (left_s := self._board.due_at - trio.current_time()) > 0:
             self._news = trio.Event()
             pause_s = min(left_s, BEAT_EVERY_S)
             pulse.beat()

@@ -219,6 +219,13 @@ class PresenceStore(Protocol):
         """
         ...
 
+    async def shown(self, account_ids: Collection[AccountId]) -> Mapping[AccountId, Sequence[Presence]]:
+        """Whom the rows show online or typing, of those whom each account knows.
+
+        ``last_seen_at`` of who is online is when his row was written: then, at the latest, he had come.
+        """
+        ...
+
 
 class WaitStore(Protocol):
     """What Telegram asked an account to wait for, so that the next process waits, too."""

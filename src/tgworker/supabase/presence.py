@@ -1,6 +1,7 @@
 """Who of an owner's contacts is online, and who types."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from tgworker.messaging.models import AccountId
 from tgworker.messaging.presence import Presence
@@ -11,6 +12,14 @@ from tgworker.supabase.rows import Row
 
 class _Written(Row):
     lost: list[AccountId]
+
+
+class _Shown(Row):
+    account: AccountId
+    chat_id: int
+    is_online: bool
+    is_typing: bool
+    last_seen_at: datetime | None
 
 
 class AccountPresence:
@@ -38,6 +47,15 @@ class AccountPresence:
         ]
         answer = await self._rest.call("tgworker_presence", {"p_accounts": told}, _Written)
         self._leases.lose(answer.lost)
+
+    async def shown(self, account_ids: Collection[AccountId]) -> Mapping[AccountId, Sequence[Presence]]:
+        """See the port."""
+        found: dict[AccountId, list[Presence]] = {}
+        asked = {"p_accounts": list(account_ids)}
+        for row in await self._rest.call("tgworker_shown_presence", asked, list[_Shown]):
+            item = Presence(row.chat_id, row.is_online, row.last_seen_at, is_typing=row.is_typing)
+            found.setdefault(row.account, []).append(item)
+        return found
 
 
 def _item(item: Presence) -> Mapping[str, object]:

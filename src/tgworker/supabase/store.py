@@ -224,6 +224,10 @@ class SupabaseStore:
         """See `tgworker.messaging.store_ports.PresenceStore`."""
         await self._presence.record_presence(items)
 
+    async def shown(self, account_ids: Collection[AccountId]) -> Mapping[AccountId, Sequence[Presence]]:
+        """See `tgworker.messaging.store_ports.PresenceStore`."""
+        return await self._presence.shown(account_ids)
+
     # WaitStore
 
     async def waits(self, account_id: AccountId) -> Sequence[StoredWait]:

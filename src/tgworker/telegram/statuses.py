@@ -1,7 +1,8 @@
 """Whether the account's contacts are online: asked for once where nobody was there to be told.
 
-Telegram tells of comings and goings only to lines that are there, and never again. So each line asks once, and
-once more where the server has forgotten the line (a new session): what it would have told meanwhile is lost.
+Telegram tells of comings and goings only to lines that are there, and never again. So each line asks once,
+and once more where the server has forgotten the line (a new session): what it would have told meanwhile is
+lost.
 
 Source: https://core.telegram.org/method/contacts.getStatuses
 """
@@ -29,7 +30,7 @@ ASK_S = 30.0
 """How long an answer may take: an account may have thousands of contacts."""
 
 TRIES = 3
-"""So often Telegram is asked for one answer. Without one the contacts are shown as they were, until their time is over."""
+"""So often Telegram is asked for one answer. Without one all stay as they are until their time is over."""
 
 
 class Statuses:

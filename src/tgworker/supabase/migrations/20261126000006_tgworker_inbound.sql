@@ -1162,6 +1162,26 @@ begin
         where (i ->> 'account')::uuid <> all (v_held))));
 end $$;
 
+-- PresenceStore.shown: whom the rows show online or typing, of those whom each account knows
+--
+-- answer  [{"account", "chat_id", "is_online", "is_typing", "last_seen_at"}]; last_seen_at: when the row was written for who
+--         is online, else as it stands there
+create or replace function public.tgworker_shown_presence(p_accounts uuid[]) returns jsonb
+language plpgsql stable set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+    return (
+        select coalesce(jsonb_agg(jsonb_build_object('account', a.id, 'chat_id', p.chat_id,
+            'is_online', coalesce(s.is_online, false), 'is_typing', coalesce(s.is_typing, false),
+            'last_seen_at', case when s.is_online then s.updated_at else s.last_seen_at end)), '[]')
+        from public.integration_accounts a
+        join public.presence_status s on s.owner_id = a.owner_id and (s.is_online or s.is_typing)
+        join public.contact_identities i on i.id = s.contact_identity_id and i.type = 'telegram_user'
+        join public.tgworker_peers p on p.integration_account_id = a.id
+            and p.chat_id = case when i.value ~ '^[0-9]{1,18}$' then i.value::bigint end
+        where a.id = any (p_accounts));
+end $$;
+
 -- MediaStore.wanted_files
 --
 -- answer  [{"message_id", "owner_id", "chat_id", "telegram_id", "facts", "tries"}]: files that may be fetched now, those of
