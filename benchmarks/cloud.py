@@ -25,6 +25,24 @@ class CloudUser:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was shown of who comes and goes and types.
+
+    Attributes:
+        updates: So many times something changed, each told by itself.
+        took_s: In so long, seconds.
+        online: Who was online in the end.
+        types: Who typed in the end.
+    """
+
+    updates: int
+    took_s: float
+    online: set[int]
+    types: set[int]
+
+
+@final
 @dataclass(slots=True)
 class Cloud:
     """A sandbox that runs.
@@ -77,6 +95,11 @@ class Cloud:
         """
         at_s: float = await self._ask(do="arrival", user=user.id, peer=peer.id, text=text)
         return at_s
+
+    async def show_presence(self, to: CloudUser, *, per_s: int, seconds: float) -> Shown:
+        """Let everybody else come and go, or type to him and stop, so often a second, for so long."""
+        shown = await self._ask(do="presence", to=to.id, per_s=per_s, seconds=seconds)
+        return Shown(shown["shown"], shown["took_s"], set(shown["online"]), set(shown["types"]))
 
     async def blackhole(self, user: CloudUser) -> None:
         """Nothing goes in or out for this user any more."""

@@ -17,6 +17,9 @@ from tgworker.sandbox.contents import MadeContent
 AT_ONCE = 50
 """Messages of a burst that are sent in one step; between two steps clients are served."""
 
+TYPES = 10
+"""One of so many people types, and the others come and go."""
+
 LOOK_EVERY_S = 0.001
 """So often it is looked whether a text is there: the sandbox tells nobody."""
 
@@ -53,6 +56,8 @@ async def obey(sandbox: Sandbox, command: dict[str, Any]) -> object:
             return sandbox.files.of(user, peer, message).sha256()
         case {"do": "arrival", "user": user, "peer": peer, "text": text}:
             return await arrival(sandbox, user, peer, text)
+        case {"do": "presence", "to": to, "per_s": per_s, "seconds": seconds}:
+            return await show_presence(sandbox, to, per_s, seconds)
         case {"do": "fault", "action": action, "method": method, "user": user}:
             return sandbox.faults.set(Fault(action, method=method, user=user))
         case {"do": "clear"}:
@@ -71,6 +76,33 @@ async def arrival(sandbox: Sandbox, user: int, peer: int, text: str) -> float:
                 return perf_counter()
             seen = line.id
         await trio.sleep(LOOK_EVERY_S)
+
+
+async def show_presence(sandbox: Sandbox, to: int, per_s: int, seconds: float) -> dict[str, Any]:
+    """Let everybody but one come and go, and one of ten begin and stop to type to him, in turns.
+
+    Returns:
+        How much of it there was, how long it took, and who is there, or types, in the end.
+    """
+    people = [user.id for user in sandbox.users if user.id != to]
+    typists = set(people[::TYPES])
+    is_on = dict.fromkeys(people, False)
+    began_s, done = perf_counter(), 0
+    while done < per_s * seconds:
+        due = min(per_s * seconds, per_s * (perf_counter() - began_s))
+        while done < due:
+            user = people[done % len(people)]
+            is_on[user] = not is_on[user]
+            if user in typists:
+                sandbox.phone.set_typing(user, to, "typing" if is_on[user] else "cancel")
+            else:
+                sandbox.phone.update_status(user, offline=not is_on[user])
+            done += 1
+        await trio.sleep(LOOK_EVERY_S)
+    took_s = perf_counter() - began_s
+    online = [user for user in people if is_on[user] and user not in typists]
+    types = [user for user in people if is_on[user] and user in typists]
+    return {"shown": done, "took_s": took_s, "online": online, "types": types}
 
 
 def say(answer: object) -> None:

@@ -193,6 +193,13 @@ LINES: tuple[Line, ...] = (
         module="benchmarks.reading_back",
     ),
     Line(
+        id="presence_calls_per_s",
+        what="calls to the store a second for 1,000 updates a second of who is online and who types",
+        unit="calls/s",
+        goal=at_most(1.0),
+        module="benchmarks.presence",
+    ),
+    Line(
         id="account_restart_ms",
         what="an account crashes → it is online again, without backoff",
         unit="ms",

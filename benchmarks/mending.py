@@ -1,35 +1,25 @@
 """How fast an account that crashed is back, and how soon a line that went silent is noticed."""
 
-import random
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from statistics import median
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import final
 
 import trio
 
 from benchmarks.cloud import Cloud, open_cloud
+from benchmarks.inside import WITHIN_S, Watch, open_inside
 from benchmarks.line import Effort, Measured
 from benchmarks.pairs import in_ms, quantile, rounded
-from tgworker.app.parts import LINE_EVERY_S, Parts
-from tgworker.app.telegram import make_telegram
-from tgworker.app.worker import Worker
-from tgworker.embedded import DataFolder, EmbeddedFiles, EmbeddedStore, HeartbeatFile, open_store
-from tgworker.messaging.events import AccountChanged
+from tgworker.app.parts import LINE_EVERY_S
+from tgworker.embedded import EmbeddedStore
 from tgworker.messaging.limits import Limits
-from tgworker.messaging.models import AccountId, AccountState, Secret
-from tgworker.messaging.pacing import UNPACED
-from tgworker.settings import TelegramServer, TelegramSettings
-from tgworker.supervision import Backoff, RestartScheduled
+from tgworker.messaging.models import AccountId, AccountState
+from tgworker.supervision import Backoff
 from tgworker.supervision.testing import Saboteur
-from tgworker.vault import FernetVault, new_key
 
-OWNER = "00000000-0000-4000-8000-000000000001"
-WITHIN_S = 100.0
 BACKOFF = Backoff(initial_s=0.01, cap_s=0.02)
 """It is not measured, and thirty crashes in a row would otherwise wait for a minute each."""
 
@@ -37,39 +27,6 @@ BACKOFF = Backoff(initial_s=0.01, cap_s=0.02)
 @final
 class CrashError(Exception):
     """What the saboteur makes an account raise."""
-
-
-@final
-@dataclass(slots=True)
-class Watch:
-    """Hears what the worker says, and when."""
-
-    states: list[tuple[float, AccountId, AccountState]] = field(
-        default_factory=list[tuple[float, AccountId, AccountState]]
-    )
-    delays_s: list[float] = field(default_factory=list[float])
-    _news: trio.Event = field(default_factory=trio.Event)
-
-    def __call__(self, event: object) -> None:
-        """Take note."""
-        match event:
-            case AccountChanged():
-                self.states.append((perf_counter(), event.account, event.state))
-            case RestartScheduled():
-                self.delays_s.append(event.delay_s)
-            case _:
-                return
-        self._news.set()
-        self._news = trio.Event()
-
-    async def when(self, account: AccountId, state: AccountState, *, since_s: float) -> float:
-        """Wait until an account is in a state that it was not in before; returns when."""
-        with trio.fail_after(WITHIN_S):
-            while True:
-                for at_s, who, what in self.states:
-                    if at_s >= since_s and (who, what) == (account, state):
-                        return at_s
-                await self._news.wait()
 
 
 @final
@@ -81,7 +38,7 @@ class Bench:
     store: EmbeddedStore
     saboteur: Saboteur
     watch: Watch
-    accounts: tuple[AccountId, AccountId]
+    accounts: tuple[AccountId, ...]
 
 
 def measure(effort: Effort) -> dict[str, Measured]:
@@ -149,42 +106,16 @@ async def _into_the_hole(bench: Bench, *, work: bool) -> float:
 
 @asynccontextmanager
 async def _open_bench(limits: Limits) -> AsyncGenerator[Bench]:
-    saboteur, watch, vault = Saboteur(), Watch(), FernetVault([new_key()])
-    with TemporaryDirectory() as name:
-        data = DataFolder(Path(name))
-        async with open_cloud(3) as cloud:
-            with (
-                data.hold(),
-                open_store(data, as_worker=True) as store,
-                closing(HeartbeatFile(data.heartbeats)) as own,
-            ):
-                first, second = [
-                    await store.add_account(f"{number}", OWNER, vault.encrypt(user.session), user_id=user.id)
-                    for number, user in enumerate(cloud.users[:2])
-                ]
-                host, _, port = cloud.server.partition(":")
-                server = TelegramServer(host=host, port=int(port), dc=cloud.dc, public_key=cloud.key)
-                parts = Parts(
-                    worker_id="bench",
-                    incarnation=store.incarnation,
-                    data_dir=data.path,
-                    limits=limits,
-                    stall_after_s=60,
-                    store=store,
-                    files=EmbeddedFiles(data.files),
-                    telegram=make_telegram(
-                        TelegramSettings(api_id=1, api_hash=Secret("sandbox"), server=server), watch
-                    ),
-                    vault=vault,
-                    heartbeats=(own,),
-                    rng=random.Random(1),
-                    report=watch,
-                    observers=(watch,),
-                    adjust=saboteur.wrap,
-                    rates=UNPACED,
-                    restart_backoff=BACKOFF,
-                )
-                async with Worker(parts).open():
-                    for account in (first, second):
-                        await watch.when(account, AccountState.ONLINE, since_s=0)
-                    yield Bench(cloud, store, saboteur, watch, (first, second))
+    saboteur, watch = Saboteur(), Watch()
+    async with (
+        open_cloud(3) as cloud,
+        open_inside(
+            cloud,
+            cloud.users[:2],
+            watch,
+            limits=limits,
+            adjust=saboteur.wrap,
+            restart_backoff=BACKOFF,
+        ) as worker,
+    ):
+        yield Bench(cloud, worker.store, saboteur, watch, worker.accounts)

@@ -48,6 +48,7 @@ SANE = {
     "download_vs_bare": (0.005, 50.0),
     "media_rss_mb": (0.0, 100.0),
     "history_vs_bare": (0.01, 50.0),
+    "presence_calls_per_s": (0.1, 1.0),
     "account_restart_ms": (1.0, 5_000.0),
     "blackhole_detect_s": (0.01, 20.0),
     "blackhole_detect_idle_s": (0.01, 20.0),

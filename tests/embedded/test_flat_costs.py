@@ -9,6 +9,7 @@ from embedded.embedded_kit import EmbeddedKit, open_kit
 from tgworker.messaging.changes import ReadByThem, ReadByUs
 from tgworker.messaging.models import AccountId, Copy, MessageId, Position
 from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unknown, Unresolved
+from tgworker.messaging.presence import Presence
 
 
 class Work:
@@ -184,3 +185,19 @@ async def test_a_read_costs_the_same_however_long_the_chat_is(kit: EmbeddedKit, 
     small, large = costs
     assert large <= small * 1.2 + 2, costs
     assert len(kit.app.rows("message_events")) == 200
+
+
+async def test_presence_costs_the_same_for_each_contact_however_many_there_are(
+    kit: EmbeddedKit, account: AccountId
+) -> None:
+    work = Work(kit)
+    costs: list[float] = []
+    for contacts in (50, 500):
+        chats = [20_000 + number for number in range(contacts)]
+        await kit.store.ingest(account, batch(*(inbound(chat, 700_000 + chat) for chat in chats)))
+        work.hundreds = 0
+        await kit.store.record_presence({account: [Presence(chat, is_online=True) for chat in chats]})
+        costs.append(work.hundreds / contacts)
+    assert sum(row["is_online"] for row in kit.app.rows("presence_status")) == 500
+    small, large = costs
+    assert large <= small * 1.5, costs
