@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,12 +71,40 @@ async def receive_peers(line: TelethonConnection) -> dict[int, Peer]:
 async def test_a_name_that_is_told_comes_with_the_batch(autojump_clock: MockClock, world: World) -> None:
     async with world.online(0) as line:
         before = await world.peer(line, 1)
-        push(line, types.UpdateUserName(world.id(1), "Augusta", "King", []))
+        world.sandbox.phone.update_profile(world.id(1), first_name="Augusta", last_name="King")
         peer = (await receive_peers(line))[world.id(1)]
-        assert (peer.first_name, peer.last_name, peer.username) == ("Augusta", "King", None)
+        assert (peer.first_name, peer.last_name, peer.username) == ("Augusta", "King", before.username)
+        world.sandbox.phone.update_username(world.id(1), "")
+        peer = (await receive_peers(line))[world.id(1)]
+        assert (peer.first_name, peer.username) == ("Augusta", None)
         assert peer.access_hash == before.access_hash
         assert await line.resolve(str(world.id(1))) == peer
     assert trio.current_time() == 0
+
+
+async def test_who_is_called_otherwise_than_before_is_told_by_the_list_of_chats(
+    autojump_clock: MockClock, world: World
+) -> None:
+    async with world.online(0) as line:
+        group = world.sandbox.rooms.create_group(world.id(1), [world.id(0)], "Group").peer
+        world.sandbox.send_text(world.id(1), world.id(0), "hi")
+        while not (batch := await line.updates.receive()).messages:
+            pass
+        await line.compare()
+        with trio.move_on_after(60) as silence:
+            await receive_peers(line)
+        assert silence.cancelled_caught  # nothing is new
+        peers = [await line.resolve(str(chat)) for chat in (world.id(1), group)]
+    world.sandbox.phone.update_profile(world.id(1), first_name="Augusta")
+    async with world.open(0) as line:
+        known = [peer for peer in peers if isinstance(peer, Peer)]
+        await line.connect(batch.position, [*known, replace(known[1], title="Once")])
+        await line.compare()
+        told = await receive_peers(line)
+        assert {chat_id: (peer.first_name, peer.title) for chat_id, peer in told.items()} == {
+            world.id(1): ("Augusta", None),
+            group: (None, "Group"),
+        }
 
 
 async def test_who_only_changed_is_asked_for_together_and_seldom(
