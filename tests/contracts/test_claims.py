@@ -77,10 +77,7 @@ async def test_accounts_without_a_slot_get_nothing(kit: StoreKit, inbox: Inbox) 
 
 
 async def test_with_many_accounts_online_each_gets_its_own(kit: StoreKit, inbox: Inbox) -> None:
-    others = [
-        await kit.store.add_account(None, f"0f000000-0000-4000-8000-{number:012d}", "t", user_id=number)
-        for number in range(2, 40)
-    ]
+    others = [await kit.store.add_account(None, OWNER, "t", user_id=number) for number in range(2, 40)]
     accounts = [inbox.account, *others]
     for number in (3, 17, 38):
         inbox.write(inbox.chat(str(1000 + number)), f"m{number}", integration_account_id=accounts[number])

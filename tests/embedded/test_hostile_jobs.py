@@ -1,9 +1,11 @@
 """Jobs whose columns hold what SQLite lets an application write there."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from contracts.store_kit import OWNER
+from contracts.store_kit import OWNER, Inbox
 from embedded.embedded_kit import open_kit
 
 
@@ -52,4 +54,40 @@ async def test_a_message_job_with_odd_columns_ends_and_stops_no_other(tmp_path: 
         assert claimed.keys() == {nobody, sane}
         assert (claimed[nobody].to, claimed[sane].to) == (None, "501")
         failed = kit.app.rows("message_jobs", status="failed")
-        assert [row["error_message"] for row in failed] == ["its id, action or owner_id is not text"] * 3
+        reasons = ["its id is not text", *["its action or owner_id is not text"] * 2]
+        assert [row["error_message"] for row in failed] == reasons
+
+
+NO_UTF_8 = "cast(x'ff' as text)"
+
+
+async def test_what_is_no_utf_8_is_read_all_the_same(tmp_path: Path) -> None:
+    with open_kit(tmp_path / "data") as kit:
+        account = await kit.store.add_account("ada", OWNER, "token", user_id=1)
+        inbox = Inbox(kit, account)
+        chat = inbox.chat("500")
+        bad, good = inbox.write(chat, "bad"), inbox.write(chat, "good")
+        with closing(sqlite3.connect(kit.folder.database, isolation_level=None)) as application:
+            application.execute(f"update messages set text = {NO_UTF_8} where id = ?", (bad,))
+            job = "insert into message_jobs (id, owner_id, integration_account_id, action, payload) values"
+            application.execute(f"{job} ('job', ?, ?, 'pin', {NO_UTF_8})", (OWNER, account))
+            application.execute(f"{job} ({NO_UTF_8}, ?, ?, 'pin', '{{}}')", (OWNER, account))
+            job = "insert into sync_history_jobs (id, owner_id, integration_account_id) values"
+            application.execute(f"{job} ({NO_UTF_8}, ?, ?)", (OWNER, account))
+            application.execute(
+                f"insert into integration_accounts (id, owner_id, config) values ({NO_UTF_8}, ?, ?)",
+                (OWNER, b"\xff"),
+            )
+        assert len(await kit.store.active_accounts()) == 2
+        turn = await kit.store.turn((), {account: 5}, known=())
+        assert [attempt.text for attempt in turn.attempts] == ["\ufffd"]
+        assert list((await kit.store.claim_jobs([account], known=())).jobs) == []
+        assert list(await kit.store.claim_history([account], known=())) == []
+        assert (await kit.store.count_jobs(), await kit.store.count_history()) == (0, 0)
+        with closing(sqlite3.connect(kit.folder.database)) as application:
+            ended = application.execute(
+                "select error_message from message_jobs union all select error_message from sync_history_jobs"
+            ).fetchall()
+        names_nothing = "it names no message and no conversation"
+        assert ended == [(names_nothing,), ("its id is not text",), ("its id is not text",)]
+        assert inbox.message(good)["external_message_id"] == "local-good"

@@ -9,6 +9,7 @@ from typing import LiteralString
 import pytest
 from psycopg import sql
 
+from contracts.store_kit import OWNER
 from supabase_schema.rpc_store import Json
 from supabase_schema.world import Process, World, inbound, settled
 
@@ -152,7 +153,7 @@ def test_one_statement_of_many_rows_keeps_their_order_and_other_rows_cost_nothin
     before = int(world.one("select pg_current_xact_id()::text"))
     world.sql(
         "insert into messages (owner_id, conversation_id, integration_account_id, direction, text,"
-        " external_message_id) select gen_random_uuid(), %s, %s, 'outbound', n, 'local-' || n"
+        f" external_message_id) select '{OWNER}', %s, %s, 'outbound', n, 'local-' || n"
         " from generate_series(1, 500) n",
         chat,
         account,
@@ -161,7 +162,7 @@ def test_one_statement_of_many_rows_keeps_their_order_and_other_rows_cost_nothin
     assert int(world.one("select pg_current_xact_id()::text")) - before <= 3
     world.sql(
         "insert into messages (owner_id, conversation_id, direction, text, external_message_id)"
-        " select gen_random_uuid(), %s, 'inbound', n, n from generate_series(1, 500) n",
+        f" select '{OWNER}', %s, 'inbound', n, n from generate_series(1, 500) n",
         chat,
     )
     assert world.one("select count(*) from tgworker_outbox") == 500
@@ -182,7 +183,7 @@ def test_a_row_that_is_written_anew_under_its_old_id_is_sent(world: World) -> No
     assert texts(process) == []
     world.sql(
         "insert into messages (id, owner_id, conversation_id, integration_account_id, direction, text,"
-        " external_message_id) values (%s, gen_random_uuid(), %s, %s, 'outbound', 'anew', 'local-anew')",
+        f" external_message_id) values (%s, '{OWNER}', %s, %s, 'outbound', 'anew', 'local-anew')",
         message,
         chat,
         account,
@@ -283,7 +284,7 @@ def test_order_holds_where_a_trigger_gave_up_on_the_first_row(world: World) -> N
         world.write(chat, "first", account)
         world.sql(
             "insert into messages (owner_id, conversation_id, integration_account_id, direction, text,"
-            " external_message_id) select gen_random_uuid(), %s, %s, 'outbound', n || ' of three',"
+            f" external_message_id) select '{OWNER}', %s, %s, 'outbound', n || ' of three',"
             " 'local-' || n from generate_series(1, 3) n",
             chat,
             account,
@@ -374,7 +375,7 @@ def test_a_long_transaction_of_the_application_holds_nobody_else_up(world: World
     slow.execute("update conversations set status = 'seen' where id = %s", (chats[1],))
     slow.execute(
         "insert into messages (owner_id, conversation_id, integration_account_id, direction, text,"
-        " external_message_id) values (gen_random_uuid(), %s, %s, 'outbound', 'm4', 'local-m4')",
+        f" external_message_id) values ('{OWNER}', %s, %s, 'outbound', 'm4', 'local-m4')",
         (chats[2], account),
     )
     process.rpc._connection.execute("set lock_timeout = '1ms'")  # whoever waits fails

@@ -224,6 +224,7 @@ class Database:
                 check_same_thread=False,  # one call at a time, but not always from the same thread
                 cached_statements=256,
             )
+            connection.text_factory = _as_text
             try:
                 self._prepare(connection)
             except BaseException:
@@ -257,6 +258,14 @@ class Database:
             self._durable = None
         if connection is not None:
             connection.close()
+
+
+def _as_text(data: bytes) -> str:
+    """What stands in a column as text, whatever it is: SQLite does not look.
+
+    (It costs some 80 ns a value more than Python's own way, which raises.)
+    """
+    return data.decode("utf-8", "replace")
 
 
 #: Steps of SQLite's virtual machine: some 20 ms. Each look needs the GIL, which may be busy.

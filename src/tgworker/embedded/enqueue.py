@@ -9,7 +9,7 @@ from tgworker.embedded.errors import RecipientUnknown
 from tgworker.embedded.inbound import owner_of
 from tgworker.embedded.peers import METADATA, is_marked_id
 from tgworker.embedded.settling import chat_of
-from tgworker.embedded.values import iso, new_id, storable, to_json
+from tgworker.embedded.values import is_key, iso, new_id, storable, to_json
 from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, MessageId
 from tgworker.messaging.values import phone_digits
@@ -165,6 +165,7 @@ def _conversation(
             "select id, primary_identity_id from conversations where id = ?", (conversation_id,)
         ).fetchone()
         assert row is not None
+        _check_ids(*row)
         return row
     value = recipient(to)
     chat_id = chat_of(connection, account_id, value)
@@ -183,7 +184,9 @@ def _conversation(
         (identity_id, owner_id),
     ).fetchone()
     if row is not None:
+        _check_ids(*row)
         return row
+    _check_ids(None, identity_id)
     conversation_id = new_id()
     connection.execute(
         "insert into conversations"
@@ -192,6 +195,19 @@ def _conversation(
         (conversation_id, owner_id, workspace_id, contact_id, identity_id),
     )
     return conversation_id, identity_id
+
+
+def _check_ids(conversation_id: str | None, identity_id: str | None) -> None:
+    """See that rows are found again by their ids: SQLite keeps anything there.
+
+    Raises:
+        RecipientUnknown: They are not.
+    """
+    for table, row_id in (("conversations", conversation_id), ("contact_identities", identity_id)):
+        if row_id is not None and not is_key(row_id):
+            raise RecipientUnknown(
+                f"what is known of this recipient is a row of {table} whose id is not text"
+            )
 
 
 def _uuid(text: str) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from tgworker.embedded.peers import find_peer
-from tgworker.embedded.values import iso, to_json, whole
+from tgworker.embedded.values import is_key, iso, to_json, whole
 from tgworker.messaging.models import AccountId, HistoryJob, JobId
 
 HISTORY = "sync_history_jobs"
@@ -18,6 +18,17 @@ where j.integration_account_id in (select value from json_each(:accounts))
     and (j.status = 'pending' or (j.status = 'processing' and (c.fence is null or c.fence <> :fence
         or j.id not in (select value from json_each(:known)))))
 order by j.status = 'pending', j.created_at, j.rowid limit :limit
+"""
+
+# (A reference takes away what names an account that is removed: but an application's connection need not
+# enforce it.)
+_END_UNASSIGNED = """
+update sync_history_jobs as j
+set status = 'failed', processed_at = ?, error_message = case
+    when j.integration_account_id is null then 'the job names no account'
+    else 'its account does not exist' end
+where j.status in ('pending', 'processing')
+    and not exists (select 1 from integration_accounts a where a.id = j.integration_account_id)
 """
 
 _CLAIM = """
@@ -50,6 +61,18 @@ def count_pending(connection: sqlite3.Connection, table: str) -> int:
     return count
 
 
+def end_nameless(connection: sqlite3.Connection, table: str, now: datetime) -> None:
+    """Fail the open jobs of a table whose id is no text: nobody could claim them, or settle them."""
+    ids = f"select rowid, id from {table} where status in ('pending', 'processing')"  # noqa: S608 - constants
+    nameless = [row for row, job_id in connection.execute(ids) if not is_key(job_id)]
+    if nameless:
+        connection.execute(
+            f"update {table} set status = 'failed', error_message = 'its id is not text',"  # noqa: S608
+            " processed_at = ? where rowid in (select value from json_each(?))",
+            (iso(now), to_json(nameless)),
+        )
+
+
 def claim_history(
     connection: sqlite3.Connection,
     fence: int,
@@ -60,6 +83,8 @@ def claim_history(
 ) -> list[HistoryJob]:
     """Claim history jobs; one that names no chat, or what is another owner's, fails on the way."""
     claimed: list[HistoryJob] = []
+    end_nameless(connection, HISTORY, now)
+    connection.execute(_END_UNASSIGNED, (iso(now),))
     picked = _claim(connection, fence, account_ids, known, limit)
     for row in connection.execute(_HISTORY_ROWS, (to_json(picked),)).fetchall():
         refusal, job_id, account_id, to, is_group, limit_messages, synced, fills_gap, known_top, *come = row

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tgworker.embedded import deciding
+from tgworker.embedded.jobs import MESSAGE, end_nameless
 from tgworker.embedded.peers import find_peer
 from tgworker.embedded.values import from_iso, iso, json_object_or_none, seconds, to_json
 from tgworker.messaging.account_kinds import AccountKind
@@ -67,9 +68,8 @@ order by j.created_at, j.n
 
 _END_ODD = """
 update message_jobs
-set status = 'failed', error_message = 'its id, action or owner_id is not text', processed_at = ?
-where status in ('pending', 'processing')
-    and (typeof(id) <> 'text' or typeof(action) <> 'text' or typeof(owner_id) <> 'text')
+set status = 'failed', error_message = 'its action or owner_id is not text', processed_at = ?
+where status in ('pending', 'processing') and (typeof(action) <> 'text' or typeof(owner_id) <> 'text')
 """
 
 _ACCOUNTS = "select id, owner_id, type from integration_accounts"
@@ -230,6 +230,7 @@ def claim_jobs(
 
     It reads every job that is open: they are few, or the application does not look at what becomes of them.
     """
+    end_nameless(connection, MESSAGE, now)
     connection.execute(_END_ODD, (iso(now),))
     accounts = {row[0]: (row[1], row[2]) for row in connection.execute(_ACCOUNTS)}
     jobs = _open(connection, accounts)
@@ -298,7 +299,7 @@ def _never(job: _Open, accounts: _Accounts, fence: int, now: datetime) -> str | 
         if job.names_chat:
             return "its conversation does not exist"
         return "it names no message and no conversation"
-    elif job.chat_owner != job.owner_id:
+    if job.chat_id is not None and job.chat_owner != job.owner_id:
         return "its conversation belongs to another owner"
     if job.action == "typing" and _is_older(job.created_at, now - TYPING_FOR):
         return "it came too late: typing is worth nothing after 10 s"

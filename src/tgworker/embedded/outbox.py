@@ -11,7 +11,7 @@ from tgworker.embedded.peers import find_peer, peer_from
 from tgworker.embedded.pinned import Pinned, committed
 from tgworker.embedded.settling import Verdict
 from tgworker.embedded.unassigned import assign_accounts
-from tgworker.embedded.values import random_id, seconds, to_json
+from tgworker.embedded.values import is_key, random_id, seconds, to_json
 from tgworker.messaging.media import OutgoingFile
 from tgworker.messaging.models import AccountId, Attempt, ConversationId, Doubt, MessageId
 from tgworker.messaging.records import OutboxState
@@ -108,9 +108,12 @@ from (
         coalesce(own.value, named.value, (
             select i.value from contact_identities i
             where i.contact_id = c.contact_id and i.type = 'telegram_user' and i.owner_id = c.owner_id limit 1
-        )) as recipient
+        )) as recipient,
+        case when a.owner_id is not m.owner_id and a.id is not null then 'account'
+            when c.owner_id is not m.owner_id and c.id is not null then 'conversation' end as foreign_to
     from json_each(?) j cross join tgworker_outbox o on o.seq = j.value
     left join messages m on m.id = o.message_id
+    left join integration_accounts a on a.id = o.integration_account_id
     left join conversations c on c.id = o.conversation_id
     left join contact_identities own on own.id = c.primary_identity_id and own.type = 'telegram_user'
     left join contact_identities named on named.id = m.identity_id and named.type = 'telegram_user'
@@ -329,9 +332,9 @@ class Claims:
         """Whether a picked row is sent now, and if not, what becomes of it."""
         seq, message_id, account_id, conversation_id, number, state = row[:6]
         claimed_at, doubt_since, top_id, expires_at, text, external_id = row[6:12]
-        pinned, message_type, carries = Pinned.of(row[12:20]), row[20], row[21:24]
-        known_id, to, peer_row = row[25], row[26], row[27:]
-        assert message_type is None or isinstance(message_type, str)
+        pinned, carries = Pinned.of(row[12:20]), row[21:24]
+        message_type = None if row[20] is None else str(row[20])  # (SQLite keeps anything in any column)
+        known_id, to, foreign, peer_row = row[25], row[26], row[27], row[28:]
         assert isinstance(seq, int)
         assert isinstance(number, int)
         assert known_id is None or isinstance(known_id, int)
@@ -347,14 +350,16 @@ class Claims:
         expired = isinstance(expires_at, float) and expires_at <= now_s and not has_begun
         if expired and doubt is None:
             return _expired(seq)
-        if to is None:
+        if foreign is not None or to is None or not is_key(message_id):
+            wrong = "its conversation has no Telegram identity"
+            if not is_key(message_id):
+                wrong = "its id is not text"
+            elif foreign is not None:
+                wrong = f"its {foreign} belongs to another owner"
             if doubt is not None:
-                return Verdict(
-                    seq,
-                    OutboxState.UNSURE,
-                    "nobody knows whether Telegram has it, and its conversation has no Telegram identity now",
-                )
-            return Verdict(seq, OutboxState.DEAD, "its conversation has no Telegram identity")
+                reason = f"nobody knows whether Telegram has it, and {wrong} now"
+                return Verdict(seq, OutboxState.UNSURE, reason)
+            return Verdict(seq, OutboxState.DEAD, wrong)
         row_id = MessageId(str(message_id))
         if doubt is None and not has_begun:
             files: tuple[OutgoingFile, ...] = ()

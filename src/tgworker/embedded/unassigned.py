@@ -6,18 +6,24 @@ from tgworker.embedded.settling import Verdict
 from tgworker.messaging.records import OutboxState
 
 _UNASSIGNED = """
-select l.head_seq, m.owner_id, m.integration_account_id, l.conversation_id
+select l.head_seq, m.owner_id, m.integration_account_id, l.conversation_id, a.id is not null,
+    case when a.owner_id is not m.owner_id and a.id is not null then 'account'
+        when c.owner_id is not m.owner_id and c.id is not null then 'conversation' end
 from tgworker_lanes l
 join tgworker_outbox o on o.seq = l.head_seq
 left join messages m on m.id = o.message_id
+left join integration_accounts a
+    on a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')
+left join conversations c on c.id = l.conversation_id
 where l.integration_account_id is null and l.wake_at is null and l.fence is null
 order by l.head_seq limit ?
 """
 
 _LAST_OF_CONVERSATION = """
 select m.integration_account_id from messages m
-join integration_accounts a on a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')
-where m.conversation_id = ? order by m.sent_at desc limit 1
+join integration_accounts a on a.id = m.integration_account_id
+    and a.type in ('telegram_user', 'telegram_bot') and a.owner_id = m.owner_id
+where m.conversation_id = ? and m.owner_id = ? order by m.sent_at desc limit 1
 """
 
 _ACTIVE_OF_OWNER = """
@@ -37,15 +43,20 @@ def assign_accounts(connection: sqlite3.Connection, limit: int) -> list[Verdict]
 
     A row takes its conversation's last account, else its owner's only active one
     that is no bot (a bot never writes first), else it is dead-lettered.
-    One that names an account which does not exist is dead-lettered: it was not meant for another.
+    One that names an account which does not exist is dead-lettered: it was not meant for another. So is one
+    whose account or conversation is another owner's.
     """
     verdicts: list[Verdict] = []
-    for seq, owner_id, named, conversation_id in connection.execute(_UNASSIGNED, (limit,)).fetchall():
+    for row in connection.execute(_UNASSIGNED, (limit,)).fetchall():
+        seq, owner_id, named, conversation_id, exists, foreign = row
         if owner_id is None:
             verdicts.append(Verdict(seq, OutboxState.CANCELLED, "deleted by the application"))
             continue
-        if named is not None and not _is_telegram(connection, named):
+        if named is not None and not exists:
             verdicts.append(Verdict(seq, OutboxState.DEAD, f"there is no Telegram account {named}"))
+            continue
+        if foreign is not None:
+            verdicts.append(Verdict(seq, OutboxState.DEAD, f"its {foreign} belongs to another owner"))
             continue
         account = named or _account_for(connection, owner_id, conversation_id)
         if account is None:
@@ -62,18 +73,8 @@ def assign_accounts(connection: sqlite3.Connection, limit: int) -> list[Verdict]
     return verdicts
 
 
-def _is_telegram(connection: sqlite3.Connection, account_id: str) -> bool:
-    return (
-        connection.execute(
-            "select 1 from integration_accounts where id = ? and type in ('telegram_user', 'telegram_bot')",
-            (account_id,),
-        ).fetchone()
-        is not None
-    )
-
-
 def _account_for(connection: sqlite3.Connection, owner_id: str, conversation_id: str) -> str | None:
-    last = connection.execute(_LAST_OF_CONVERSATION, (conversation_id,)).fetchone()
+    last = connection.execute(_LAST_OF_CONVERSATION, (conversation_id, owner_id)).fetchone()
     if last is not None:
         return str(last[0])
     active = connection.execute(_ACTIVE_OF_OWNER, (owner_id,)).fetchall()

@@ -36,6 +36,11 @@ def whole(value: object, otherwise: int) -> int:
     return value if isinstance(value, int) else otherwise
 
 
+def is_key(value: object) -> bool:
+    """Whether a column holds an id by which its row is found again: text, and not what bytes were read as."""
+    return isinstance(value, str) and "\ufffd" not in value
+
+
 def seconds(moment: datetime) -> float:
     """A time as our own columns hold it: seconds since 1970."""
     return (moment - _EPOCH).total_seconds()

@@ -247,7 +247,8 @@ begin
         (select min(w.seq) from tgworker_outbox w where w.conversation_id = old.conversation_id and w.in_lane = 1));
 end;
 
--- The application writes `messages` only; these carry over what it means for the queue.
+-- The application writes `messages` only; these carry over what it means for the queue. A row that names what is
+-- another owner's gets no account here: the next claim says so, whoever makes it, and the row holds up nobody's order.
 
 create trigger tgworker_message_inserted after insert on messages
 when new.direction = 'outbound' and new.channel = 'telegram' and new.external_message_id like 'local-%'
@@ -256,7 +257,9 @@ begin
         (message_id, conversation_id, integration_account_id, local_id, state, not_before, expires_at)
     select new.id, new.conversation_id,
         (select a.id from integration_accounts a
-            where a.id = new.integration_account_id and a.type in ('telegram_user', 'telegram_bot')),
+            where a.id = new.integration_account_id and a.type in ('telegram_user', 'telegram_bot') and a.owner_id = new.owner_id
+                and not exists (select 1 from conversations c
+                    where c.id = new.conversation_id and c.owner_id is not new.owner_id)),
         new.external_message_id,
         case when asked.not_before is null then 'waiting' else 'deferred' end,
         asked.not_before, asked.expires_at
@@ -283,7 +286,9 @@ begin
     insert into tgworker_outbox (message_id, conversation_id, integration_account_id, local_id)
     select new.id, new.conversation_id,
         (select a.id from integration_accounts a
-            where a.id = new.integration_account_id and a.type in ('telegram_user', 'telegram_bot')),
+            where a.id = new.integration_account_id and a.type in ('telegram_user', 'telegram_bot') and a.owner_id = new.owner_id
+                and not exists (select 1 from conversations c
+                    where c.id = new.conversation_id and c.owner_id is not new.owner_id)),
         new.external_message_id
     where not exists (select 1 from tgworker_outbox o where o.message_id = new.id);
 end;

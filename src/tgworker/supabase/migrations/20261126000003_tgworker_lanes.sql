@@ -155,7 +155,9 @@ begin
     with waiting as materialized (
         select o.seq, o.conversation_id as conversation_before, m.conversation_id, m.external_message_id,
             (select a.id from public.integration_accounts a
-                where a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')) as account,
+                where a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot') and a.owner_id = m.owner_id
+                    and not exists (select from public.conversations c
+                        where c.id = m.conversation_id and c.owner_id is distinct from m.owner_id)) as account,
             case when m.raw_payload -> 'telegram' is not null
                 then public.tgworker_time(m.raw_payload #> '{telegram,not_before}') end as not_before,
             case when m.raw_payload -> 'telegram' is not null
@@ -204,8 +206,12 @@ begin
         insert into public.tgworker_outbox (seq, message_id, conversation_id, integration_account_id, local_id, state,
             not_before, expires_at, created_at)
         select coalesce(k.seq, nextval('public.tgworker_outbox_seq_seq')), m.id, m.conversation_id,
+            -- (One that names what is another owner's gets none: the next claim, whoever makes it, says so, and it holds
+            -- up nobody's order.)
             (select a.id from public.integration_accounts a
-                where a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')),
+                where a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot') and a.owner_id = m.owner_id
+                    and not exists (select from public.conversations c
+                        where c.id = m.conversation_id and c.owner_id is distinct from m.owner_id)),
             m.external_message_id,
             case when p_held_before is not null and coalesce(m.sent_at < p_held_before, true) then 'held'
                 when t.not_before is null then 'waiting' else 'deferred' end,

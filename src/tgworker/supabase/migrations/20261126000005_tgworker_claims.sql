@@ -3,8 +3,8 @@ begin;
 set local lock_timeout = '3s';
 
 -- Gives rows without an account one: their conversation's last, else their owner's only active one. One that gets none
--- is dead-lettered, and so is one that names an account which does not exist: it was not meant for another. On an
--- adopted database rows that are not ours to decide about are looked at again in a minute.
+-- is dead-lettered, and so is one that names an account which does not exist (it was not meant for another), or whose
+-- account or conversation is another owner's. On an adopted database rows that are not ours to decide about are looked at again in a minute.
 create or replace function public.tgworker_assign(p_now timestamptz, p_limit integer) returns void
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
@@ -12,6 +12,7 @@ as $$
 declare
     v_lane record;
     v_account uuid;
+    v_foreign text;
     v_error text;
     v_rows public.tgworker_verdict[] := '{}';
     v_adopted boolean := public.tgworker_is_adopted();
@@ -32,6 +33,12 @@ begin
     loop
         v_error := null;
         v_account := null;
+        v_foreign := case
+            when exists (select from public.integration_accounts a
+                where a.id = v_lane.named and a.owner_id is distinct from v_lane.owner_id) then 'account'
+            when exists (select from public.conversations c
+                where c.id = v_lane.conversation_id and c.owner_id is distinct from v_lane.owner_id)
+            then 'conversation' end;
         if v_lane.owner_id is not null then
             perform 1 from public.messages m where m.id = v_lane.message_id for no key update skip locked;
             if not found then -- the application holds it just now
@@ -42,6 +49,12 @@ begin
         end if;
         if v_lane.owner_id is null then
             v_error := 'deleted by the application';
+        elsif v_foreign is not null then
+            v_error := 'its ' || v_foreign || ' belongs to another owner';
+            v_account := coalesce(v_lane.named, (
+                select m.integration_account_id from public.messages m
+                where m.conversation_id = v_lane.conversation_id and m.integration_account_id is not null
+                order by m.sent_at desc nulls last limit 1));
         elsif v_lane.named is not null then
             select a.id into v_account from public.integration_accounts a
             where a.id = v_lane.named and a.type in ('telegram_user', 'telegram_bot');
@@ -50,6 +63,7 @@ begin
             select m.integration_account_id into v_account
             from public.messages m
             join public.integration_accounts a on a.id = m.integration_account_id and a.type in ('telegram_user', 'telegram_bot')
+                and a.owner_id = v_lane.owner_id
             where m.conversation_id = v_lane.conversation_id order by m.sent_at desc nulls last limit 1;
             if v_account is null then
                 select (array_agg(a.id))[1] into v_account from public.integration_accounts a
@@ -218,7 +232,7 @@ create or replace function public.tgworker_count(
 language sql set search_path = pg_catalog, public, pg_temp
 as $$
     update public.conversations c
-    set unread_count = greatest(0, coalesce(c.unread_count, 0) + p_unread),
+    set unread_count = least(greatest(0, coalesce(c.unread_count, 0)::bigint + p_unread), 2147483647),
         last_channel = 'telegram',
         last_message_at = case when c.last_message_at is null or p_latest_at >= c.last_message_at
             then p_latest_at else c.last_message_at end,
@@ -587,6 +601,10 @@ begin
                         and i.value is not null
                     order by i.id limit 1
                 )) as recipient,
+                case when exists (select from public.integration_accounts b
+                        where b.id = o.integration_account_id and b.owner_id is distinct from m.owner_id) then 'account'
+                    when c.id is not null and c.owner_id is distinct from m.owner_id then 'conversation'
+                    end as foreign_to,
                 -- (Not so: it ended, or moved to another conversation, and the note about it was not read yet.)
                 o.in_lane and o.conversation_id = p.lane and a.account is not null as wanted
             from picked o
@@ -615,7 +633,7 @@ begin
                     -- The message went away, or is somebody else's now, while it was in flight.
                     when r.external_id is null or r.external_id not like 'local-%' then 'cancelled'
                     when r.expires_at <= v_now and not r.has_begun and r.doubt is null then 'expired'
-                    when r.recipient is null then case when r.doubt is null then 'dead' else 'unsure' end
+                    when r.foreign_to is not null or r.recipient is null then case when r.doubt is null then 'dead' else 'unsure' end
                     when f.missing is not null then case when f.missing ? 'until' then 'wait' else 'dead' end
                     else 'sending'
                 end as verdict,
@@ -687,8 +705,11 @@ begin
             (select array_agg((j.seq, 0, j.verdict, null, null, null, null,
                     case j.verdict when 'cancelled' then 'withdrawn by the application'
                         when 'expired' then 'it was not sent in time'
-                        when 'dead' then coalesce(j.missing ->> 'error', 'its conversation has no Telegram identity')
-                        else 'nobody knows whether Telegram has it, and its conversation has no Telegram identity now'
+                        when 'dead' then coalesce('its ' || j.foreign_to || ' belongs to another owner',
+                            j.missing ->> 'error', 'its conversation has no Telegram identity')
+                        else format('nobody knows whether Telegram has it, and %s now', coalesce(
+                            'its ' || j.foreign_to || ' belongs to another owner',
+                            'its conversation has no Telegram identity'))
                     end,
                     j.state = 'sending', false)::public.tgworker_verdict)
                 from judged j where j.verdict not in ('sending', 'wait')),

@@ -439,7 +439,7 @@ begin
         order by c.conversation_id, i.sent_at desc nulls last, i.telegram_id desc
     ), counted as (
         update public.conversations c
-        set unread_count = coalesce(c.unread_count, 0) + n.unread, last_channel = 'telegram',
+        set unread_count = least(coalesce(c.unread_count, 0)::bigint + n.unread, 2147483647), last_channel = 'telegram',
             last_message_at = case when c.last_message_at is null or n.sent_at >= c.last_message_at
                 then n.sent_at else c.last_message_at end,
             last_message_preview = case when c.last_message_at is null or n.sent_at >= c.last_message_at

@@ -54,17 +54,29 @@ end $$;
 -- The oldest first. limit_messages is the row's own, 100 where it has none: the worker knows how many it grants.
 -- fills_gap: the worker filed it, see tgworker_file_gaps. below, seen: how far it has come, see tgworker_save_history.
 -- tries: so often it was claimed again since its last page. A job that names no chat, or
--- what is another owner's, fails on the way.
+-- what is another owner's, or no account or one that does not exist, fails on the way.
 create or replace function public.tgworker_claim_history(
     p_holder uuid, p_accounts jsonb, p_known uuid[] default '{}', p_limit integer default 1) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    v_jobs uuid[] := public.tgworker_take_jobs('sync_history_jobs', p_holder, p_accounts, p_known, p_limit);
+    v_jobs uuid[];
     v_failed jsonb;
     v_answer jsonb;
 begin
+    -- Nobody will ever read these. (A reference takes away what names an account that was removed, where there is one. On
+    -- an adopted database the old worker may know better whose a job without an account is.)
+    update public.sync_history_jobs j
+    set status = 'failed', processed_at = public.tgworker_now(), error_message = case
+        when j.integration_account_id is null then 'the job names no account' else 'its account does not exist' end
+    where j.id in (
+        select k.id from public.sync_history_jobs k
+        where k.status in ('pending', 'processing')
+            and not exists (select from public.integration_accounts a where a.id = k.integration_account_id)
+            and (k.integration_account_id is not null or not public.tgworker_is_adopted())
+        for update skip locked);
+    v_jobs := public.tgworker_take_jobs('sync_history_jobs', p_holder, p_accounts, p_known, p_limit);
     if cardinality(v_jobs) = 0 then
         return '{"jobs": []}';
     end if;
@@ -128,7 +140,7 @@ as $$
             when m.channel::text <> 'telegram' then 'its message is not on Telegram'
             when m.id is null and c.id is null and s.chat is not null then 'its conversation does not exist'
             when m.id is null and c.id is null then 'it names no message and no conversation'
-            when m.id is null and c.owner_id is distinct from j.owner_id
+            when c.id is not null and c.owner_id is distinct from j.owner_id
             then 'its conversation belongs to another owner'
             when j.action = 'typing' and j.created_at < p_now - interval '10 s'
             then 'it came too late: typing is worth nothing after 10 s'
@@ -415,7 +427,8 @@ begin
     set below = p_below, seen = p_seen, total = coalesce(p_total, total), tries = 0 where job_id = p_job;
     if v_new <> '[]' then
         update public.sync_history_jobs
-        set messages_synced = coalesce(messages_synced, 0) + jsonb_array_length(v_new) where id = p_job;
+        set messages_synced = least(coalesce(messages_synced, 0)::bigint + jsonb_array_length(v_new), 2147483647)
+        where id = p_job;
     end if;
     return jsonb_build_object('new', jsonb_array_length(v_new), 'messages', v_new);
 end $$;

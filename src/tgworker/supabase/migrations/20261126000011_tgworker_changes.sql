@@ -432,7 +432,7 @@ as $$
 #variable_conflict use_column
 declare
     v_conversation uuid;
-    v_before integer;
+    v_before bigint;
     v_after bigint;
     v_is_free boolean;
 begin
