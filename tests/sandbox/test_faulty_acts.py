@@ -61,6 +61,10 @@ REQUESTS: dict[str, Ask] = {
         at.bob, 2, reaction=[types.ReactionEmoji("👍")]
     ),
     "messages.getMessagesReactions": lambda at: functions.messages.GetMessagesReactionsRequest(at.bob, [2]),
+    "messages.getUnreadReactions": lambda at: functions.messages.GetUnreadReactionsRequest(
+        at.bob, 0, 0, 100, 0, 0
+    ),
+    "messages.readReactions": lambda at: functions.messages.ReadReactionsRequest(at.bob),
     "messages.updatePinnedMessage": lambda at: functions.messages.UpdatePinnedMessageRequest(at.bob, 2),
     "messages.unpinAllMessages": lambda at: functions.messages.UnpinAllMessagesRequest(at.bob),
     "messages.forwardMessages": lambda at: functions.messages.ForwardMessagesRequest(

@@ -173,3 +173,57 @@ async def test_a_twelfth_kind_is_too_many(sandbox: Sandbox) -> None:
     sandbox.phone.send_reaction(users[4].id, room.peer, post, next(kinds), next(kinds))
     with pytest.raises(SandboxError, match="REACTIONS_TOO_MANY"):
         sandbox.phone.send_reaction(alice.id, room.peer, post, next(kinds))
+
+
+@pytest.mark.parametrize("kind", ["person", "group", "supergroup"])
+async def test_an_author_finds_the_reactions_that_he_has_not_seen(sandbox: Sandbox, kind: str) -> None:
+    alice, bob, carol = sandbox.users
+    if kind == "person":
+        to, back = bob.id, alice.id
+    elif kind == "group":
+        to = back = sandbox.rooms.create_group(alice.id, [bob.id, carol.id], "Choir").peer
+    else:
+        to = back = sandbox.rooms.create_channel(alice.id, [bob.id, carol.id], "Crew").peer
+    for text in ("one", "two", "three"):
+        sandbox.send_text(alice.id, to, text)
+    sandbox.send_text(bob.id, back, "theirs")
+    mine = [line.id for line in sandbox.chat(alice.id, to)]
+    theirs = [line.id for line in sandbox.chat(bob.id, back)]
+    for number in (0, 1, 2):
+        sandbox.phone.send_reaction(bob.id, back, theirs[number], "👍")
+    sandbox.phone.send_reaction(alice.id, to, mine[0], "👍")  # one's own is seen
+    sandbox.phone.send_reaction(bob.id, back, theirs[2])  # and taken back
+    async with open_mini(sandbox, alice.session) as client:
+
+        async def unseen() -> tuple[int, list[int]]:
+            dialogs = await client.ask(
+                functions.messages.GetDialogsRequest(None, 0, types.InputPeerEmpty(), 9, 0)
+            )
+            (count,) = [each.unread_reactions_count for each in dialogs.dialogs if marked(each.peer) == to]
+            asked = functions.messages.GetUnreadReactionsRequest(there, 0, 0, 100, 0, 0)
+            return count, [each.id for each in (await client.ask(asked)).messages]
+
+        there: Any = types.InputPeerChat(-to)
+        if kind == "person":
+            there = await peer(client, bob)
+        elif kind == "supergroup":
+            found = await client.ask(
+                functions.messages.GetDialogsRequest(None, 0, types.InputPeerEmpty(), 9, 0)
+            )
+            (crew,) = found.chats
+            there = types.InputPeerChannel(crew.id, crew.access_hash)
+        assert await unseen() == (2, [mine[1], mine[0]])
+        sandbox.delete_messages(alice.id, to, [mine[1]])
+        assert await unseen() == (1, [mine[0]])
+        await client.ask(functions.messages.ReadReactionsRequest(there))
+        assert await unseen() == (0, [])
+
+
+def marked(told: Any) -> int:
+    match told:
+        case types.PeerUser():
+            return int(told.user_id)
+        case types.PeerChat():
+            return -int(told.chat_id)
+        case _:
+            return -(10**12) - int(told.channel_id)

@@ -327,6 +327,8 @@ def test_reactions(report: Report) -> None:
         "asked": 1,
         "again": "MessageNotModifiedError",
         "none": "ReactionInvalidError",
+        "unseen": [True],
+        "seen": [],
         "taken back": [],
     }
 

@@ -34,6 +34,11 @@ async def reactions(world: World) -> Any:
             "again": await refusal(other(react(theirs, at_bob.id, reaction=[types.ReactionEmoji("👍")]))),
             "none": await refusal(other(react(theirs, at_bob.id, reaction=[types.ReactionEmoji("x")]))),
         }
+        at_alice = await client.get_input_entity(bob["id"])
+        unread = functions.messages.GetUnreadReactionsRequest(at_alice, 0, 0, 100, 0, 0)
+        found["unseen"] = [each.id == sent.id for each in (await client(unread)).messages]
+        await client(functions.messages.ReadReactionsRequest(at_alice))
+        found["seen"] = (await client(unread)).messages
         await other(react(theirs, at_bob.id, reaction=[]))
         return found | {"taken back": (await heard(came)).reactions.results}
 

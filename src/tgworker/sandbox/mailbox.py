@@ -56,6 +56,8 @@ class Mailbox:
         letters: Its messages, by number.
         chats: Its private chats and groups, by marked id.
         archived: The chats that are in the archive, channels too, by marked id.
+        unseen_reactions: The ids of the owner's messages with reactions that he has not seen, by marked id of
+            the chat, which may be a channel.
     """
 
     def __init__(self, owner_id: int) -> None:
@@ -63,6 +65,7 @@ class Mailbox:
         self.letters: dict[int, Letter] = {}
         self.chats: dict[int, Chat] = {}
         self.archived: set[int] = set()
+        self.unseen_reactions: dict[int, set[int]] = {}
         self._owner_id = owner_id
         self._last_id = 0
         self._sent: OrderedDict[int, Sent] = OrderedDict()

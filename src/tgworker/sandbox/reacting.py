@@ -5,7 +5,7 @@ An ``updateMessageReactions`` has no ``pts``: whoever misses it finds the reacti
 Source: https://core.telegram.org/api/reactions
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from tgworker.sandbox.channel_post import note_edit
 from tgworker.sandbox.channels import Channel
 from tgworker.sandbox.cloud import Cloud
 from tgworker.sandbox.errors import RequestRefused
-from tgworker.sandbox.letters import Letter
+from tgworker.sandbox.letters import History, Letter
 from tgworker.sandbox.peers import peer_view
 from tgworker.sandbox.post import copies, note_edits
 from tgworker.sandbox.reactions import EMOJI, Choice, Chosen, Reactions
@@ -98,11 +98,37 @@ def react(
         held = copies(cloud, letter)
         for _, copy in held:
             copy.reactions = left
+    if not isinstance(room, Channel) or room.megagroup:
+        _note_unseen(user, held, chosen)
     if cloud.behaviour.reactions == "edit":
         return _told_as_edit(cloud, room, user, letter, via)
     for account, copy in held:
         push(account, partial(reactions_update, cloud, account, room, [copy]), skip=via)
     return reactions_update(cloud, user, room, [letter])
+
+
+def _note_unseen(user: Account, held: Sequence[tuple[Account, Letter]], chosen: tuple[Chosen, ...]) -> None:
+    """Let the author of a message have a reaction that he has not seen, or no more."""
+    for account, copy in held:
+        if account is user or account.id != copy.author_id:
+            continue
+        ids = account.mailbox.unseen_reactions.setdefault(copy.peer_id, set())
+        if chosen:
+            ids.add(copy.id)
+        elif all(other == account.id for other, _ in (copy.reactions or Reactions()).chosen()):
+            ids.discard(copy.id)
+
+
+def unseen(user: Account, peer: int, letters: Mapping[int, Letter]) -> History:
+    """A user's messages in a chat with reactions that he has not seen.
+
+    Args:
+        user: Whose.
+        peer: The chat, by its marked id.
+        letters: What the chat holds, and maybe others.
+    """
+    ids = user.mailbox.unseen_reactions.get(peer, ())
+    return History(sorted(each for each in ids if each in letters), letters)
 
 
 def reactions_update(cloud: Cloud, viewer: Account, room: Room, letters: Sequence[Letter]) -> Any:

@@ -38,6 +38,8 @@ ONLY_USERS: frozenset[type[Any]] = frozenset(
         functions.messages.ReadHistoryRequest,
         functions.messages.ToggleNoForwardsRequest,
         functions.messages.GetMessagesReactionsRequest,
+        functions.messages.GetUnreadReactionsRequest,
+        functions.messages.ReadReactionsRequest,
         functions.messages.GetHistoryRequest,
         functions.messages.GetSplitRangesRequest,
         functions.messages.SearchRequest,

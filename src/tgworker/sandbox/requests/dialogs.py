@@ -14,6 +14,7 @@ from tgworker.sandbox.errors import RequestRefused
 from tgworker.sandbox.letters import Letter
 from tgworker.sandbox.mailbox import Chat
 from tgworker.sandbox.peers import input_peer_of, peer_view
+from tgworker.sandbox.reacting import unseen
 from tgworker.sandbox.requests.call import Answer, Call
 from tgworker.sandbox.requests.history import given, page_limit, within
 from tgworker.sandbox.requests.updates import state_view
@@ -94,6 +95,7 @@ def channel_dialog_view(viewer: Account, channel: Channel) -> Any:
         read_in=0 if member is None else member.read_inbox_max_id,
         read_out=0 if member is None else member.read_outbox_max_id,
         unread=channel.unread(viewer.id),
+        unseen_reactions=len(unseen(viewer, channel.peer, channel.letters).ids),
         pts=channel.log.pts,
         archived=channel.peer in viewer.mailbox.archived,
     )
@@ -167,6 +169,7 @@ def _chat_dialog_view(viewer: Account, top: Top) -> Any:
         read_in=chat.read_inbox_max_id,
         read_out=chat.read_outbox_max_id,
         unread=len(chat.unread),
+        unseen_reactions=len(unseen(viewer, peer, viewer.mailbox.letters).ids),
         archived=peer in viewer.mailbox.archived,
     )
 
@@ -178,6 +181,7 @@ def _dialog_view(
     read_in: int,
     read_out: int,
     unread: int,
+    unseen_reactions: int,
     archived: bool,
     pts: int | None = None,
 ) -> Any:
@@ -188,7 +192,7 @@ def _dialog_view(
         read_outbox_max_id=read_out,
         unread_count=unread,
         unread_mentions_count=0,
-        unread_reactions_count=0,
+        unread_reactions_count=unseen_reactions,
         unread_poll_votes_count=0,
         notify_settings=types.PeerNotifySettings(),
         pts=pts,

@@ -25,8 +25,8 @@ def get_history(call: Call, request: Any) -> Answer:
     history = history_of(call.me, room)
     if call.within is not None and not isinstance(room, Channel):  # (a channel counts by itself)
         history = within(history, call.within)
-    page = _page(history, request)
-    return _messages(call, room, [history.letters[each] for each in page], len(history.ids))
+    page = history_page(history, request)
+    return messages_view(call, room, [history.letters[each] for each in page], len(history.ids))
 
 
 def within(history: History, numbers: range) -> History:
@@ -54,8 +54,8 @@ def search(call: Call, request: Any) -> Answer:
             and (latest is None or letter.date < latest)
         ):
             found.append(each)
-    page = _page(History(found, history.letters), request)
-    return _messages(call, room, [history.letters[each] for each in page], len(found))
+    page = history_page(History(found, history.letters), request)
+    return messages_view(call, room, [history.letters[each] for each in page], len(found))
 
 
 def get_messages(call: Call, request: Any) -> Answer:
@@ -104,7 +104,7 @@ def _asked_ids(request: Any) -> list[int]:
     return [each.id if isinstance(each, types.InputMessageID) else 0 for each in asked]
 
 
-def _page(history: History, request: Any) -> list[int]:
+def history_page(history: History, request: Any) -> list[int]:
     """The part of a history that is asked for, newest first; its cost does not grow with the history.
 
     Args:
@@ -128,7 +128,7 @@ def _page(history: History, request: Any) -> list[int]:
     ]
 
 
-def _messages(call: Call, room: Room, letters: Sequence[Letter], count: int) -> Answer:
+def messages_view(call: Call, room: Room, letters: Sequence[Letter], count: int) -> Answer:
     """Some of ``count`` messages of a chat, in the form that Telegram has for it."""
     about = [peer for letter in letters for peer in letter.mentions()]
     people = people_view(call.cloud, call.me, [call.me.id, room.peer, *about])

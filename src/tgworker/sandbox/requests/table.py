@@ -101,6 +101,8 @@ def request_table() -> RequestTable:
         functions.messages.UnpinAllMessagesRequest: pins.unpin_all_messages,
         functions.messages.SendReactionRequest: reactions.send_reaction,
         functions.messages.GetMessagesReactionsRequest: reactions.get_messages_reactions,
+        functions.messages.GetUnreadReactionsRequest: reactions.get_unread_reactions,
+        functions.messages.ReadReactionsRequest: reactions.read_reactions,
         functions.messages.SetTypingRequest: messages.set_typing,
         functions.messages.GetHistoryRequest: history.get_history,
         functions.messages.SearchRequest: history.search,
