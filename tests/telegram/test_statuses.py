@@ -106,7 +106,7 @@ async def test_what_telegram_never_answers_is_given_up(autojump_clock: MockClock
 
 async def test_who_is_refused_is_not_asked_again(autojump_clock: MockClock, world: World) -> None:
     async with world.online(0) as line:
-        world.sandbox.faults.set(Fault("rpc_error", method=GET_STATUSES, message="BOT_METHOD_INVALID"))
+        world.sandbox.faults.set(Fault("rpc_error", method=GET_STATUSES, message="USER_BOT_INVALID"))
         heard = await listen(world, line, 1)
         await trio.sleep(3600)
         assert (heard, asked(world)) == ([], 1)

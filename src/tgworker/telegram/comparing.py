@@ -11,6 +11,7 @@ from tgworker.telegram.client import AccountClient
 from tgworker.telegram.dialog_reads import DialogReads
 from tgworker.telegram.dialogs import DialogPages
 from tgworker.telegram.inbox import Inbox
+from tgworker.telegram.missed_reactions import MissedReactions
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.rpc_errors import account_refusal
 from tgworker.telegram.update_box import ACCOUNT
@@ -35,14 +36,24 @@ class Comparison:
         client: Whom to ask.
         book: Where everybody goes who is found.
         inbox: Where updates wait for the store.
+        missed: Asks about reactions that the list of chats counts, of each line's first reading.
         can_list: Whether the account may ask for its dialogs. Of one that may not, only its own log is
             compared.
     """
 
-    def __init__(self, client: AccountClient, book: PeerBook, inbox: Inbox, *, can_list: bool = True) -> None:
+    def __init__(
+        self,
+        client: AccountClient,
+        book: PeerBook,
+        inbox: Inbox,
+        missed: MissedReactions,
+        *,
+        can_list: bool = True,
+    ) -> None:
         self._client = client
         self._book = book
         self._inbox = inbox
+        self._missed = missed
         self._pages = DialogPages(client, book)
         self._reads = DialogReads()
         self._changed: list[Peer] = []
@@ -92,6 +103,8 @@ class Comparison:
         if page is None:
             self._is_first_time = False
             return {}
+        if self._is_first_time:  # later ones are heard
+            self._missed.want(page.dialogs)
         dialogs: list[Any] = [
             dialog
             for dialog in page.dialogs

@@ -58,6 +58,7 @@ from tgworker.telegram.loss import CLOSED, FLOODED, KEY_DOUBTED, Loss
 from tgworker.telegram.markup import entities_for
 from tgworker.telegram.media_line import MediaLine
 from tgworker.telegram.message_jobs import JobLine
+from tgworker.telegram.missed_reactions import MissedReactions
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import CHANNEL_MARK, input_user, peer_of
 from tgworker.telegram.presence import presence_of, presence_only
@@ -125,6 +126,7 @@ class TelethonConnection:
         self._book = PeerBook()
         self._hear: Callable[[Presence], None] = lambda _presence: None
         self._renaming = Renaming(self._inbox, self._book)
+        self._missed_reactions = MissedReactions(self._inbox, self._book)
         self._statuses = Statuses(self._on_presence)
         self._client: AccountClient | None = None
         self._resolver: Resolver | None = None
@@ -310,8 +312,7 @@ class TelethonConnection:
     def hear_presence(self, hear: Callable[[Presence], None]) -> None:
         """See the port."""
         self._hear = hear
-        if self._listens:
-            self._statuses.want()
+        self._want_statuses()
 
     @property
     def last_heard_at(self) -> float:
@@ -345,6 +346,8 @@ class TelethonConnection:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._inbox.run)
             nursery.start_soon(self._renaming.run, partial(self._cross, self._ask_names_aio))
+            ask = partial(self._cross, self._ask_reactions_aio)
+            nursery.start_soon(self._missed_reactions.run, ask)
             nursery.start_soon(self._statuses.run, partial(self._cross, self._ask_statuses_aio))
             while True:
                 await trio.sleep(REFRESH_S)
@@ -416,7 +419,7 @@ class TelethonConnection:
                     DifferenceDelayed(self._account_id, s, name)
                 ),
                 on_overflow=lambda dropped: self._observer(UpdatesOverflowed(self._account_id, dropped)),
-                on_new_session=self._statuses.want,
+                on_new_session=self._want_statuses,
                 aside=self._on_packet,
                 hash_of=self._hash_of,
                 permit=self._permit,
@@ -458,7 +461,9 @@ class TelethonConnection:
         self._book.learn([me])
         self._resolver = Resolver(client, self._book, self._kind)
         can_list = self._can(Ability.LIST_CHATS)
-        self._comparison = Comparison(client, self._book, self._inbox, can_list=can_list)
+        self._comparison = Comparison(
+            client, self._book, self._inbox, self._missed_reactions, can_list=can_list
+        )
         self._sender = Sender(client)
         self._jobs = JobLine(client)
         self._histories = Histories(client, self._book, me.chat_id)
@@ -535,6 +540,10 @@ class TelethonConnection:
         client, _, _ = self._ready()
         await self._renaming.ask_aio(client, peers)
 
+    async def _ask_reactions_aio(self, chat_id: int) -> float:
+        client, _, _ = self._ready()
+        return await self._missed_reactions.ask_aio(client, self._self_id, chat_id)
+
     async def _ask_statuses_aio(self) -> float | None:
         client, _, _ = self._ready()
         return await self._statuses.ask_aio(client)
@@ -567,6 +576,10 @@ class TelethonConnection:
     def _on_presence(self, presence: Presence) -> None:
         if presence.chat_id in self._book and presence.chat_id != self._self_id:
             self._hear(presence)
+
+    def _want_statuses(self) -> None:
+        if self._listens and self._kind is not AccountKind.BOT:  # which has no contacts
+            self._statuses.want()
 
     def _on_heard(self) -> None:
         self._last_heard_at = trio.current_time()

@@ -82,7 +82,7 @@ class Statuses:
         except TimeoutError:
             return ASK_EVERY_S
         except RPCError as error:
-            return wait_of(error)  # a bot is refused for good: it has no contacts
+            return wait_of(error)
         except TypeNotFoundError:
             return None
         now = datetime.fromtimestamp(client.server_time, UTC)
