@@ -6,7 +6,14 @@ import pytest
 from telethon.tl import functions, types
 
 from sandbox.mini_client import RpcFailure, open_mini, peer, send
-from tgworker.sandbox import Sandbox, SandboxError
+from tgworker.sandbox import (
+    ControlRefused,
+    Sandbox,
+    SandboxError,
+    ServerKey,
+    open_control,
+    open_sandbox,
+)
 from tgworker.sandbox.bots import id_in
 from tgworker.sandbox.clerk import Asked, Clerk
 from tgworker.sandbox.errors import RequestRefused
@@ -75,6 +82,25 @@ async def test_a_bot_hears_what_is_written_and_not_who_is_there_types_or_reads(s
         found: Any = await client.ask(functions.updates.GetDifferenceRequest(1, None, 0))
         assert [each.message for each in found.new_messages] == ["/start", "hello", "are you there?"]
         assert {type(each) for each in found.other_updates} <= {types.UpdateMessageID}
+
+
+async def test_bots_over_the_control_connection(server_key: ServerKey) -> None:
+    async with open_sandbox(users=1, control_port=0, key=server_key) as sandbox:
+        assert sandbox.control is not None
+        async with open_control(sandbox.control) as control:
+            bot = await control.add_bot()
+            assert (bot,) == sandbox.bots
+            await control.block(sandbox.users[0].id, bot.id)
+            with pytest.raises(ControlRefused, match="YOU_BLOCKED_USER"):
+                await control.send_text(sandbox.users[0].id, bot.id, "hello")
+            await control.block(sandbox.users[0].id, bot.id, blocked=False)
+            await control.send_text(sandbox.users[0].id, bot.id, "hello")
+            token = await control.renew_token(bot.id)
+            assert token not in {bot.token, ""}
+            with pytest.raises(ControlRefused, match="is no bot"):
+                await control.renew_token(sandbox.users[0].id)
+            with pytest.raises(ControlRefused, match="it has a token"):
+                await control.set_password(bot.id, "words")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=method_name)

@@ -599,6 +599,42 @@ def test_an_account_that_logs_in_here_is_ours_and_the_old_worker_never_sees_it(a
         process.rpc("tgworker_add_account", p_id=adopted.new_id(), **arguments)
 
 
+def test_a_bot_of_somebody_else_s_is_left_alone_and_one_that_logs_in_here_is_ours(adopted: World) -> None:
+    theirs = adopted.account()
+    adopted.sql("update integration_accounts set type = 'telegram_bot' where id = %s", theirs)
+    message = adopted.one(
+        "insert into messages (owner_id, conversation_id, integration_account_id, channel, direction, text,"
+        " external_message_id) values (%s, %s, %s, 'telegram', 'outbound', 'theirs', 'local-7') returning id",
+        OWNER,
+        CHAT,
+        theirs,
+    )
+    process = adopted.worker()
+    process.rpc("tgworker_sweep", p_full=True)
+    assert process.rpc("tgworker_active_accounts") == []
+    assert adopted.one("select external_message_id from messages where id = %s", message) == "local-7"
+    arguments = {"p_name": "helper", "p_owner": OWNER, "p_secrets": "token", "p_user_id": 7}
+    ours = process.rpc("tgworker_add_account", p_id=adopted.new_id(), p_kind="telegram_bot", **arguments)[
+        "id"
+    ]
+    (active,) = process.rpc("tgworker_active_accounts")
+    assert (active["id"], active["kind"]) == (ours, "telegram_bot")
+    assert switch(adopted, ours) is False
+    process.rpc("tgworker_release_account", p_account=ours)
+    assert process.rpc("tgworker_active_accounts") == []
+
+
+def test_a_table_that_takes_no_bots_says_so(adopted: World) -> None:
+    adopted.app.execute(
+        "alter table integration_accounts add check (type in ('telegram_user', 'whatsapp', 'email'))"
+    )
+    arguments = {"p_name": "helper", "p_owner": OWNER, "p_secrets": "token", "p_user_id": 7}
+    with pytest.raises(RpcError, match="takes no account of the type 'telegram_bot'"):
+        adopted.worker().rpc(
+            "tgworker_add_account", p_id=adopted.new_id(), p_kind="telegram_bot", **arguments
+        )
+
+
 def test_the_owners_switch_of_an_adopted_account_is_turned_where_it_is_kept(adopted: World) -> None:
     process = adopted.worker()
     adopt(adopted)

@@ -65,7 +65,9 @@ def test_a_type_that_is_none_of_ours_is_no_kind() -> None:
         kind_of("whatsapp")
 
 
-async def test_a_bot_hears_and_answers_whom_it_knows_from_updates(world: World) -> None:
+@pytest.mark.parametrize("repeats", ["original", "error"])
+async def test_a_bot_hears_and_answers_whom_it_knows_from_updates(world: World, repeats: str) -> None:
+    world.sandbox.behave(repeats=repeats)
     bot = world.sandbox.add_bot()
     async with started(world, bot) as (line, peer):
         assert line.kind is AccountKind.BOT
@@ -89,9 +91,12 @@ async def test_a_bot_hears_and_answers_whom_it_knows_from_updates(world: World) 
     assert texts == ["/start", "hello!", "/start"]
 
 
-async def test_what_bots_cannot_do_is_answered_without_asking_telegram(world: World) -> None:
+async def test_what_bots_cannot_do_is_answered_without_asking_telegram(
+    autojump_clock: MockClock, world: World
+) -> None:
     bot = world.sandbox.add_bot()
     async with started(world, bot) as (line, peer):
+        line.hear_presence(lambda _presence: None)
         before = asked(world)
         phone = f"+{world.sandbox.users[1].phone}"
         answers = {
@@ -107,6 +112,7 @@ async def test_what_bots_cannot_do_is_answered_without_asking_telegram(world: Wo
         assert await line.resolve(str(world.id(2))) == unmet
         assert await line.meet(0) == Met((), is_all=True)
         assert asked(world) == before
+        await trio.sleep(300)  # so does whatever a line asks of its own accord
         told = await line.compare()
         assert (set(told.logs), told.more) == ({0}, False)
     assert not {name for name in asked(world) if name.startswith(("contacts.", "messages.getDialogs"))}

@@ -546,7 +546,7 @@ class TelethonConnection:
 
     async def _ask_statuses_aio(self) -> float | None:
         client, _, _ = self._ready()
-        return await self._statuses.ask_aio(client)
+        return await self._statuses.ask_aio(client) if self._can(Ability.SEE_PRESENCE) else None
 
     async def _compare_aio(self) -> Told:
         if self._comparison is None:

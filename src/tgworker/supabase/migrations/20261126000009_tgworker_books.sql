@@ -161,7 +161,7 @@ end $$;
 --
 -- Where the application encrypts sessions in a way of its own, the new one is kept beside the application's.
 --
--- Raises 409 `name_taken`, 409 `released` (the old worker's: adopt it first).
+-- Raises 409 `name_taken`, 409 `released` (the old worker's: adopt it first), 409 `account_refused`.
 create or replace function public.tgworker_add_account(
     p_id uuid, p_name text, p_owner uuid, p_secrets text, p_user_id bigint, p_phone text default null,
     p_kind text default 'telegram_user') returns jsonb
@@ -187,25 +187,30 @@ begin
         perform public.tgworker_fail(
             409, 'name_taken', format('another account is called %L: choose another name', p_name));
     end if;
-    if v_account is null then
-        v_account := p_id;
-        -- Beside an old worker a switched-on row would be its own.
-        insert into public.integration_accounts (id, owner_id, type, is_active, secrets_encrypted)
-        values (p_id, p_owner, p_kind, not v_adopted, p_secrets)
-        on conflict (id) do nothing;
-    else
-        update public.integration_accounts a
-        set secrets_encrypted = case when v_beside then a.secrets_encrypted else p_secrets end, last_error = null,
-            type = p_kind,
-            is_active = not exists (select from public.tgworker_accounts t
-                where t.integration_account_id = v_account and t.owner_switch is not null)
-        where a.id = v_account;
-        update public.tgworker_accounts t
-        set session = p_secrets, session_of = public.tgworker_digest(a.secrets_encrypted),
-            session_renewed = true
-        from public.integration_accounts a
-        where t.integration_account_id = v_account and a.id = v_account and v_beside;
-    end if;
+    begin
+        if v_account is null then
+            v_account := p_id;
+            -- Beside an old worker a switched-on row would be its own.
+            insert into public.integration_accounts (id, owner_id, type, is_active, secrets_encrypted)
+            values (p_id, p_owner, p_kind, not v_adopted, p_secrets)
+            on conflict (id) do nothing;
+        else
+            update public.integration_accounts a
+            set secrets_encrypted = case when v_beside then a.secrets_encrypted else p_secrets end, last_error = null,
+                type = p_kind,
+                is_active = not exists (select from public.tgworker_accounts t
+                    where t.integration_account_id = v_account and t.owner_switch is not null)
+            where a.id = v_account;
+            update public.tgworker_accounts t
+            set session = p_secrets, session_of = public.tgworker_digest(a.secrets_encrypted),
+                session_renewed = true
+            from public.integration_accounts a
+            where t.integration_account_id = v_account and a.id = v_account and v_beside;
+        end if;
+    exception when check_violation then
+        perform public.tgworker_fail(409, 'account_refused', format(
+            'the table integration_accounts takes no account of the type %L: let its check constraint allow it', p_kind));
+    end;
     insert into public.tgworker_accounts as t
         (integration_account_id, name, phone, user_id, state, changed_at, owner_switch)
     values (v_account, p_name, public.tgworker_phone_digits(p_phone), p_user_id, 'waiting', public.tgworker_now(),
