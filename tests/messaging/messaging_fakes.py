@@ -34,6 +34,7 @@ from tgworker.messaging.models import (
     AccountId,
     AccountState,
     Attempt,
+    ChatList,
     ChatMessage,
     ConversationId,
     Copy,
@@ -51,7 +52,16 @@ from tgworker.messaging.models import (
     Recipients,
     Secret,
 )
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Sent, Settled, Unresolved, Unsure
+from tgworker.messaging.outcomes import (
+    Deferred,
+    NotYetAllowed,
+    Outcome,
+    Refused,
+    Sent,
+    Settled,
+    Unresolved,
+    Unsure,
+)
 from tgworker.messaging.pacing import PUBLISHED, UNPACED, Rates, StoredWait
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.store_ports import Turn
@@ -352,6 +362,9 @@ class FakeStore:
         self.history: dict[int, ChatMessage] = {}
         self.saves: list[tuple[int, int]] = []
         self.finished: list[tuple[JobId, str | None]] = []
+        self.filed: list[tuple[JobId, tuple[int, ...], str | None]] = []
+        self.takeouts: list[tuple[JobId, str | None]] = []
+        self.put_off: list[tuple[JobId, float, str]] = []
         self.stored_waits: list[StoredWait] = []
         self.saved_waits: list[tuple[StoredWait, ...]] = []
         self.acquainted: set[ConversationId] = set()
@@ -491,6 +504,17 @@ class FakeStore:
     ) -> int:
         return await self.weather.face("save_history", lambda: self._save(messages, peers, below, seen))
 
+    async def file_chats(
+        self, job: HistoryJob, chat_ids: Sequence[int], peers: Sequence[Peer], *, cursor: str | None
+    ) -> None:
+        await self.weather.face("file_chats", lambda: self.filed.append((job.id, tuple(chat_ids), cursor)))
+
+    async def keep_takeout(self, job: HistoryJob, takeout: str | None) -> None:
+        await self.weather.face("keep_takeout", lambda: self.takeouts.append((job.id, takeout)))
+
+    async def put_history_off(self, job: HistoryJob, *, seconds: float, note: str) -> None:
+        await self.weather.face("put_history_off", lambda: self.put_off.append((job.id, seconds, note)))
+
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
         await self.weather.face("finish_history", lambda: self.finished.append((job_id, error)))
 
@@ -576,6 +600,11 @@ class ScriptedConnection(NoFiles, ScriptedJobs):
         self.chat: list[ChatMessage] = []
         self.pages: list[tuple[float, int, int]] = []
         self.ahead: list[int] = []
+        self.read_in: list[int | None] = []
+        self.takeouts: list[tuple[float, str]] = []
+        self.takeout_script: deque[int | NotYetAllowed | Refused | Deferred | Exception | None] = deque()
+        self.listed: list[tuple[float, str | None, int | None]] = []
+        self.list_script: deque[ChatList | Refused | Deferred | Exception | None] = deque()
         self.page_script: deque[HistoryPage | Refused | Deferred | Exception | None] = deque()
         self.sent: list[tuple[float, int, str, int]] = []
         self.entities: list[tuple[Entity, ...]] = []
@@ -635,10 +664,11 @@ class ScriptedConnection(NoFiles, ScriptedJobs):
         return Met(tuple(self.met[seen:]), not self.meets)
 
     async def history(
-        self, peer: Peer, *, below: int, limit: int, ahead: int = 0
+        self, peer: Peer, *, below: int, limit: int, ahead: int = 0, takeout: int | None = None
     ) -> HistoryPage | Refused | Deferred:
         self.pages.append((trio.current_time(), below, limit))
         self.ahead.append(ahead)
+        self.read_in.append(takeout)
         if self.page_script:
             return await _played(self.page_script.popleft())
         there = (
@@ -647,6 +677,19 @@ class ScriptedConnection(NoFiles, ScriptedJobs):
         await trio.lowlevel.checkpoint()
         ids = [each.telegram_id for each in there]
         return HistoryPage(tuple(there), (), min(ids, default=None), max(ids, default=0))
+
+    async def open_takeout(self) -> int | NotYetAllowed | Refused | Deferred:
+        self.takeouts.append((trio.current_time(), "open"))
+        return await _played(self.takeout_script.popleft() if self.takeout_script else 77)
+
+    async def close_takeout(self, takeout: int, *, success: bool) -> Refused | Deferred | None:
+        self.takeouts.append((trio.current_time(), f"close {takeout} {success}"))
+        await trio.lowlevel.checkpoint()
+        return None
+
+    async def chats(self, cursor: str | None, *, takeout: int | None = None) -> ChatList | Refused | Deferred:
+        self.listed.append((trio.current_time(), cursor, takeout))
+        return await _played(self.list_script.popleft() if self.list_script else ChatList((), (), None))
 
     async def ping(self) -> None:
         self.pings.append(trio.current_time())
@@ -728,9 +771,14 @@ class ScriptedTelegram:
 
 
 class FakeVault:
-    """Fills `ports.Vault`: only ``sealed`` opens."""
+    """Fills `ports.Vault`: only ``sealed`` opens, and what it has encrypted itself."""
+
+    def encrypt(self, session: str | Secret) -> str:
+        return f"its {session}"
 
     def decrypt(self, token: str) -> Secret:
+        if token.startswith("its "):
+            return Secret(token.removeprefix("its "))
         if token != "sealed":
             raise SessionUnreadable("no key opens this session: set the right ENCRYPTION_KEY, or log in")
         return Secret("the session")

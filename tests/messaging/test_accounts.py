@@ -332,6 +332,9 @@ class CountingVault:
         self._vault = vault
         self.decrypted = 0
 
+    def encrypt(self, session: str | Secret) -> str:
+        return self._vault.encrypt(session)
+
     def decrypt(self, token: str) -> Secret:
         self.decrypted += 1
         return self._vault.decrypt(token)

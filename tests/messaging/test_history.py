@@ -17,6 +17,7 @@ from messaging.messaging_fakes import (
     BERT,
     PEER,
     FakeStore,
+    FakeVault,
     RecordingPulse,
     Reports,
     ScriptedConnection,
@@ -186,6 +187,7 @@ async def reader(
             outage=Outage(pulse, report, growing),
             report=report,
             now=lambda: NOW,
+            vault=FakeVault(),
             ring=lambda: room.rings.append(trio.current_time()),
             tell_files=lambda: None,
         )

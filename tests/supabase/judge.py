@@ -11,7 +11,7 @@ from file_fakes import NoFiles
 from job_fakes import ScriptedJobs
 from tgworker.messaging.formatted import Entity
 from tgworker.messaging.hearing import Heard, Told
-from tgworker.messaging.models import HistoryPage, Look, Met, Peer, Position
+from tgworker.messaging.models import ChatList, HistoryPage, Look, Met, Peer, Position
 from tgworker.messaging.outcomes import Deferred, Outcome, Sent, Unknown
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
@@ -94,8 +94,19 @@ class JudgedLine(NoFiles, ScriptedJobs):
     async def look_for(self, peer: Peer, text: str, *, above: int, entities: Sequence[Entity] = ()) -> Look:
         raise AssertionError(f"nothing is in doubt for so long, and {text} was looked for")
 
-    async def history(self, peer: Peer, *, below: int, limit: int, ahead: int = 0) -> HistoryPage:
+    async def history(
+        self, peer: Peer, *, below: int, limit: int, ahead: int = 0, takeout: int | None = None
+    ) -> HistoryPage:
         raise AssertionError(f"nobody asked for a history, and {peer.chat_id} was read")
+
+    async def open_takeout(self) -> int:
+        raise AssertionError("nobody asked for a whole account, and it was to be exported")
+
+    async def close_takeout(self, takeout: int, *, success: bool) -> None:
+        raise AssertionError(f"nothing is exported, and {takeout} was ended")
+
+    async def chats(self, cursor: str | None, *, takeout: int | None = None) -> ChatList:
+        raise AssertionError("nobody asked for a whole account, and its chats were listed")
 
     async def resolve(self, to: str) -> Peer:
         raise AssertionError(f"the peers are known, and {to} was asked for")

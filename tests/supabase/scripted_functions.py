@@ -359,6 +359,35 @@ class ScriptedFunctions:
         new = await self._store.save_history(job, messages, peers, below=p_below, seen=p_seen, total=p_total)
         return {"new": new}
 
+    async def tgworker_file_chats(
+        self,
+        *,
+        p_account: AccountId,
+        p_fence: int,
+        p_job: JobId,
+        p_chats: list[int],
+        p_peers: list[Json],
+        p_cursor: str | None,
+    ) -> object:
+        job = self._histories[p_job]
+        assert (p_account, p_fence) == (job.account_id, FENCE)
+        await self._store.file_chats(job, p_chats, msgspec.convert(p_peers, list[Peer]), cursor=p_cursor)
+        return {"filed": len(p_chats)}
+
+    async def tgworker_keep_takeout(
+        self, *, p_account: AccountId, p_fence: int, p_job: JobId, p_takeout: str | None
+    ) -> None:
+        job = self._histories[p_job]
+        assert (p_account, p_fence) == (job.account_id, FENCE)
+        await self._store.keep_takeout(job, p_takeout)
+
+    async def tgworker_put_history_off(
+        self, *, p_account: AccountId, p_fence: int, p_job: JobId, p_seconds: float, p_note: str
+    ) -> None:
+        job = self._histories[p_job]
+        assert (p_account, p_fence) == (job.account_id, FENCE)
+        await self._store.put_history_off(job, seconds=p_seconds, note=p_note)
+
     async def tgworker_finish_jobs(self, *, p_items: list[Json]) -> object:
         for item in p_items:
             await self._store.finish_history(item["job_id"], error=item["error"])

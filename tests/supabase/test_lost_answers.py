@@ -152,6 +152,17 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         (history,) = await again(lambda: store.claim_history([account], known=()))
         await again(lambda: store.save_history(history, [inbound(500, 60, "old")], []))
         await again(lambda: store.finish_history(history.id))
+        whole = await again(lambda: store.request_history(account, "all", limit=100))
+        (job_of_all,) = await again(lambda: store.claim_history([account], known=()))
+        await again(lambda: store.put_history_off(job_of_all, seconds=0, note="later"))
+        (job_of_all,) = await again(lambda: store.claim_history([account], known=()))
+        await again(lambda: store.keep_takeout(job_of_all, "sealed"))
+        await again(lambda: store.file_chats(job_of_all, [500, 501], [user(500)], cursor=None))
+        assert [row.chats for row in await again(lambda: store.histories([whole]))] == [2]
+        for _ in range(3):
+            (claimed,) = await again(lambda: store.claim_history([account], known=()))
+            await again(partial(store.finish_history, claimed.id))
+        assert await again(store.histories) == []
         (job,) = (await again(lambda: store.claim_jobs([account], known=()))).jobs
         await again(lambda: store.settle_jobs([JobVerdict(job.id, ended=True)]))
 
@@ -204,7 +215,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         assert await again(lambda: store.held_s(account)) == 0
         await again(lambda: store.switch_account(account, active=False))
         await again(lambda: store.replace_session(account, "token", "other"))
-        assert await database.sql("select messages_synced from sync_history_jobs") == "1"
+        assert await database.sql("select sum(messages_synced) from sync_history_jobs") == "1"
         await again(lambda: store.remove_account(account))
         assert await again(store.list_accounts) == []
 

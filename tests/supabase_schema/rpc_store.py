@@ -38,6 +38,7 @@ from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, FileKind,
 from tgworker.messaging.models import (
     DEFAULT_TEXT_LIMIT,
     Account,
+    AccountHistory,
     AccountId,
     AccountState,
     Attempt,
@@ -486,9 +487,44 @@ class RpcStore:
                 below=job["below"],
                 seen=job["seen"],
                 tries=job["tries"],
+                whole=None if job["whole"] is None else AccountHistory(**job["whole"]),
+                part_of=job["part_of"],
+                takeout=job["takeout"],
             )
             for job in jobs
         ]
+
+    async def file_chats(
+        self, job: HistoryJob, chat_ids: Sequence[int], peers: Sequence[Peer], *, cursor: str | None
+    ) -> None:
+        self.rpc(
+            "tgworker_file_chats",
+            p_account=job.account_id,
+            p_fence=self._fence(job.account_id),
+            p_job=job.id,
+            p_chats=list(chat_ids),
+            p_peers=Json(asdict(peer) for peer in peers),
+            p_cursor=cursor,
+        )
+
+    async def keep_takeout(self, job: HistoryJob, takeout: str | None) -> None:
+        self.rpc(
+            "tgworker_keep_takeout",
+            p_account=job.account_id,
+            p_fence=self._fence(job.account_id),
+            p_job=job.id,
+            p_takeout=takeout,
+        )
+
+    async def put_history_off(self, job: HistoryJob, *, seconds: float, note: str) -> None:
+        self.rpc(
+            "tgworker_put_history_off",
+            p_account=job.account_id,
+            p_fence=self._fence(job.account_id),
+            p_job=job.id,
+            p_seconds=seconds,
+            p_note=note,
+        )
 
     async def save_history(
         self,

@@ -112,6 +112,15 @@ WRITES: dict[str, Callable[[Process, str], Any]] = {
         p_job=a,
         p_messages=Json([inbound(500, 1)]),
     ),
+    "file_chats": lambda p, a: p.rpc(
+        "tgworker_file_chats", p_account=a, p_fence=p.fences[a], p_job=a, p_chats=[500]
+    ),
+    "keep_takeout": lambda p, a: p.rpc(
+        "tgworker_keep_takeout", p_account=a, p_fence=p.fences[a], p_job=a, p_takeout="sealed"
+    ),
+    "put_history_off": lambda p, a: p.rpc(
+        "tgworker_put_history_off", p_account=a, p_fence=p.fences[a], p_job=a, p_seconds=1.0, p_note="x"
+    ),
     "record_account": lambda p, a: p.rpc(
         "tgworker_record_account", p_account=a, p_fence=p.fences[a], p_state="banned"
     ),
@@ -122,6 +131,14 @@ WRITES: dict[str, Callable[[Process, str], Any]] = {
 def test_a_stale_token_writes_nothing(world: World, write: str) -> None:
     account, holder = world.account(), uuid4()
     world.chat("1")
+    world.one(  # (its id is the account's: that is what the writes above know)
+        "with job as (insert into sync_history_jobs (id, owner_id, integration_account_id, telegram_id,"
+        " status) select id, owner_id, id, 'all', 'processing' from integration_accounts where id = %s"
+        " returning id)"
+        " insert into tgworker_account_histories (job_id, integration_account_id) select id, id from job"
+        " returning job_id",
+        account,
+    )
     dead, heir = (world.worker(holder=holder, incarnation=number) for number in (1, 2))
     dead.acquire(account)
     heir.acquire(account)

@@ -36,6 +36,16 @@ delete from tgworker_outbox where seq in (select value from json_each(:rows)) an
     or (state in ('dead', 'unsure') and settled_at < :old_failed))
 """
 
+# Of whole accounts that the application has ended, or removed.
+_CHATS = """
+select t.job_id from tgworker_account_chats t
+where not exists (select 1 from sync_history_jobs w
+        where w.id = t.whole_id and w.status in ('pending', 'processing'))
+    and not exists (select 1 from sync_history_jobs j
+        where j.id = t.job_id and j.status in ('pending', 'processing'))
+limit :limit
+"""
+
 _FILES = """
 select message_id from tgworker_files
 where settled_at is not null and settled_at < max(:old, :old_failed)
@@ -52,6 +62,8 @@ delete from tgworker_job_claims
 where job_id in (select value from json_each(:claims)) and job_id in ({_CLAIMS.replace(":limit", "-1")})
 """  # noqa: S608 - constants
 
+_REMOVE_CHATS = "delete from tgworker_account_chats where job_id in (select value from json_each(:chats))"
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -60,18 +72,20 @@ class Piece:
     Attributes:
         rows: Rows of the outbox that are old enough.
         claims: Claims of jobs that nobody processes.
+        chats: Jobs for chats that belong to no job for a whole account any more.
         files: What became of files of messages, where that is old enough.
         after: Where the next piece begins; 0: at the beginning again.
     """
 
     rows: list[int]
     claims: list[str]
+    chats: list[str]
     files: list[str]
     after: int
 
     def __bool__(self) -> bool:
         """Whether there is anything to remove."""
-        return bool(self.rows or self.claims or self.files)
+        return bool(self.rows or self.claims or self.chats or self.files)
 
     @property
     def is_full(self) -> bool:
@@ -83,15 +97,17 @@ def look(connection: sqlite3.Connection, after: int, retention: Retention, now: 
     """Look through the next piece. Reads only."""
     seen = connection.execute(_OUTBOX, {**_ages(retention, now), "after": after, "limit": AT_ONCE}).fetchall()
     claims = [job_id for (job_id,) in connection.execute(_CLAIMS, {"limit": AT_ONCE})]
+    chats = [job_id for (job_id,) in connection.execute(_CHATS, {"limit": AT_ONCE})]
     files = [row for (row,) in connection.execute(_FILES, {**_ages(retention, now), "limit": AT_ONCE})]
     after = seen[-1][0] if len(seen) == AT_ONCE else 0
-    return Piece([seq for seq, is_due in seen if is_due], claims, files, after)
+    return Piece([seq for seq, is_due in seen if is_due], claims, chats, files, after)
 
 
 def remove(connection: sqlite3.Connection, piece: Piece, retention: Retention, now: datetime) -> None:
     """Remove what `look` found, as far as it still is what it was; parts go with their rows."""
     connection.execute(_REMOVE_ROWS, {**_ages(retention, now), "rows": to_json(piece.rows)})
     connection.execute(_REMOVE_FILES, {"files": to_json(piece.files)})
+    connection.execute(_REMOVE_CHATS, {"chats": to_json(piece.chats)})
     connection.execute(_REMOVE_CLAIMS, {"claims": to_json(piece.claims)})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from tgworker.embedded.enqueue import known_conversation, recipient
 from tgworker.embedded.inbound import owner_of
 from tgworker.embedded.values import new_id, to_json, whole
-from tgworker.messaging.models import AccountId, JobId
+from tgworker.messaging.models import WHOLE_ACCOUNT, AccountId, JobId
 from tgworker.messaging.records import HistoryRecord
 
 _REQUEST = """
@@ -16,9 +16,20 @@ values (?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _SELECT = """
-select j.id, j.integration_account_id, coalesce(nullif(j.telegram_id, ''), i.value), j.status,
-    j.limit_messages, j.messages_synced, coalesce(k.seen, 0), k.total, j.error_message
+select j.id, j.integration_account_id,
+    case when j.telegram_id in ('all', '0') then 'all' else coalesce(nullif(j.telegram_id, ''), i.value) end,
+    j.status,
+    j.limit_messages, j.messages_synced, coalesce(k.seen, 0), k.total, j.error_message, t.whole_id,
+    h.job_id is not null, h.is_listed, coalesce(h.chats, n.chats, 0),
+    coalesce(h.chats, n.ended, 0), coalesce(h.failed, n.failed, 0)
 from sync_history_jobs j
+left join tgworker_account_chats t on t.job_id = j.id
+left join tgworker_account_histories h on h.job_id = j.id
+left join (
+    select u.whole_id, count(*) as chats, count(*) filter (where s.status = 'failed') as failed,
+        count(*) filter (where s.status not in ('pending', 'processing')) as ended
+    from tgworker_account_chats u join sync_history_jobs s on s.id = u.job_id group by u.whole_id
+) n on n.whole_id = j.id
 left join tgworker_job_claims k on k.job_id = j.id
 left join conversations c on c.id = j.conversation_id
 left join contact_identities i on i.id = c.primary_identity_id and i.type = 'telegram_user'
@@ -29,7 +40,10 @@ def request_history(connection: sqlite3.Connection, account_id: AccountId, to: s
     """File a job; see `tgworker.messaging.books.HistoryBook`."""
     owner_id, workspace_id = owner_of(connection, account_id)
     conversation_id = known_conversation(connection, owner_id, to.strip())
-    value = None if conversation_id is not None else recipient(to.strip())
+    if to.strip() == WHOLE_ACCOUNT:
+        value: str | None = WHOLE_ACCOUNT
+    else:
+        value = None if conversation_id is not None else recipient(to.strip())
     job_id = JobId(new_id())
     is_group = value is not None and value.startswith("-")
     connection.execute(
@@ -47,7 +61,9 @@ def list_histories(
     if job_ids is not None:
         which = "j.id in (select value from json_each(?))"
         asked = (to_json(sorted(job_ids)), limit)
-    rows = connection.execute(f"{_SELECT} where {which} order by j.created_at, j.rowid limit ?", asked)
+    rows = connection.execute(
+        f"{_SELECT} where {which} order by t.job_id is not null, j.created_at, t.n, j.rowid limit ?", asked
+    )
     return [
         HistoryRecord(
             job_id=job_id,
@@ -59,6 +75,23 @@ def list_histories(
             seen=seen,
             total=total,
             error=error,
+            part_of=part_of,
+            chats=whole_account[2] if whole_account[0] else None,
+            chats_done=whole_account[3],
+            chats_failed=whole_account[4],
+            is_listed=bool(whole_account[1]),
         )
-        for job_id, account_id, to, status, limit_messages, synced, seen, total, error in rows
+        for (
+            job_id,
+            account_id,
+            to,
+            status,
+            limit_messages,
+            synced,
+            seen,
+            total,
+            error,
+            part_of,
+            *whole_account,
+        ) in rows
     ]

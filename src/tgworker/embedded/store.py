@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 import trio
 
 from tgworker.embedded import (
+    account_histories,
     accounts,
     avatars,
     carried,
@@ -505,6 +506,25 @@ class EmbeddedStore:
         """See `tgworker.messaging.store_ports.HistoryStore`."""
         now = self._now()
         await self._write(lambda connection: jobs.finish(connection, job_id, error, now))
+
+    async def file_chats(
+        self, job: HistoryJob, chat_ids: Sequence[int], peers: Sequence[Peer], *, cursor: str | None
+    ) -> None:
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
+        await self._write(
+            lambda connection: account_histories.file_chats(connection, job, chat_ids, peers, cursor)
+        )
+
+    async def keep_takeout(self, job: HistoryJob, takeout: str | None) -> None:
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
+        await self._write(lambda connection: account_histories.keep_takeout(connection, job, takeout))
+
+    async def put_history_off(self, job: HistoryJob, *, seconds: float, note: str) -> None:
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
+        now = self._now()
+        await self._write(
+            lambda connection: account_histories.put_off(connection, job.id, seconds, note, now)
+        )
 
     async def count_history(self) -> int:
         """How many history jobs are open."""

@@ -240,8 +240,8 @@ class HistoryBook(Protocol):
 
         Args:
             account_id: Who reads.
-            to: As in `OutboxBook.enqueue`.
-            limit: So many messages at most.
+            to: As in `OutboxBook.enqueue`, or `tgworker.messaging.models.WHOLE_ACCOUNT`.
+            limit: So many messages at most; of a whole account, in each chat.
 
         Raises:
             RecipientUnknown: ``to`` is malformed, or no conversation of the account's owner.
@@ -252,7 +252,10 @@ class HistoryBook(Protocol):
     async def histories(
         self, job_ids: Collection[JobId] | None = None, *, limit: int = 100
     ) -> Sequence[HistoryRecord]:
-        """These jobs, as far as there are any; without ids those that have not ended. The oldest first."""
+        """These jobs, as far as there are any; without ids those that have not ended.
+
+        The oldest first; those that a job for a whole account has filed stand behind all others.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import trio
 
@@ -13,31 +13,24 @@ from tgworker.messaging.desk import Desk
 from tgworker.messaging.errors import AccountGone, AccountRefused, Away, StoreFault, StoreMismatch
 from tgworker.messaging.events import HistoryRead, Report
 from tgworker.messaging.gate import Gate
+from tgworker.messaging.history_asking import HistoryAsking
 from tgworker.messaging.history_desk import HistoryDesk
 from tgworker.messaging.history_reading import Reading, page_sizes, turned
-from tgworker.messaging.history_words import bug, given_up, in_words, lines_lost
+from tgworker.messaging.history_words import bug, in_words, lines_lost
 from tgworker.messaging.limits import Limits
 from tgworker.messaging.models import HistoryJob, HistoryPage, Peer
-from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
-from tgworker.messaging.ports import Connection, Pulse
+from tgworker.messaging.outcomes import TAKEOUT_OVER, Refused
+from tgworker.messaging.ports import Connection, Pulse, Vault
 from tgworker.messaging.store_ports import HistoryStore
 from tgworker.messaging.traffic import Traffic
-
-T = TypeVar("T")
+from tgworker.messaging.whole_account import Advance, WholeAccount
 
 METHOD = "messages.getHistory"
 """What waits are kept under that Telegram announces for it, in Telegram's spelling."""
 
-COURTESY_S = 5.0
-"""So long a page waits for what is on its way, out or in. An account that is always busy must get on, too."""
-
 AHEAD = 4
 """So many pages may wait to be stored, and are stored in one call then: no more messages than a commit of
 `inbound` takes. One more is in the fetcher's hand."""
-
-MOST_TRIES = 20
-"""So often a page is asked for that does not come, though Telegram announces no wait. With backoff up to a
-minute that is a quarter of an hour."""
 
 MOST_CLAIMS = 10
 """So often a job is handed over again without a page in between: one that kills the line, or the worker, each
@@ -57,12 +50,14 @@ class _Course:
         new: So many of them were new.
         error: Why it failed.
         ending: What ended the reading that is nothing about the job.
+        takeout: The takeout session that it is read in.
     """
 
     read: int
     new: int = 0
     error: str | None = None
     ending: Exception | None = None
+    takeout: int | None = None
 
 
 class HistoryReader:
@@ -82,6 +77,7 @@ class HistoryReader:
         outage: This reader's view of the store.
         report: Hears of jobs that ended.
         now: The calendar, aware, for what is too old.
+        vault: Seals the ids of takeout sessions.
         ring: Tells who hands out jobs that there is room for one.
         tell_files: Tells who fetches files that there are some.
     """
@@ -102,24 +98,32 @@ class HistoryReader:
         outage: Outage,
         report: Report,
         now: Callable[[], datetime],
+        vault: Vault,
         ring: Callable[[], None],
         tell_files: Callable[[], None],
     ) -> None:
-        self._pulse = pulse
         self._desk = desk
-        self._sends = sends
-        self._traffic = traffic
         self._connection = connection
         self._find = find
-        self._gate = gate
         self._store = store
         self._limits = limits
-        self._delays = delays
         self._outage = outage
         self._report = report
         self._now = now
         self._ring = ring
         self._tell_files = tell_files
+        self._asking = HistoryAsking(
+            pulse, gate=gate, sends=sends, traffic=traffic, limits=limits, delays=delays
+        )
+        self._whole = WholeAccount(
+            self._asking,
+            connection=connection,
+            store=store,
+            vault=vault,
+            limits=limits,
+            outage=outage,
+            now=now,
+        )
 
     async def run(self) -> NoReturn:
         """Read until cancelled, or until the line breaks (`TelegramAway`).
@@ -138,6 +142,11 @@ class HistoryReader:
         course = _Course(job.seen)
         if job.tries >= MOST_CLAIMS:
             course.error = lines_lost(job.tries)
+            if job.whole is not None:
+                await self._whole.close(job, success=False)
+        elif job.whole is not None:
+            if not await self._advance(job, course):
+                return
         else:
             await self._read_through(job, course)
         if course.ending is not None:
@@ -148,6 +157,19 @@ class HistoryReader:
         self._report(
             HistoryRead(job.account_id, job.id, course.read - job.seen, course.new, took_s, course.error)
         )
+
+    async def _advance(self, job: HistoryJob, course: _Course) -> bool:
+        """Go on with a job for a whole account; whether it has ended."""
+        try:
+            came_of_it = await self._whole.advance(job)
+        except Exception as error:  # noqa: BLE001 - as in `_fetch`
+            self._note(course, error)
+            if course.ending is None:
+                await self._whole.close(job, success=False)
+            return True
+        if isinstance(came_of_it, Refused):
+            course.error = came_of_it.reason
+        return came_of_it is not Advance.LET_GO
 
     async def _read_through(self, job: HistoryJob, course: _Course) -> None:
         """Fetch and store, both at once.
@@ -184,8 +206,9 @@ class HistoryReader:
                 most = self._limits.history.most_messages
                 oldest = self._now() - timedelta(days=self._limits.history.days)
                 reading = Reading.of(job, most)
+                course.takeout = self._whole.takeout_of(job)
                 while not reading.done:
-                    page = await self._page(peer, reading, *page_sizes(job, reading, most))
+                    page = await self._page(job, course, peer, reading)
                     if isinstance(page, Refused):
                         course.error = in_words(page.reason)
                         return
@@ -214,39 +237,26 @@ class HistoryReader:
         )
         return await self._outage.insist("database.save_history", self._limits.database_s, save)
 
-    async def _page(self, peer: Peer, reading: Reading, size: int, ahead: int) -> HistoryPage | Refused:
-        """Ask Telegram for a page until it answers with something other than "later"."""
-        tries = 0
+    async def _page(
+        self, job: HistoryJob, course: _Course, peer: Peer, reading: Reading
+    ) -> HistoryPage | Refused:
+        """Ask for a page, in the job's takeout session as long as there is one."""
+        size, ahead = page_sizes(job, reading, self._limits.history.most_messages)
         while True:
-            if (wait := self._gate.wait_of(METHOD)) is not None:
-                await trio.sleep_until(wait.until_s)
-            await self._let_go_first()
-            answer: HistoryPage | Refused | Deferred | None = None
-            with self._pulse.deadline("telegram.history", self._limits.send_s):
-                answer = await self._connection.history(
-                    peer, below=reading.below, limit=size, ahead=0 if self._is_busy() else ahead
-                )
-            if isinstance(answer, HistoryPage | Refused):
-                return answer
-            if isinstance(answer, Deferred) and answer.holds_up is not HoldsUp.ROW:
-                self._gate.announced(METHOD, answer.retry_after_s, answer.reason)
-                await trio.sleep(answer.retry_after_s)
-                continue
-            tries += 1
-            reason = answer.reason if answer else f"Telegram did not answer within {self._limits.send_s:g} s"
-            if tries >= MOST_TRIES:
-                return Refused(given_up(tries, reason))
-            await trio.sleep(max(self._delays(tries), answer.retry_after_s if answer else 0))
-
-    def _is_busy(self) -> bool:
-        return self._sends.in_flight > 0 or self._traffic.is_busy
-
-    async def _let_go_first(self) -> None:
-        if not self._is_busy():
-            return
-        with trio.move_on_after(COURTESY_S):
-            await self._sends.wait_idle()
-            await self._traffic.wait_idle()
+            page = await self._asking.ask(
+                METHOD,
+                lambda: self._connection.history(
+                    peer,
+                    below=reading.below,
+                    limit=size,
+                    ahead=0 if self._asking.is_busy else ahead,
+                    takeout=course.takeout,
+                ),
+            )
+            if course.takeout is None or isinstance(page, HistoryPage) or page.reason not in TAKEOUT_OVER:
+                return page
+            course.takeout = None
+            await self._whole.forget_takeout(job)
 
 
 def _with_what_waits(first: _Fetched, receive: trio.MemoryReceiveChannel[_Fetched]) -> _Fetched:

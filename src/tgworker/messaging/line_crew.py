@@ -152,6 +152,7 @@ class LineCrew:
                 outage=self.new_outage(),
                 report=context.report,
                 now=context.now,
+                vault=context.vault,
                 ring=context.histories.ring,
                 tell_files=bell.ring,
             )

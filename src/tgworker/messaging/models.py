@@ -334,6 +334,28 @@ JobId = NewType("JobId", str)
 """``sync_history_jobs.id`` or ``message_jobs.id``."""
 
 
+WHOLE_ACCOUNT = "all"
+"""What stands in ``telegram_id`` of a history job in a chat's place: every chat of the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHistory:
+    """How far a history job for a whole account has come.
+
+    It reads nothing itself: it files a job of its own for each chat in the account's list, and ends when
+    they have ended.
+
+    Attributes:
+        cursor: Where the list of chats goes on, as `ChatList` had it; ``None``: it begins.
+        is_listed: Whether the list was read to its end.
+        failed: How many of its chats' jobs have failed so far.
+    """
+
+    cursor: str | None = None
+    is_listed: bool = False
+    failed: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryJob:
     """A claimed row of ``sync_history_jobs``: fetch what a chat held before we saw it.
@@ -353,6 +375,9 @@ class HistoryJob:
         below: The history was read down to this id; 0: nothing was read yet.
         seen: So many messages were read so far.
         tries: So often it was claimed again since its last page was stored.
+        whole: Of a job for a whole account: how far it is.
+        part_of: Of a job that such a one has filed: that one.
+        takeout: The takeout session that it is read through, encrypted; ``None``: none.
     """
 
     id: JobId
@@ -367,6 +392,24 @@ class HistoryJob:
     below: int = 0
     seen: int = 0
     tries: int = 0
+    whole: AccountHistory | None = None
+    part_of: JobId | None = None
+    takeout: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatList:
+    """A page of the list of an account's chats.
+
+    Attributes:
+        chat_ids: Marked ids, the chat with the newest message first.
+        peers: The users and chats that came with it.
+        cursor: Where the list goes on, for whoever listed it; ``None``: this is its end.
+    """
+
+    chat_ids: tuple[int, ...]
+    peers: tuple[Peer, ...]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

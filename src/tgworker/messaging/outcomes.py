@@ -70,6 +70,23 @@ class Refused:
     reason: str
 
 
+TAKEOUT_OVER = frozenset({"TAKEOUT_INVALID", "TAKEOUT_REQUIRED"})
+"""Why Telegram refuses what is asked in a takeout session that is over, or replaced by another export."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYetAllowed:
+    """Telegram lets nobody export an account at once who has just logged in: its owner might not want it.
+
+    Attributes:
+        wait_s: Seconds until it may begin, unless the owner allows it before on another device.
+        reason: Telegram's error name.
+    """
+
+    wait_s: float
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """Nobody knows whether Telegram has it: a deadline, a lost line. Repeated with the same ``random_id``.

@@ -14,8 +14,18 @@ from tgworker.messaging.formatted import Entity, FormattedText
 from tgworker.messaging.hearing import Heard, Told
 from tgworker.messaging.job_ports import JobConnection
 from tgworker.messaging.media_ports import MediaConnection
-from tgworker.messaging.models import Account, AccountId, HistoryPage, Look, Met, Peer, Position, Secret
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused
+from tgworker.messaging.models import (
+    Account,
+    AccountId,
+    ChatList,
+    HistoryPage,
+    Look,
+    Met,
+    Peer,
+    Position,
+    Secret,
+)
+from tgworker.messaging.outcomes import Deferred, NotYetAllowed, Outcome, Refused
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
 
@@ -105,10 +115,14 @@ class WakeUp(Protocol):
 
 
 class Vault(Protocol):
-    """Decrypts session strings."""
+    """Encrypts and decrypts session strings and the like."""
 
     def decrypt(self, token: str) -> Secret:
         """The session string in ``token``; raises `SessionUnreadable`."""
+        ...
+
+    def encrypt(self, session: str | Secret) -> str:
+        """A token of a secret, as `decrypt` takes it."""
         ...
 
 
@@ -154,12 +168,28 @@ class Connection(MediaConnection, JobConnection, Protocol):
         ...
 
     async def history(
-        self, peer: Peer, *, below: int, limit: int, ahead: int = 0
+        self, peer: Peer, *, below: int, limit: int, ahead: int = 0, takeout: int | None = None
     ) -> HistoryPage | Refused | Deferred:
         """Read a history backwards: at most ``limit`` messages under the id ``below``; 0: the newest.
 
         So many as ``ahead`` of those below them may be asked for already: that is kept for the next call.
+        Within a ``takeout`` session Telegram is more patient with who reads much.
         """
+        ...
+
+    async def open_takeout(self) -> int | NotYetAllowed | Refused | Deferred:
+        """Begin a takeout session for the messages of all chats; returns its id.
+
+        One that the account has already ends with it.
+        """
+        ...
+
+    async def close_takeout(self, takeout: int, *, success: bool) -> Refused | Deferred | None:
+        """End a takeout session; one that is over already is no error."""
+        ...
+
+    async def chats(self, cursor: str | None, *, takeout: int | None = None) -> ChatList | Refused | Deferred:
+        """Read the list of the account's chats, the archive included, from ``cursor`` on; ``None``: all."""
         ...
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:

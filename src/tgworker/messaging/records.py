@@ -55,7 +55,12 @@ class HistoryRecord:
         synced: So many were new.
         seen: So many were read; 0 once it has ended.
         total: So many the chat has, as far as Telegram said; ``None`` once it has ended.
-        error: Why it failed, with the remedy.
+        error: Why it failed, with the remedy; or what it waits for.
+        part_of: The job for a whole account that has filed it.
+        chats: Of a job for a whole account: so many chats it has found; else ``None``.
+        chats_done: So many of them have ended.
+        chats_failed: So many of those have failed.
+        is_listed: Whether all of its chats are found.
     """
 
     job_id: JobId
@@ -67,6 +72,11 @@ class HistoryRecord:
     seen: int
     total: int | None
     error: str | None
+    part_of: JobId | None = None
+    chats: int | None = None
+    chats_done: int = 0
+    chats_failed: int = 0
+    is_listed: bool = False
 
     @property
     def has_ended(self) -> bool:

@@ -288,7 +288,38 @@ class HistoryStore(Protocol):
         ...
 
     async def finish_history(self, job_id: JobId, *, error: str | None = None) -> None:
-        """End a job: ``completed``, or ``failed`` with its reason."""
+        """End a job: ``completed``, or ``failed`` with its reason.
+
+        One for a whole account that is completed says how many of its chats' jobs have failed, if any has.
+        """
+        ...
+
+    async def file_chats(
+        self, job: HistoryJob, chat_ids: Sequence[int], peers: Sequence[Peer], *, cursor: str | None
+    ) -> None:
+        """File a job for each chat in a page of an account's list, as `AccountHistory` says.
+
+        A chat that has one by the same job gets no other. With the last page (no ``cursor``) the job for the
+        account is let go: `HistoryQueue.claim_history` hands it over again once those of its chats have
+        ended, to be finished.
+        """
+        ...
+
+    async def keep_takeout(self, job: HistoryJob, takeout: str | None) -> None:
+        """Remember the takeout session (encrypted) of a job for a whole account, or that there is none.
+
+        ``job`` may also be one of its chats'.
+        """
+        ...
+
+    async def put_history_off(self, job: HistoryJob, *, seconds: float, note: str) -> None:
+        """Let a job for a whole account go: it is ``pending`` again, and not claimed before its time.
+
+        Args:
+            job: The job.
+            seconds: So long.
+            note: What it waits for: ``error_message`` until it goes on.
+        """
         ...
 
 
@@ -305,7 +336,8 @@ class HistoryQueue(Protocol):
         """Claim up to ``limit`` pending jobs of these accounts, oldest first.
 
         Jobs in ``processing`` that were claimed under an older fence, or under this one but are not in
-        ``known``, are handed over again first: a crash leaves nothing in ``processing``.
+        ``known``, are handed over again first: a crash leaves nothing in ``processing``. Each account gets
+        one before any gets a second; those that a job for a whole account has filed come last.
         """
         ...
 

@@ -28,6 +28,11 @@ class _History(Row):
     seen: int
     total: int | None
     error: str | None
+    part_of: JobId | None = None
+    chats: int | None = None
+    chats_done: int = 0
+    chats_failed: int = 0
+    is_listed: bool = False
 
 
 class Histories:
@@ -72,6 +77,11 @@ class Histories:
                 seen=row.seen,
                 total=row.total,
                 error=row.error,
+                part_of=row.part_of,
+                chats=row.chats,
+                chats_done=row.chats_done,
+                chats_failed=row.chats_failed,
+                is_listed=row.is_listed,
             )
             for row in rows
         ]

@@ -7,12 +7,21 @@ from typing import Any, TypeVar
 import trio
 
 from tgworker.messaging.job_outcomes import JobVerdict
-from tgworker.messaging.models import AccountId, HistoryJob, JobId, JobMessage, MessageJob
+from tgworker.messaging.models import (
+    AccountHistory,
+    AccountId,
+    HistoryJob,
+    JobId,
+    JobMessage,
+    MessageJob,
+    Peer,
+)
 from tgworker.messaging.store_ports import JobTurn
 from tgworker.messaging.values import storable
 from tgworker.supabase.leases import SupabaseLeases
+from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest
-from tgworker.supabase.rows import PeerRow, Row, fences_json
+from tgworker.supabase.rows import PeerRow, Row, fences_json, peers_json
 
 COUNT_AGAIN_S = 1.0
 """Both tables are counted in one call: who asks for the other one within this time gets the same answer."""
@@ -30,6 +39,12 @@ class _Job(Row):
     peer: PeerRow | None
 
 
+class _Whole(Row):
+    cursor: str | None
+    is_listed: bool
+    failed: int
+
+
 class _History(_Job):
     is_group: bool
     limit_messages: int
@@ -39,6 +54,9 @@ class _History(_Job):
     below: int
     seen: int
     tries: int
+    whole: _Whole | None = None
+    part_of: JobId | None = None
+    takeout: str | None = None
 
 
 class _About(Row):
@@ -125,6 +143,11 @@ class Jobs:
                 below=row.below,
                 seen=row.seen,
                 tries=row.tries,
+                whole=None
+                if row.whole is None
+                else AccountHistory(row.whole.cursor, row.whole.is_listed, row.whole.failed),
+                part_of=row.part_of,
+                takeout=row.takeout,
             )
             for row in answer.jobs
         ]
@@ -159,6 +182,29 @@ class Jobs:
         item = {"job_id": job_id, "fence": fence, "error": None if error is None else storable(error)}
         await self._rest.call("tgworker_finish_jobs", {"p_items": [item]}, _Finished)
         self._fences.pop(job_id, None)
+
+    async def file_chats(
+        self, job: HistoryJob, chat_ids: Sequence[int], peers: Sequence[Peer], *, cursor: str | None
+    ) -> None:
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
+        chats = list(dict.fromkeys(chat_ids))
+        said = {"p_chats": chats, "p_peers": peers_json(peers), "p_cursor": cursor}
+        await self._say("tgworker_file_chats", job, said)
+
+    async def keep_takeout(self, job: HistoryJob, takeout: str | None) -> None:
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
+        await self._say("tgworker_keep_takeout", job, {"p_takeout": takeout})
+
+    async def put_off(self, job: HistoryJob, seconds: float, note: str) -> None:
+        """See the port ``put_history_off``."""
+        said = {"p_seconds": seconds, "p_note": storable(note)}
+        await self._say("tgworker_put_history_off", job, said)
+
+    async def _say(self, function: str, job: HistoryJob, said: dict[str, Any]) -> None:
+        fence = self._leases.fence(job.account_id)
+        with raised_for(self._leases, job.account_id):
+            asked = {"p_account": job.account_id, "p_fence": fence, "p_job": job.id, **said}
+            await self._rest.do(function, asked)
 
     async def settle_jobs(self, verdicts: Sequence[JobVerdict]) -> None:
         """See the port."""

@@ -281,6 +281,20 @@ class SupabaseStore:
         """See `tgworker.messaging.store_ports.HistoryStore`."""
         await self._jobs.finish(job_id, error=error)
 
+    async def file_chats(
+        self, job: HistoryJob, chat_ids: Sequence[int], peers: Sequence[Peer], *, cursor: str | None
+    ) -> None:
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
+        await self._jobs.file_chats(job, chat_ids, peers, cursor=cursor)
+
+    async def keep_takeout(self, job: HistoryJob, takeout: str | None) -> None:
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
+        await self._jobs.keep_takeout(job, takeout)
+
+    async def put_history_off(self, job: HistoryJob, *, seconds: float, note: str) -> None:
+        """See `tgworker.messaging.store_ports.HistoryStore`."""
+        await self._jobs.put_off(job, seconds, note)
+
     async def count_history(self) -> int:
         """See `tgworker.messaging.store_ports.HistoryQueue`."""
         return await self._jobs.count_history()

@@ -20,6 +20,7 @@ from tgworker.messaging.media_ports import MediaMessage, PartsForgotten, RemoteF
 from tgworker.messaging.models import (
     AccountId,
     AccountState,
+    ChatList,
     HistoryPage,
     Look,
     Met,
@@ -28,7 +29,7 @@ from tgworker.messaging.models import (
     Position,
     Secret,
 )
-from tgworker.messaging.outcomes import Deferred, Outcome, Refused, Unknown
+from tgworker.messaging.outcomes import Deferred, NotYetAllowed, Outcome, Refused, Unknown
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
 from tgworker.telegram.batches import position_of
@@ -72,6 +73,7 @@ from tgworker.telegram.sending import Sender
 from tgworker.telegram.session import AccountSession
 from tgworker.telegram.settings import Appearance, TelegramSettings
 from tgworker.telegram.statuses import Statuses
+from tgworker.telegram.takeouts import Takeouts
 from tgworker.telegram.update_box import ACCOUNT
 from tgworker.telegram.uploading import LineUpload
 
@@ -135,6 +137,7 @@ class TelethonConnection:
         self._media: MediaLine | None = None
         self._jobs: JobLine | None = None
         self._histories: Histories | None = None
+        self._takeouts: Takeouts | None = None
         self._intake = Intake(
             self._inbox,
             self._book,
@@ -252,14 +255,30 @@ class TelethonConnection:
         return await self._cross(self._ready_jobs().forward_aio, peer, telegram_ids, to, random_ids)
 
     async def history(
-        self, peer: Peer, *, below: int, limit: int, ahead: int = 0
+        self, peer: Peer, *, below: int, limit: int, ahead: int = 0, takeout: int | None = None
     ) -> HistoryPage | Refused | Deferred:
         """See the port."""
         if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
             return cannot
         if self._histories is None:
             raise TelegramAway("not connected")
-        return await self._cross(self._histories.page_aio, peer, below, limit, ahead)
+        return await self._cross(self._histories.page_aio, peer, below, limit, ahead, takeout)
+
+    async def open_takeout(self) -> int | NotYetAllowed | Refused | Deferred:
+        """See the port."""
+        if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
+            return cannot
+        return await self._cross(self._ready_takeouts().open_aio)
+
+    async def close_takeout(self, takeout: int, *, success: bool) -> Refused | Deferred | None:
+        """See the port."""
+        return await self._cross(self._ready_takeouts().close_aio, takeout, success)
+
+    async def chats(self, cursor: str | None, *, takeout: int | None = None) -> ChatList | Refused | Deferred:
+        """See the port."""
+        if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
+            return cannot
+        return await self._cross(self._ready_takeouts().chats_aio, cursor, takeout)
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         """See the port. Ids are looked for among known peers, then contacts, then dialogs.
@@ -467,6 +486,7 @@ class TelethonConnection:
         self._sender = Sender(client)
         self._jobs = JobLine(client)
         self._histories = Histories(client, self._book, me.chat_id)
+        self._takeouts = Takeouts(client, self._book)
         self._media = MediaLine(
             client,
             self._sender,
@@ -507,6 +527,11 @@ class TelethonConnection:
         if self._jobs is None:
             raise TelegramAway("not connected")
         return self._jobs
+
+    def _ready_takeouts(self) -> Takeouts:
+        if self._takeouts is None:
+            raise TelegramAway("not connected")
+        return self._takeouts
 
     def _ready_media(self) -> MediaLine:
         if self._media is None:

@@ -1,7 +1,11 @@
 """An account's chats as Telegram lists them, page by page: the one with the newest message first."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from telethon import utils
 from telethon.tl import functions, types
 
 from tgworker.telegram.client import AccountClient
@@ -22,6 +26,16 @@ ARCHIVE = 1
 _BEGIN: tuple[Any, int, Any] = (None, 0, types.InputPeerEmpty())
 
 
+class _Place(msgspec.Struct, array_like=True, frozen=True):
+    """Where a list goes on, as it can be stored."""
+
+    date_s: int | None
+    message_id: int
+    chat_id: int | None
+    folder: int | None
+    has_archive: bool
+
+
 class DialogPages:
     """Reads on from page to page (https://core.telegram.org/api/offsets).
 
@@ -30,6 +44,8 @@ class DialogPages:
         book: Where everybody goes who is found.
         patient: Whether Telegram is asked again until it answers, whatever it says meanwhile.
         most: How many pages are read; ``None``: all.
+        begin: Where to go on, as `cursor` had it; ``None`` (or what is no such place): with the first page.
+        wrap: What each request is put into.
 
     Attributes:
         changed: Who of the last page was known otherwise before: by another name, for example.
@@ -42,6 +58,8 @@ class DialogPages:
         *,
         patient: bool = False,
         most: int | None = DIALOG_PAGES,
+        begin: str | None = None,
+        wrap: Callable[[Any], Any] = lambda request: request,
     ) -> None:
         self._ask_aio = client.ask_patiently_aio if patient else client.ask_aio
         self._book = book
@@ -51,6 +69,31 @@ class DialogPages:
         self._folder: int | None = None
         self._has_archive = False
         self.changed: tuple[Peer, ...] = ()
+        self._wrap = wrap
+        if begin is not None:
+            self._go_on(begin)
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the next page begins, to be stored; ``None``: there is none."""
+        if self._offset is None:
+            return None
+        date, message_id, peer = self._offset
+        chat_id = None if isinstance(peer, types.InputPeerEmpty) else int(utils.get_peer_id(peer))
+        date_s = None if date is None else int(date.timestamp())
+        place = _Place(date_s, message_id, chat_id, self._folder, self._has_archive)
+        return msgspec.json.encode(place).decode()
+
+    def _go_on(self, cursor: str) -> None:
+        try:
+            place = msgspec.json.decode(cursor, type=_Place)
+        except msgspec.MsgspecError:
+            return
+        date = None if place.date_s is None else datetime.fromtimestamp(place.date_s, UTC)
+        known = None if place.chat_id is None else self._book.get(place.chat_id)
+        peer = types.InputPeerEmpty() if known is None else input_peer(known)
+        self._offset = (date, place.message_id, peer)
+        self._folder, self._has_archive = place.folder, place.has_archive
 
     async def read_aio(self) -> Any:
         """The next page, ``messages.dialogs`` or a slice of them; ``None`` after the last one.
@@ -62,16 +105,15 @@ class DialogPages:
         if self._offset is None:
             return None
         date, message_id, peer = self._offset
-        page = await self._ask_aio(
-            functions.messages.GetDialogsRequest(
-                offset_date=date,
-                offset_id=message_id,
-                offset_peer=peer,
-                limit=DIALOGS_PER_PAGE,
-                hash=0,
-                folder_id=self._folder,
-            )
+        request = functions.messages.GetDialogsRequest(
+            offset_date=date,
+            offset_id=message_id,
+            offset_peer=peer,
+            limit=DIALOGS_PER_PAGE,
+            hash=0,
+            folder_id=self._folder,
         )
+        page = await self._ask_aio(self._wrap(request))
         self._pages += 1
         self.changed = self._book.learn(peers_of([*getattr(page, "users", ()), *getattr(page, "chats", ())]))
         self._has_archive |= any(isinstance(each, types.DialogFolder) for each in page.dialogs)

@@ -14,9 +14,12 @@ from tgworker.telegram.messages import message_of
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import input_peer, told_of
 from tgworker.telegram.rpc_errors import question_outcome
+from tgworker.telegram.takeouts import within
 
 
-async def raw_page_aio(client: AccountClient, peer: Peer, below: int, limit: int) -> Any:
+async def raw_page_aio(
+    client: AccountClient, peer: Peer, below: int, limit: int, takeout: int | None = None
+) -> Any:
     """Telegram's answer to ``messages.getHistory``, newest first, or `Deferred`, or `Refused`.
 
     Args:
@@ -24,6 +27,7 @@ async def raw_page_aio(client: AccountClient, peer: Peer, below: int, limit: int
         peer: The chat.
         below: Only messages under this id; 0: from the newest on.
         limit: How many at most, up to 100.
+        takeout: The takeout session that it is read in, if in any.
 
     Raises:
         LineLost: The line broke.
@@ -40,7 +44,7 @@ async def raw_page_aio(client: AccountClient, peer: Peer, below: int, limit: int
         hash=0,
     )
     try:
-        return await client.ask_aio(request)
+        return await client.ask_aio(within(takeout, request))
     except RPCError as error:
         return question_outcome(error)
 
@@ -49,7 +53,7 @@ async def raw_page_aio(client: AccountClient, peer: Peer, below: int, limit: int
 class _Ahead:
     """A page that was asked for before anybody wanted it."""
 
-    asked: tuple[int, int, int]
+    asked: tuple[int, int, int, int | None]
     answer: asyncio.Task[Any]
 
 
@@ -69,7 +73,7 @@ class Histories:
         self._ahead: _Ahead | None = None
 
     async def page_aio(
-        self, peer: Peer, below: int, limit: int, ahead: int
+        self, peer: Peer, below: int, limit: int, ahead: int, takeout: int | None = None
     ) -> HistoryPage | Deferred | Refused:
         """One page of a chat's history. See `tgworker.messaging.ports.Connection.history`.
 
@@ -78,6 +82,7 @@ class Histories:
             below: Only messages under this id; 0: from the newest on.
             limit: How many at most, up to 100.
             ahead: So many of those below them may be asked for already; 0: nothing.
+            takeout: The takeout session that they are read in, if in any.
 
         Raises:
             LineLost: The line broke.
@@ -85,13 +90,13 @@ class Histories:
 
         Cancellation: what was asked ahead is forgotten when the next page is asked for.
         """
-        answer = await self._answer_aio(peer, below, limit)
+        answer = await self._answer_aio(peer, below, limit, takeout)
         if isinstance(answer, Deferred | Refused):
             return answer
         found: list[Any] = list(getattr(answer, "messages", ()))
         ids = [each.id for each in found]
         if ahead and ids:
-            self._ask_ahead(peer, min(ids), ahead)
+            self._ask_ahead(peer, min(ids), ahead, takeout)
         peers = (*told_of(getattr(answer, "users", ())), *told_of(getattr(answer, "chats", ())))
         self._book.learn(peers)
         read = [message_of(each, self._self_id) for each in found]
@@ -104,18 +109,18 @@ class Histories:
             total=int(getattr(answer, "count", len(found) if not below else 0)) or None,
         )
 
-    async def _answer_aio(self, peer: Peer, below: int, limit: int) -> Any:
+    async def _answer_aio(self, peer: Peer, below: int, limit: int, takeout: int | None) -> Any:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            if ahead.asked == (peer.chat_id, below, limit):
+            if ahead.asked == (peer.chat_id, below, limit, takeout):
                 return await ahead.answer
             ahead.answer.cancel()
-        return await raw_page_aio(self._client, peer, below, limit)
+        return await raw_page_aio(self._client, peer, below, limit, takeout)
 
-    def _ask_ahead(self, peer: Peer, below: int, limit: int) -> None:
-        answer = asyncio.create_task(raw_page_aio(self._client, peer, below, limit))
+    def _ask_ahead(self, peer: Peer, below: int, limit: int, takeout: int | None) -> None:
+        answer = asyncio.create_task(raw_page_aio(self._client, peer, below, limit, takeout))
         answer.add_done_callback(_seen)
-        self._ahead = _Ahead((peer.chat_id, below, limit), answer)
+        self._ahead = _Ahead((peer.chat_id, below, limit, takeout), answer)
 
 
 def _seen(answer: asyncio.Task[Any]) -> None:

@@ -384,3 +384,25 @@ create table tgworker_gap_jobs (
     known_top integer -- the newest message that the update log had told of when the gap was found
 ) without rowid;
 create index tgworker_gap_jobs_chat on tgworker_gap_jobs (integration_account_id, chat_id);
+
+-- Jobs of `sync_history_jobs` for a whole account (`telegram_id` is `all`): each files one for every chat.
+create table tgworker_account_histories (
+    job_id text primary key not null references sync_history_jobs (id) on delete cascade,
+    integration_account_id text not null,
+    takeout text, -- the id of its takeout session, as a Fernet token
+    cursor text, -- where the list of chats goes on
+    is_listed integer not null default 0, -- whether the list was read to its end
+    not_before real, -- it is claimed again then
+    chats integer, -- once it has ended: so many it had
+    failed integer -- so many of their jobs have failed
+) without rowid;
+create index tgworker_account_histories_account on tgworker_account_histories (integration_account_id);
+
+-- The jobs that these have filed.
+create table tgworker_account_chats (
+    job_id text primary key not null references sync_history_jobs (id) on delete cascade,
+    whole_id text not null, -- the job for the whole account
+    chat_id integer not null,
+    n integer not null, -- its place in the list of chats
+    unique (whole_id, chat_id)
+) without rowid;

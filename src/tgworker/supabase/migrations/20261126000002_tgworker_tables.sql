@@ -339,6 +339,31 @@ create table if not exists public.tgworker_gap_jobs (
 );
 create index if not exists tgworker_gap_jobs_chat on public.tgworker_gap_jobs (integration_account_id, chat_id);
 
+-- Jobs of `sync_history_jobs` for a whole account: each files one for every chat. See tgworker_is_whole_account.
+create table if not exists public.tgworker_account_histories (
+    job_id uuid primary key,
+    integration_account_id uuid not null,
+    takeout text, -- the id of its takeout session, as a Fernet token
+    cursor text, -- where the list of chats goes on
+    is_listed boolean not null default false, -- whether the list was read to its end
+    not_before timestamptz, -- it is claimed again then
+    chats integer, -- once it has ended: so many it had
+    failed integer -- so many of their jobs have failed
+);
+create index if not exists tgworker_account_histories_account
+    on public.tgworker_account_histories (integration_account_id);
+
+-- The jobs that these have filed.
+create table if not exists public.tgworker_account_chats (
+    job_id uuid primary key,
+    integration_account_id uuid not null,
+    whole_id uuid not null, -- the job for the whole account
+    chat_id bigint not null,
+    n integer not null, -- its place in the list of chats
+    unique (whole_id, chat_id)
+);
+create index if not exists tgworker_account_chats_account on public.tgworker_account_chats (integration_account_id);
+
 -- Requests of the application to log somebody in, and what the worker answers. See the file on logins.
 create table if not exists public.tgworker_login_requests (
     id uuid primary key default gen_random_uuid(),

@@ -2,45 +2,71 @@
 begin;
 set local lock_timeout = '3s';
 
--- Jobs of accounts whose lease we hold, first those that somebody had who forgot them, or is no more: they become
--- `processing`, and ours.
-create or replace function public.tgworker_take_jobs(
-    p_table text, p_holder uuid, p_accounts jsonb, p_known uuid[], p_limit integer) returns uuid[]
+-- Whether a history job is for a whole account: its telegram_id is 'all', or 0 where that column is a number.
+create or replace function public.tgworker_is_whole_account(p_to text) returns boolean
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$ select coalesce(p_to in ('all', '0'), false) $$;
+
+-- History jobs of accounts whose lease we hold, first those that somebody had who forgot them, or is no more: they
+-- become `processing`, and ours. Behind what people asked for come the chats of whole accounts. Each account gets one,
+-- then each a second.
+create or replace function public.tgworker_take_histories(
+    p_holder uuid, p_accounts jsonb, p_known uuid[], p_limit integer) returns uuid[]
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 declare
+    v_now timestamptz := public.tgworker_now();
     v_jobs uuid[];
 begin
-    -- (p_table is one of two names of our own.)
-    execute format($query$
-        with held as materialized (
-            select l.integration_account_id as account, l.fence
-            from jsonb_to_recordset($2) s (account uuid, fence bigint)
-            join public.tgworker_leases l on l.integration_account_id = s.account and l.fence = s.fence
-            where l.holder = $1 and l.expires_at > public.tgworker_now()
-        ), picked as materialized (
-            select j.id, j.integration_account_id, h.fence, j.status = 'pending' as fresh, j.created_at
-            from public.%1$I j
-            join held h on h.account = j.integration_account_id
-            left join public.tgworker_job_claims c on c.job_id = j.id
-            where j.status in ('pending', 'processing')
-                and (j.status = 'pending' or c.fence is null or c.fence <> h.fence
-                    or j.id not in (select unnest($3)))
-            order by j.status = 'pending', j.created_at, j.id limit $4
-            for update of j skip locked
-        ), claimed as (
-            insert into public.tgworker_job_claims as c (job_id, integration_account_id, fence)
-            select p.id, p.integration_account_id, p.fence from picked p order by p.id
-            on conflict (job_id) do update
-            set integration_account_id = excluded.integration_account_id, fence = excluded.fence,
-                tries = c.tries + 1
-        ), taken as (
-            update public.%1$I j set status = 'processing' from picked p where j.id = p.id and p.fresh
-        )
-        select array_agg(p.id order by p.fresh, p.created_at, p.id) from picked p
-        $query$, p_table)
-    into v_jobs using p_holder, p_accounts, p_known, p_limit;
+    with held as materialized (
+        select l.integration_account_id as account, l.fence
+        from jsonb_to_recordset(p_accounts) s (account uuid, fence bigint)
+        join public.tgworker_leases l on l.integration_account_id = s.account and l.fence = s.fence
+        where l.holder = p_holder and l.expires_at > v_now
+    ), open as materialized (
+        select j.id, h.fence, row_number() over (partition by j.integration_account_id
+            order by j.status = 'pending', t.job_id is not null, j.created_at, t.n, j.id) as nth,
+            t.job_id is not null as filed, t.n
+        from public.sync_history_jobs j
+        join held h on h.account = j.integration_account_id
+        left join public.tgworker_job_claims c on c.job_id = j.id
+        left join public.tgworker_account_chats t on t.job_id = j.id
+        left join public.tgworker_account_histories w on w.job_id = j.id
+        where j.status in ('pending', 'processing')
+            and (j.status = 'pending' or c.fence is null or c.fence <> h.fence
+                or j.id not in (select unnest(p_known)))
+            -- A whole account waits for its time, for its chats, and for another such job that has begun.
+            and (w.not_before is null or w.not_before <= v_now)
+            and not (coalesce(w.is_listed, false) and exists (
+                select from public.tgworker_account_chats u
+                join public.sync_history_jobs s on s.id = u.job_id
+                where u.whole_id = j.id and s.status in ('pending', 'processing')))
+            and not (public.tgworker_is_whole_account(j.telegram_id::text) and w.job_id is null and exists (
+                select from public.tgworker_account_histories o
+                join public.sync_history_jobs s on s.id = o.job_id
+                where o.integration_account_id = j.integration_account_id
+                    and s.status in ('pending', 'processing')))
+    ), picked as materialized (
+        select j.id, j.integration_account_id, j.telegram_id::text as recipient, o.fence,
+            j.status = 'pending' as fresh, j.created_at, o.nth, o.filed, o.n
+        from open o join public.sync_history_jobs j on j.id = o.id
+        where j.status in ('pending', 'processing')
+        order by o.nth, j.status = 'pending', o.filed, j.created_at, o.n, j.id limit p_limit
+        for update of j skip locked
+    ), claimed as (
+        insert into public.tgworker_job_claims as c (job_id, integration_account_id, fence)
+        select p.id, p.integration_account_id, p.fence from picked p order by p.id
+        on conflict (job_id) do update
+        set integration_account_id = excluded.integration_account_id, fence = excluded.fence, tries = c.tries + 1
+    ), begun as (
+        insert into public.tgworker_account_histories (job_id, integration_account_id)
+        select p.id, p.integration_account_id from picked p where public.tgworker_is_whole_account(p.recipient)
+        on conflict (job_id) do nothing
+    ), taken as (
+        update public.sync_history_jobs j set status = 'processing' from picked p where j.id = p.id and p.fresh
+    )
+    select array_agg(p.id order by p.nth, p.fresh, p.filed, p.created_at, p.n, p.id) into v_jobs from picked p;
     return coalesce(v_jobs, '{}');
 end $$;
 
@@ -49,7 +75,9 @@ end $$;
 -- p_accounts  [{"account", "fence"}]: accounts whose lease p_holder has
 -- p_known     ids of jobs that this worker has in hand; others that are claimed are handed over again
 -- answer      {"jobs": [{"job_id", "account", "fence", "to", "peer", "is_group", "limit_messages",
---              "messages_synced", "fills_gap", "known_top", "below", "seen", "tries"}]}
+--              "messages_synced", "fills_gap", "known_top", "below", "seen", "tries", "whole", "part_of", "takeout"}]}
+--              whole: of a job for a whole account {"cursor", "is_listed", "failed"}, else null; part_of: the one that
+--              has filed it; takeout: as tgworker_keep_takeout has it
 --
 -- The oldest first. limit_messages is the row's own, 100 where it has none: the worker knows how many it grants.
 -- fills_gap: the worker filed it, see tgworker_file_gaps. below, seen: how far it has come, see tgworker_save_history.
@@ -76,7 +104,7 @@ begin
             and not exists (select from public.integration_accounts a where a.id = k.integration_account_id)
             and (k.integration_account_id is not null or not public.tgworker_is_adopted())
         for update skip locked);
-    v_jobs := public.tgworker_take_jobs('sync_history_jobs', p_holder, p_accounts, p_known, p_limit);
+    v_jobs := public.tgworker_take_histories(p_holder, p_accounts, p_known, p_limit);
     if cardinality(v_jobs) = 0 then
         return '{"jobs": []}';
     end if;
@@ -85,22 +113,36 @@ begin
             when a.owner_id is distinct from j.owner_id then 'its account belongs to another owner'
             when v.id is not null and v.owner_id is distinct from j.owner_id
             then 'its conversation belongs to another owner'
+            when t.job_id is not null and not exists (select from public.sync_history_jobs s
+                where s.id = t.whole_id and s.status in ('pending', 'processing'))
+            then 'the job for the whole account was ended'
             when coalesce(nullif(j.telegram_id::text, ''), i.value) is null then 'the job names no chat' end as refusal,
              j.integration_account_id as account, c.fence,
-            coalesce(nullif(j.telegram_id::text, ''), i.value) as recipient, j.is_group, j.limit_messages,
-            j.messages_synced, g.job_id is not null as fills_gap, g.known_top, c.below, c.seen, c.tries
+            case when h.job_id is null then coalesce(nullif(j.telegram_id::text, ''), i.value) else 'all' end
+            as recipient, j.is_group, j.limit_messages,
+            j.messages_synced, g.job_id is not null as fills_gap, g.known_top, c.below, c.seen, c.tries,
+            t.whole_id, coalesce(h.takeout, w.takeout) as takeout,
+            case when h.job_id is not null then jsonb_build_object('cursor', h.cursor, 'is_listed', h.is_listed,
+                'failed', (select count(*) from public.tgworker_account_chats u
+                    join public.sync_history_jobs s on s.id = u.job_id
+                    where u.whole_id = h.job_id and s.status = 'failed')) end as whole
         from unnest(v_jobs) with ordinality k (id, n)
         join public.sync_history_jobs j on j.id = k.id
         join public.tgworker_job_claims c on c.job_id = j.id
         left join public.integration_accounts a on a.id = j.integration_account_id
         left join public.tgworker_gap_jobs g on g.job_id = k.id
+        left join public.tgworker_account_histories h on h.job_id = k.id
+        left join public.tgworker_account_chats t on t.job_id = k.id
+        left join public.tgworker_account_histories w on w.job_id = t.whole_id
         left join public.conversations v on v.id = j.conversation_id
         left join public.contact_identities i on i.id = v.primary_identity_id and i.type = 'telegram_user'
     )
     select jsonb_object_agg(f.id, f.refusal) filter (where f.refusal is not null),
         coalesce(jsonb_agg(jsonb_build_object('job_id', f.id, 'account', f.account, 'fence', f.fence,
             'to', f.recipient,
-            'peer', public.tgworker_peer(f.account, public.tgworker_chat_of(f.account, f.recipient)),
+            'peer', case when f.whole is null
+                then public.tgworker_peer(f.account, public.tgworker_chat_of(f.account, f.recipient)) end,
+            'whole', f.whole, 'part_of', f.whole_id, 'takeout', f.takeout,
             'is_group', coalesce(f.is_group, false),
             'limit_messages', greatest(0, coalesce(f.limit_messages, 100)),
             'messages_synced', coalesce(f.messages_synced, 0), 'fills_gap', f.fills_gap,
@@ -387,7 +429,7 @@ end $$;
 -- p_total              how many messages the chat has, as Telegram says; for who watches
 -- answer               {"new": count, "messages": [{"message_id", "chat_id", "telegram_id"}]}, the new ones
 --
--- No position moves; the new ones are added to messages_synced. Nothing is unread but what fills a gap: messages above
+-- No position moves; the new ones are added to messages_synced, of the job for the whole account, too. Nothing is unread but what fills a gap: messages above
 -- its known_top. Raises 409 `lease_lost`, 410
 -- `account_gone`.
 create or replace function public.tgworker_save_history(
@@ -428,9 +470,124 @@ begin
     if v_new <> '[]' then
         update public.sync_history_jobs
         set messages_synced = least(coalesce(messages_synced, 0)::bigint + jsonb_array_length(v_new), 2147483647)
-        where id = p_job;
+        where id = p_job or id = (select t.whole_id from public.tgworker_account_chats t where t.job_id = p_job);
     end if;
     return jsonb_build_object('new', jsonb_array_length(v_new), 'messages', v_new);
+end $$;
+
+-- HistoryStore.file_chats
+--
+-- p_chats   [chat_id]: a page of the list of an account's chats
+-- p_cursor  where the list goes on; null: this was its end, and the job is let go until those of its chats have ended
+-- answer    {"filed": count}
+--
+-- A chat that has a job by this one gets no other. Raises 409 `lease_lost`, 410 `account_gone`.
+create or replace function public.tgworker_file_chats(
+    p_account uuid, p_fence bigint, p_job uuid, p_chats bigint[], p_peers jsonb default '[]',
+    p_cursor text default null) returns jsonb
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_owned record;
+    v_filed bigint;
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    v_owned := public.tgworker_owner(p_account);
+    perform public.tgworker_keep_peers(p_account, v_owned.owner, p_peers);
+    with noted as (
+        insert into public.tgworker_account_chats (job_id, integration_account_id, whole_id, chat_id, n)
+        select gen_random_uuid(), p_account, p_job, c.chat_id, min(c.n) + (
+            select coalesce(max(t.n), 0) from public.tgworker_account_chats t where t.whole_id = p_job)
+        from unnest(p_chats) with ordinality c (chat_id, n)
+        where exists (select from public.sync_history_jobs w where w.id = p_job)
+        group by c.chat_id
+        on conflict (whole_id, chat_id) do nothing
+        returning job_id, chat_id
+    ), filed as (
+        insert into public.sync_history_jobs (id, owner_id, workspace_id, integration_account_id, telegram_id,
+            telegram_name, is_group, status, limit_messages, messages_synced)
+        select n.job_id, v_owned.owner, v_owned.workspace, p_account, r.telegram_id,
+            coalesce(p.title, nullif(concat_ws(' ', p.first_name, p.last_name), '')), n.chat_id < 0, 'pending',
+            w.limit_messages, 0
+        from noted n
+        join public.sync_history_jobs w on w.id = p_job
+        -- (Whatever type the application's column has.)
+        cross join lateral jsonb_populate_record(null::public.sync_history_jobs,
+            jsonb_build_object('telegram_id', n.chat_id::text)) r
+        left join public.tgworker_peers p on p.integration_account_id = p_account and p.chat_id = n.chat_id
+        order by n.job_id
+        returning id
+    )
+    select count(*) into v_filed from filed;
+    update public.tgworker_account_histories set cursor = p_cursor, is_listed = p_cursor is null where job_id = p_job;
+    update public.sync_history_jobs set error_message = null
+    where id = p_job and status = 'processing' and error_message is not null;
+    update public.tgworker_job_claims set tries = 0, fence = case when p_cursor is null then null else fence end
+    where job_id = p_job;
+    return jsonb_build_object('filed', v_filed);
+end $$;
+
+-- HistoryStore.keep_takeout
+--
+-- p_job      a job for a whole account, or one that such a one has filed
+-- p_takeout  the id of its takeout session, encrypted; null: there is none (any more)
+--
+-- Raises 409 `lease_lost`.
+create or replace function public.tgworker_keep_takeout(
+    p_account uuid, p_fence bigint, p_job uuid, p_takeout text default null) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    update public.tgworker_account_histories set takeout = p_takeout
+    where job_id = p_job or job_id = (
+        select t.whole_id from public.tgworker_account_chats t where t.job_id = p_job);
+end $$;
+
+-- HistoryStore.put_history_off
+--
+-- p_seconds  the job is pending again, and not claimed before so many seconds
+-- p_note     what it waits for: its error_message until it goes on
+--
+-- Raises 409 `lease_lost`.
+create or replace function public.tgworker_put_history_off(
+    p_account uuid, p_fence bigint, p_job uuid, p_seconds double precision, p_note text) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform public.tgworker_check_fence(p_account, p_fence);
+    update public.sync_history_jobs set status = 'pending', error_message = p_note
+    where id = p_job and status = 'processing';
+    update public.tgworker_account_histories
+    set not_before = public.tgworker_now() + make_interval(secs => p_seconds) where job_id = p_job;
+    update public.tgworker_job_claims set fence = null, tries = 0 where job_id = p_job;
+end $$;
+
+-- What is kept of jobs for whole accounts that have ended: how many chats they had, and how many could not be read.
+create or replace function public.tgworker_end_account_histories(p_jobs uuid[]) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    with ended as (
+        update public.tgworker_account_histories h set takeout = null, chats = c.chats, failed = c.failed
+        from unnest(p_jobs) k (id)
+        join public.sync_history_jobs w on w.id = k.id and w.status not in ('pending', 'processing')
+        cross join lateral (
+            select count(*) as chats, count(*) filter (where s.status = 'failed') as failed
+            from public.tgworker_account_chats t join public.sync_history_jobs s on s.id = t.job_id
+            where t.whole_id = k.id) c
+        where h.job_id = k.id
+        returning h.job_id, h.chats, h.failed
+    ), forgotten as (
+        delete from public.tgworker_account_chats t using ended e where t.whole_id = e.job_id
+    )
+    update public.sync_history_jobs j
+    set error_message = format('%s of %s chats could not be read: their own jobs say why', e.failed, e.chats)
+    from ended e where j.id = e.job_id and e.failed > 0 and j.error_message is null;
 end $$;
 
 -- HistoryStore.finish_history, in bulk
@@ -467,6 +624,7 @@ begin
         delete from public.tgworker_gap_jobs g using ours o where g.job_id = o.job_id
     )
     select coalesce(array_agg(o.job_id), '{}') into v_finished from ours o;
+    perform public.tgworker_end_account_histories(v_finished);
     return jsonb_build_object('finished', to_jsonb(v_finished), 'stale', to_jsonb(array(
         select k.id from unnest(v_asked) k (id) where k.id <> all (v_finished))));
 end $$;

@@ -589,8 +589,8 @@ end $$;
 -- HistoryBook.request_history: what the application does when somebody wants to see what a chat held before
 --
 -- p_job   the row's id: a call without an answer may be repeated
--- p_to    as in tgworker_enqueue
--- p_limit so many messages at most
+-- p_to    as in tgworker_enqueue, or 'all': the whole account
+-- p_limit so many messages at most; of a whole account, in each chat
 -- answer  {"job_id"}
 create or replace function public.tgworker_request_history(p_account uuid, p_job uuid, p_to text, p_limit integer)
     returns jsonb
@@ -610,6 +610,9 @@ begin
                 format('the account''s owner has no conversation %s', v_to));
         end if;
         v_to := null;
+    elsif v_to = 'all' then
+        select case when pg_typeof(r.telegram_id)::text in ('text', 'character varying') then 'all' else '0' end into v_to
+        from (select null::public.sync_history_jobs as r) s, lateral (select (s.r).telegram_id) r;
     else
         v_to := public.tgworker_recipient(v_to);
         if v_to is null then
@@ -630,8 +633,10 @@ end $$;
 -- HistoryBook.histories
 --
 -- p_ids   which; null: those that have not ended
--- answer  [{"job_id", "account", "to", "status", "limit_messages", "synced", "seen", "total", "error"}], the oldest
---         first; seen and total are known until it ends
+-- answer  [{"job_id", "account", "to", "status", "limit_messages", "synced", "seen", "total", "error", "part_of",
+--         "chats", "chats_done", "chats_failed", "is_listed"}], the oldest first, behind them those that a job for a
+--         whole account (part_of) has filed; seen and total are known until it ends. chats, of a job for a whole
+--         account: so many chats it has found, else null; of these chats_done have ended, and chats_failed have failed
 create or replace function public.tgworker_histories(p_ids uuid[] default null, p_limit integer default 100)
     returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
@@ -639,16 +644,29 @@ as $$
     select coalesce(jsonb_agg(jsonb_build_object('job_id', h.id, 'account', h.account, 'to', h.recipient,
         'status', coalesce(h.status, ''), 'limit_messages', coalesce(h.limit_messages, 0),
         'synced', coalesce(h.messages_synced, 0), 'seen', coalesce(h.seen, 0), 'total', h.total,
-        'error', h.error_message) order by h.created_at, h.id), '[]')
+        'error', h.error_message, 'part_of', h.whole_id, 'chats', h.chats, 'chats_done', h.chats_done,
+        'chats_failed', h.chats_failed, 'is_listed', h.is_listed)
+        order by h.whole_id is not null, h.created_at, h.n, h.id), '[]')
     from (
         select j.id, j.integration_account_id as account, j.status, j.limit_messages, j.messages_synced, j.error_message,
-            j.created_at, k.seen, k.total, coalesce(nullif(j.telegram_id::text, ''), i.value) as recipient
+            j.created_at, k.seen, k.total, case when public.tgworker_is_whole_account(j.telegram_id::text) then 'all'
+                else coalesce(nullif(j.telegram_id::text, ''), i.value) end as recipient,
+            t.whole_id, t.n, coalesce(w.is_listed, false) as is_listed,
+            case when w.job_id is not null then coalesce(w.chats, s.chats) end as chats,
+            coalesce(w.chats, s.ended) as chats_done, coalesce(w.failed, s.failed) as chats_failed
         from public.sync_history_jobs j
+        left join public.tgworker_account_chats t on t.job_id = j.id
+        left join public.tgworker_account_histories w on w.job_id = j.id
+        cross join lateral (
+            select count(*) as chats, count(*) filter (where b.status = 'failed') as failed,
+                count(*) filter (where b.status not in ('pending', 'processing')) as ended
+            from public.tgworker_account_chats u join public.sync_history_jobs b on b.id = u.job_id
+            where w.job_id is not null and u.whole_id = j.id) s
         left join public.tgworker_job_claims k on k.job_id = j.id
         left join public.conversations v on v.id = j.conversation_id
         left join public.contact_identities i on i.id = v.primary_identity_id and i.type = 'telegram_user'
         where case when p_ids is null then j.status in ('pending', 'processing') else j.id = any (p_ids) end
-        order by j.created_at, j.id limit p_limit
+        order by t.whole_id is not null, j.created_at, t.n, j.id limit p_limit
     ) h
 $$;
 

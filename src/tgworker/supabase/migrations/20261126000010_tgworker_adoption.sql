@@ -370,6 +370,22 @@ begin
         limit p_limit for update skip locked);
     get diagnostics v_rows = row_count;
     v_all := v_all + v_rows;
+    -- Of whole accounts that the application has ended, or removed.
+    delete from public.tgworker_account_chats c where c.job_id in (
+        select t.job_id from public.tgworker_account_chats t
+        where not exists (select from public.sync_history_jobs w
+                where w.id = t.whole_id and w.status in ('pending', 'processing'))
+            and not exists (select from public.sync_history_jobs j
+                where j.id = t.job_id and j.status in ('pending', 'processing'))
+        limit p_limit for update skip locked);
+    get diagnostics v_rows = row_count;
+    v_all := v_all + v_rows;
+    delete from public.tgworker_account_histories h where h.job_id in (
+        select k.job_id from public.tgworker_account_histories k
+        where not exists (select from public.sync_history_jobs j where j.id = k.job_id)
+        limit p_limit for update skip locked);
+    get diagnostics v_rows = row_count;
+    v_all := v_all + v_rows;
     -- (What another program wrote has no incarnation.)
     delete from public.worker_heartbeats h where h.worker_id in (
         select k.worker_id from public.worker_heartbeats k
@@ -389,6 +405,7 @@ declare
 begin
     foreach v_table in array array['tgworker_peers', 'tgworker_names', 'tgworker_channel_positions',
         'tgworker_positions', 'tgworker_read_marks', 'tgworker_waits', 'tgworker_files', 'tgworker_job_claims', 'tgworker_gap_jobs', 'tgworker_leases',
+        'tgworker_account_histories', 'tgworker_account_chats',
         'tgworker_accounts']
     loop
         execute format('delete from public.%1$I where ctid = any (array(
