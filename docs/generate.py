@@ -108,8 +108,12 @@ RESULTS: Mapping[str, tuple[str, str]] = {
         "message_id done before state telegram_id error",
     ),
     "history": ("object", "job_id account_id status synced error"),
+    "history --all": ("object", "job_id account_id status synced error chats chats_failed"),
     "history --no-wait": ("object", "job_id account_id"),
-    "history list": ("array of", "job_id account_id to status limit synced seen total"),
+    "history list": (
+        "array of",
+        "job_id account_id to status limit synced seen total part_of chats chats_done error",
+    ),
     "status": (
         "object",
         """

@@ -6,6 +6,8 @@ import signal
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from contracts.store_kit import inbound
 from tgworker.cli._errors import EXIT_INTERRUPTED
 from tgworker.cli.history import shown
 from tgworker.embedded import DataFolder, EmbeddedStore
-from tgworker.messaging.models import AccountId, JobId
+from tgworker.messaging.history_words import allow_it
+from tgworker.messaging.models import AccountId, HistoryJob, JobId
 from tgworker.messaging.records import HistoryRecord
 
 UNKNOWN_UUID = "12345678-1234-4234-9234-123456789abc"
@@ -75,6 +78,34 @@ def reading(account: AccountId, *, error: str | None = None) -> list[Step]:
     return [wait, read, read_more, end]
 
 
+def reading_all(account: AccountId, *, error: str | None = None) -> list[Step]:
+    """A job for a whole account: it waits, the owner is asked, two chats are filed, read, and it ends."""
+    note = allow_it("TAKEOUT_INIT_DELAY_86400", datetime(2026, 11, 27, 7, 30, tzinfo=UTC))
+
+    async def claimed(store: EmbeddedStore, to: str) -> HistoryJob:
+        return next(job for job in await store.claim_history([account], known=(), limit=9) if job.to == to)
+
+    async def wait(store: EmbeddedStore) -> None:
+        pass
+
+    async def put_off(store: EmbeddedStore) -> None:
+        await store.put_history_off(await claimed(store, "all"), seconds=0, note=note)
+
+    async def file(store: EmbeddedStore) -> None:
+        await store.file_chats(await claimed(store, "all"), [501, 502], [], cursor=None)
+
+    async def read(store: EmbeddedStore) -> None:
+        job = await claimed(store, "501")
+        await store.save_history(job, [inbound(501, number) for number in (1, 2, 3)], [], below=1, seen=3)
+        await store.finish_history(job.id)
+
+    async def end(store: EmbeddedStore) -> None:
+        await store.finish_history((await claimed(store, "502")).id, error=error)
+        await store.finish_history((await claimed(store, "all")).id)
+
+    return [wait, put_off, file, read, end]
+
+
 def listed(shell: Shell) -> Sequence[HistoryRecord]:
     return shell.store(lambda store: store.histories())
 
@@ -92,7 +123,8 @@ def listed(shell: Shell) -> Sequence[HistoryRecord]:
         (["--account", "alice", "--to", "5", "--limit", "0"], ["--limit must be between 1 and", "not 0"]),
         (["--account", "alice", "--to", "5", "--limit", str(2**31)], ["--limit must be between 1 and"]),
         (["--account", "alice", "--to", "5", "--limit", "many"], ["--limit is not a whole number"]),
-        (["--account", "alice"], ["--to"]),
+        (["--account", "alice"], ["give --to and a chat, or --all"]),
+        (["--account", "alice", "--to", "5", "--all"], ["give --to and a chat, or --all"]),
         (["list", "--limit", "1000"], ["--limit must be between 1 and 999, not 1000"]),
     ],
 )
@@ -138,11 +170,16 @@ def test_the_listing_has_what_has_not_ended(shell: Shell, account: AccountId) ->
         "synced": 2,
         "seen": 100,
         "total": 1034,
+        "part_of": None,
+        "chats": None,
+        "chats_done": None,
+        "error": None,
     }
     assert (done.rows[1]["job_id"], done.rows[1]["status"]) == (second, "pending")
     head, line, _ = shell("history", "list").out.splitlines()
-    assert head.split() == ["job_id", "status", "to", "limit", "seen", "synced", "total"]
-    assert line.split() == [first, "processing", "500", "100", "100", "2", "1034"]
+    columns = ["job_id", "status", "to", "limit", "seen", "synced", "total", "chats_done", "chats"]
+    assert head.split() == columns
+    assert line.split() == [first, "processing", "500", "100", "100", "2", "1034", "-", "-"]
     short = shell("history", "list", "--limit", "1", "--json")
     assert short.rows == done.rows[:1]
     assert short.complaints == ["tgworker: there are more than 1: give a higher --limit to see them"]
@@ -165,6 +202,51 @@ def test_how_far_it_is_stands_on_standard_error_line_by_line(
         "100 of 250 read, 2 new, 1034 in the chat",
         "200 of 250 read, 3 new, 1034 in the chat",
     ]
+
+
+def test_a_whole_account_tells_its_chats_and_what_it_waits_for_once(
+    shell: Shell, account: AccountId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working(monkeypatch, *reading_all(account, error="CHANNEL_PRIVATE"))
+    with DataFolder(shell.data).hold():
+        done = shell("history", "--account", "alice", "--all")
+    words = "3 new messages in 2 chats; 1 of 2 chats could not be read: their own jobs say why\n"
+    assert (done.code, done.out) == (0, words)
+    first, told, *rest = done.complaints
+    assert first == "waiting for a worker"
+    assert "allow it in Telegram's message on another device" in told
+    assert rest == [
+        "waiting for Telegram's leave",
+        "0 of 2 chats read, 0 new messages",
+        "1 of 2 chats read, 3 new messages",
+    ]
+
+
+def test_machines_get_the_chats_of_a_whole_account_in_numbers(
+    shell: Shell, account: AccountId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working(monkeypatch, *reading_all(account, error="CHANNEL_PRIVATE"))
+    with DataFolder(shell.data).hold():
+        done = shell("history", "--account", "alice", "--all", "--json")
+    assert tuple(done.last) == SHAPES["history --all"]
+    assert (done.last["status"], done.last["synced"]) == ("completed", 3)
+    assert (done.last["chats"], done.last["chats_failed"]) == (2, 1)
+
+
+def test_the_listing_has_a_whole_account_and_its_chats_if_asked(shell: Shell, account: AccountId) -> None:
+    whole = shell("history", "--account", "alice", "--all", "--no-wait", "--json").last["job_id"]
+
+    async def read(store: EmbeddedStore) -> None:
+        for step in reading_all(account)[:4]:
+            await step(store)
+        await store.put_history_off((await store.claim_history([account], known=()))[0], seconds=0, note="x")
+
+    shell.store(read)
+    (row,) = shell("history", "list", "--json").rows
+    assert (row["job_id"], row["to"], row["status"]) == (whole, "all", "processing")
+    assert (row["chats_done"], row["chats"], row["synced"]) == (1, 2, 3)
+    _, chat = shell("history", "list", "--chats", "--json").rows
+    assert (chat["part_of"], chat["to"], chat["status"]) == (whole, "502", "pending")
 
 
 def test_machines_get_one_object_and_no_progress(
@@ -262,8 +344,12 @@ def test_every_command_of_the_page_prints_what_it_shows(
     shell: Shell, account: AccountId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = SHOWN.findall(PAGE)
-    assert len(commands) == PAGE.count("$ python") == 5
-    working(monkeypatch, *reading(account))
+    assert len(commands) == PAGE.count("$ python") == 6
+
+    async def wait(store: EmbeddedStore) -> None:
+        pass
+
+    working(monkeypatch, *reading(account), wait, *reading_all(account))
     with DataFolder(shell.data).hold():
         for line, wanted in commands:
             ran = shell(*shlex.split(line))
@@ -273,8 +359,11 @@ def test_every_command_of_the_page_prints_what_it_shows(
 
 
 def test_the_statement_of_the_page_is_a_job_that_a_worker_claims(shell: Shell, account: AccountId) -> None:
-    (statement,) = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    with closing(sqlite3.connect(shell.data / "tgworker.db", isolation_level=None)) as database:
-        database.execute(statement, {"owner": OWNER, "account": account})
-    (job,) = shell.store(lambda store: store.claim_history([account], known=()))
-    assert (job.account_id, job.to, job.limit_messages) == (account, "@bob", 250)
+    statements = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    for statement, to in zip(statements, ("@bob", "all"), strict=True):
+        with closing(sqlite3.connect(shell.data / "tgworker.db", isolation_level=None)) as database:
+            database.execute(statement, {"owner": OWNER, "account": account})
+        (job,) = shell.store(lambda store: store.claim_history([account], known=()))
+        assert (job.account_id, job.to, job.limit_messages) == (account, to, 250)
+        assert (job.whole is not None) is (to == "all")
+        shell.store(partial(EmbeddedStore.finish_history, job_id=job.id))

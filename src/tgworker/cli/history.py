@@ -14,7 +14,7 @@ from tgworker.cli._progress import Progress
 from tgworker.embedded import DataFolder
 from tgworker.messaging.account_states import FOR_A_PERSON
 from tgworker.messaging.limits import HistoryLimits
-from tgworker.messaging.models import JobId
+from tgworker.messaging.models import WHOLE_ACCOUNT, JobId
 from tgworker.messaging.records import AccountRecord, HistoryRecord
 
 LOOK_EVERY_S: Final = 0.2
@@ -31,24 +31,30 @@ history = App(
 def request(
     *,
     account: str,
-    to: Text,
+    to: Text | None = None,
+    whole: Annotated[bool, Parameter(name="--all", negative="")] = False,
     limit: int = DEFAULT_MESSAGES,
     no_wait: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:
-    """Ask for a chat's history, as the application does; a running worker reads it.
+    """Ask for a chat's history, or the whole account's, as the application does; a running worker reads it.
 
     Ctrl-C ends the watching: the job goes on.
 
     Args:
         account: Who reads: an account's uuid, phone number or name.
         to: Which chat: a Telegram id, @username, + and a phone number, or a conversation's uuid.
-        limit: So many messages at most, the newest; the worker grants TGWORKER_HISTORY_MAX_MESSAGES.
+        whole: Instead of --to: every chat of the account, through Telegram's export ("takeout").
+        limit: So many messages at most, the newest; the worker grants TGWORKER_HISTORY_MAX_MESSAGES. With
+            --all so many of each chat.
         no_wait: Only ask, and do not watch.
         json: Print one JSON object as the last line.
     """
     if not 1 <= limit < 2**31:
         raise Usage(f"--limit must be between 1 and {2**31 - 1}, not {limit}")
+    if whole is (to is not None):
+        raise Usage("give --to and a chat, or --all: every chat of the account")
+    chat = WHOLE_ACCOUNT if to is None else to
     settings = settings_for()
     output = Output(json=json)
     granted = settings.limits.history
@@ -58,7 +64,7 @@ def request(
         nonlocal job_id
         async with open_books(settings) as books:
             reader = await named_account(books, account)
-            job_id = await books.histories.request_history(reader.account.id, to, limit=limit)
+            job_id = await books.histories.request_history(reader.account.id, chat, limit=limit)
             if no_wait:
                 output.result(
                     {"job_id": job_id, "account_id": reader.account.id},
@@ -68,7 +74,7 @@ def request(
             _say_what_is_in_the_way(reader, DataFolder(settings.data_dir))
             with Progress(quiet=json) as progress:
                 ended = await _watch(books, job_id, granted, progress)
-            return _told(job_id, ended, output)
+            return _told(job_id, ended, output, of_chats=whole)
 
     try:
         # (Ctrl-C at checkpoints alone: what was asked for is then said.)
@@ -80,10 +86,13 @@ def request(
 
 
 @history.command(name="list")
-def list_histories(*, limit: int = 100, json: Json = False) -> int:
+def list_histories(
+    *, chats: Annotated[bool, Parameter(negative="")] = False, limit: int = 100, json: Json = False
+) -> int:
     """List the jobs that have not ended, the oldest first.
 
     Args:
+        chats: Also the chats of whole accounts that wait to be read.
         limit: At most so many rows.
         json: Print one JSON array.
     """
@@ -94,6 +103,8 @@ def list_histories(*, limit: int = 100, json: Json = False) -> int:
     async def run() -> None:
         async with open_books(settings) as books:
             records = await books.histories.histories(limit=limit + 1)
+        # (They stand behind all others.)
+        records = [each for each in records if chats or not each.part_of or each.status != "pending"]
         Output(json=json).listing(
             [
                 {
@@ -105,10 +116,14 @@ def list_histories(*, limit: int = 100, json: Json = False) -> int:
                     "synced": row.synced,
                     "seen": row.seen,
                     "total": row.total,
+                    "part_of": row.part_of,
+                    "chats": row.chats,
+                    "chats_done": None if row.chats is None else row.chats_done,
+                    "error": row.error,
                 }
                 for row in records[:limit]
             ],
-            columns=("job_id", "status", "to", "limit", "seen", "synced", "total"),
+            columns=("job_id", "status", "to", "limit", "seen", "synced", "total", "chats_done", "chats"),
             empty="no history is asked for",
         )
         if len(records) > limit:
@@ -122,11 +137,16 @@ async def _watch(
     books: Books, job_id: JobId, granted: HistoryLimits, progress: Progress
 ) -> HistoryRecord | None:
     """Show how far a job is until it has ended; ``None``: somebody has removed it."""
+    told_why = False
     while True:
         rows = await books.histories.histories([job_id])
         if not rows or rows[0].has_ended:
             progress.clear()
             return rows[0] if rows else None
+        if rows[0].error is not None and not told_why:
+            progress.clear()
+            complain(rows[0].error)
+            told_why = True
         progress.show(shown(rows[0], granted.most_messages))
         await trio.sleep(LOOK_EVERY_S)
 
@@ -139,28 +159,38 @@ def shown(row: HistoryRecord, most: int) -> str:
         most: So many messages a job is granted.
     """
     if row.status == "pending":
-        return "waiting for a worker"
+        return "waiting for a worker" if row.error is None else "waiting for Telegram's leave"
+    if row.chats is not None:
+        more = "" if row.is_listed else " or more"
+        return f"{row.chats_done} of {row.chats}{more} chats read, {row.synced} new messages"
     wanted = min(row.limit_messages, most)
     of = wanted if row.total is None else min(wanted, row.total)
     chat = "" if row.total is None else f", {row.total} in the chat"
     return f"{row.seen} of {of} read, {row.synced} new{chat}"
 
 
-def _told(job_id: JobId, ended: HistoryRecord | None, output: Output) -> int:
-    result = {
+def _told(job_id: JobId, ended: HistoryRecord | None, output: Output, *, of_chats: bool) -> int:
+    result: dict[str, object] = {
         "job_id": job_id,
         "account_id": None if ended is None else ended.account_id,
         "status": "removed" if ended is None else ended.status,
         "synced": 0 if ended is None else ended.synced,
         "error": None if ended is None else ended.error,
     }
+    if of_chats:
+        result["chats"] = 0 if ended is None else ended.chats or 0
+        result["chats_failed"] = 0 if ended is None else ended.chats_failed
     if ended is None:
         output.result(result, f"{job_id}: somebody has removed the job")
         return EXIT_NO
     if ended.status == "failed":
         output.result(result, f"failed after {ended.synced} new messages: {ended.error}")
         return EXIT_NO
-    output.result(result, f"{ended.synced} new messages")
+    if ended.chats is None:
+        output.result(result, f"{ended.synced} new messages")
+    else:
+        more = "" if ended.error is None else f"; {ended.error}"
+        output.result(result, f"{ended.synced} new messages in {ended.chats} chats{more}")
     return 0
 
 
