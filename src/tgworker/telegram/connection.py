@@ -571,7 +571,7 @@ class TelethonConnection:
 
     async def _ask_statuses_aio(self) -> float | None:
         client, _, _ = self._ready()
-        return await self._statuses.ask_aio(client) if self._can(Ability.SEE_PRESENCE) else None
+        return await self._statuses.ask_aio(client)
 
     async def _compare_aio(self) -> Told:
         if self._comparison is None:
@@ -603,7 +603,7 @@ class TelethonConnection:
             self._hear(presence)
 
     def _want_statuses(self) -> None:
-        if self._listens and self._kind is not AccountKind.BOT:  # which has no contacts
+        if self._listens and self._can(Ability.SEE_PRESENCE):
             self._statuses.want()
 
     def _on_heard(self) -> None:
