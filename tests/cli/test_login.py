@@ -1,5 +1,6 @@
 """``login`` against a sandbox in this process: what is stored, and what is refused."""
 
+import json
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -7,7 +8,7 @@ import trio
 
 from cli.cli_kit import SESSION, Shell
 from tgworker.cli._qr import drawn
-from tgworker.embedded import DataFolder
+from tgworker.embedded import DataFolder, inline, open_store
 from tgworker.sandbox import Fault, Revocation, Sandbox, SandboxUser, open_sandbox
 
 LOGIN = ("login", "--session", "-")
@@ -294,3 +295,38 @@ async def scan(sandbox: Sandbox, user: SandboxUser) -> None:
     while not sandbox.shown():
         await trio.sleep(0.01)
     sandbox.scan(user.id, sandbox.shown()[0])
+
+
+async def test_the_first_login_goes_through_the_accounts_proxy(
+    shell: Shell, sandbox: Sandbox, user: SandboxUser
+) -> None:
+    proxy = sandbox.proxies.open_socks5(login=("ada", "open, sesame"))
+    shell.hide("open, sesame")
+    config = shell.folder / "config.json"
+    config.write_text(json.dumps({"proxy": proxy.url, "device_model": "Desk"}))
+    done = await shell.along(*LOGIN, "--config", str(config), "--json", stdin=user.session)
+    assert done.code == 0, done.complaints
+    assert sandbox.proxies.get(proxy.port).connected == sandbox.statistics().connections == 1
+    with open_store(DataFolder(shell.data), as_worker=False, run_sync=inline) as store:
+        (account,) = await store.active_accounts()
+    assert account.config == {"proxy": proxy.url, "device_model": "Desk"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ["cannot be read (No such file or directory)", "give a file with a JSON object"]),
+        ("[1]", ["holds no JSON object", "write one"]),
+        ("{broken", ["holds no JSON object"]),
+        ('{"proxy": "hello"}', ["config.proxy is no URL of a proxy", "socks5://HOST:PORT"]),
+        ('{"device_model": 5}', ["config.device_model"]),
+    ],
+)
+async def test_a_config_that_cannot_be_is_refused_before_anything_is_sent(
+    shell: Shell, sandbox: Sandbox, user: SandboxUser, content: str | None, words: list[str]
+) -> None:
+    config = shell.folder / "config.json"
+    if content is not None:
+        config.write_text(content)
+    (await shell.along(*LOGIN, "--config", str(config), stdin=user.session)).refused(2, *words)
+    assert sandbox.statistics().connections == 0

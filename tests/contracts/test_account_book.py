@@ -45,6 +45,18 @@ async def test_a_broken_config_is_an_empty_one(kit: StoreKit, config: str) -> No
     assert found.config == {}
 
 
+async def test_an_account_is_added_with_its_config_and_keeps_it_at_the_next_login(
+    kit: StoreKit, inbox: Inbox
+) -> None:
+    config = {"proxy": "socks5://127.0.0.1:1080"}
+    await kit.store.add_account("bob", OWNER, "token", user_id=2, config=config)
+    await kit.store.add_account(None, OWNER, "other", user_id=2)
+    (bob,) = [found for found in await kit.store.active_accounts() if found.name == "bob"]
+    assert (bob.secrets_encrypted, bob.config) == ("other", config)
+    await kit.store.add_account(None, OWNER, "other", user_id=2, config={"device_model": "Desk"})
+    assert [found.config for found in await kit.store.active_accounts()] == [{}, {"device_model": "Desk"}]
+
+
 async def test_what_the_worker_says_of_an_account_is_stored(kit: StoreKit, inbox: Inbox) -> None:
     await kit.store.record_account(inbox.account, AccountState.ONLINE, last_error=None, user_id=77)
     kit.calendar.advance(5)

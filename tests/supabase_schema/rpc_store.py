@@ -659,6 +659,7 @@ class RpcStore:
         user_id: int,
         phone: str | None = None,
         kind: AccountKind = AccountKind.USER,
+        config: Mapping[str, Any] | None = None,
     ) -> AccountId:
         answer = self.rpc(
             "tgworker_add_account",
@@ -669,6 +670,7 @@ class RpcStore:
             p_user_id=user_id,
             p_phone=phone,
             p_kind=kind.value,
+            p_config=None if config is None else Jsonb(config),
         )
         return AccountId(answer["id"])
 

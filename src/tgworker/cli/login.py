@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, assert_never
 from uuid import UUID
 
@@ -12,11 +13,13 @@ import trio
 
 from tgworker.app.books import Books, open_books
 from tgworker.app.telegram import make_telegram
+from tgworker.cli._account_config import read_config
 from tgworker.cli._accounts import named_account
 from tgworker.cli._answers import Answers
 from tgworker.cli._conversation import AtTerminal
 from tgworker.cli._errors import Failed, Usage
 from tgworker.cli._input import standard_input
+from tgworker.cli._letting_go import ask_to_look
 from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output
 from tgworker.cli._telethon import known_telethon
@@ -76,6 +79,7 @@ def login(
     account: str | None = None,
     name: str | None = None,
     owner: str | None = None,
+    config: str | None = None,
     json: Json = False,
 ) -> int:
     """Add an account, or replace the session of one that is there already.
@@ -93,6 +97,8 @@ def login(
         account: Log this account in again: its uuid, phone or name.
         name: What to call the account.
         owner: The uuid of the person in the application whose account it is.
+        config: A file with a JSON object, the account's config: its proxy and its device. The login goes
+            that way, too.
         json: Print one JSON object.
     """
     if session is not None and session != "-":
@@ -103,9 +109,12 @@ def login(
         raise Usage("--qr and --bot do not go together: a bot logs in with its token")
     if account is not None and owner is not None:
         raise Usage("--owner and --account do not go together: the account has its owner")
+    if account is not None and config is not None:
+        raise Usage("--config and --account do not go together: the account has its config")
     if name is not None and not (name.strip() and name.isprintable() and len(name) <= LONGEST_NAME):
         raise Usage(f"--name is not a printable name of 1 to {LONGEST_NAME} characters: give another")
     owner_id = _uuid(NOBODY if owner is None else owner)
+    runs_with = {} if config is None else read_config(Path(config))
     settings = settings_for("telegram", "encryption")
     wanted = settings.telegram
     assert wanted is not None  # required
@@ -117,7 +126,7 @@ def login(
         settings,
         telegram,
         FernetVault(settings.encryption_keys),
-        _Wanted(name, owner_id),
+        _Wanted(name, owner_id, runs_with),
         Output(json=json),
     )
     try:
@@ -133,8 +142,9 @@ async def _by_session(
     secret = _read_session()
     async with open_books(settings) as books:
         await _refuse_if_in_use(books, settings, vault, secret)
-        done = await _whose(telegram, secret, _server(settings))
+        done = await _whose(telegram, secret, wanted.config, _server(settings))
         await _store(books, vault, wanted, done, output)
+    await ask_to_look(settings)
 
 
 async def _by_conversation(
@@ -159,6 +169,7 @@ async def _by_conversation(
         try:
             with trio.move_on_after(LOGIN_S):
                 await _converse(telegram, answers, books, vault, wanted, output, way=way)
+                await ask_to_look(settings)
                 return
         except TelegramAway as away:
             raise Failed(f"{_server(settings)} cannot be reached ({away}): try again") from None
@@ -226,6 +237,7 @@ async def _store(books: Books, vault: FernetVault, wanted: _Wanted, done: Logged
         user_id=done.me.chat_id,
         phone=done.me.phone,
         kind=done.kind,
+        config=wanted.config or None,
     )
     kind = "bot" if done.kind is AccountKind.BOT else "user"
     result: dict[str, Any] = {
@@ -305,11 +317,13 @@ def _server(settings: Settings) -> str:
     return "Telegram" if server is None else f"the test server {server.host}:{server.port}"
 
 
-async def _whose(telegram: TelethonTelegram, secret: Secret, server: str) -> LoggedIn:
+async def _whose(
+    telegram: TelethonTelegram, secret: Secret, config: Mapping[str, Any], server: str
+) -> LoggedIn:
     """Ask Telegram whose session it is."""
     try:
         with trio.move_on_after(CONNECT_WITHIN_S):
-            return await telegram.describe_session(secret)
+            return await telegram.describe_session(secret, config)
     except NotASession:
         raise Usage(
             "standard input holds no Telethon StringSession: export the session again, and pass it whole"

@@ -1,8 +1,9 @@
 """Accounts: the application's rows, and what the worker says of them."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from tgworker.embedded.errors import AccountNameTaken
 from tgworker.embedded.values import from_iso, iso, json_object, storable, to_json
@@ -97,6 +98,7 @@ def add_account(
     user_id: int,
     phone: str | None,
     kind: AccountKind,
+    config: Mapping[str, Any] | None,
     now: datetime,
 ) -> AccountId:
     """Add an account, or give the one of the same owner and Telegram user its new session.
@@ -126,6 +128,10 @@ def add_account(
             "update integration_accounts"
             " set secrets_encrypted = ?, type = ?, is_active = 1, last_error = null where id = ?",
             (secrets_encrypted, kind.value, account_id),
+        )
+    if config is not None:
+        connection.execute(
+            "update integration_accounts set config = ? where id = ?", (to_json(config), account_id)
         )
     connection.execute(
         "insert into tgworker_accounts (integration_account_id, name, phone, user_id, state, changed_at)"

@@ -211,15 +211,14 @@ def keep(
             user_id,
             phone,
             AccountKind.USER,  # nobody gives a bot's token this way
+            json_object(None if config is None else str(config)) or None,
             now,
         )
     except AccountNameTaken as taken:
         return Kept(None, taken)
-    wanted = json_object(None if config is None else str(config))
     connection.execute(
-        "update integration_accounts set workspace_id = coalesce(?, workspace_id),"
-        " config = case when ? = '{}' then config else ? end where id = ?",
-        (workspace_id, to_json(wanted), to_json(wanted), added),
+        "update integration_accounts set workspace_id = coalesce(?, workspace_id) where id = ?",
+        (workspace_id, added),
     )
     connection.execute(
         "update tgworker_login_requests set state = 'done', error = null, integration_account_id = ?"

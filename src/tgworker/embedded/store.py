@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import trio
 
@@ -652,6 +652,7 @@ class EmbeddedStore:
         user_id: int,
         phone: str | None = None,
         kind: AccountKind = AccountKind.USER,
+        config: Mapping[str, Any] | None = None,
     ) -> AccountId:
         """See `tgworker.messaging.books.AccountBook`.
 
@@ -661,7 +662,7 @@ class EmbeddedStore:
         fresh, now = AccountId(new_id()), self._now()
         return await self._database.write(
             lambda connection: accounts.add_account(
-                connection, fresh, name, owner_id, secrets_encrypted, user_id, phone, kind, now
+                connection, fresh, name, owner_id, secrets_encrypted, user_id, phone, kind, config, now
             )
         )
 

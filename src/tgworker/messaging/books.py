@@ -6,7 +6,7 @@ repeated.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.media import FileKind, OutgoingFile
@@ -34,6 +34,7 @@ class AccountBook(Protocol):
         user_id: int,
         phone: str | None = None,
         kind: AccountKind = AccountKind.USER,
+        config: Mapping[str, Any] | None = None,
     ) -> AccountId:
         """Add an account, active; for a Telegram user that is there already, replace its session.
 
@@ -44,6 +45,7 @@ class AccountBook(Protocol):
             user_id: The account's own Telegram id: what makes the call idempotent.
             phone: Digits, with or without ``+``.
             kind: Whether it is a person's or a bot: the row's type from now on.
+            config: What it runs with from now on; ``None``: that stays as it is.
         """
         ...
 

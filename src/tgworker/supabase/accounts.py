@@ -1,6 +1,6 @@
 """Accounts: the application's rows, and what the worker and the commands say of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
@@ -152,6 +152,7 @@ class Accounts:
         user_id: int,
         phone: str | None = None,
         kind: AccountKind = AccountKind.USER,
+        config: Mapping[str, Any] | None = None,
     ) -> AccountId:
         """See the book.
 
@@ -171,6 +172,7 @@ class Accounts:
                     "p_user_id": user_id,
                     "p_phone": phone,
                     "p_kind": kind.value,
+                    "p_config": config,
                 },
                 _Added,
             )

@@ -1,7 +1,7 @@
 """The Supabase store: the ports of the messaging core, filled by functions of the database over REST."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.incoming_files import FetchOutcome, IncomingFile, WantedAvatar
@@ -369,6 +369,7 @@ class SupabaseStore:
         user_id: int,
         phone: str | None = None,
         kind: AccountKind = AccountKind.USER,
+        config: Mapping[str, Any] | None = None,
     ) -> AccountId:
         """See `tgworker.messaging.books.AccountBook`.
 
@@ -376,7 +377,7 @@ class SupabaseStore:
             AccountNameTaken: Another account has the name.
         """
         return await self._accounts.add_account(
-            name, owner_id, secrets_encrypted, user_id=user_id, phone=phone, kind=kind
+            name, owner_id, secrets_encrypted, user_id=user_id, phone=phone, kind=kind, config=config
         )
 
     async def find_account(self, text: str) -> AccountRecord | None:

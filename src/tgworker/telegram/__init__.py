@@ -40,6 +40,7 @@ from tgworker.telegram.host import HostMoved as HostMoved
 from tgworker.telegram.host import check_host as check_host
 from tgworker.telegram.session import NotASession as NotASession
 from tgworker.telegram.session import check_session as check_session
+from tgworker.telegram.settings import Appearance as Appearance
 from tgworker.telegram.settings import ConfigUnusable as ConfigUnusable
 from tgworker.telegram.settings import Device as Device
 from tgworker.telegram.settings import ServerOverride as ServerOverride

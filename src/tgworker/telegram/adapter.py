@@ -103,26 +103,31 @@ class TelethonTelegram:
         held = [connection.statistics() for connection in self._open.values()]
         return sum(one.packets + one.held + one.messages for one in held)
 
-    async def describe_session(self, session: Secret) -> LoggedIn:
+    async def describe_session(self, session: Secret, config: Mapping[str, Any] | None = None) -> LoggedIn:
         """Find out whose session a text is. Nothing is received, stored or sent.
 
         While it runs nobody else may be connected with this session: Telegram would end it for ever
         (``AUTH_KEY_DUPLICATED``).
+
+        Args:
+            session: The text.
+            config: The account's, if it has one: as which device, and from where, it is asked.
 
         Returns:
             Who is logged in with it.
 
         Raises:
             NotASession: The text is not a StringSession.
+            ConfigUnusable: ``config`` asks for what cannot be done.
             AccountRefused: Nobody is logged in with it, or the account is banned.
             TelegramAway: There is no line.
         """
         try:
-            return await self._describe(session)
+            return await self._describe(session, config)
         except TelegramAway as away:
             if str(away) != KEY_DOUBTED:
                 raise
-        return await self._describe(session)  # the second -404 is final
+        return await self._describe(session, config)  # the second -404 is final
 
     async def log_out(self, account: Account, session: Secret) -> None:
         """End a session at Telegram: it is of no use to anybody any more.
@@ -150,8 +155,8 @@ class TelethonTelegram:
             else:
                 return
 
-    async def _describe(self, session: Secret) -> LoggedIn:
-        async with self._opened(LOGIN, session, Appearance(), listens=False) as connection:
+    async def _describe(self, session: Secret, config: Mapping[str, Any] | None) -> LoggedIn:
+        async with self._opened(LOGIN, session, Appearance.of(config or {}), listens=False) as connection:
             me = await connection.connect(None, ())
             return LoggedIn(session, me, connection.kind)
 

@@ -157,6 +157,7 @@ end $$;
 --
 -- p_id    the id of a new row, made by the caller: safe to repeat
 -- p_kind  `telegram_user`, or `telegram_bot`: becomes the type of a row that is there already, too
+-- p_config  what it runs with from now on; null: that stays as it is
 -- answer  {"id"}: that one, or of the account that this owner and Telegram user have already; it gets the new session
 --
 -- Where the application encrypts sessions in a way of its own, the new one is kept beside the application's.
@@ -164,7 +165,7 @@ end $$;
 -- Raises 409 `name_taken`, 409 `released` (the old worker's: adopt it first), 409 `account_refused`.
 create or replace function public.tgworker_add_account(
     p_id uuid, p_name text, p_owner uuid, p_secrets text, p_user_id bigint, p_phone text default null,
-    p_kind text default 'telegram_user') returns jsonb
+    p_kind text default 'telegram_user', p_config jsonb default null) returns jsonb
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
@@ -211,6 +212,9 @@ begin
         perform public.tgworker_fail(409, 'account_refused', format(
             'the table integration_accounts takes no account of the type %L: let its check constraint allow it', p_kind));
     end;
+    if p_config is not null then
+        update public.integration_accounts a set config = p_config where a.id = v_account;
+    end if;
     insert into public.tgworker_accounts as t
         (integration_account_id, name, phone, user_id, state, changed_at, owner_switch)
     values (v_account, p_name, public.tgworker_phone_digits(p_phone), p_user_id, 'waiting', public.tgworker_now(),

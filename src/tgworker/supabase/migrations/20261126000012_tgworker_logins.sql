@@ -190,12 +190,11 @@ begin
     end if;
     begin
         v_account := public.tgworker_add_account(
-            p_id, v_request.name, v_request.owner_id, p_secrets, p_user_id, p_phone) ->> 'id';
+            p_id, v_request.name, v_request.owner_id, p_secrets, p_user_id, p_phone, p_config =>
+                case when jsonb_typeof(v_request.config) = 'object' and v_request.config <> '{}' then v_request.config end
+            ) ->> 'id';
         if v_request.workspace_id is not null then
             update public.integration_accounts a set workspace_id = v_request.workspace_id where a.id = v_account;
-        end if;
-        if jsonb_typeof(v_request.config) = 'object' and v_request.config <> '{}' then
-            update public.integration_accounts a set config = v_request.config where a.id = v_account;
         end if;
     exception
         when integrity_constraint_violation then
