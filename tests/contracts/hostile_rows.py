@@ -23,6 +23,7 @@ TABLES = (
     "presence_status",
     "sync_history_jobs",
     "message_jobs",
+    "tgworker_login_requests",
 )
 """Everything that the application writes."""
 
@@ -31,7 +32,7 @@ OWNERS = {"ada": OWNER, "eve": OTHER_OWNER}
 
 @dataclass(frozen=True)
 class Ref:
-    """The id of something that an owner has: ``account``, ``chat``, ``contact``, ``message``, ``owner``."""
+    """The id of something that an owner has: one of `WHATS`, or ``login``."""
 
     owner: str
     what: str
@@ -178,6 +179,7 @@ _BASES: Mapping[str, Mapping[str, Any]] = {
         "message_id": "message",
         "action": "=delete",
     },
+    "tgworker_login_requests": {"owner_id": "owner", "phone": "=+44 20 7946 0000"},
 }
 """What a plain row of each table has: constants, and what its owner has."""
 
@@ -186,6 +188,7 @@ _CHANGED = {
     "contact_identities": "contact",
     "conversations": "chat",
     "messages": "message",
+    "tgworker_login_requests": "login",
 }
 """Rows that are there already and may be changed: never what other rows are checked by."""
 

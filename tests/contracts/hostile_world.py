@@ -24,6 +24,7 @@ from tgworker.messaging.errors import AccountGone, RecipientUnknown
 from tgworker.messaging.incoming_files import Fetched, FetchLater
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
+from tgworker.messaging.login_ports import LoginGone, LoginNews, LoginState
 from tgworker.messaging.media import FileFacts, FileKind
 from tgworker.messaging.models import (
     AccountId,
@@ -52,6 +53,7 @@ TURNS = 40
 HASHES = {"ada": 7, "eve": 11}
 """What an account's access hashes are multiples of: a peer that is handed out shows whose it is."""
 
+TICKET = "0e000000-0000-4000-8000-000000000001"
 BUSY, QUIET = 500, 600
 """With whom owners' chats are: hostile rows of the same owner may stand in one, of none in the other."""
 
@@ -85,6 +87,7 @@ _OPEN = {
             and (a.id is null or (a.is_active and a.type in ('telegram_user', 'telegram_bot')))
             and (m.channel = 'telegram' or m.id is null or j.integration_account_id is not null)
             and (o.settled_at is not null or o.message_id is null)""",
+    "tgworker_login_requests": "select * from tgworker_login_requests where ended_at is null",
 }
 
 
@@ -135,7 +138,8 @@ class HostileWorld:
                     text="hello",
                     external_message_id=f"local-{chat}",
                 )
-                what = {"owner": owner, "account": account, "contact": contact, "chat": conversation}
+                login = app.insert("tgworker_login_requests", owner_id=owner, phone="+44 20 7946 0000")
+                what = {"login": login, "owner": owner, "account": account, "contact": contact, "chat": conversation}
                 some.append({**what, "message": message})
             self.has[name] = Possessions(account, *some)
 
@@ -181,6 +185,7 @@ class HostileWorld:
                 with self._perhaps_gone(account):
                     await self._live(account)
             await self._read_histories(accounts)
+            await self._log_in()
             self.kit.calendar.advance(900)
         for _ in range(DRAINING):
             await self._send(accounts)
@@ -253,6 +258,20 @@ class HostileWorld:
                 await self.store.save_history(job, page, (), below=5, seen=2, total=9)
                 await self.store.finish_history(job.id)
         raise AssertionError("histories are handed out again and again")
+
+    async def _log_in(self) -> None:
+        logins = self.store
+        await logins.count_logins()
+        for _ in range(TURNS):
+            requests = await logins.claim_logins(TICKET, known=(), limit=5)
+            if not requests:
+                return
+            for request in requests:
+                with suppress(LoginGone):
+                    await logins.tell_login(TICKET, request.id, LoginNews(LoginState.CODE_SENT))
+                    await logins.take_answer(TICKET, request.id)
+                await logins.end_login(TICKET, request.id, LoginState.FAILED, "there is no such number")
+        raise AssertionError("logins are handed out again and again")
 
     async def _live(self, account: AccountId) -> None:
         """What an account's child asks while its line lives."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from tgworker.embedded import accounts
 from tgworker.embedded.errors import AccountNameTaken
-from tgworker.embedded.values import iso, json_object, storable, to_json
+from tgworker.embedded.values import is_key, iso, json_object, storable, to_json
 from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.errors import StoreFault
 from tgworker.messaging.logging_in import LOGIN_S
@@ -29,6 +29,7 @@ KEPT = timedelta(days=7)
 
 RESTARTED = "the worker was restarted: ask again"
 UNHEARD = f"no worker answered within {LOGIN_S / 60:g} minutes: see whether one runs, and ask again"
+NO_ID = "id: it is not text"
 NO_OWNER = "owner_id: it names nobody: write the id of the person whose account it is to be"
 
 
@@ -96,6 +97,10 @@ def claim(
         "ticket is null and coalesce(created_at, '') < ?",
         (iso(now - timedelta(seconds=LOGIN_S)),),
     )
+    ids = connection.execute("select rowid, id from tgworker_login_requests where ended_at is null")
+    if nameless := [row for row, login_id in ids if not is_key(login_id)]:
+        which = (to_json(nameless),)
+        _end(connection, LoginState.FAILED, NO_ID, "rowid in (select value from json_each(?))", which)
     _end(connection, LoginState.FAILED, NO_OWNER, "coalesce(trim(owner_id), '') = ''", ())
     connection.execute(
         "delete from tgworker_login_requests where ended_at is not null and ended_at < ?", (iso(now - KEPT),)
