@@ -4,23 +4,27 @@ import re
 import shlex
 import signal
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import closing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from cli.cli_kit import OWNER, Shell, fields
+from cli.cli_kit import OWNER, SERVICE_KEY, Shell, fields
 from cli.json_shapes import SHAPES
 from contracts.store_kit import inbound
+from tgworker.app.books import Books, open_books
 from tgworker.cli._errors import EXIT_INTERRUPTED
 from tgworker.cli.history import shown
 from tgworker.embedded import DataFolder, EmbeddedStore
+from tgworker.messaging.errors import StoreAway, StoreRefused
 from tgworker.messaging.history_words import allow_it
 from tgworker.messaging.models import AccountId, HistoryJob, JobId
 from tgworker.messaging.records import HistoryRecord
+from tgworker.settings import Settings
 
 UNKNOWN_UUID = "12345678-1234-4234-9234-123456789abc"
 ASK = ("history", "--account", "alice", "--to", "500")
@@ -274,6 +278,17 @@ def test_a_job_that_failed_is_a_no_with_its_reason(
     assert (told.code, told.last["status"], told.last["error"]) == (1, "failed", "CHANNEL_PRIVATE")
 
 
+def test_one_is_one(shell: Shell, account: AccountId, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read(store: EmbeddedStore) -> None:
+        (job,) = await store.claim_history([account], known=())
+        await store.save_history(job, [inbound(500, 60)], [], below=60, seen=1)
+        await store.finish_history(job.id)
+
+    working(monkeypatch, read)
+    with DataFolder(shell.data).hold():
+        assert shell(*ASK).out == "1 new message\n"
+
+
 def test_a_job_that_somebody_removes_is_a_no(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def remove(store: EmbeddedStore) -> None:
         with closing(sqlite3.connect(shell.data / "tgworker.db", isolation_level=None)) as database:
@@ -293,6 +308,44 @@ def test_who_waits_for_nobody_is_told(
     (line,) = done.complaints
     assert str(shell.data) in line
     assert "'tgworker run' reads what is asked for" in line
+
+
+def test_of_a_project_no_folder_here_says_who_works_for_it(
+    shell: Shell, account: AccountId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def books(settings: Settings) -> AsyncGenerator[Books]:
+        assert settings.supabase is not None
+        async with open_books(replace(settings, supabase=None)) as found:
+            yield found
+
+    monkeypatch.setattr("tgworker.cli.history.open_books", books)
+    shell.set(SUPABASE_URL="http://127.0.0.1:1", SUPABASE_SERVICE_ROLE_KEY=SERVICE_KEY)
+    working(monkeypatch, *reading(account))
+    done = shell(*ASK, "--json")
+    assert (done.code, done.complaints) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (StoreAway("no answer"), "the store cannot be reached (no answer): the job "),
+        (StoreRefused("the key is wrong: give another"), "the key is wrong: give another: the job "),
+    ],
+)
+def test_a_store_that_goes_away_ends_the_watching_and_not_the_job(
+    shell: Shell, account: AccountId, monkeypatch: pytest.MonkeyPatch, error: StoreAway, words: str
+) -> None:
+    async def away(store: EmbeddedStore) -> None:
+        raise error
+
+    working(monkeypatch, *reading(account)[:2], away)
+    with DataFolder(shell.data).hold():
+        done = shell(*ASK, "--json")
+    (job,) = listed(shell)
+    assert not job.has_ended
+    rest = f"{job.job_id} goes on, and 'tgworker history list' shows it once that is over"
+    assert (done.code, done.out, done.complaints) == (3, "", [f"tgworker: {words}{rest}"])
 
 
 @pytest.mark.parametrize("looks", [0, 2])

@@ -139,7 +139,13 @@ class HostileWorld:
                     external_message_id=f"local-{chat}",
                 )
                 login = app.insert("tgworker_login_requests", owner_id=owner, phone="+44 20 7946 0000")
-                what = {"login": login, "owner": owner, "account": account, "contact": contact, "chat": conversation}
+                what = {
+                    "login": login,
+                    "owner": owner,
+                    "account": account,
+                    "contact": contact,
+                    "chat": conversation,
+                }
                 some.append({**what, "message": message})
             self.has[name] = Possessions(account, *some)
 

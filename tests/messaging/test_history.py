@@ -450,6 +450,17 @@ class Queue:
         return await self.weather.face("claim", lambda: found[:limit])
 
 
+class SlowQueue(Queue):
+    """A claim takes a second."""
+
+    async def claim_history(
+        self, account_ids: Collection[AccountId], *, known: Collection[JobId], limit: int = 1
+    ) -> Sequence[HistoryJob]:
+        found = await super().claim_history(account_ids, known=known, limit=limit)
+        await trio.sleep(1)
+        return found
+
+
 async def test_jobs_are_claimed_for_idle_accounts_only_and_only_while_any_wait(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -486,6 +497,30 @@ async def test_jobs_are_claimed_for_idle_accounts_only_and_only_while_any_wait(
             assert queue.asked[2:] == [(37, {ANNA}, {"c"}, 1)]  # at once
         assert list(desks.known()) == []  # offline: all of it is claimed again later
         assert [event.waiting for event in report.of(JobsWaiting)] == [3, 2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_account_that_comes_online_during_a_claim_does_not_wait_for_the_next_poll(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    queue, desks = SlowQueue(job("a"), job("b", BERT)), HistoryDesks()
+    loop = partial(
+        run_history,
+        RecordingPulse(),
+        store=queue,
+        desks=desks,
+        limits=Limits(jobs_every_s=5),
+        delays=growing,
+        report=Reports(),
+    )
+    async with trio.open_nursery() as nursery:
+        with desks.open(ANNA):
+            await nursery.start(loop)
+            await trio.sleep(0.5)
+            with desks.open(BERT) as bert:
+                await trio.sleep(2)
+                assert queue.asked == [(0, {ANNA}, set(), 1), (1, {BERT}, {"a"}, 1)]
+                assert [each.id for each in bert.jobs] == ["b"]
         nursery.cancel_scope.cancel()
 
 

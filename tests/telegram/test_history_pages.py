@@ -1,15 +1,21 @@
 """A chat's history, as the real client reads it from the sandbox."""
 
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 
 import pytest
 import trio
+from telethon.tl import types
 from trio.testing import MockClock
 
 from telegram.telegram_world import World, open_world
 from tgworker.messaging.models import HistoryPage, Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
 from tgworker.sandbox import Fault
+from tgworker.telegram.history import as_it_is_now
+from tgworker.telegram.messages import message_of
+
+FIRE = "\U0001f525"
 
 
 @pytest.fixture
@@ -40,6 +46,43 @@ async def test_pages_go_backwards_and_each_is_oldest_first(world: World) -> None
     assert {message.outgoing for message in pages[0].messages} == {True, False}
     assert pages[0].highest_id > pages[0].messages[0].telegram_id > pages[1].highest_id
     assert any(each.chat_id == peer.id and each.access_hash for each in pages[0].peers)
+
+
+async def test_what_became_of_a_message_before_anybody_looked_is_in_its_payload(world: World) -> None:
+    """In the words in which the store notes what the update log tells of it."""
+    me, peer = world.sandbox.users
+    for text in ("plain", "edited", "liked", "pinned"):
+        world.sandbox.send_text(peer.id, me.id, text)
+    _, edited, _, _ = world.sandbox.chat(peer.id, me.id)
+    _, _, liked, pinned = world.sandbox.chat(me.id, peer.id)
+    world.sandbox.edit_text(peer.id, me.id, edited.id, "edited, better")
+    world.sandbox.phone.send_reaction(me.id, peer.id, liked.id, FIRE)
+    world.sandbox.phone.update_pinned_message(me.id, peer.id, pinned.id)
+    async with world.online(0) as line:
+        found = await line.resolve(str(peer.id))
+        assert isinstance(found, Peer)
+        page = await line.history(found, below=0, limit=10)
+    assert isinstance(page, HistoryPage)
+    payloads = {each.text: each.raw_payload for each in page.messages if each.text}
+    stamp = payloads["edited, better"]["edited_at"]
+    assert (stamp[-5:], datetime.fromisoformat(stamp).tzinfo) == (".000Z", UTC)
+    assert payloads == {
+        "plain": {},
+        "edited, better": {"edited_at": stamp},
+        "liked": {
+            "reactions": {"counts": {FIRE: 1}, "own": [FIRE], "by": [{"from": me.id, "reaction": FIRE}]}
+        },
+        "pinned": {"pinned": True},
+    }
+
+
+def test_an_edit_that_is_not_to_be_shown_is_none_and_a_service_message_has_none() -> None:
+    peer, date = types.PeerUser(2), datetime(2026, 1, 1, tzinfo=UTC)
+    hidden = types.Message(5, peer_id=peer, date=date, message="hi", edit_date=date, edit_hide=True)
+    service = types.MessageService(5, peer_id=peer, date=date, action=types.MessageActionHistoryClear())
+    for message in (hidden, service):
+        assert as_it_is_now(message, 1) == message_of(message, 1)
+    assert as_it_is_now(types.MessageEmpty(5, None), 1) is None
 
 
 async def test_what_telegram_says_instead_is_a_value(world: World) -> None:

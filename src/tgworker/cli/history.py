@@ -7,15 +7,15 @@ from cyclopts import App, Parameter
 
 from tgworker.app.books import Books, open_books
 from tgworker.cli._accounts import named_account
-from tgworker.cli._errors import EXIT_NO, Usage, is_interrupt
+from tgworker.cli._errors import EXIT_NO, EXIT_STORE, Usage, is_interrupt
+from tgworker.cli._in_the_way import say_what_is_in_the_way
 from tgworker.cli._options import Json, Text, settings_for
 from tgworker.cli._output import Output, complain
 from tgworker.cli._progress import Progress
-from tgworker.embedded import DataFolder
-from tgworker.messaging.account_states import FOR_A_PERSON
+from tgworker.messaging.errors import StoreAway, StoreRefused
 from tgworker.messaging.limits import HistoryLimits
 from tgworker.messaging.models import WHOLE_ACCOUNT, JobId
-from tgworker.messaging.records import AccountRecord, HistoryRecord
+from tgworker.messaging.records import HistoryRecord
 
 LOOK_EVERY_S: Final = 0.2
 MOST_ROWS: Final = 1000
@@ -39,7 +39,7 @@ def request(
 ) -> int:
     """Ask for a chat's history, or the whole account's, as the application does; a running worker reads it.
 
-    Ctrl-C ends the watching: the job goes on.
+    Ctrl-C ends the watching, and so does a store that is away: the job goes on.
 
     Args:
         account: Who reads: an account's uuid, phone number or name.
@@ -71,7 +71,7 @@ def request(
                     f"{job_id}: asked for; a running worker reads it",
                 )
                 return 0
-            _say_what_is_in_the_way(reader, DataFolder(settings.data_dir))
+            say_what_is_in_the_way(reader, settings, work="reads what is asked for")
             with Progress(quiet=json) as progress:
                 ended = await _watch(books, job_id, granted, progress)
             return _told(job_id, ended, output, of_chats=whole)
@@ -79,6 +79,12 @@ def request(
     try:
         # (Ctrl-C at checkpoints alone: what was asked for is then said.)
         return trio.run(run, restrict_keyboard_interrupt_to_checkpoints=True)
+    except StoreAway as error:
+        if job_id is None:
+            raise
+        wrong = str(error) if isinstance(error, StoreRefused) else f"the store cannot be reached ({error})"
+        complain(f"{wrong}: the job {job_id} goes on, and 'tgworker history list' shows it once that is over")
+        return EXIT_STORE
     except BaseException as error:
         if job_id is None or not is_interrupt(error):
             raise
@@ -183,20 +189,13 @@ def _told(job_id: JobId, ended: HistoryRecord | None, output: Output, *, of_chat
     if ended is None:
         output.result(result, f"{job_id}: somebody has removed the job")
         return EXIT_NO
+    new = f"{ended.synced} new message{'' if ended.synced == 1 else 's'}"
     if ended.status == "failed":
-        output.result(result, f"failed after {ended.synced} new messages: {ended.error}")
+        output.result(result, f"failed after {new}: {ended.error}")
         return EXIT_NO
     if ended.chats is None:
-        output.result(result, f"{ended.synced} new messages")
+        output.result(result, new)
     else:
         more = "" if ended.error is None else f"; {ended.error}"
-        output.result(result, f"{ended.synced} new messages in {ended.chats} chats{more}")
+        output.result(result, f"{new} in {ended.chats} chat{'' if ended.chats == 1 else 's'}{more}")
     return 0
-
-
-def _say_what_is_in_the_way(reader: AccountRecord, folder: DataFolder) -> None:
-    """Whoever waits should know what for; the job stays all the same."""
-    if folder.holder() is None:
-        complain(f"no worker runs on {folder.path} yet: 'tgworker run' reads what is asked for")
-    elif reader.state in FOR_A_PERSON:
-        complain(f"account {reader.account.name or reader.account.id} is {reader.state}: {reader.last_error}")

@@ -11,17 +11,16 @@ from tgworker.app.books import Books, open_books, open_file_store
 from tgworker.cli._accounts import named_account
 from tgworker.cli._attachments import LocalFile, kind_of_files, local_files
 from tgworker.cli._errors import EXIT_NO, Usage
+from tgworker.cli._in_the_way import say_what_is_in_the_way
 from tgworker.cli._input import is_text, lines_of, standard_input
 from tgworker.cli._options import Json, Text, settings_for
-from tgworker.cli._output import Output, complain
+from tgworker.cli._output import Output
 from tgworker.cli._posting import Letter, post
 from tgworker.cli._progress import Progress
 from tgworker.cli._sizes import done_of
-from tgworker.embedded import DataFolder
-from tgworker.messaging.account_states import FOR_A_PERSON
 from tgworker.messaging.media import MOST_IN_ALBUM, FileKind
 from tgworker.messaging.models import AccountId, MessageId
-from tgworker.messaging.records import AccountRecord, OutboxRecord, OutboxState
+from tgworker.messaging.records import OutboxRecord, OutboxState
 
 AT_ONCE = 500
 """So many lines are enqueued in one transaction."""
@@ -94,7 +93,7 @@ def send(
                 )
                 return 0
             if ids:
-                _say_what_is_in_the_way(sender, DataFolder(settings.data_dir))
+                say_what_is_in_the_way(sender, settings, work="sends what waits")
             return await _wait(books, sender.account.id, ids, output, progress)
 
     # With files, so that what was stored is removed again. (Nobody could interrupt standard input like that.)
@@ -124,14 +123,6 @@ def _checked(
     if text is not None and not is_text(text):
         raise Usage("--text is not UTF-8 text: convert it")
     return local_files(paths)
-
-
-def _say_what_is_in_the_way(sender: AccountRecord, folder: DataFolder) -> None:
-    """Whoever waits should know what for; the messages stay in the outbox all the same."""
-    if folder.holder() is None:
-        complain(f"no worker runs on {folder.path} yet: 'tgworker run' sends what waits")
-    elif sender.state in FOR_A_PERSON:
-        complain(f"account {sender.account.name or sender.account.id} is {sender.state}: {sender.last_error}")
 
 
 async def _wait(

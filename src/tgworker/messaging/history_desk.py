@@ -78,6 +78,7 @@ class HistoryDesks:
         self._news.set()
         self._news = trio.Event()
 
-    async def wait_news(self) -> None:
-        """Wait until an account can take a job that could not before."""
-        await self._news.wait()
+    @property
+    def news(self) -> trio.Event:
+        """Set as soon as an account can take a job that could not before; another one from then on."""
+        return self._news

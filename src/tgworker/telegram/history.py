@@ -1,16 +1,17 @@
 """A chat's history, page by page."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from telethon.errors import RPCError
 from telethon.tl import functions
 
-from tgworker.messaging.models import HistoryPage, Peer
+from tgworker.messaging.models import ChatMessage, HistoryPage, Peer
 from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.telegram.changes import reactions_in
 from tgworker.telegram.client import AccountClient
-from tgworker.telegram.messages import message_of
+from tgworker.telegram.messages import message_of, utc
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import input_peer, told_of
 from tgworker.telegram.rpc_errors import question_outcome
@@ -47,6 +48,35 @@ async def raw_page_aio(
         return await client.ask_aio(within(takeout, request))
     except RPCError as error:
         return question_outcome(error)
+
+
+def as_it_is_now(message: Any, self_id: int) -> ChatMessage | None:
+    """A message of a history as a value, with what became of it before anybody looked.
+
+    Its ``raw_payload`` says so in the words in which the store notes what the update log tells:
+    ``edited_at``, ``reactions``, ``pinned``.
+
+    Args:
+        message: Telegram's object.
+        self_id: The account's own user id.
+
+    Returns:
+        ``None`` for an empty one.
+    """
+    known = message_of(message, self_id)
+    if known is None:
+        return None
+    raw = dict(known.raw_payload)
+    edit_date = None if getattr(message, "edit_hide", False) else getattr(message, "edit_date", None)
+    if edit_date is not None:
+        raw["edited_at"] = utc(edit_date).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    for told in reactions_in(message, known):
+        if told.counts:
+            by = [{"from": who, "reaction": reaction} for who, reaction in told.by]
+            raw["reactions"] = {"counts": dict(told.counts), "own": list(told.own or ()), "by": by}
+    if getattr(message, "pinned", False):
+        raw["pinned"] = True
+    return replace(known, raw_payload=raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +129,7 @@ class Histories:
             self._ask_ahead(peer, min(ids), ahead, takeout)
         peers = (*told_of(getattr(answer, "users", ())), *told_of(getattr(answer, "chats", ())))
         self._book.learn(peers)
-        read = [message_of(each, self._self_id) for each in found]
+        read = [as_it_is_now(each, self._self_id) for each in found]
         return HistoryPage(
             messages=tuple(message for message in reversed(read) if message is not None),
             peers=peers,
