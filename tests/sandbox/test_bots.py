@@ -103,6 +103,34 @@ async def test_bots_over_the_control_connection(server_key: ServerKey) -> None:
                 await control.set_password(bot.id, "words")
 
 
+async def test_a_bot_is_told_who_stops_it_in_a_log_of_its_own(sandbox: Sandbox) -> None:
+    alice = sandbox.users[0]
+    bot = sandbox.add_bot()
+    sandbox.send_text(alice.id, bot.id, "/start")
+    async with open_mini(sandbox, bot.session) as client:
+        begins: Any = await client.ask(functions.updates.GetStateRequest())
+        sandbox.block(alice.id, bot.id)
+        sandbox.block(alice.id, bot.id)  # nothing new
+        told = await client.hear(types.UpdateBotStopped)
+        assert (told.user_id, told.stopped, told.qts) == (alice.id, True, begins.qts + 1)
+        sandbox.block(alice.id, bot.id, blocked=False)
+        sandbox.send_text(alice.id, bot.id, "again")
+        sandbox.behave(difference_limit=1)
+        ask = functions.updates.GetDifferenceRequest
+        part: Any = await client.ask(ask(begins.pts - 1, begins.date, begins.qts))
+        assert isinstance(part, types.updates.DifferenceSlice)
+        assert (part.other_updates, part.intermediate_state.qts) == ([], begins.qts)
+        rest: Any = await client.ask(ask(part.intermediate_state.pts, begins.date, begins.qts))
+        assert [each.stopped for each in rest.other_updates] == [True, False]
+        assert rest.state.qts == begins.qts + 2
+        last: Any = await client.ask(ask(rest.state.pts, begins.date, begins.qts + 1))
+        assert [each.stopped for each in last.other_updates] == [False]
+        done: Any = await client.ask(ask(rest.state.pts, begins.date, rest.state.qts))
+        assert isinstance(done, types.updates.DifferenceEmpty)
+    async with open_mini(sandbox, alice.session) as client:
+        assert (await client.ask(functions.updates.GetStateRequest())).qts == 0
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=method_name)
 async def test_a_bot_is_refused_what_is_for_users(sandbox: Sandbox, kind: Any) -> None:
     (record,) = sandbox._cloud.keys.of_user(sandbox.add_bot().id)

@@ -105,6 +105,8 @@ async def test_what_bots_cannot_do_is_answered_without_asking_telegram(
             Ability.FIND_BY_PHONE: await line.resolve(phone),
             Ability.PIN_FOR_ITSELF: await line.pin(peer, 1, pinned=True, notify=False, for_both=False),
         }
+        assert await line.open_takeout() == Refused(BOTS[Ability.READ_HISTORY])
+        assert await line.chats(None) == Refused(BOTS[Ability.READ_HISTORY])
         assert answers == {ability: Refused(BOTS[ability]) for ability in answers}
         assert await line.look_for(peer, "x", above=0) == Refused(BOTS[Ability.READ_HISTORY])
         assert await line.look_for_media(peer, (), above=0) == Refused(BOTS[Ability.READ_HISTORY])
@@ -169,6 +171,31 @@ async def test_a_bot_catches_up_from_its_position_in_private_and_in_a_supergroup
     async with open_line(world, bot) as line:
         await line.connect(position, peers)
         assert sorted(await receive_texts(line, 2)) == ["and here", "while you were away"]
+
+
+async def test_what_only_bots_are_told_moves_the_position_and_is_told_once(world: World) -> None:
+    bot = world.sandbox.add_bot()
+    position: Position | None = None
+    async with open_line(world, bot) as line:
+        await line.connect(None, [])
+        begins = (await line.updates.receive()).position
+        assert begins is not None
+        world.sandbox.send_text(world.id(0), bot.id, "/start")
+        assert await receive_texts(line, 1) == ["/start"]
+        world.sandbox.block(world.id(0), bot.id)
+        while position is None or position.qts == begins.qts:
+            position = (await line.updates.receive()).position or position
+        assert position.qts == begins.qts + 1
+    for blocked in (False, True):
+        world.sandbox.block(world.id(0), bot.id, blocked=blocked)
+    world.sandbox.block(world.id(0), bot.id, blocked=False)
+    world.sandbox.send_text(world.id(0), bot.id, "I am back")
+    async with open_line(world, bot) as line:
+        await line.connect(position, [])
+        batch = await line.updates.receive()
+        assert [each.text for each in batch.messages] == ["I am back"]
+        assert batch.position is not None
+        assert batch.position.qts == begins.qts + 4
 
 
 async def test_a_supergroup_s_difference_that_cannot_be_read_is_passed_over(world: World) -> None:

@@ -21,7 +21,7 @@ class Ability(Enum):
     """What not every kind of account can do."""
 
     READ_HISTORY = auto()
-    """``messages.getHistory``: for history jobs, and to look for what may have been sent or not."""
+    """``messages.getHistory``, ``account.initTakeoutSession``: history jobs, looking for what is in doubt."""
     LIST_CHATS = auto()
     """``messages.getDialogs`` and ``contacts.getContacts``: meeting those whom it met on other devices."""
     FIND_BY_PHONE = auto()
@@ -32,8 +32,6 @@ class Ability(Enum):
     """``messages.updatePinnedMessage`` with ``pm_oneside``."""
     SEE_PRESENCE = auto()
     """``contacts.getStatuses``, and being told who is online, types or has read something."""
-    TAKE_OUT = auto()
-    """``account.initTakeoutSession``: reading everything that an account holds."""
     READ_APP_CONFIG = auto()
     """``help.getAppConfig``: how long a caption may be."""
 
@@ -53,7 +51,6 @@ _OF_BOTS: Final[Mapping[Ability, str]] = {
     Ability.MARK_READ: "a bot cannot mark a chat as read: Telegram has no such thing for bots",
     Ability.PIN_FOR_ITSELF: "a bot pins in a private chat for both sides or not at all: leave out for_both",
     Ability.SEE_PRESENCE: "a bot is not told who is online",
-    Ability.TAKE_OUT: "a bot has nothing to take out: it cannot read what was before it came",
     Ability.READ_APP_CONFIG: "Telegram does not show its app config to bots",
 }
 

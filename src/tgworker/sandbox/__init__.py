@@ -22,6 +22,7 @@ The rooms within, highest first::
     clerk requests/            one request under the faults that are set, and what it does
     protocol rivals            MTProto's own messages; two connections with one key
     membership invites         who is in which group or channel
+    blocking                   who writes to whom no more
     chat_actions profile       what they, and users, are called and look like
     reacting pinning forwarding  what is done with messages that are there
     post channel_post          messages in mailboxes, and in channels

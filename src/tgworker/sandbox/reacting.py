@@ -103,6 +103,8 @@ def react(
     if cloud.behaviour.reactions == "edit":
         return _told_as_edit(cloud, room, user, letter, via)
     for account, copy in held:
+        if account.bot is not None:
+            continue  # bots are told in another way, and seldom
         push(account, partial(reactions_update, cloud, account, room, [copy]), skip=via)
     return reactions_update(cloud, user, room, [letter])
 

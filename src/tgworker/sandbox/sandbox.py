@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from tgworker.sandbox import phone
+from tgworker.sandbox import blocking, phone
 from tgworker.sandbox.behaviour import Behaviour
 from tgworker.sandbox.bots import new_token
 from tgworker.sandbox.cloud import Cloud
@@ -168,7 +168,7 @@ class Sandbox:
     def block(self, user_id: int, other_id: int, *, blocked: bool = True) -> None:
         """Let a user block another, or a bot (he stops it), or unblock him. Raises UnknownUser."""
         one, other = map(self._cloud.directory.get, (user_id, other_id))
-        (one.blocks.add if blocked else one.blocks.discard)(other.id)
+        blocking.block(self._cloud, one, other, blocked=blocked)
 
     def befriend(self, user_id: int, other_id: int) -> None:
         """Let two users have each other among their contacts. Raises UnknownUser."""

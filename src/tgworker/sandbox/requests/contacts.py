@@ -5,6 +5,7 @@ from typing import Any
 
 from telethon.tl import types
 
+from tgworker.sandbox import blocking
 from tgworker.sandbox.accounts import Account
 from tgworker.sandbox.addressing import user_of
 from tgworker.sandbox.errors import RequestRefused
@@ -84,7 +85,7 @@ def _note_block(call: Call, request: Any, *, blocked: bool) -> Answer:
     account = user_of(call.cloud, call.me, request.id, "CONTACT_ID_INVALID")
     if account is call.me:
         raise RequestRefused(400, "CONTACT_ID_INVALID")
-    (call.me.blocks.add if blocked else call.me.blocks.discard)(account.id)
+    blocking.block(call.cloud, call.me, account, blocked=blocked)
     return True
 
 

@@ -51,12 +51,13 @@ def get_difference(call: Call, request: Any) -> Answer:
         return types.updates.DifferenceTooLong(mailbox.log.pts)
     whole = not entries or entries[-1].pts == mailbox.log.pts
     hints, hinted = _channel_hints(call, request.date) if whole else ([], [])
-    if not entries and not hints:
+    of_bots = call.me.bot.since(request.qts) if call.me.bot is not None and whole else []
+    if not entries and not hints and not of_bots:
         return types.updates.DifferenceEmpty(call.cloud.now(), seq=1)
     new_messages: list[Any] = []
     other_updates: list[Any] = []
     new: set[int] = set()
-    about = [call.me.id, *hinted]
+    about = [call.me.id, *hinted, *(each.user_id for each in of_bots)]
     for entry in entries:
         match entry.event:
             case NewMessage(message_id):
@@ -73,10 +74,11 @@ def get_difference(call: Call, request: Any) -> Answer:
                     other_updates.append(update)
                     about += _about(mailbox, entry)
     people = people_view(call.cloud, call.me, about)
-    parts: tuple[list[Any], ...] = (new_messages, [], other_updates + hints, people.chats, people.users)
+    others = other_updates + hints + of_bots
+    parts: tuple[list[Any], ...] = (new_messages, [], others, people.chats, people.users)
     if whole:
         return types.updates.Difference(*parts, state_view(call))
-    return types.updates.DifferenceSlice(*parts, state_view(call, entries[-1].pts))
+    return types.updates.DifferenceSlice(*parts, state_view(call, entries[-1].pts, request.qts))
 
 
 def nothing_new(call: Call, request: Any) -> Answer:
@@ -86,12 +88,13 @@ def nothing_new(call: Call, request: Any) -> Answer:
     return types.updates.DifferenceEmpty(call.cloud.now(), seq=1)
 
 
-def state_view(call: Call, pts: int | None = None) -> Any:
-    """Where the log stands: now, or at ``pts``. There are no secret chats, and ``seq`` counts nothing."""
+def state_view(call: Call, pts: int | None = None, qts: int | None = None) -> Any:
+    """Where the logs stand: now, or at ``pts`` and ``qts``, which only bots have. ``seq`` counts nothing."""
+    of_bots = 0 if call.me.bot is None else call.me.bot.qts
     unread = sum(len(chat.unread) for chat in call.me.mailbox.chats.values())
     return types.updates.State(
         pts=call.me.mailbox.log.pts if pts is None else pts,
-        qts=0,
+        qts=of_bots if qts is None else qts,
         date=call.cloud.now(),
         seq=1,
         unread_count=unread,
