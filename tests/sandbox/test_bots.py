@@ -119,8 +119,9 @@ async def test_a_bot_is_told_who_stops_it_in_a_log_of_its_own(sandbox: Sandbox) 
         ask = functions.updates.GetDifferenceRequest
         part: Any = await client.ask(ask(begins.pts - 1, begins.date, begins.qts))
         assert isinstance(part, types.updates.DifferenceSlice)
-        assert (part.other_updates, part.intermediate_state.qts) == ([], begins.qts)
-        rest: Any = await client.ask(ask(part.intermediate_state.pts, begins.date, begins.qts))
+        between: Any = part.intermediate_state
+        assert (part.other_updates, between.qts) == ([], begins.qts)
+        rest: Any = await client.ask(ask(between.pts, begins.date, begins.qts))
         assert [each.stopped for each in rest.other_updates] == [True, False]
         assert rest.state.qts == begins.qts + 2
         last: Any = await client.ask(ask(rest.state.pts, begins.date, begins.qts + 1))
