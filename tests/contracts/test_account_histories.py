@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from contracts.store_kit import OWNER, Inbox, StoreKit, inbound, user
 from tgworker.messaging.models import (
     WHOLE_ACCOUNT,
@@ -179,6 +181,23 @@ async def test_chats_of_a_job_that_the_application_has_ended_are_not_read(inbox:
         "failed",
         "the job for the whole account was ended",
     )
+
+
+@pytest.mark.parametrize("how", ["ended", "removed"])
+async def test_of_a_job_that_the_application_ends_the_takeout_session_is_left(inbox: Inbox, how: str) -> None:
+    job = await whole_job(inbox)
+    await inbox.store.keep_takeout(job, "sealed")
+    if how == "ended":
+        inbox.kit.app.update("sync_history_jobs", job.id, status="failed")
+    else:
+        inbox.kit.app.delete("sync_history_jobs", job.id)
+    assert await inbox.store.count_history() == 1
+    (left,) = await claimed(inbox)
+    assert (left.id, left.account_id, left.takeout) == (job.id, inbox.account, "sealed")
+    assert left.whole == AccountHistory(is_listed=True, is_ended=True)
+    assert await claimed(inbox, known=[job.id]) == []
+    await inbox.store.keep_takeout(left, None)
+    assert await claimed(inbox) == []
 
 
 async def test_a_whole_account_is_nobody_else_s(kit: StoreKit, inbox: Inbox) -> None:

@@ -110,6 +110,17 @@ async def test_a_bot_is_told_that_it_cannot(autojump_clock: trio.testing.MockClo
         assert here.store.finished == [("whole", words)]
 
 
+async def test_the_session_of_a_job_that_the_application_has_ended_is_finished(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with reader() as here:
+        here.desk.hand_over(whole(AccountHistory(is_listed=True, is_ended=True), takeout="its 91"))
+        await trio.sleep(1)
+        assert here.connection.takeouts == [(0, "close 91 False")]
+        assert (here.store.takeouts, here.store.finished) == ([("whole", None)], [])
+        assert list(here.desk.jobs) == []
+
+
 async def test_a_list_that_is_refused_ends_the_job_and_its_session(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

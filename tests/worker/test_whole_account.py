@@ -114,6 +114,25 @@ async def test_an_export_that_the_owner_must_allow_waits_over_a_restart_while_al
         assert [each.state for each in ground.sandbox.takeouts(ground.sandbox.users[0].id)] == ["success"]
 
 
+async def test_a_job_that_the_application_removes_leaves_no_session_at_telegram(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with open_world(tmp_path) as world:
+        fill(world.sandbox)
+        await world.until(2)
+        world.sandbox.faults.set(Fault("flood_wait", HISTORY, seconds=60, after=1, count=1))
+        whole = await job(world, 200, to="all")
+        await world.until(20)
+        assert [each.state for each in world.sandbox.takeouts(world.me.id)] == ["open"]
+        await world.store._database.write(
+            lambda connection: connection.execute("delete from sync_history_jobs where id = ?", (whole,))
+        )
+        await world.until(150)
+        assert [each.state for each in world.sandbox.takeouts(world.me.id)] == ["failure"]
+        assert await rows(world, "select 1 from tgworker_account_histories") == []
+        assert await rows(world, "select 1 from sync_history_jobs where status = 'pending'") == []
+
+
 async def test_another_export_takes_its_session_and_the_rest_is_read_without(
     autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:

@@ -1,13 +1,13 @@
 """History jobs for whole accounts: those of their chats, their takeout session, and what they wait for."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from tgworker.embedded.inbound import owner_of
 from tgworker.embedded.peers import save_peers
 from tgworker.embedded.values import new_id, seconds, to_json
-from tgworker.messaging.models import HistoryJob, JobId, Peer
+from tgworker.messaging.models import WHOLE_ACCOUNT, AccountHistory, AccountId, HistoryJob, JobId, Peer
 
 _BEGIN = """
 insert into tgworker_account_histories (job_id, integration_account_id)
@@ -38,6 +38,20 @@ left join tgworker_peers p on p.integration_account_id = w.integration_account_i
 where not exists (select 1 from tgworker_account_chats t
     where t.whole_id = :whole and t.chat_id = json_extract(c.value, '$[0]'))
 order by c.key
+"""
+
+_ABANDONED = """
+select h.job_id, h.integration_account_id, h.takeout from tgworker_account_histories h
+where h.integration_account_id in (select value from json_each(:accounts)) and h.takeout is not null
+    and h.job_id not in (select value from json_each(:known))
+    and not exists (select 1 from sync_history_jobs j
+        where j.id = h.job_id and j.status in ('pending', 'processing'))
+"""
+
+_COUNT_ABANDONED = """
+select count(*) from tgworker_account_histories h where h.takeout is not null
+    and not exists (select 1 from sync_history_jobs j
+        where j.id = h.job_id and j.status in ('pending', 'processing'))
 """
 
 _END = """
@@ -84,11 +98,36 @@ def file_chats(
     )
 
 
+def abandoned(
+    connection: sqlite3.Connection, account_ids: Collection[AccountId], known: Collection[JobId]
+) -> list[HistoryJob]:
+    """What is left of jobs for whole accounts that the application has ended: their takeout sessions."""
+    asked = {"accounts": to_json(sorted(account_ids)), "known": to_json(sorted(known))}
+    ended = AccountHistory(is_listed=True, is_ended=True)
+    return [
+        HistoryJob(
+            JobId(job_id), AccountId(account), WHOLE_ACCOUNT, None, False, 0, 0, whole=ended, takeout=takeout
+        )
+        for job_id, account, takeout in connection.execute(_ABANDONED, asked)
+    ]
+
+
+def count_abandoned(connection: sqlite3.Connection) -> int:
+    """How many of them there are."""
+    count: int = connection.execute(_COUNT_ABANDONED).fetchone()[0]
+    return count
+
+
 def keep_takeout(connection: sqlite3.Connection, job: HistoryJob, takeout: str | None) -> None:
     """See `HistoryStore.keep_takeout`."""
     connection.execute(
         "update tgworker_account_histories set takeout = ? where job_id = ?",
         (takeout, job.part_of or job.id),
+    )
+    connection.execute(
+        "delete from tgworker_account_histories where job_id = ? and takeout is null"
+        " and not exists (select 1 from sync_history_jobs where id = job_id)",
+        (job.id,),
     )
 
 

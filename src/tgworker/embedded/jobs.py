@@ -87,7 +87,7 @@ def count_pending(connection: sqlite3.Connection, table: str) -> int:
     open_ones = "status in ('pending', 'processing')"
     query = f"select count(*) from {table} where {open_ones}"  # noqa: S608 - constants
     count: int = connection.execute(query).fetchone()[0]
-    return count
+    return count + (account_histories.count_abandoned(connection) if table == HISTORY else 0)
 
 
 def end_nameless(connection: sqlite3.Connection, table: str, now: datetime) -> None:
@@ -147,7 +147,7 @@ def claim_history(
                 takeout=takeout,
             )
         )
-    return claimed
+    return claimed + account_histories.abandoned(connection, account_ids, known)
 
 
 def add_synced(

@@ -349,11 +349,13 @@ class AccountHistory:
         cursor: Where the list of chats goes on, as `ChatList` had it; ``None``: it begins.
         is_listed: Whether the list was read to its end.
         failed: How many of its chats' jobs have failed so far.
+        is_ended: The application has ended the job, or removed it: only its takeout session is left.
     """
 
     cursor: str | None = None
     is_listed: bool = False
     failed: int = 0
+    is_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

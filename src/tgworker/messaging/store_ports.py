@@ -327,7 +327,7 @@ class HistoryQueue(Protocol):
     """Requests for what a chat held before we saw it (``sync_history_jobs``)."""
 
     async def count_history(self) -> int:
-        """How many are pending or being processed."""
+        """How many are pending or being processed, or have left a takeout session behind."""
         ...
 
     async def claim_history(
@@ -338,6 +338,10 @@ class HistoryQueue(Protocol):
         Jobs in ``processing`` that were claimed under an older fence, or under this one but are not in
         ``known``, are handed over again first: a crash leaves nothing in ``processing``. Each account gets
         one before any gets a second; those that a job for a whole account has filed come last.
+
+        Beyond the limit comes what is left of jobs for whole accounts that the application has ended, or
+        removed: their takeout sessions (``is_ended``), until `HistoryStore.keep_takeout` says that they are
+        over.
         """
         ...
 

@@ -29,7 +29,7 @@ class Advance(Enum):
     """What became of a job for a whole account."""
 
     LET_GO = "let go"
-    """It is claimed again at its time, or once those of its chats have ended."""
+    """It is claimed again at its time, or once those of its chats have ended; or it had ended before."""
 
     DONE = "done"
     """Those of its chats have ended."""
@@ -91,6 +91,10 @@ class WholeAccount:
         """
         assert job.whole is not None
         takeout = self._session = self.takeout_of(job)
+        if job.whole.is_ended:
+            await self.close(job, success=False)
+            await self.forget_takeout(job)
+            return Advance.LET_GO
         if job.whole.is_listed:
             await self.close(job, success=True)
             return Advance.DONE

@@ -43,6 +43,7 @@ class _Whole(Row):
     cursor: str | None
     is_listed: bool
     failed: int
+    is_ended: bool = False
 
 
 class _History(_Job):
@@ -145,7 +146,9 @@ class Jobs:
                 tries=row.tries,
                 whole=None
                 if row.whole is None
-                else AccountHistory(row.whole.cursor, row.whole.is_listed, row.whole.failed),
+                else AccountHistory(
+                    row.whole.cursor, row.whole.is_listed, row.whole.failed, row.whole.is_ended
+                ),
                 part_of=row.part_of,
                 takeout=row.takeout,
             )

@@ -387,8 +387,8 @@ create index tgworker_gap_jobs_chat on tgworker_gap_jobs (integration_account_id
 
 -- Jobs of `sync_history_jobs` for a whole account (`telegram_id` is `all`): each files one for every chat.
 create table tgworker_account_histories (
-    job_id text primary key not null references sync_history_jobs (id) on delete cascade,
-    integration_account_id text not null,
+    job_id text primary key not null, -- (its session is to be finished even if the application removes it)
+    integration_account_id text not null references integration_accounts (id) on delete cascade,
     takeout text, -- the id of its takeout session, as a Fernet token
     cursor text, -- where the list of chats goes on
     is_listed integer not null default 0, -- whether the list was read to its end

@@ -70,13 +70,32 @@ begin
     return coalesce(v_jobs, '{}');
 end $$;
 
+-- What is left of jobs for whole accounts that the application has ended, or removed: their takeout sessions, as
+-- tgworker_claim_history answers with them.
+create or replace function public.tgworker_abandoned_takeouts(p_holder uuid, p_accounts jsonb, p_known uuid[])
+    returns jsonb
+language sql stable set search_path = pg_catalog, public, pg_temp
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('job_id', h.job_id, 'account', h.integration_account_id,
+        'fence', l.fence, 'to', 'all', 'peer', null, 'part_of', null, 'takeout', h.takeout,
+        'whole', '{"cursor": null, "is_listed": true, "failed": 0, "is_ended": true}'::jsonb, 'is_group', false,
+        'limit_messages', 0, 'messages_synced', 0, 'fills_gap', false, 'known_top', null, 'below', 0, 'seen', 0,
+        'tries', 0)), '[]')
+    from public.tgworker_account_histories h
+    join jsonb_to_recordset(p_accounts) s (account uuid, fence bigint) on s.account = h.integration_account_id
+    join public.tgworker_leases l on l.integration_account_id = s.account and l.fence = s.fence
+    where l.holder = p_holder and l.expires_at > public.tgworker_now() and h.takeout is not null
+        and h.job_id <> all (p_known) and not exists (
+            select from public.sync_history_jobs j where j.id = h.job_id and j.status in ('pending', 'processing'))
+$$;
+
 -- HistoryStore.claim_history
 --
 -- p_accounts  [{"account", "fence"}]: accounts whose lease p_holder has
 -- p_known     ids of jobs that this worker has in hand; others that are claimed are handed over again
 -- answer      {"jobs": [{"job_id", "account", "fence", "to", "peer", "is_group", "limit_messages",
 --              "messages_synced", "fills_gap", "known_top", "below", "seen", "tries", "whole", "part_of", "takeout"}]}
---              whole: of a job for a whole account {"cursor", "is_listed", "failed"}, else null; part_of: the one that
+--              whole: of a job for a whole account {"cursor", "is_listed", "failed", "is_ended"}, else null; part_of: the one that
 --              has filed it; takeout: as tgworker_keep_takeout has it
 --
 -- The oldest first. limit_messages is the row's own, 100 where it has none: the worker knows how many it grants.
@@ -106,7 +125,7 @@ begin
         for update skip locked);
     v_jobs := public.tgworker_take_histories(p_holder, p_accounts, p_known, p_limit);
     if cardinality(v_jobs) = 0 then
-        return '{"jobs": []}';
+        return jsonb_build_object('jobs', public.tgworker_abandoned_takeouts(p_holder, p_accounts, p_known));
     end if;
     with found as materialized (
         select k.n, j.id, case
@@ -155,7 +174,8 @@ begin
         from jsonb_each_text(v_failed) e where j.id = e.key::uuid;
         delete from public.tgworker_job_claims c using jsonb_each_text(v_failed) e where c.job_id = e.key::uuid;
     end if;
-    return jsonb_build_object('jobs', v_answer);
+    return jsonb_build_object('jobs',
+        v_answer || public.tgworker_abandoned_takeouts(p_holder, p_accounts, p_known));
 end $$;
 
 -- JobStore: every job of these accounts, and of none, that has not ended, and what it hangs on.
@@ -631,13 +651,16 @@ end $$;
 
 -- PendingStore
 --
--- answer  {"history": count, "jobs": count, "unsure": count, "logins": count}: jobs that are pending or being processed,
+-- answer  {"history": count (with takeout sessions that were left behind), "jobs": count, "unsure": count, "logins": count}: jobs that are pending or being processed,
 --         messages that are left to a person, and login requests to answer or to remove
 create or replace function public.tgworker_count_pending() returns jsonb
 language sql stable set search_path = pg_catalog, public, pg_temp
 as $$
     select jsonb_build_object(
-        'history', (select count(*) from public.sync_history_jobs where status in ('pending', 'processing')),
+        'history', (select count(*) from public.sync_history_jobs where status in ('pending', 'processing'))
+            + (select count(*) from public.tgworker_account_histories h where h.takeout is not null and not exists (
+                select from public.sync_history_jobs j
+                where j.id = h.job_id and j.status in ('pending', 'processing'))),
         'jobs', (select count(*) from public.message_jobs where status in ('pending', 'processing')),
         'unsure', (select count(*) from public.tgworker_outbox where state = 'unsure'),
         'logins', (select count(*) from public.tgworker_login_requests where ended_at is null)

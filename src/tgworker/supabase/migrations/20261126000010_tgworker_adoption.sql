@@ -382,7 +382,7 @@ begin
     v_all := v_all + v_rows;
     delete from public.tgworker_account_histories h where h.job_id in (
         select k.job_id from public.tgworker_account_histories k
-        where not exists (select from public.sync_history_jobs j where j.id = k.job_id)
+        where k.takeout is null and not exists (select from public.sync_history_jobs j where j.id = k.job_id)
         limit p_limit for update skip locked);
     get diagnostics v_rows = row_count;
     v_all := v_all + v_rows;
