@@ -251,16 +251,21 @@ async def test_a_revoked_token_ends_the_bot_alone_and_a_new_login_keeps_its_row(
         assert desk.held() == ["/start", "still there?"]
 
 
-async def test_a_person_s_session_in_a_bot_s_row_is_one_clear_reason(
+async def test_a_person_s_session_in_a_bot_s_row_is_one_clear_reason_until_the_type_is_corrected(
     autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:
     async with open_ground(tmp_path) as ground:
         bot, account = await hire(ground, session=ground.sandbox.users[2].session)
         async with ground.worker() as world:
+            desk = Desk(world, bot, account, ground.vault)
             await world.until(5)
-            record = await Desk(world, bot, account, ground.vault).record()
+            record = await desk.record()
             assert record.state is AccountState.NEEDS_LOGIN
             assert record.last_error is not None
             assert record.last_error.startswith(
                 "the account's type is telegram_bot, and its session is a person's"
             )
+            correct = "update integration_accounts set type = 'telegram_user' where id = ? returning id"
+            await desk.add(correct, account)
+            await world.until(70)
+            assert (await desk.record()).state is AccountState.ONLINE
