@@ -102,3 +102,13 @@ async def test_all_chats_are_listed_page_by_page_and_a_place_can_be_kept(world: 
         if cursor is None:
             break
     assert sorted(listed) == sorted([peer.id, channel.peer, *(each.peer for each in rooms)])
+
+
+@pytest.mark.parametrize("place", ["", "{}", "[1]", "[1e300, 1, 1, null, false]", '["x", 1, 1, 0, true]'])
+async def test_what_is_no_place_in_the_list_is_its_beginning(world: World, place: str) -> None:
+    me, peer, _ = world.sandbox.users
+    world.sandbox.send_text(peer.id, me.id, "hello")
+    async with world.online(0) as line:
+        page = await line.chats(place)
+        assert isinstance(page, ChatList)
+        assert page.chat_ids == (peer.id,)

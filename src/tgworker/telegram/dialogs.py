@@ -1,10 +1,10 @@
 """An account's chats as Telegram lists them, page by page: the one with the newest message first."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from telethon import utils
 from telethon.tl import functions, types
 
@@ -24,16 +24,6 @@ ARCHIVE = 1
 """Its folder (https://core.telegram.org/api/folders); where it is listed as one entry, it is read apart."""
 
 _BEGIN: tuple[Any, int, Any] = (None, 0, types.InputPeerEmpty())
-
-
-class _Place(msgspec.Struct, array_like=True, frozen=True):
-    """Where a list goes on, as it can be stored."""
-
-    date_s: int | None
-    message_id: int
-    chat_id: int | None
-    folder: int | None
-    has_archive: bool
 
 
 class DialogPages:
@@ -81,19 +71,18 @@ class DialogPages:
         date, message_id, peer = self._offset
         chat_id = None if isinstance(peer, types.InputPeerEmpty) else int(utils.get_peer_id(peer))
         date_s = None if date is None else int(date.timestamp())
-        place = _Place(date_s, message_id, chat_id, self._folder, self._has_archive)
-        return msgspec.json.encode(place).decode()
+        return json.dumps([date_s, message_id, chat_id, self._folder, self._has_archive])
 
     def _go_on(self, cursor: str) -> None:
         try:
-            place = msgspec.json.decode(cursor, type=_Place)
-        except msgspec.MsgspecError:
+            date_s, message_id, chat_id, folder, has_archive = json.loads(cursor)
+            date = None if date_s is None else datetime.fromtimestamp(date_s, UTC)
+        except (ValueError, TypeError, OverflowError):
             return
-        date = None if place.date_s is None else datetime.fromtimestamp(place.date_s, UTC)
-        known = None if place.chat_id is None else self._book.get(place.chat_id)
+        known = None if chat_id is None else self._book.get(chat_id)
         peer = types.InputPeerEmpty() if known is None else input_peer(known)
-        self._offset = (date, place.message_id, peer)
-        self._folder, self._has_archive = place.folder, place.has_archive
+        self._offset = (date, message_id, peer)
+        self._folder, self._has_archive = folder, has_archive
 
     async def read_aio(self) -> Any:
         """The next page, ``messages.dialogs`` or a slice of them; ``None`` after the last one.
