@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio.testing
 
 from tgworker.messaging.models import JobId
@@ -176,3 +177,34 @@ async def test_limits_outside_of_an_export_do_not_slow_it_down(
         whole = await job(world, 200, to="all")
         await world.until(60)
         assert (await status(world, whole))[0] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("action", "method", "after"),
+    [
+        ("accept_drop", "account.initTakeoutSession", 0),  # begun at Telegram, and nobody heard of it
+        ("drop", "messages.getDialogs", 0),
+        ("accept_drop", "messages.getDialogs", 0),
+        ("drop", HISTORY, 0),
+        ("accept_drop", HISTORY, 3),
+        ("drop", "account.finishTakeoutSession", 0),
+        ("accept_drop", "account.finishTakeoutSession", 0),
+    ],
+)
+async def test_wherever_the_line_breaks_everything_arrives_once_and_the_session_is_finished(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, action: Any, method: str, after: int
+) -> None:
+    async with open_world(tmp_path) as world:
+        chats = fill(world.sandbox)
+        await world.until(2)
+        world.sandbox.faults.set(Fault(action, method, after=after, count=1))
+        whole = await job(world, 200, to="all")
+        await world.until(120)
+        assert (await status(world, whole))[0] == "completed"
+        assert await chats_of(world, whole) == {"chats": chats, "completed": chats, "failed": 0}
+        assert world.sandbox.faults.listing() == ()
+        texts = [text for _, text in await world.store.transcript(world.account, direction="inbound")]
+        assert len([text for text in texts if text.startswith("one ")]) == 120
+        states = [each.state for each in world.sandbox.takeouts(world.me.id)]
+        assert states[-1] == "success"
+        assert "open" not in states
