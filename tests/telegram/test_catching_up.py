@@ -54,7 +54,7 @@ async def test_what_comes_in_order_is_taken_while_a_difference_waits(
 ) -> None:
     async with world.online(0) as line:
         world.sandbox.faults.set(Fault("flood_wait", method=GET_DIFFERENCE, seconds=300, count=1))
-        line._ready()[0].catch_up_nowait()
+        line._ready().client.catch_up_nowait()
         await trio.sleep(1)
         world.sandbox.send_text(world.id(1), world.id(0), "now")
         assert await receive_texts(line, 1) == ["now"]
@@ -124,7 +124,7 @@ async def test_a_flood_wait_of_one_channel_holds_all_channels_and_nothing_else(
     async with world.open(0) as line:
         await line.connect(replace(start, channels={7: 1, 8: 1}), channels(7, 8))
         asked = scripted(line, monkeypatch, FloodWaitError(None, capture=40))
-        line._ready()[0].catch_up_nowait([7, 8])
+        line._ready().client.catch_up_nowait([7, 8])
         await trio.sleep(1)
         world.sandbox.send_text(world.id(1), world.id(0), "private")
         assert await receive_texts(line, 1) == ["private"]
@@ -146,9 +146,9 @@ async def test_trouble_in_one_channel_holds_that_one_only(
         await line.connect(replace(start, channels={7: 1, 8: 1}), channels(7, 8))
         trouble = [RPCError(None, "PERSISTENT_TIMESTAMP_OUTDATED", 500), RPCError(None, "ODD", 400)]
         asked = scripted(line, monkeypatch, *trouble)
-        line._ready()[0].catch_up_nowait([7])
+        line._ready().client.catch_up_nowait([7])
         await trio.testing.wait_all_tasks_blocked()
-        line._ready()[0].catch_up_nowait([8])
+        line._ready().client.catch_up_nowait([8])
         await trio.sleep(0.5)
         assert [channel for channel, _ in asked] == [7, 8]
         assert sorted(await receive_texts(line, 2)) == ["in 7", "in 8"]

@@ -188,7 +188,7 @@ async def test_a_channel_that_was_away_for_too_long_has_a_gap(
             functions.updates.GetChannelDifferenceRequest,
             lambda request: too_long if request.pts == 4 else rest,
         )
-        line._ready()[0].catch_up_nowait([77])
+        line._ready().client.catch_up_nowait([77])
         gaps: list[Gap] = []
         while True:
             batch = await line.updates.receive()
@@ -205,7 +205,7 @@ async def test_a_channel_that_cannot_be_asked_for_has_a_gap_and_is_no_longer_fol
     start = await begun(world)
     async with world.open(0) as line:
         await line.connect(replace(start, channels={77: 4}), [])  # no access hash is stored
-        line._ready()[0].catch_up_nowait([77])
+        line._ready().client.catch_up_nowait([77])
         world.sandbox.send_text(world.id(1), world.id(0), "then")
         gaps: list[Gap] = []
         position = None
@@ -272,7 +272,7 @@ async def test_a_difference_that_cannot_be_read_is_passed_over(
         world.sandbox.faults.set(Fault("deaf", method="push", user=world.id(0), count=1))
         world.sandbox.send_text(world.id(1), world.id(0), "with something new in it")
         answered(line, monkeypatch, functions.updates.GetDifferenceRequest, unreadable)
-        line._ready()[0].catch_up_nowait()
+        line._ready().client.catch_up_nowait()
         batch = await line.updates.receive()
         assert [gap.chat_id for gap in batch.gaps] == [world.id(1)]
         world.sandbox.send_text(world.id(1), world.id(0), "the line goes on")

@@ -32,13 +32,13 @@ from tgworker.messaging.models import (
 from tgworker.messaging.outcomes import Deferred, NotYetAllowed, Outcome, Refused, Unknown
 from tgworker.messaging.presence import Presence
 from tgworker.messaging.update_batches import UpdateBatch
-from tgworker.telegram.batches import position_of
 from tgworker.telegram.books import LineLost
 from tgworker.telegram.client import AccountClient, ClientHooks
 from tgworker.telegram.closing import hard_close_aio, sever
 from tgworker.telegram.comparing import Comparison
 from tgworker.telegram.doubts import KeyDoubts
 from tgworker.telegram.downloading import LineDownload
+from tgworker.telegram.equipment import Equipment
 from tgworker.telegram.events import (
     CloseWedged,
     DifferenceDelayed,
@@ -55,6 +55,7 @@ from tgworker.telegram.limits import REFRESH_S, LimitsQuestion, TextLimits
 from tgworker.telegram.line_errors import OF_THE_LINE, in_words, is_key_unknown, is_transport_flood
 from tgworker.telegram.line_statistics import LineStatistics
 from tgworker.telegram.looking import look_aio
+from tgworker.telegram.loop_watch import watch_loops
 from tgworker.telegram.loss import CLOSED, FLOODED, KEY_DOUBTED, Loss
 from tgworker.telegram.markup import entities_for
 from tgworker.telegram.media_line import MediaLine
@@ -131,13 +132,7 @@ class TelethonConnection:
         self._missed_reactions = MissedReactions(self._inbox, self._book)
         self._statuses = Statuses(self._on_presence)
         self._client: AccountClient | None = None
-        self._resolver: Resolver | None = None
-        self._comparison: Comparison | None = None
-        self._sender: Sender | None = None
-        self._media: MediaLine | None = None
-        self._jobs: JobLine | None = None
-        self._histories: Histories | None = None
-        self._takeouts: Takeouts | None = None
+        self._equipment: Equipment | None = None
         self._intake = Intake(
             self._inbox,
             self._book,
@@ -185,7 +180,7 @@ class TelethonConnection:
 
     def upload(self, file: PartialUpload) -> LineUpload:
         """See the port. Raises `TelegramAway` where there is no line."""
-        return self._ready_media().upload(file)
+        return self._ready().media.upload(file)
 
     async def send_media(self, peer: Peer, messages: Sequence[MediaMessage]) -> Outcome | PartsForgotten:
         """See the port."""
@@ -200,44 +195,44 @@ class TelethonConnection:
         """See the port."""
         if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
             return cannot
-        return await self._cross(self._ready_media().look_aio, peer, messages, above)
+        return await self._cross(self._ready().media.look_aio, peer, messages, above)
 
     async def find_files(
         self, peer: Peer, telegram_ids: Sequence[int]
     ) -> Mapping[int, RemoteFile | Refused] | Deferred | Refused:
         """See the port."""
-        return await self._cross(self._ready_media().find_aio, peer, telegram_ids)
+        return await self._cross(self._ready().media.find_aio, peer, telegram_ids)
 
     async def find_avatar(self, peer: Peer, photo_id: int) -> RemoteFile | Deferred | Refused:
         """See the port."""
-        return await self._cross(self._ready_media().avatar_aio, peer, photo_id)
+        return await self._cross(self._ready().media.avatar_aio, peer, photo_id)
 
     def download(self, file: RemoteFile, *, begin: int = 0) -> AbstractAsyncContextManager[LineDownload]:
         """See the port."""
-        return self._ready_media().download(file, begin)
+        return self._ready().media.download(file, begin)
 
     async def edit(self, peer: Peer, telegram_id: int, text: FormattedText) -> JobAnswer:
         """See the port."""
         entities = entities_for(text.entities, self._input_user)
-        return await self._cross(self._ready_jobs().edit_aio, peer, telegram_id, text, entities)
+        return await self._cross(self._ready().jobs.edit_aio, peer, telegram_id, text, entities)
 
     async def delete(self, peer: Peer, telegram_ids: Sequence[int], *, for_both: bool) -> JobAnswer:
         """See the port."""
-        return await self._cross(self._ready_jobs().delete_aio, peer, telegram_ids, for_both)
+        return await self._cross(self._ready().jobs.delete_aio, peer, telegram_ids, for_both)
 
     async def mark_read(self, peer: Peer, *, up_to: int) -> JobAnswer:
         """See the port."""
         if (cannot := self._lacks(Ability.MARK_READ)) is not None:
             return cannot
-        return await self._cross(self._ready_jobs().mark_read_aio, peer, up_to)
+        return await self._cross(self._ready().jobs.mark_read_aio, peer, up_to)
 
     async def set_typing(self, peer: Peer) -> JobAnswer:
         """See the port."""
-        return await self._cross(self._ready_jobs().set_typing_aio, peer)
+        return await self._cross(self._ready().jobs.set_typing_aio, peer)
 
     async def react(self, peer: Peer, telegram_id: int, emoji: str | None) -> JobAnswer:
         """See the port."""
-        return await self._cross(self._ready_jobs().react_aio, peer, telegram_id, emoji)
+        return await self._cross(self._ready().jobs.react_aio, peer, telegram_id, emoji)
 
     async def pin(
         self, peer: Peer, telegram_id: int, *, pinned: bool, notify: bool, for_both: bool
@@ -246,13 +241,13 @@ class TelethonConnection:
         cannot = self._lacks(Ability.PIN_FOR_ITSELF)
         if cannot is not None and peer.kind is PeerKind.USER and not for_both:
             return cannot
-        return await self._cross(self._ready_jobs().pin_aio, peer, telegram_id, pinned, notify, for_both)
+        return await self._cross(self._ready().jobs.pin_aio, peer, telegram_id, pinned, notify, for_both)
 
     async def forward(
         self, peer: Peer, telegram_ids: Sequence[int], to: Peer, random_ids: Sequence[int]
     ) -> JobAnswer:
         """See the port."""
-        return await self._cross(self._ready_jobs().forward_aio, peer, telegram_ids, to, random_ids)
+        return await self._cross(self._ready().jobs.forward_aio, peer, telegram_ids, to, random_ids)
 
     async def history(
         self, peer: Peer, *, below: int, limit: int, ahead: int = 0, takeout: int | None = None
@@ -260,36 +255,34 @@ class TelethonConnection:
         """See the port."""
         if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
             return cannot
-        if self._histories is None:
-            raise TelegramAway("not connected")
-        return await self._cross(self._histories.page_aio, peer, below, limit, ahead, takeout)
+        return await self._cross(self._ready().histories.page_aio, peer, below, limit, ahead, takeout)
 
     async def open_takeout(self) -> int | NotYetAllowed | Refused | Deferred:
         """See the port."""
         if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
             return cannot
-        return await self._cross(self._ready_takeouts().open_aio)
+        return await self._cross(self._ready().takeouts.open_aio)
 
     async def close_takeout(self, takeout: int, *, success: bool) -> Refused | Deferred | None:
         """See the port."""
-        return await self._cross(self._ready_takeouts().close_aio, takeout, success)
+        return await self._cross(self._ready().takeouts.close_aio, takeout, success)
 
     async def chats(self, cursor: str | None, *, takeout: int | None = None) -> ChatList | Refused | Deferred:
         """See the port."""
         if (cannot := self._lacks(Ability.READ_HISTORY)) is not None:
             return cannot
-        return await self._cross(self._ready_takeouts().chats_aio, cursor, takeout)
+        return await self._cross(self._ready().takeouts.chats_aio, cursor, takeout)
 
     async def resolve(self, to: str) -> Peer | Refused | Deferred:
         """See the port. Ids are looked for among known peers, then contacts, then dialogs.
 
         Bots have neither contacts nor dialogs: they know whom updates have brought.
         """
-        return await self._cross(self._resolve_aio, to)
+        return await self._cross(self._ready().resolver.resolve_aio, to)
 
     async def meet(self, seen: int) -> Met | Refused | Deferred:
         """See the port."""
-        return await self._cross(self._meet_aio, seen)
+        return await self._cross(self._ready().resolver.meet_aio, seen)
 
     @property
     def kind(self) -> AccountKind:
@@ -312,11 +305,13 @@ class TelethonConnection:
 
     async def compare(self) -> Told:
         """See the port."""
-        return await self._cross(self._compare_aio)
+        return await self._cross(self._ready().comparison.ask_aio)
 
     def heard(self) -> Heard:
         """See the port."""
-        return Heard({}) if self._comparison is None else self._comparison.heard(self._loop.time())
+        if self._equipment is None:
+            return Heard({})
+        return self._equipment.comparison.heard(self._loop.time())
 
     def catch_up(self, logs: Collection[int]) -> None:
         """See the port."""
@@ -346,8 +341,7 @@ class TelethonConnection:
 
     async def log_out(self) -> None:
         """End the session at Telegram; the line is of no more use then. Raises `TelegramAway`."""
-        client, _, _ = self._ready()
-        await self._cross(client.ask_aio, functions.auth.LogOutRequest())
+        await self._cross(self._ready().client.ask_aio, functions.auth.LogOutRequest())
 
     def stacks(self) -> str:
         """What the connection's asyncio tasks wait for right now: evidence for a hang."""
@@ -416,10 +410,10 @@ class TelethonConnection:
     def _can(self, ability: Ability) -> bool:
         return lack(self._kind, ability) is None
 
-    def _ready(self) -> tuple[AccountClient, Sender, Resolver]:
-        if self._client is None or self._sender is None or self._resolver is None:
+    def _ready(self) -> Equipment:
+        if self._equipment is None:
             raise TelegramAway("not connected")
-        return self._client, self._sender, self._resolver
+        return self._equipment
 
     async def _connect_aio(self, position: Position | None, peers: Sequence[Peer]) -> Peer:
         self._book.learn(peers)
@@ -455,7 +449,7 @@ class TelethonConnection:
         question: LimitsQuestion | None = None
         try:
             await client.connect()
-            self._watch(client)
+            watch_loops(client, self._loss.say)
             if self._listens:
                 question = self._limits_question(client)
             (user,) = await client.ask_aio(functions.users.GetUsersRequest([types.InputUserSelf()]))
@@ -478,23 +472,30 @@ class TelethonConnection:
         self._self_id = me.chat_id
         self._doubts.clear(self._key)
         self._book.learn([me])
-        self._resolver = Resolver(client, self._book, self._kind)
-        can_list = self._can(Ability.LIST_CHATS)
-        self._comparison = Comparison(
-            client, self._book, self._inbox, self._missed_reactions, can_list=can_list
+        sender = Sender(client)
+        self._equipment = Equipment(
+            client=client,
+            sender=sender,
+            resolver=Resolver(client, self._book, self._kind),
+            comparison=Comparison(
+                client,
+                self._book,
+                self._inbox,
+                self._missed_reactions,
+                can_list=self._can(Ability.LIST_CHATS),
+            ),
+            jobs=JobLine(client),
+            histories=Histories(client, self._book, me.chat_id),
+            takeouts=Takeouts(client, self._book),
+            media=MediaLine(
+                client,
+                sender,
+                cross=self._cross,
+                peer=lambda peer: self._book.get(peer.chat_id) or peer,
+                entities=lambda text: entities_for(text.entities, self._input_user),
+            ),
         )
-        self._sender = Sender(client)
-        self._jobs = JobLine(client)
-        self._histories = Histories(client, self._book, me.chat_id)
-        self._takeouts = Takeouts(client, self._book)
-        self._media = MediaLine(
-            client,
-            self._sender,
-            cross=self._cross,
-            peer=lambda peer: self._book.get(peer.chat_id) or peer,
-            entities=lambda text: entities_for(text.entities, self._input_user),
-        )
-        self._intake.identify(me.chat_id, self._sender.learn)
+        self._intake.identify(me.chat_id, sender.learn)
         return me
 
     def _recognise(self, client: AccountClient, *, is_bot: bool) -> None:
@@ -512,75 +513,42 @@ class TelethonConnection:
     async def _send_text_aio(
         self, peer: Peer, text: str, random_id: int, entities: Sequence[Entity]
     ) -> Outcome:
-        client, sender, _ = self._ready()
-        log_at = position_of(client._message_box.session_state())
-        return await sender.send_text_aio(
-            peer, text, random_id, log_at, entities=entities_for(entities, self._input_user)
+        line = self._ready()
+        entities_of_text = entities_for(entities, self._input_user)
+        return await line.sender.send_text_aio(
+            peer, text, random_id, line.log_at(), entities=entities_of_text
         )
 
     async def _send_media_aio(self, peer: Peer, messages: Sequence[MediaMessage]) -> Outcome | PartsForgotten:
-        client, _, _ = self._ready()
-        log_at = position_of(client._message_box.session_state())
-        return await self._ready_media().send_aio(peer, messages, log_at)
-
-    def _ready_jobs(self) -> JobLine:
-        if self._jobs is None:
-            raise TelegramAway("not connected")
-        return self._jobs
-
-    def _ready_takeouts(self) -> Takeouts:
-        if self._takeouts is None:
-            raise TelegramAway("not connected")
-        return self._takeouts
-
-    def _ready_media(self) -> MediaLine:
-        if self._media is None:
-            raise TelegramAway("not connected")
-        return self._media
+        line = self._ready()
+        return await line.media.send_aio(peer, messages, line.log_at())
 
     async def _look_for_aio(
         self, peer: Peer, text: str, above: int, entities: Sequence[Entity]
     ) -> Look | Deferred | Refused:
-        client, _, _ = self._ready()
-        return await look_aio(client, peer, text, entities_for(entities, self._input_user), above)
+        return await look_aio(
+            self._ready().client, peer, text, entities_for(entities, self._input_user), above
+        )
 
     def _input_user(self, user_id: int) -> Any | None:
         peer = self._book.get(user_id)
         return None if peer is None else input_user(peer)
 
     async def _refresh_limits_aio(self) -> None:
-        client, _, _ = self._ready()
-        question = self._limits_question(client)
+        question = self._limits_question(self._ready().client)
         self._limits = await question.answer_aio(self._limits, premium=self._is_premium)
 
-    async def _resolve_aio(self, to: str) -> Peer | Refused | Deferred:
-        _, _, resolver = self._ready()
-        return await resolver.resolve_aio(to)
-
-    async def _meet_aio(self, seen: int) -> Met | Refused | Deferred:
-        _, _, resolver = self._ready()
-        return await resolver.meet_aio(seen)
-
     async def _ask_names_aio(self, peers: Sequence[Peer]) -> None:
-        client, _, _ = self._ready()
-        await self._renaming.ask_aio(client, peers)
+        await self._renaming.ask_aio(self._ready().client, peers)
 
     async def _ask_reactions_aio(self, chat_id: int) -> float:
-        client, _, _ = self._ready()
-        return await self._missed_reactions.ask_aio(client, self._self_id, chat_id)
+        return await self._missed_reactions.ask_aio(self._ready().client, self._self_id, chat_id)
 
     async def _ask_statuses_aio(self) -> float | None:
-        client, _, _ = self._ready()
-        return await self._statuses.ask_aio(client)
-
-    async def _compare_aio(self) -> Told:
-        if self._comparison is None:
-            raise TelegramAway("not connected")
-        return await self._comparison.ask_aio()
+        return await self._statuses.ask_aio(self._ready().client)
 
     async def _ping_aio(self) -> None:
-        client, _, _ = self._ready()
-        await client._sender.ping()
+        await self._ready().client._sender.ping()
 
     # ------------------------------------------------ what the client tells
 
@@ -619,22 +587,3 @@ class TelethonConnection:
             self._loss.say(TelegramFloods(FLOODED))
         else:
             self._loss.say(CLOSED if error is None else in_words(error))
-
-    def _watch(self, client: AccountClient) -> None:
-        """Notice each of the client's loops that ends: Telethon says nothing, and later calls would hang."""
-        sender = client._sender
-        connection = sender._connection
-        for name, task in (
-            ("send loop", sender._send_loop_handle),
-            ("receive loop", sender._recv_loop_handle),
-            ("line's send loop", connection._send_task if connection else None),
-            ("line's receive loop", connection._recv_task if connection else None),
-            ("update loop", client._updates_handle),
-        ):
-            if task is not None:
-                task.add_done_callback(partial(self._task_ended, client, name))
-
-    def _task_ended(self, client: AccountClient, name: str, task: asyncio.Task[Any]) -> None:
-        error = None if task.cancelled() else task.exception()
-        self._loss.say(f"Telethon's {name} ended" + (f": {type(error).__name__}" if error else ""))
-        sever(client)
