@@ -1,7 +1,7 @@
 """Pure functions: ids, times, delays."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from tgworker.embedded.peers import is_marked_id
 from tgworker.embedded.retry import retry_delay_s
-from tgworker.embedded.values import from_iso, from_seconds, iso, json_object, new_id, random_id, seconds
+from tgworker.embedded.values import (
+    from_iso,
+    from_seconds,
+    iso,
+    json_object,
+    new_id,
+    new_ids,
+    random_id,
+    seconds,
+)
 from tgworker.messaging.models import MessageId
 
 
@@ -26,10 +35,11 @@ def test_a_random_id_is_a_function_of_message_and_part_and_stays_the_same_for_ev
 
 
 def test_fresh_ids_are_uuids_that_grow_with_time() -> None:
-    ids = [new_id() for _ in range(1000)]
+    ids = [*(new_id() for _ in range(500)), *new_ids(500)]
     assert len(set(ids)) == 1000
+    assert all(text == str(UUID(text)) for text in ids)
     assert {UUID(text).version for text in ids} == {7}
-    assert {UUID(text).variant for text in ids} == {UUID(ids[0]).variant}
+    assert {UUID(text).variant for text in ids} == {RFC_4122}
     assert [text[:12] for text in ids] == sorted(text[:12] for text in ids)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import trio
@@ -16,6 +17,9 @@ from tgworker.telegram.history import as_it_is_now
 from tgworker.telegram.messages import message_of
 
 FIRE = "\U0001f525"
+from tgworker.telegram import history
+from tgworker.telegram.line import _Line
+from tgworker.telegram.line_state import LineState
 
 
 @pytest.fixture
@@ -119,3 +123,37 @@ async def test_a_page_that_was_asked_for_ahead_is_asked_for_once(world: World) -
         assert isinstance(await line.history(found, below=0, limit=5, ahead=5), Deferred)
         assert isinstance(await line.history(found, below=0, limit=5, ahead=5), HistoryPage)
     # (What was asked ahead and wanted by nobody went with the line.)
+
+
+async def test_the_next_page_is_asked_for_before_this_one_is_made_sense_of(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    write, send, read = LineState.write_data_as_message, _Line._send, history.message_of
+
+    def writes(state: LineState, buffer: Any, data: bytes, content_related: bool, **more: Any) -> Any:
+        done.extend(["request"] * content_related)
+        return write(state, buffer, data, content_related, **more)
+
+    def sends(line: _Line, data: bytes) -> None:
+        done.append("on its way")
+        send(line, data)
+
+    def reads(message: Any, self_id: int) -> Any:
+        done.append("made sense of")
+        return read(message, self_id)
+
+    me, peer = world.sandbox.users
+    for number in range(2):
+        world.sandbox.send_text(peer.id, me.id, f"m {number}")
+    async with world.online(0) as line:
+        found = await line.resolve(str(peer.id))
+        assert isinstance(found, Peer)
+        await trio.sleep(1)  # whatever else there is to say is said
+        monkeypatch.setattr(LineState, "write_data_as_message", writes)
+        monkeypatch.setattr(_Line, "_send", sends)
+        monkeypatch.setattr(history, "message_of", reads)
+        assert isinstance(await line.history(found, below=0, limit=1, ahead=1), HistoryPage)
+    before = done[: done.index("made sense of")]
+    assert before.count("request") == 2
+    assert before[-1] == "on its way"

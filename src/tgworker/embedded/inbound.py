@@ -13,7 +13,7 @@ from tgworker.embedded.migrated import MIGRATE, continue_groups
 from tgworker.embedded.peers import name_strangers, save_peers
 from tgworker.embedded.previews import PREVIEW_CHARACTERS
 from tgworker.embedded.recognising import recognise
-from tgworker.embedded.values import iso, new_id, storable, to_json
+from tgworker.embedded.values import iso, new_ids, storable, to_json
 from tgworker.messaging.models import AccountId, ChatMessage, Peer, Position
 from tgworker.messaging.update_batches import UpdateBatch
 
@@ -177,7 +177,8 @@ def store_history(
     for some, unread in ((messages[: len(messages) - len(missed)], False), (missed, True)):
         if some:
             _stage(connection, some)
-            recognise(connection, account_id, (), now)
+            if any(message.outgoing for message in some):
+                recognise(connection, account_id, (), now)
             new += _store(connection, account_id, owner_id, workspace_id, some, now, unread=unread)
     name_strangers(connection, owner_id, peers)
     return new
@@ -230,9 +231,9 @@ def _stage(connection: sqlite3.Connection, messages: Sequence[ChatMessage]) -> N
             message.message_type,
             iso(message.sent_at),
             to_json(message.raw_payload) if message.raw_payload else None,
-            new_id(),
+            message_id,
         )
-        for message in messages
+        for message, message_id in zip(messages, new_ids(len(messages)), strict=True)
     ]
     connection.execute("delete from temp.incoming")
     connection.execute(_INCOMING, (to_json(rows),))

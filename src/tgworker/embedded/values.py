@@ -10,6 +10,7 @@ import msgspec
 
 from tgworker.messaging.models import MessageId
 from tgworker.messaging.values import new_id as new_id
+from tgworker.messaging.values import new_ids as new_ids
 from tgworker.messaging.values import storable as storable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

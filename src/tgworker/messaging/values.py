@@ -3,6 +3,13 @@
 import os
 import time
 from datetime import UTC, datetime
+from typing import Final
+
+_NOISE_BYTES: Final = 10
+"""What an id is made of beside the time."""
+
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit of an id whose first two bits are always 10 (RFC 9562, section 4.1), by two random ones."""
 
 
 def utc_now() -> datetime:
@@ -27,10 +34,13 @@ def phone_digits(text: str) -> str | None:
 
 def new_id() -> str:
     """A fresh id for a row: a UUID of version 7 (RFC 9562); it grows with time, and indexes at one end."""
-    milliseconds = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10), "big")
-    number = (milliseconds & (1 << 48) - 1) << 80 | noise
-    number = number & ~(0xF << 76) | 0x7 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return new_ids(1)[0]
+
+
+def new_ids(count: int) -> list[str]:
+    """So many fresh ids at a third of what each costs alone; among themselves they are in no order."""
+    milliseconds = f"{time.time_ns() // 1_000_000:012x}"
+    begin = f"{milliseconds[:8]}-{milliseconds[8:]}-7"
+    noise = os.urandom(_NOISE_BYTES * count).hex()
+    some = (noise[at : at + 2 * _NOISE_BYTES] for at in range(0, len(noise), 2 * _NOISE_BYTES))
+    return [f"{begin}{each[:3]}-{_VARIANT[each[3]]}{each[4:7]}-{each[7:19]}" for each in some]

@@ -17,6 +17,9 @@ from tgworker.telegram.peers import input_peer, told_of
 from tgworker.telegram.rpc_errors import question_outcome
 from tgworker.telegram.takeouts import within
 
+TURNS_UNTIL_SENT = 3
+"""So many turns of the loop pass until a request is on its way: its task, Telethon's queue, its line's."""
+
 
 async def raw_page_aio(
     client: AccountClient, peer: Peer, below: int, limit: int, takeout: int | None = None
@@ -127,6 +130,8 @@ class Histories:
         ids = [each.id for each in found]
         if ahead and ids:
             self._ask_ahead(peer, min(ids), ahead, takeout)
+            for _ in range(TURNS_UNTIL_SENT):  # this page is made sense of while Telegram looks for the next
+                await asyncio.sleep(0)
         peers = (*told_of(getattr(answer, "users", ())), *told_of(getattr(answer, "chats", ())))
         self._book.learn(peers)
         read = [as_it_is_now(each, self._self_id) for each in found]
