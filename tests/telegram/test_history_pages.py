@@ -20,6 +20,7 @@ FIRE = "\U0001f525"
 from tgworker.telegram import history
 from tgworker.telegram.line import _Line
 from tgworker.telegram.line_state import LineState
+from tgworker.telegram.messages import message_of
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ async def test_the_next_page_is_asked_for_before_this_one_is_made_sense_of(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    write, send, read = LineState.write_data_as_message, _Line._send, history.message_of
+    write, send, read = LineState.write_data_as_message, _Line._send, message_of
 
     def writes(state: LineState, buffer: Any, data: bytes, content_related: bool, **more: Any) -> Any:
         done.extend(["request"] * content_related)
