@@ -378,7 +378,7 @@ def test_what_cannot_be_had_is_said_and_the_tests_run_all_the_same(clone: Clone)
     assert done.stderr.endswith("tgworker: tests against PostgreSQL will be skipped (in CI they fail)\n")
 
 
-WHOLE = "ran: -m pytest -q -o cache_dir=TMP -n 2 --dist worksteal"
+WHOLE = "ran: -m pytest -q -o cache_dir=TMP -n 4 --dist worksteal"
 AGAIN = "ran: -m pytest -q -o cache_dir=TMP --last-failed --last-failed-no-failures none"
 
 

@@ -13,14 +13,13 @@ from telegram.telegram_world import World, open_world
 from tgworker.messaging.models import HistoryPage, Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
 from tgworker.sandbox import Fault
-from tgworker.telegram.history import as_it_is_now
-from tgworker.telegram.messages import message_of
-
-FIRE = "\U0001f525"
 from tgworker.telegram import history
+from tgworker.telegram.history import as_it_is_now
 from tgworker.telegram.line import _Line
 from tgworker.telegram.line_state import LineState
 from tgworker.telegram.messages import message_of
+
+FIRE = "\U0001f525"
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ async def test_the_next_page_is_asked_for_before_this_one_is_made_sense_of(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    write, send, read = LineState.write_data_as_message, _Line._send, message_of
+    write, send, read = LineState.write_data_as_message, _Line._send, as_it_is_now
 
     def writes(state: LineState, buffer: Any, data: bytes, content_related: bool, **more: Any) -> Any:
         done.extend(["request"] * content_related)
@@ -153,7 +152,7 @@ async def test_the_next_page_is_asked_for_before_this_one_is_made_sense_of(
         await trio.sleep(1)  # whatever else there is to say is said
         monkeypatch.setattr(LineState, "write_data_as_message", writes)
         monkeypatch.setattr(_Line, "_send", sends)
-        monkeypatch.setattr(history, "message_of", reads)
+        monkeypatch.setattr(history, "as_it_is_now", reads)
         assert isinstance(await line.history(found, below=0, limit=1, ahead=1), HistoryPage)
     before = done[: done.index("made sense of")]
     assert before.count("request") == 2
