@@ -192,6 +192,7 @@ async def test_no_function_minds_that_its_answer_is_lost(stack: Stack, database:
         )
 
         await again(lambda: store.record_presence({account: [Presence(500, is_online=True)]}))
+        await again(lambda: store.shown([account]))
 
         record = await again(lambda: store.find_account("me"))
         assert record is not None
