@@ -3,7 +3,10 @@
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
@@ -208,17 +211,19 @@ class Column:
     kind: str
 
 
+def columns_in(database: Path) -> Mapping[str, Sequence[Column]]:
+    """The same, of the embedded store's file."""
+    with closing(sqlite3.connect(database)) as connection:
+        return {
+            table: [Column(row[1], "any") for row in connection.execute(f"pragma table_info({table})")]
+            for table in TABLES
+        }
+
+
 def columns_of(kit: StoreKit) -> Mapping[str, Sequence[Column]]:
     """The application's columns, as the store's own schema has them."""
     if isinstance(kit, EmbeddedKit):
-        connection = sqlite3.connect(kit.folder.database)
-        try:
-            found = {
-                table: [Column(row[1], "any") for row in connection.execute(f"pragma table_info({table})")]
-                for table in TABLES
-            }
-        finally:
-            connection.close()
+        found = columns_in(kit.folder.database)
     else:
         assert isinstance(kit, RpcKit)
         with psycopg.connect(kit.url) as asking:
@@ -283,6 +288,52 @@ def rows(draw: st.DrawFn, columns: Mapping[str, Sequence[Column]]) -> Row:
     }
     odd = draw(st.lists(st.sampled_from(columns[table]), min_size=1, max_size=4, unique=True))
     return Row(table, row | {column.name: draw(values(column.kind)) for column in odd})
+
+
+def each_column(columns: Mapping[str, Sequence[Column]], rng: Random, *, times: int) -> list[Row]:
+    """Plain rows but for one column, in a drawn order: each column of the embedded store so often."""
+    odd = [None, *REFS, *TEXTS, *JSON, *NUMBERS, *BLOBS, *map(Malformed, MALFORMED)]
+    found: list[Row] = []
+    for table, names in columns.items():
+        for column in names:
+            for value in rng.sample(odd, times):
+                owner = rng.choice(sorted(OWNERS))
+                row = {
+                    name: said[1:] if said.startswith("=") else Ref(owner, said)
+                    for name, said in _BASES[table].items()
+                }
+                if table == "contact_identities" and column.name != "value":
+                    row["value"] = str(rng.randrange(10_000, 10**9))
+                if table == "message_jobs":
+                    row["action"] = rng.choice(
+                        ("delete", "edit", "typing", "mark_read", "react", "pin", "forward")
+                    )
+                found.append(Row(table, row | {column.name: value}))
+    rng.shuffle(found)
+    return found
+
+
+def write_sqlite(database: Path, row: Row, columns: Mapping[str, Any], row_id: str | None) -> None:
+    """Write a row, or change one that is there, over a connection that minds nothing.
+
+    Args:
+        database: The embedded store's file.
+        row: Which table.
+        columns: What is written.
+        row_id: The row that is changed; ``None``: a new one.
+
+    Raises:
+        sqlite3.Error: The database does not take it; see `is_refusal`.
+    """
+    marks = ["cast(? as text)" if isinstance(value, Malformed) else "?" for value in columns.values()]
+    values = [value.data if isinstance(value, Malformed) else value for value in columns.values()]
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        if row_id is None:
+            names, said = ", ".join(columns), ", ".join(marks)
+            connection.execute(f"insert into {row.table} ({names}) values ({said})", values)
+        elif columns:
+            sets = ", ".join(f"{name} = {mark}" for name, mark in zip(columns, marks, strict=True))
+            connection.execute(f"update {row.table} set {sets} where id = ?", [*values, row_id])
 
 
 def is_refusal(error: Exception) -> bool:

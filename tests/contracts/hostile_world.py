@@ -3,8 +3,8 @@
 import json
 import re
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -14,13 +14,13 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.string import TextLoader
 
-from contracts.hostile_rows import OWNERS, Malformed, Ref, Row, is_refusal
+from contracts.hostile_rows import OWNERS, Ref, Row, is_refusal, write_sqlite
 from contracts.store_kit import START, StoreKit, batch, inbound, outgoing, user
 from embedded.embedded_kit import EmbeddedKit
 from supabase_schema.rpc_kit import RpcKit
 from supabase_schema.rpc_store import set_calendar
 from tgworker.messaging.changes import Deleted, Edited, Pinned, Reacted, ReadByThem, ReadByUs
-from tgworker.messaging.errors import AccountGone, RecipientUnknown
+from tgworker.messaging.errors import RecipientUnknown
 from tgworker.messaging.incoming_files import Fetched, FetchLater
 from tgworker.messaging.job_outcomes import JobVerdict
 from tgworker.messaging.limits import Retention
@@ -168,7 +168,8 @@ class HostileWorld:
         }
         try:
             if isinstance(self.kit, EmbeddedKit):
-                self._write_sqlite(self.kit, row, columns)
+                row_id = None if row.of is None else self._meant(row.of, by, is_change=True)
+                write_sqlite(self.kit.folder.database, row, columns, row_id)
             else:
                 assert isinstance(self.kit, RpcKit)
                 self._write_postgres(self.kit, row, columns)
@@ -188,8 +189,7 @@ class HostileWorld:
             await self._send(accounts)
             await self._do_jobs(accounts)
             for account in accounts:
-                with self._perhaps_gone(account):
-                    await self._live(account)
+                await self._live(account)
             await self._read_histories(accounts)
             await self._log_in()
             self.kit.calendar.advance(900)
@@ -233,8 +233,7 @@ class HostileWorld:
             for account in accounts:
                 wanted = await self.store.recipients(account)
                 found = {each.to: Refused("nobody is called so") for each in wanted.sought}
-                with self._perhaps_gone(account):
-                    await self.store.record_recipients(account, found)
+                await self.store.record_recipients(account, found)
         else:
             raise AssertionError("messages are handed out again and again")
 
@@ -337,7 +336,7 @@ class HostileWorld:
         for text in ("ada", "'", "\x00", ""):
             await store.find_account(text)
         for account in accounts:
-            with self._perhaps_gone(account), suppress(RecipientUnknown):
+            with suppress(RecipientUnknown):
                 await store.request_history(account, "@ada", limit=5)
                 await store.enqueue(account, "@ada", ["hello"])
 
@@ -362,15 +361,6 @@ class HostileWorld:
 
     # Rows
 
-    @contextmanager
-    def _perhaps_gone(self, account: AccountId) -> Generator[None]:
-        """Where an account's id is no id, whatever is asked about it says that there is none."""
-        try:
-            yield
-        except AccountGone:
-            if any(has.account == account for has in self.has.values()):
-                raise
-
     def _peer(self, owner: str, chat: int, **more: Any) -> Peer:
         return replace(user(chat, **more), access_hash=chat * HASHES[owner])
 
@@ -379,18 +369,6 @@ class HostileWorld:
             return value
         has = self.has[value.owner]
         return (has.busy if is_change or value.owner == by else has.quiet)[value.what]
-
-    def _write_sqlite(self, kit: EmbeddedKit, row: Row, columns: Mapping[str, Any]) -> None:
-        marks = ["cast(? as text)" if isinstance(value, Malformed) else "?" for value in columns.values()]
-        values = [value.data if isinstance(value, Malformed) else value for value in columns.values()]
-        with closing(sqlite3.connect(kit.folder.database, isolation_level=None)) as connection:
-            if row.of is None:
-                names, said = ", ".join(columns), ", ".join(marks)
-                connection.execute(f"insert into {row.table} ({names}) values ({said})", values)
-            elif columns:
-                sets = ", ".join(f"{name} = {mark}" for name, mark in zip(columns, marks, strict=True))
-                values.append(self._meant(row.of, "", is_change=True))
-                connection.execute(f"update {row.table} set {sets} where id = ?", values)
 
     def _write_postgres(self, kit: RpcKit, row: Row, columns: Mapping[str, Any]) -> None:
         said = [sql.Identifier(name) for name in columns]

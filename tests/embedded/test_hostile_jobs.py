@@ -78,7 +78,10 @@ async def test_what_is_no_utf_8_is_read_all_the_same(tmp_path: Path) -> None:
                 f"insert into integration_accounts (id, owner_id, config) values ({NO_UTF_8}, ?, ?)",
                 (OWNER, b"\xff"),
             )
-        assert len(await kit.store.active_accounts()) == 2
+        for _ in range(2):
+            assert [each.id for each in await kit.store.active_accounts()] == [account]
+        last_errors = [record.last_error for record in await kit.store.list_accounts()]
+        assert last_errors == [None, "its id is none: write a uuid"]
         turn = await kit.store.turn((), {account: 5}, known=())
         assert [attempt.text for attempt in turn.attempts] == ["\ufffd"]
         assert list((await kit.store.claim_jobs([account], known=())).jobs) == []

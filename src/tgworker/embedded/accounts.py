@@ -1,17 +1,22 @@
 """Accounts: the application's rows, and what the worker says of them."""
 
+import re
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from tgworker.embedded.errors import AccountNameTaken
-from tgworker.embedded.values import from_iso, iso, json_object, storable, to_json
+from tgworker.embedded.values import from_iso, is_key, iso, json_object, storable, to_json
 from tgworker.messaging.account_kinds import AccountKind, kind_of
 from tgworker.messaging.errors import AccountGone
 from tgworker.messaging.models import Account, AccountId, AccountState
 from tgworker.messaging.records import AccountRecord, Replacement
 from tgworker.messaging.values import phone_digits
+
+NAMELESS = "its id is none: write a uuid"
+_NAMES = re.compile(r"[\w-]{1,100}", re.ASCII)
+"""Ids that children, logs and calls may name."""
 
 _COLUMNS = """
 select a.id, a.owner_id, a.workspace_id, a.secrets_encrypted, a.config, a.is_active, a.last_sync_at,
@@ -32,10 +37,30 @@ on conflict (integration_account_id) do update set
 """
 
 
-def active_accounts(connection: sqlite3.Connection) -> list[Account]:
-    """The accounts whose owners want them online, in the order of their creation."""
-    rows = connection.execute(_COLUMNS + " and a.is_active order by a.rowid")
-    return [_record(row).account for row in rows]
+def active_accounts(connection: sqlite3.Connection) -> tuple[list[Account], list[int]]:
+    """The accounts whose owners want them online, in the order of their creation.
+
+    Returns:
+        Them; and the rows whose id names nothing, and which do not say so yet: see `refuse_nameless`.
+    """
+    found = [_record(row) for row in connection.execute(_COLUMNS + " and a.is_active order by a.rowid")]
+    named = [each.account for each in found if _NAMES.fullmatch(each.account.id)]
+    if len(named) == len(found):
+        return named, []
+    ids = connection.execute(
+        "select rowid, id from integration_accounts where is_active and last_error is not ?"
+        " and type in ('telegram_user', 'telegram_bot')",
+        (NAMELESS,),
+    )
+    return named, [row for row, row_id in ids if not (is_key(row_id) and _NAMES.fullmatch(row_id))]
+
+
+def refuse_nameless(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
+    """Say of accounts why they never come online."""
+    connection.execute(
+        "update integration_accounts set last_error = ? where rowid in (select value from json_each(?))",
+        (NAMELESS, to_json(rows)),
+    )
 
 
 def list_accounts(connection: sqlite3.Connection) -> list[AccountRecord]:

@@ -192,7 +192,10 @@ class EmbeddedStore:
 
     async def active_accounts(self) -> Sequence[Account]:
         """See `tgworker.messaging.store_ports.AccountStore`."""
-        return await self._database.read(accounts.active_accounts)
+        active, nameless = await self._database.read(accounts.active_accounts)
+        if nameless:
+            await self._write(lambda connection: accounts.refuse_nameless(connection, nameless))
+        return active
 
     async def record_account(
         self,

@@ -107,7 +107,9 @@ as $$
         'secrets_encrypted', coalesce(public.tgworker_own_session(a, t), a.secrets_encrypted, ''),
         'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end,
         'is_active', coalesce(t.owner_switch, a.is_active, false), 'state', coalesce(t.state, 'waiting'),
-        'user_id', t.user_id, 'phone', t.phone, 'last_sync_at', a.last_sync_at, 'last_error', a.last_error,
+        'user_id', t.user_id, 'phone', t.phone, 'last_error', a.last_error,
+        -- (PostgreSQL also knows times that no calendar has.)
+        'last_sync_at', case when a.last_sync_at between '0002-01-01' and '9999-01-01' then a.last_sync_at end,
         'stage', coalesce(t.stage, case when public.tgworker_is_adopted() then 'released' else 'ours' end))
     from public.integration_accounts a
     left join public.tgworker_accounts t on t.integration_account_id = a.id

@@ -72,8 +72,10 @@ begin
         from public.tgworker_login_requests r
         where r.ended_at is null and (r.owner_id is null
             or r.ticket is null and r.created_at < v_now - interval '5 minutes'
-            -- Whoever answers looks every second, and is heard of every 20 s.
-            or r.ticket <> p_ticket and r.heard_at < v_now - interval '90 seconds')
+            -- Whoever answers looks every second, and is heard of every 20 s. (A ticket that was never heard of, or will be
+            -- one day, is no worker's.)
+            or r.ticket <> p_ticket and coalesce(r.heard_at not between v_now - interval '90 seconds'
+                and v_now + interval '90 seconds', true))
         order by r.id for update skip locked
     )
     update public.tgworker_login_requests r
