@@ -6,7 +6,7 @@ from psycopg import sql
 
 from supabase_schema.rpc_kit import migrations
 from supabase_schema.rpc_store import Rpc
-from supabase_schema.world import World
+from supabase_schema.world import OWNER, World
 
 FUNCTIONS = (
     "select p.oid::regprocedure::text as name, p.proconfig, p.prosecdef, p.prorettype = 'trigger'::regtype"
@@ -89,8 +89,8 @@ def test_the_applications_people_may_insert_where_its_own_policies_let_them(worl
     message = world.new_id()
     world.connect("authenticated").execute(
         "insert into messages (id, owner_id, conversation_id, integration_account_id, direction, text,"
-        " external_message_id) values (%s, gen_random_uuid(), %s, %s, 'outbound', 'hi', 'local-1')",
-        (message, chat, account),
+        " external_message_id) values (%s, %s, %s, %s, 'outbound', 'hi', 'local-1')",
+        (message, OWNER, chat, account),
     )
     process = world.worker()
     process.acquire(account)

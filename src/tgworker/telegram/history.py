@@ -69,15 +69,18 @@ def as_it_is_now(message: Any, self_id: int) -> ChatMessage | None:
     known = message_of(message, self_id)
     if known is None:
         return None
-    raw = dict(known.raw_payload)
     edit_date = None if getattr(message, "edit_hide", False) else getattr(message, "edit_date", None)
+    pinned = bool(getattr(message, "pinned", False))
+    if edit_date is None and not pinned and getattr(message, "reactions", None) is None:
+        return known  # as nearly all are
+    raw = dict(known.raw_payload)
     if edit_date is not None:
         raw["edited_at"] = utc(edit_date).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     for told in reactions_in(message, known):
         if told.counts:
             by = [{"from": who, "reaction": reaction} for who, reaction in told.by]
             raw["reactions"] = {"counts": dict(told.counts), "own": list(told.own or ()), "by": by}
-    if getattr(message, "pinned", False):
+    if pinned:
         raw["pinned"] = True
     return replace(known, raw_payload=raw)
 
