@@ -13,7 +13,7 @@ from tgworker.embedded.migrated import MIGRATE, continue_groups
 from tgworker.embedded.peers import name_strangers, save_peers
 from tgworker.embedded.previews import PREVIEW_CHARACTERS
 from tgworker.embedded.recognising import recognise
-from tgworker.embedded.values import iso, new_ids, storable, to_json
+from tgworker.embedded.values import new_ids, storable, to_json
 from tgworker.messaging.models import AccountId, ChatMessage, Peer, Position
 from tgworker.messaging.update_batches import UpdateBatch
 
@@ -22,9 +22,11 @@ insert into temp.incoming (chat_id, telegram_id, sender_id, outgoing, text, mess
     raw_payload, message_id)
 select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
     json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-    json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]')
+    strftime('%Y-%m-%dT%H:%M:%fZ', json_extract(value, '$[6]')), json_extract(value, '$[7]'),
+    json_extract(value, '$[8]')
 from json_each(?)
 """
+"""(Times are written here, as `iso` writes them: in Python that is most of what a page of history costs.)"""
 
 _KEYS = """
 insert into tgworker_message_keys (scope, telegram_id, chat_id, message_id, from_log)
@@ -229,7 +231,7 @@ def _stage(connection: sqlite3.Connection, messages: Sequence[ChatMessage]) -> N
             int(message.outgoing),
             storable(message.text),
             message.message_type,
-            iso(message.sent_at),
+            message.sent_at,
             to_json(message.raw_payload) if message.raw_payload else None,
             message_id,
         )
