@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import RFC_4122, UUID
 
 from contracts.store_kit import OTHER_OWNER, OWNER, START, Inbox, StoreKit, batch, inbound, outgoing, user
 from tgworker.messaging.models import Peer, PeerKind, Position
@@ -231,3 +232,21 @@ async def test_a_person_who_was_written_to_by_name_answers_in_the_same_conversat
     await inbox.store.ingest(inbox.account, batch(inbound(500, 70), inbound(501, 71), peers=peers))
     assert [row["conversation_id"] for row in inbox.kit.app.rows("messages")] == [by_name, by_phone]
     assert [row["value"] for row in inbox.kit.app.rows("contact_identities")] == ["500", "501"]
+
+
+async def test_times_are_written_to_the_millisecond_and_rows_get_ids_of_their_own(
+    kit: StoreKit, inbox: Inbox
+) -> None:
+    at = START - timedelta(seconds=1) + timedelta(milliseconds=7)
+    await inbox.store.ingest(
+        inbox.account, batch(*(inbound(500, n, f"m {n}", sent_at=at) for n in range(70, 90)))
+    )
+    rows = kit.app.rows("messages")
+    assert {_moment(row["sent_at"]) for row in rows} == {at}
+    ids = {UUID(str(row["id"])) for row in rows}
+    assert len(ids) == 20
+    assert {each.variant for each in ids} == {RFC_4122}
+
+
+def _moment(value: datetime | str) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

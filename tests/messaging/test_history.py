@@ -325,7 +325,7 @@ async def test_a_page_is_asked_for_ahead_unless_the_job_ends_before_or_something
         here.connection.chat = chat(*range(1, 1001))
         here.desk.hand_over(job(limit=250))
         await trio.sleep(1)
-        assert here.connection.ahead == [100, 50, 0]
+        assert here.connection.ahead == [150, 50, 0]
         with here.sends.fly(attempt("a")):
             here.desk.hand_over(job("next", limit=200))
             await trio.sleep(20)

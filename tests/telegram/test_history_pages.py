@@ -14,7 +14,7 @@ from tgworker.messaging.models import HistoryPage, Peer, PeerKind
 from tgworker.messaging.outcomes import Deferred, HoldsUp, Refused
 from tgworker.sandbox import Fault
 from tgworker.telegram import history
-from tgworker.telegram.history import as_it_is_now
+from tgworker.telegram.history import as_it_is_now, raw_page_aio
 from tgworker.telegram.line import _Line
 from tgworker.telegram.line_state import LineState
 from tgworker.telegram.messages import message_of
@@ -123,6 +123,42 @@ async def test_a_page_that_was_asked_for_ahead_is_asked_for_once(world: World) -
         assert isinstance(await line.history(found, below=0, limit=5, ahead=5), Deferred)
         assert isinstance(await line.history(found, below=0, limit=5, ahead=5), HistoryPage)
     # (What was asked ahead and wanted by nobody went with the line.)
+
+
+async def test_each_page_is_asked_for_once_the_one_above_it_has_come_two_ahead_at_most(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    page_aio = raw_page_aio
+
+    async def asks_aio(client: Any, peer: Any, below: int, limit: int, takeout: Any = None) -> Any:
+        asked.append((below, limit))
+        return await page_aio(client, peer, below, limit, takeout)
+
+    monkeypatch.setattr(history, "raw_page_aio", asks_aio)
+    me, peer = world.sandbox.users
+    for number in range(500):
+        world.sandbox.send_text(peer.id, me.id, f"m {number}")
+    async with world.online(0) as line:
+        found = await line.resolve(str(peer.id))
+        assert isinstance(found, Peer)
+        page = await line.history(found, below=0, limit=100, ahead=350)
+        assert isinstance(page, HistoryPage)
+        await trio.sleep(1)
+        assert asked == [(0, 100), (401, 100), (301, 100)], "nobody wants more yet"
+        page = await line.history(found, below=401, limit=100, ahead=250)
+        assert isinstance(page, HistoryPage)
+        assert [page.highest_id, page.lowest_id] == [400, 301]
+        await trio.sleep(1)
+        assert asked[3:] == [(201, 100)]
+        await line.history(found, below=301, limit=100, ahead=150)
+        await line.history(found, below=201, limit=100, ahead=50)
+        await trio.sleep(1)
+        assert asked[4:] == [(101, 50)], "as far as was said"
+        page = await line.history(found, below=101, limit=50)
+        assert isinstance(page, HistoryPage)
+        assert [page.highest_id, page.lowest_id] == [100, 51]
+        assert len(asked) == 5
 
 
 async def test_the_next_page_is_asked_for_before_this_one_is_made_sense_of(

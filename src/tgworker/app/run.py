@@ -1,6 +1,7 @@
 """One process's worker: the data folder, the parts, the signals, the exit code."""
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -58,6 +59,11 @@ RATES = {Pacing.TELEGRAM: PUBLISHED, Pacing.OFF: UNPACED}
 NO_GUARD = NoGuard()
 
 
+YOUNG = (10_000, 20, 50)
+"""When the garbage collector looks, see `gc.set_threshold`. Messages come by the hundred and go by
+themselves: with Python's 700 a history takes 3 % longer, to look for cycles that are not there."""
+
+
 def run_worker(
     settings: Settings,
     *,
@@ -84,6 +90,7 @@ def run_worker(
         StoreMismatch: The store has another schema version.
         TelethonMoved: The installed Telethon is not one that the worker knows.
     """
+    gc.set_threshold(*YOUNG)
     threshold = Threshold(settings.log_level.value)
     log = make_logger(
         stderr,

@@ -47,9 +47,13 @@ def page_size(job: HistoryJob, reading: Reading, most: int) -> int:
 
 
 def page_sizes(job: HistoryJob, reading: Reading, most: int) -> tuple[int, int]:
-    """How many messages the next page may have, and how many the one after it, as far as is known now."""
+    """How many messages the next page may have, and how many those behind it, as far as is known now.
+
+    A gap is mostly closed within a page: of one, only the next page is asked for ahead.
+    """
     size = page_size(job, reading, most)
-    return size, page_size(job, replace(reading, seen=reading.seen + size), most)
+    left = max(0, min(job.limit_messages, most) - reading.seen - size)
+    return size, min(left, PAGE) if job.fills_gap else left
 
 
 def turned(job: HistoryJob, reading: Reading, page: HistoryPage, most: int) -> Reading:

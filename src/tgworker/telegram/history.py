@@ -1,7 +1,8 @@
 """A chat's history, page by page."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from telethon.errors import RPCError
@@ -12,6 +13,7 @@ from tgworker.messaging.outcomes import Deferred, Refused
 from tgworker.telegram.changes import reactions_in
 from tgworker.telegram.client import AccountClient
 from tgworker.telegram.messages import message_of, utc
+from tgworker.telegram.pages_ahead import PagesAhead
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import input_peer, told_of
 from tgworker.telegram.rpc_errors import question_outcome
@@ -85,14 +87,6 @@ def as_it_is_now(message: Any, self_id: int) -> ChatMessage | None:
     return replace(known, raw_payload=raw)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """A page that was asked for before anybody wanted it."""
-
-    asked: tuple[int, int, int, int | None]
-    answer: asyncio.Task[Any]
-
-
 class Histories:
     """Pages of histories over one line. While one is read and stored, Telegram looks for the next.
 
@@ -106,7 +100,7 @@ class Histories:
         self._client = client
         self._book = book
         self._self_id = self_id
-        self._ahead: _Ahead | None = None
+        self._ahead = PagesAhead(partial(raw_page_aio, client))
 
     async def page_aio(
         self, peer: Peer, below: int, limit: int, ahead: int, takeout: int | None = None
@@ -117,7 +111,7 @@ class Histories:
             peer: The chat.
             below: Only messages under this id; 0: from the newest on.
             limit: How many at most, up to 100.
-            ahead: So many of those below them may be asked for already; 0: nothing.
+            ahead: So many of those below them may be asked for already, 200 at a time; 0: nothing.
             takeout: The takeout session that they are read in, if in any.
 
         Raises:
@@ -131,8 +125,9 @@ class Histories:
             return answer
         found: list[Any] = list(getattr(answer, "messages", ()))
         ids = [each.id for each in found]
-        if ahead and ids:
-            self._ask_ahead(peer, min(ids), ahead, takeout)
+        if ids:
+            self._ahead.allow(peer, min(ids), ahead, takeout)
+        if ahead:
             for _ in range(TURNS_UNTIL_SENT):  # this page is made sense of while Telegram looks for the next
                 await asyncio.sleep(0)
         peers = (*told_of(getattr(answer, "users", ())), *told_of(getattr(answer, "chats", ())))
@@ -148,20 +143,5 @@ class Histories:
         )
 
     async def _answer_aio(self, peer: Peer, below: int, limit: int, takeout: int | None) -> Any:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            if ahead.asked == (peer.chat_id, below, limit, takeout):
-                return await ahead.answer
-            ahead.answer.cancel()
-        return await raw_page_aio(self._client, peer, below, limit, takeout)
-
-    def _ask_ahead(self, peer: Peer, below: int, limit: int, takeout: int | None) -> None:
-        answer = asyncio.create_task(raw_page_aio(self._client, peer, below, limit, takeout))
-        answer.add_done_callback(_seen)
-        self._ahead = _Ahead((peer.chat_id, below, limit, takeout), answer)
-
-
-def _seen(answer: asyncio.Task[Any]) -> None:
-    """Whoever asks for the page hears of what went wrong, and if nobody does, nothing was lost."""
-    if not answer.cancelled():
-        answer.exception()
+        answer = self._ahead.take(peer, below, limit, takeout)
+        return await (raw_page_aio(self._client, peer, below, limit, takeout) if answer is None else answer)
