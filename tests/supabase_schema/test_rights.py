@@ -1,9 +1,15 @@
 """Who may do what: the worker's role alone, and each function knows which tables it means."""
 
+import json
+import re
+
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
+from contracts.store_kit import OTHER_OWNER
+from project.checkout import ROOT
 from supabase_schema.rpc_kit import migrations
 from supabase_schema.rpc_store import Rpc
 from supabase_schema.world import OWNER, World
@@ -95,6 +101,34 @@ def test_the_applications_people_may_insert_where_its_own_policies_let_them(worl
     process = world.worker()
     process.acquire(account)
     assert [attempt["message_id"] for attempt in process.claim()] == [message]
+
+
+def test_people_may_log_in_through_a_row_of_their_own_as_the_page_says(world: World) -> None:
+    page = (ROOT / "docs" / "how-to" / "log-in.md").read_text(encoding="utf-8")
+    (statements,) = re.findall(r"```sql\n(grant .*?)```", page, re.DOTALL)
+    with psycopg.connect(world.url, autocommit=True) as owner:
+        owner.execute(statements.encode())
+    person, stranger = (world.connect("authenticated") for _ in range(2))
+    for connection, who in ((person, OWNER), (stranger, OTHER_OWNER)):
+        connection.execute("select set_config('request.jwt.claims', %s, false)", (json.dumps({"sub": who}),))
+    file = "insert into tgworker_login_requests (owner_id, phone) values (%s, '1') returning id"
+    (login,) = person.execute(file, (OWNER,)).fetchall()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        stranger.execute(file, (OWNER,))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        person.execute("update tgworker_login_requests set config = '{}'")
+    process, ticket = world.worker(), world.new_id()
+    (claimed,) = process.rpc("tgworker_claim_logins", p_ticket=ticket, p_known=[], p_limit=4)["logins"]
+    asks = {"p_ticket": ticket, "p_login": claimed["id"]}
+    process.rpc("tgworker_tell_login", **asks, p_news=Jsonb({"state": "code_sent", "hint": "there"}))
+    assert stranger.execute("select * from tgworker_login_requests").fetchall() == []
+    stranger.execute("update tgworker_login_requests set code = '666'")
+    (seen,) = person.execute("select state, hint from tgworker_login_requests").fetchall()
+    assert seen == {"state": "code_sent", "hint": "there"}
+    person.execute("update tgworker_login_requests set code = '123' where id = %s", (login["id"],))
+    assert process.rpc("tgworker_login_answer", **asks) == {"ours": True, "answer": "123"}
+    person.execute("update tgworker_login_requests set state = 'cancelled'")
+    assert process.rpc("tgworker_login_answer", **asks)["ours"] is False
 
 
 def test_the_schema_says_its_version_to_the_right_key_only(world: World) -> None:

@@ -384,7 +384,7 @@ create table if not exists public.tgworker_login_requests (
     integration_account_id uuid, -- once it is done
     ticket uuid, -- who answers
     heard_at timestamptz, -- when that one was heard of last
-    created_at timestamptz default public.tgworker_now(),
+    created_at timestamptz, -- the trigger's: who files a row may not call our functions
     ended_at timestamptz
 ) with (fillfactor = 50);
 create index if not exists tgworker_login_requests_open on public.tgworker_login_requests (created_at)
