@@ -2,8 +2,9 @@
 
 import sqlite3
 
-# A call hands SQLite one JSON text and is then a fixed number of statements over these tables, whatever the
-# size of the batch: each statement of Python's sqlite3 gives up the interpreter lock and has to win it back.
+# A call hands SQLite one JSON text, or the values of a page, and is then a few statements over these tables,
+# whatever the size of the batch: each statement of Python's sqlite3 gives up the interpreter lock and has to
+# win it back.
 _STAGING = (
     """
     create temp table settling (
