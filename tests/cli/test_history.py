@@ -299,6 +299,17 @@ def test_a_job_that_somebody_removes_is_a_no(shell: Shell, monkeypatch: pytest.M
     assert (done.code, done.last["status"], done.last["synced"]) == (1, "removed", 0)
 
 
+def test_a_job_that_somebody_ends_is_a_no(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def end(store: EmbeddedStore) -> None:
+        with closing(sqlite3.connect(shell.data / "tgworker.db", isolation_level=None)) as database:
+            database.execute("update sync_history_jobs set status = 'stopped'")
+
+    working(monkeypatch, end)
+    done = shell(*ASK)
+    assert done.code == 1
+    assert "somebody has ended the job (stopped) after 0 new messages" in done.out
+
+
 def test_who_waits_for_nobody_is_told(
     shell: Shell, account: AccountId, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from contracts.store_kit import OTHER_OWNER, OWNER, Inbox, StoreKit
 from tgworker.embedded import EmbeddedStore
 from tgworker.messaging.errors import StoreFault
 from tgworker.messaging.login_ports import LoginGone, LoginId, LoginNews, LoginState, LoginStore
-from tgworker.messaging.models import Secret
+from tgworker.messaging.models import CONFIG_UNREADABLE, Secret
 
 ONE = "70000000-0000-4000-8000-000000000001"
 TWO = "70000000-0000-4000-8000-000000000002"
@@ -129,7 +129,7 @@ async def test_an_answer_to_what_is_not_asked_is_emptied(kit: StoreKit, logins: 
 
 
 @pytest.mark.parametrize("news", [CODE_SENT, PASSWORD_NEEDED, QR_SHOWN])
-@pytest.mark.parametrize("state", ["cancelled", "failed", "whatever"])
+@pytest.mark.parametrize("state", ["cancelled", "failed", "done", "new", "whatever"])
 async def test_the_application_takes_its_request_back(
     kit: StoreKit, logins: LoginStore, news: LoginNews, state: str
 ) -> None:
@@ -138,7 +138,7 @@ async def test_the_application_takes_its_request_back(
     answer(kit, login, code="12345", password="open sesame")
     answer(kit, login, state=state)
     assert secrets_of(kit, login) == []
-    assert row(kit, login)["state"] == (state if state == "failed" else "cancelled")
+    assert row(kit, login)["state"] == "cancelled"
     ended_at = row(kit, login)["ended_at"]
     assert ended_at is not None
     for call in (logins.take_answer(ONE, login), logins.tell_login(ONE, login, news)):
@@ -148,13 +148,28 @@ async def test_the_application_takes_its_request_back(
         await logins.store_login(ONE, login, "token", user_id=7, phone=None)
     await logins.end_login(ONE, login, LoginState.EXPIRED, "too long")
     answer(kit, login, state="new", code="12345")  # what is ended stays ended
-    assert (row(kit, login)["state"], row(kit, login)["ended_at"]) == (
-        "failed" if state == "failed" else "cancelled",
-        ended_at,
-    )
+    assert (row(kit, login)["state"], row(kit, login)["ended_at"]) == ("cancelled", ended_at)
     assert secrets_of(kit, login) == []
     assert await count(kit) == 0
     assert kit.app.rows("integration_accounts") == []
+
+
+async def test_a_password_is_never_taken_for_a_code(kit: StoreKit, logins: LoginStore) -> None:
+    login = await claimed(kit, logins)
+    await logins.tell_login(ONE, login, CODE_SENT)
+    answer(kit, login, state="password_needed", password="open sesame")
+    assert secrets_of(kit, login) == []
+    with pytest.raises(LoginGone):
+        await logins.take_answer(ONE, login)
+
+
+@pytest.mark.parametrize("config", ['"{}"', "[1]", "5"])
+async def test_a_config_that_is_no_object_is_not_taken_for_none(
+    kit: StoreKit, logins: LoginStore, config: str
+) -> None:
+    ask(kit, config=config)
+    (request,) = await logins.claim_logins(ONE, known=(), limit=1)
+    assert request.config == {CONFIG_UNREADABLE: True}
 
 
 async def test_a_request_that_was_removed_is_gone(kit: StoreKit, logins: LoginStore) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tgworker.messaging.models import CONFIG_UNREADABLE
+from tgworker.telegram import Appearance, ConfigUnusable
 from tgworker.telegram.proxies import Proxy, ProxyKind, ProxyUnusable, read_proxy
 
 SECRET = bytes.fromhex("dd3a5f7c9b1e2d4f6a8c0e1f3b5d7f90")
@@ -127,3 +129,8 @@ def test_a_proxy_shows_where_it_is_and_no_secret() -> None:
     assert str(read_proxy("http://[2001:db8::1]:8080")) == "proxy [2001:db8::1]:8080"
     for secret in ("ada", "hunter2", SECRET.hex(), repr(SECRET)):
         assert secret not in f"{socks!r} {other!r} {socks} {other}"
+
+
+def test_a_config_that_is_no_object_connects_nobody() -> None:
+    with pytest.raises(ConfigUnusable, match="config holds no JSON object: write one"):
+        Appearance.of({CONFIG_UNREADABLE: True})

@@ -5,7 +5,7 @@ import trio
 from tgworker.cli._answers import Answers
 from tgworker.cli._errors import Usage
 from tgworker.cli._qr import QrPainter
-from tgworker.messaging.logging_in import TRIES, CodeSent, PasswordNeeded, Problem, QrCode
+from tgworker.messaging.logging_in import TRIES, CodeSent, PasswordNeeded, Problem, QrCode, bare_code
 from tgworker.messaging.models import Secret
 from tgworker.messaging.values import phone_digits
 
@@ -55,9 +55,7 @@ class AtTerminal:
         if problem is None:
             digits = f" ({sent.digits} digits)" if sent.digits else ""
             self._answers.say(f"Telegram has sent a code: it is {sent.where}{digits}")
-        said = (await self._answers.ask("code"))[:LONGEST_CODE]
-        bare = "".join(said.replace("-", "").split())
-        return Secret(bare if bare.isdecimal() else said)
+        return bare_code(Secret((await self._answers.ask("code"))[:LONGEST_CODE]))
 
     async def token(self) -> Secret:
         """A bot's token, which nobody sees."""

@@ -193,6 +193,9 @@ def _told(job_id: JobId, ended: HistoryRecord | None, output: Output, *, of_chat
     if ended.status == "failed":
         output.result(result, f"failed after {new}: {ended.error}")
         return EXIT_NO
+    if ended.status != "completed":
+        output.result(result, f"{job_id}: somebody has ended the job ({ended.status}) after {new}")
+        return EXIT_NO
     if ended.chats is None:
         output.result(result, new)
     else:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tgworker.embedded.errors import AccountNameTaken
-from tgworker.embedded.values import from_iso, is_key, iso, json_object, storable, to_json
+from tgworker.embedded.values import config_of, from_iso, is_key, iso, storable, to_json
 from tgworker.messaging.account_kinds import AccountKind, kind_of
 from tgworker.messaging.errors import AccountGone
 from tgworker.messaging.models import Account, AccountId, AccountState
@@ -227,7 +227,7 @@ def _record(row: tuple[object, ...]) -> AccountRecord:
         workspace_id=_optional(workspace_id),
         name=_optional(name),
         secrets_encrypted=_optional(secrets) or "",
-        config=json_object(_optional(config)),
+        config=config_of(config),
         kind=kind_of(kind),
     )
     return AccountRecord(

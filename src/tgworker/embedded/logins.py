@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from tgworker.embedded import accounts
 from tgworker.embedded.errors import AccountNameTaken
-from tgworker.embedded.values import is_key, iso, json_object, storable, to_json
+from tgworker.embedded.values import config_of, is_key, iso, json_object_or_none, storable, to_json
 from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.errors import StoreFault
 from tgworker.messaging.logging_in import LOGIN_S
@@ -121,7 +121,7 @@ def claim(
             method=str(method),
             phone=None if phone is None else str(phone),
             name=None if name is None else str(name),
-            config=json_object(None if config is None else str(config)),
+            config=config_of(config),
         )
         for login_id, method, phone, name, config in rows
     ]
@@ -133,8 +133,8 @@ def tell(
     """Say what is asked for; returns whether the request is still ours."""
     until = None if news.qr_lives_s is None else iso(now + timedelta(seconds=news.qr_lives_s))
     done = connection.execute(
-        "update tgworker_login_requests set state = ?, error = ?, tries_left = ?, hint = ?, qr_url = ?,"
-        " qr_expires_at = ?, code = null, password = null, heard_at = ?"
+        "update tgworker_login_requests set state = ?, told = told + 1, error = ?, tries_left = ?, hint = ?,"
+        " qr_url = ?, qr_expires_at = ?, code = null, password = null, heard_at = ?"
         " where id = ? and ticket = ? and ended_at is null",
         (
             news.state.value,
@@ -216,7 +216,7 @@ def keep(
             user_id,
             phone,
             AccountKind.USER,  # nobody gives a bot's token this way
-            json_object(None if config is None else str(config)) or None,
+            json_object_or_none(config) or None,
             now,
         )
     except AccountNameTaken as taken:
@@ -226,8 +226,8 @@ def keep(
         (workspace_id, added),
     )
     connection.execute(
-        "update tgworker_login_requests set state = 'done', error = null, integration_account_id = ?"
-        " where id = ?",
+        "update tgworker_login_requests set state = 'done', told = told + 1, error = null,"
+        " integration_account_id = ? where id = ?",
         (added, login_id),
     )
     return Kept(added, None)
@@ -240,5 +240,7 @@ def _end(
     condition: str,
     values: tuple[object, ...],
 ) -> None:
-    query = f"update tgworker_login_requests set state = ?, error = ? where ended_at is null and {condition}"  # noqa: S608
-    connection.execute(query, (state.value, storable(error), *values))
+    query = (
+        "update tgworker_login_requests set state = ?, told = told + 1, error = ? where ended_at is null and "
+    )
+    connection.execute(query + condition, (state.value, storable(error), *values))

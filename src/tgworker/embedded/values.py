@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tgworker.messaging.models import MessageId
+from tgworker.messaging.models import CONFIG_UNREADABLE, MessageId
 from tgworker.messaging.values import new_id as new_id
 from tgworker.messaging.values import new_ids as new_ids
 from tgworker.messaging.values import storable as storable
@@ -65,6 +65,14 @@ def to_json(value: object) -> str:
 def json_object(text: str | None) -> Mapping[str, Any]:
     """A JSON object that the application wrote; empty where there is none or it is something else."""
     return json_object_or_none(text) or {}
+
+
+def config_of(value: object) -> Mapping[str, Any]:
+    """An account's config: empty where there is none, `CONFIG_UNREADABLE` where it is no JSON object."""
+    if value is None or value in ("", "null"):
+        return {}
+    found = json_object_or_none(value)
+    return {CONFIG_UNREADABLE: True} if found is None else found
 
 
 def json_object_or_none(text: object) -> Mapping[str, Any] | None:

@@ -246,3 +246,9 @@ async def _insist(
             return step
         problem = Problem(step.reason, left)
     return LoginRefused(give_up)
+
+
+def bare_code(said: Secret) -> Secret:
+    """A code as somebody gives it: blanks and dashes in it do not count."""
+    bare = "".join(said.value.replace("-", "").split())
+    return Secret(bare) if bare.isdecimal() else said

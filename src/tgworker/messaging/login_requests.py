@@ -25,6 +25,7 @@ from tgworker.messaging.logging_in import (
     PasswordNeeded,
     Problem,
     QrCode,
+    bare_code,
     log_in,
 )
 from tgworker.messaging.login_ports import (
@@ -286,8 +287,8 @@ class Conversation:
                 # The answer may be lost with the store's: who gave it is asked again, and knows why.
                 again = "the answer may have been lost on its way: give it again"
                 await self._tell(LoginNews(state, again, news.left, hint))
-            if answer is not None:
-                return answer
+            if answer is not None and answer.value.strip():
+                return bare_code(answer) if state is LoginState.CODE_SENT else answer
 
     async def _tell(self, news: LoginNews) -> None:
         await self._insist(partial(self._store.tell_login, self._ticket, self._request.id, news))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, Final, NewType
 
 from tgworker.messaging.account_kinds import AccountKind
 from tgworker.messaging.media import DEFAULT_CAPTION_LIMIT, FileFacts, OutgoingFile
@@ -55,6 +55,11 @@ class AccountState(StrEnum):
     BANNED = "banned"
     DISABLED = "disabled"
     ELSEWHERE = "elsewhere"
+
+
+CONFIG_UNREADABLE: Final = "tgworker.unreadable"
+"""The one key of an account's ``config`` where its column holds no JSON object. Such an account is not
+connected: it may be meant to have a proxy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class HistoryRecord:
     @property
     def has_ended(self) -> bool:
         """Whether the worker will do no more about it."""
-        return self.status in ("completed", "failed")
+        return self.status not in ("pending", "processing")
 
 
 class OutboxState(StrEnum):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tgworker.messaging.errors import AccountRefused
-from tgworker.messaging.models import AccountState
+from tgworker.messaging.models import CONFIG_UNREADABLE, AccountState
 from tgworker.telegram.proxies import Proxy, ProxyUnusable, read_proxy
 
 
@@ -105,6 +105,8 @@ class Appearance:
         Raises:
             ConfigUnusable: It asks for something that cannot be done.
         """
+        if CONFIG_UNREADABLE in config:
+            raise ConfigUnusable('config holds no JSON object: write one, such as {"device_model": "Desk"}')
         try:
             proxy = read_proxy(config.get("proxy"))
         except ProxyUnusable as error:

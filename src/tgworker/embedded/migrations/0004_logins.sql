@@ -21,6 +21,7 @@ create table tgworker_login_requests (
     integration_account_id text, -- once it is done
     ticket text, -- who answers
     heard_at text, -- when he was heard of last
+    told integer not null default 0, -- grows with every state that he writes: one that comes without is the application's
     created_at text default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     ended_at text
 );
@@ -32,7 +33,7 @@ create trigger tgworker_login_inserted after insert on tgworker_login_requests
 begin
     update tgworker_login_requests set state = 'new', code = null, password = null, hint = null, qr_url = null,
         qr_expires_at = null, tries_left = null, error = null, integration_account_id = null, ticket = null,
-        heard_at = null, ended_at = null
+        heard_at = null, told = new.told + 1, ended_at = null
     where id = new.id;
 end;
 
@@ -40,7 +41,7 @@ create trigger tgworker_login_updated after update on tgworker_login_requests
 begin
     update tgworker_login_requests set
         state = case when old.ended_at is not null then old.state
-            when new.state in ('new', 'code_sent', 'password_needed', 'qr_shown', 'done', 'failed', 'expired') then new.state
+            when new.state is old.state or new.told > old.told then new.state
             else 'cancelled' end
     where id = new.id;
     update tgworker_login_requests set

@@ -384,6 +384,7 @@ create table if not exists public.tgworker_login_requests (
     integration_account_id uuid, -- once it is done
     ticket uuid, -- who answers
     heard_at timestamptz, -- when that one was heard of last
+    told integer not null default 0, -- grows with every state that it writes: one that comes without is the application's
     created_at timestamptz, -- the trigger's: who files a row may not call our functions
     ended_at timestamptz
 ) with (fillfactor = 50);

@@ -15,6 +15,14 @@ as $$
     select t.session where t.session_of = public.tgworker_digest(p.secrets_encrypted)
 $$;
 
+-- A config as workers get it: empty where there is none, and with one key of ours where it is no object.
+create or replace function public.tgworker_config(p_config jsonb) returns jsonb
+language sql immutable set search_path = pg_catalog, public, pg_temp
+as $$
+    select case when jsonb_typeof(p_config) = 'object' then p_config
+        when p_config is null or p_config in ('null', '""') then '{}' else '{"tgworker.unreadable": true}' end
+$$;
+
 -- AccountStore.active_accounts
 --
 -- answer  [{"id", "owner_id", "workspace_id", "name", "kind", "secrets_encrypted", "config"}], in a stable order
@@ -24,7 +32,7 @@ as $$
     select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'owner_id', a.owner_id,
         'workspace_id', a.workspace_id, 'name', t.name, 'kind', a.type,
         'secrets_encrypted', coalesce(public.tgworker_own_session(a, t), a.secrets_encrypted, ''),
-        'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end) order by a.id), '[]')
+        'config', public.tgworker_config(a.config)) order by a.id), '[]')
     from public.integration_accounts a
     left join public.tgworker_accounts t on t.integration_account_id = a.id
     where a.type in ('telegram_user', 'telegram_bot') and public.tgworker_is_wanted(a)
@@ -105,7 +113,7 @@ as $$
     select jsonb_build_object('id', a.id, 'owner_id', a.owner_id, 'workspace_id', a.workspace_id, 'name', t.name,
         'kind', a.type,
         'secrets_encrypted', coalesce(public.tgworker_own_session(a, t), a.secrets_encrypted, ''),
-        'config', case when jsonb_typeof(a.config) = 'object' then a.config else '{}' end,
+        'config', public.tgworker_config(a.config),
         'is_active', coalesce(t.owner_switch, a.is_active, false), 'state', coalesce(t.state, 'waiting'),
         'user_id', t.user_id, 'phone', t.phone, 'last_error', a.last_error,
         -- (PostgreSQL also knows times that no calendar has.)

@@ -16,16 +16,15 @@ begin
         new.integration_account_id := null;
         new.ticket := null;
         new.heard_at := null;
+        new.told := 0;
         new.ended_at := null;
         new.created_at := coalesce(new.created_at, public.tgworker_now());
     elsif old.ended_at is not null then
         new.state := old.state;
         new.ended_at := old.ended_at;
     else
-        -- (Whatever else the application writes there: it takes its request back.)
-        if new.state is null
-            or new.state not in ('new', 'code_sent', 'password_needed', 'qr_shown', 'done', 'failed', 'expired')
-        then
+        -- (Whatever the application writes there: it takes its request back.)
+        if new.state is distinct from old.state and new.told <= old.told then
             new.state := 'cancelled';
         end if;
         new.ended_at := case when new.state in ('done', 'failed', 'expired', 'cancelled') then public.tgworker_now() end;
@@ -79,7 +78,7 @@ begin
         order by r.id for update skip locked
     )
     update public.tgworker_login_requests r
-    set state = case when q.is_old then 'expired' else 'failed' end, error = q.error
+    set state = case when q.is_old then 'expired' else 'failed' end, told = r.told + 1, error = q.error
     from quiet q where r.id = q.id;
     delete from public.tgworker_login_requests r where r.ended_at < v_now - interval '7 days';
     with fresh as (
@@ -92,7 +91,7 @@ begin
         returning r.id, r.method, r.phone, r.name, r.config, r.created_at
     )
     select jsonb_agg(jsonb_build_object('id', t.id, 'method', t.method, 'phone', t.phone, 'name', t.name,
-        'config', case when jsonb_typeof(t.config) = 'object' then t.config else '{}' end) order by t.created_at, t.id)
+        'config', public.tgworker_config(t.config)) order by t.created_at, t.id)
     into v_found from taken t;
     return jsonb_build_object('logins', coalesce(v_found, '[]'));
 end $$;
@@ -109,7 +108,7 @@ declare
     v_now timestamptz := public.tgworker_now();
 begin
     update public.tgworker_login_requests r
-    set state = p_news ->> 'state', error = p_news ->> 'error', tries_left = (p_news ->> 'left')::integer,
+    set state = p_news ->> 'state', told = r.told + 1, error = p_news ->> 'error', tries_left = (p_news ->> 'left')::integer,
         hint = p_news ->> 'hint', qr_url = p_news ->> 'qr_url',
         qr_expires_at = v_now + make_interval(secs => (p_news ->> 'qr_lives_s')::double precision),
         code = null, password = null, heard_at = v_now
@@ -166,7 +165,7 @@ create or replace function public.tgworker_end_login(p_ticket uuid, p_login uuid
 returns void
 language sql set search_path = pg_catalog, public, pg_temp
 as $$
-    update public.tgworker_login_requests r set state = p_state, error = p_error
+    update public.tgworker_login_requests r set state = p_state, told = r.told + 1, error = p_error
     where r.id = p_login and r.ticket = p_ticket and r.ended_at is null
 $$;
 
@@ -203,7 +202,7 @@ begin
             -- (An owner or a workspace that does not exist, where the application's table refers to one.)
             perform public.tgworker_fail(409, 'account_refused', 'the database refuses the account: ' || sqlerrm);
     end;
-    update public.tgworker_login_requests r set state = 'done', error = null, integration_account_id = v_account
+    update public.tgworker_login_requests r set state = 'done', told = r.told + 1, error = null, integration_account_id = v_account
     where r.id = p_login;
     return jsonb_build_object('id', v_account);
 end $$;
