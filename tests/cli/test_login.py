@@ -320,6 +320,7 @@ async def test_the_first_login_goes_through_the_accounts_proxy(
         ("{broken", ["holds no JSON object"]),
         ('{"proxy": "hello"}', ["config.proxy is no URL of a proxy", "socks5://HOST:PORT"]),
         ('{"device_model": 5}', ["config.device_model"]),
+        ('{"proxi": "socks5://h:1"}', ["nobody reads proxi", "leave it out"]),
     ],
 )
 async def test_a_config_that_cannot_be_is_refused_before_anything_is_sent(

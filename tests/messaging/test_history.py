@@ -34,7 +34,7 @@ from tgworker.messaging.events import HistoryRead, JobsWaiting
 from tgworker.messaging.gate import Gate
 from tgworker.messaging.history import run_history
 from tgworker.messaging.history_desk import HistoryDesk, HistoryDesks
-from tgworker.messaging.history_reader import METHOD, HistoryReader
+from tgworker.messaging.history_reader import METHOD, NO_LIMIT, HistoryReader
 from tgworker.messaging.history_reading import PAGE, Reading, page_size, turned
 from tgworker.messaging.limits import HistoryLimits, Limits
 from tgworker.messaging.models import AccountId, ChatMessage, HistoryJob, HistoryPage, JobId, Peer
@@ -547,3 +547,12 @@ async def test_an_outage_is_outlasted(autojump_clock: trio.testing.MockClock, ha
             await trio.sleep(60)
             assert [each.id for each in anna.jobs] == ["job"]
         nursery.cancel_scope.cancel()
+
+
+async def test_a_job_that_asks_for_nothing_says_so(autojump_clock: trio.testing.MockClock) -> None:
+    async with reader() as here:
+        here.connection.chat = chat(*range(1, 11))
+        here.desk.hand_over(job(limit=0))
+        await trio.sleep(1)
+        assert here.store.history == {}
+        assert here.store.finished == [("job", NO_LIMIT)]

@@ -29,6 +29,10 @@ def read_config(path: Path) -> Mapping[str, Any]:
         config = None
     if not isinstance(config, dict):
         raise Usage(f'--config {path} holds no JSON object: write one, such as {{"device_model": "Desk"}}')
+    if unknown := Appearance.unknown_in(config):
+        raise Usage(
+            f"--config {path}: nobody reads {', '.join(unknown)}: see how it is spelled, or leave it out"
+        )
     try:
         Appearance.of(config)
     except ConfigUnusable as unusable:

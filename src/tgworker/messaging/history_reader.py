@@ -32,6 +32,8 @@ AHEAD = 4
 """So many pages may wait to be stored, and are stored in one call then: no more messages than a commit of
 `inbound` takes. One more is in the fetcher's hand."""
 
+NO_LIMIT = "limit_messages: write how many messages are to be read, from 1 on"
+
 MOST_CLAIMS = 10
 """So often a job is handed over again without a page in between: one that kills the line, or the worker, each
 time must not do so for ever."""
@@ -147,6 +149,8 @@ class HistoryReader:
         elif job.whole is not None:
             if not await self._advance(job, course):
                 return
+        elif job.limit_messages <= 0:
+            course.error = NO_LIMIT
         else:
             await self._read_through(job, course)
         if course.ending is not None:

@@ -1,6 +1,6 @@
 """What the adapter is told: which application it is, which server it talks to, which device it seems."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +97,11 @@ class Appearance:
 
     device: Device = Device()
     proxy: Proxy | None = None
+
+    @staticmethod
+    def unknown_in(config: Mapping[str, Any]) -> Collection[str]:
+        """What an account's ``config`` says that nobody here reads; the application may."""
+        return sorted(config.keys() - {"proxy", *Device.__dataclass_fields__})
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Appearance":
