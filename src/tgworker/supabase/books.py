@@ -5,24 +5,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-import trio
-
 from tgworker.messaging.books import one_caption
-from tgworker.messaging.errors import StoreAway, StoreRefused
 from tgworker.messaging.media import FileKind, OutgoingFile
 from tgworker.messaging.models import AccountId, ConversationId, MessageId
 from tgworker.messaging.records import CancelAnswer, OutboxRecord, OutboxState
 from tgworker.messaging.values import new_id, storable
+from tgworker.supabase.insisting import insist
 from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row, files_json, utc
 
 LINES_AT_ONCE = 500
 """How many messages one call inserts, and how many ids one asks for."""
-
-TRIES = 5
-TRY_AGAIN_S = 1.0
-"""Longer than it takes until somebody may ask again."""
 
 ROWS_AT_ONCE = 1000
 """How many rows of the outbox one call lists: a page of PostgREST's own would end there, too."""
@@ -117,7 +111,7 @@ class Outbox:
             RecipientUnknown: ``to`` is malformed, or no conversation of this owner.
             AccountGone: There is no such account.
 
-        Where nobody answers the same rows are given `TRIES` times: who calls this again makes new ones.
+        Where nobody answers the same rows are given a few times: who calls this again makes new ones.
 
         Cancellation: what was inserted before stays.
         """
@@ -132,20 +126,8 @@ class Outbox:
             for start in range(0, len(rows), LINES_AT_ONCE):
                 some = rows[start : start + LINES_AT_ONCE]
                 arguments = {"p_account": account_id, "p_to": storable(to), "p_messages": some}
-                await self._insist("tgworker_enqueue", arguments)
+                await insist(self._rest, "tgworker_enqueue", arguments, _Enqueued)
         return ids
-
-    async def _insist(self, function: str, arguments: Mapping[str, object]) -> None:
-        for _ in range(TRIES - 1):
-            try:
-                await self._rest.call(function, arguments, _Enqueued)
-            except StoreRefused:
-                raise
-            except StoreAway:
-                await trio.sleep(TRY_AGAIN_S)
-            else:
-                return
-        await self._rest.call(function, arguments, _Enqueued)
 
     async def outcomes(self, message_ids: Collection[MessageId]) -> Mapping[MessageId, OutboxRecord]:
         """See the book."""

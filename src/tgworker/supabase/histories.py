@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
-import trio
+import msgspec
 
-from tgworker.messaging.errors import StoreAway, StoreRefused
 from tgworker.messaging.models import AccountId, JobId
 from tgworker.messaging.records import HistoryRecord
 from tgworker.messaging.values import new_id, storable
-from tgworker.supabase.books import TRIES, TRY_AGAIN_S
+from tgworker.supabase.insisting import insist
 from tgworker.supabase.raised import raised_for
 from tgworker.supabase.rest import Rest
 from tgworker.supabase.rows import Row
@@ -20,7 +19,7 @@ class _Requested(Row):
 
 class _History(Row):
     job_id: JobId
-    account: AccountId | None
+    account_id: AccountId | None = msgspec.field(name="account")
     to: str | None
     status: str
     limit_messages: int
@@ -50,38 +49,11 @@ class Histories:
         job_id = JobId(new_id())
         asked = {"p_account": account_id, "p_job": job_id, "p_to": storable(to), "p_limit": limit}
         with raised_for(None, None):
-            for _ in range(TRIES - 1):
-                try:
-                    await self._rest.call("tgworker_request_history", asked, _Requested)
-                except StoreRefused:
-                    raise
-                except StoreAway:
-                    await trio.sleep(TRY_AGAIN_S)
-                else:
-                    return job_id
-            await self._rest.call("tgworker_request_history", asked, _Requested)
+            await insist(self._rest, "tgworker_request_history", asked, _Requested)
         return job_id
 
     async def list(self, job_ids: Collection[JobId] | None, limit: int) -> Sequence[HistoryRecord]:
         """See the book: ``histories``."""
         ids = None if job_ids is None else sorted(job_ids)
         rows = await self._rest.call("tgworker_histories", {"p_ids": ids, "p_limit": limit}, list[_History])
-        return [
-            HistoryRecord(
-                job_id=row.job_id,
-                account_id=row.account,
-                to=row.to,
-                status=row.status,
-                limit_messages=row.limit_messages,
-                synced=row.synced,
-                seen=row.seen,
-                total=row.total,
-                error=row.error,
-                part_of=row.part_of,
-                chats=row.chats,
-                chats_done=row.chats_done,
-                chats_failed=row.chats_failed,
-                is_listed=row.is_listed,
-            )
-            for row in rows
-        ]
+        return [HistoryRecord(**msgspec.structs.asdict(row)) for row in rows]
