@@ -40,19 +40,19 @@ where not exists (select 1 from tgworker_account_chats t
 order by c.key
 """
 
-_ABANDONED = """
-select h.job_id, h.integration_account_id, h.takeout from tgworker_account_histories h
-where h.integration_account_id in (select value from json_each(:accounts)) and h.takeout is not null
-    and h.job_id not in (select value from json_each(:known))
+_ARE_ABANDONED = """
+from tgworker_account_histories h where h.takeout is not null
     and not exists (select 1 from sync_history_jobs j
         where j.id = h.job_id and j.status in ('pending', 'processing'))
 """
 
-_COUNT_ABANDONED = """
-select count(*) from tgworker_account_histories h where h.takeout is not null
-    and not exists (select 1 from sync_history_jobs j
-        where j.id = h.job_id and j.status in ('pending', 'processing'))
-"""
+_ABANDONED = f"""
+select h.job_id, h.integration_account_id, h.takeout {_ARE_ABANDONED}
+    and h.integration_account_id in (select value from json_each(:accounts))
+    and h.job_id not in (select value from json_each(:known))
+"""  # noqa: S608 - put together from constants
+
+_COUNT_ABANDONED = f"select count(*) {_ARE_ABANDONED}"
 
 _END = """
 update tgworker_account_histories as h set takeout = null, chats = c.chats, failed = c.failed

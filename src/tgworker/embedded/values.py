@@ -9,16 +9,12 @@ from typing import Any
 import msgspec
 
 from tgworker.messaging.models import CONFIG_UNREADABLE, MessageId
+from tgworker.messaging.values import iso as iso
 from tgworker.messaging.values import new_id as new_id
 from tgworker.messaging.values import new_ids as new_ids
 from tgworker.messaging.values import storable as storable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def iso(moment: datetime) -> str:
-    """A time as the application's columns hold it: ISO 8601, UTC, milliseconds; sorts as text."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_iso(text: str | None) -> datetime | None:

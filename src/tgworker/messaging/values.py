@@ -17,6 +17,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def iso(moment: datetime) -> str:
+    """A time as the application's columns hold it: ISO 8601, UTC, milliseconds; sorts as text."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def storable(text: str) -> str:
     """A text without what no database keeps: NUL, and lone surrogates (bytes that were no UTF-8)."""
     try:

@@ -10,9 +10,10 @@ from telethon.tl import functions
 
 from tgworker.messaging.models import ChatMessage, HistoryPage, Peer
 from tgworker.messaging.outcomes import Deferred, Refused
+from tgworker.messaging.values import iso
 from tgworker.telegram.changes import reactions_in
 from tgworker.telegram.client import AccountClient
-from tgworker.telegram.messages import message_of, utc
+from tgworker.telegram.messages import message_of
 from tgworker.telegram.pages_ahead import PagesAhead
 from tgworker.telegram.peer_book import PeerBook
 from tgworker.telegram.peers import input_peer, told_of
@@ -77,7 +78,7 @@ def as_it_is_now(message: Any, self_id: int) -> ChatMessage | None:
         return known  # as nearly all are
     raw = dict(known.raw_payload)
     if edit_date is not None:
-        raw["edited_at"] = utc(edit_date).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        raw["edited_at"] = iso(edit_date)
     for told in reactions_in(message, known):
         if told.counts:
             by = [{"from": who, "reaction": reaction} for who, reaction in told.by]
